@@ -1,0 +1,84 @@
+"""The small-face detector: an anchor-free, fully convolutional network with strides 4, 8 and 16.
+
+Each cell says how sure it is that a face is centred on it, how far the face's sides are, and where the
+five landmarks lie. Stride 4 exists for faces of 8 to 24 pixels, which coarser grids cannot tell apart.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+STRIDES = (4, 8, 16)
+OUTPUTS = 1 + 4 + 10
+
+
+def conv(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+    )
+
+
+class Residual(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = conv(width, width)
+        self.second = nn.Sequential(nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.second(self.first(x)))
+
+
+class DetectorNet(nn.Module):
+    """``forward``: float (N, 3, H, W) in [-1, 1], H and W multiples of 32 -> one map a stride.
+
+    A map is (N, 15, H/s, W/s): score logit, log of the distances to left, top, right, bottom in strides,
+    and the five landmarks as offsets from the cell's centre in strides.
+    """
+
+    def __init__(self, stem: int = 16, widths: tuple[int, ...] = (24, 48, 80, 112), depths: tuple[int, ...] = (1, 2, 2, 1)) -> None:
+        super().__init__()
+        w4, w8, w16, w32 = widths
+        self.stem = conv(3, stem, stride=2)
+        self.stages = nn.ModuleList()
+        inputs = stem
+        for width, depth in zip(widths, depths, strict=True):
+            self.stages.append(nn.Sequential(conv(inputs, width, stride=2), *[Residual(width) for _ in range(depth)]))
+            inputs = width
+        self.down16 = conv(w32, w16, 1)
+        self.merge16 = conv(w16, w16)
+        self.down8 = conv(w16, w8, 1)
+        self.merge8 = conv(w8, w8)
+        self.down4 = conv(w8, w4, 1)
+        self.merge4 = conv(w4, w4)
+        self.heads = nn.ModuleList([nn.Sequential(conv(w, w), nn.Conv2d(w, OUTPUTS, 1)) for w in (w4, w8, w16)])
+        for head in self.heads:
+            nn.init.normal_(head[1].weight, std=0.01)
+            nn.init.zeros_(head[1].bias)
+            head[1].bias.data[0] = -4.6  # a cell starts out 1 % sure of a face
+            head[1].bias.data[1:5] = 0.7
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        f4 = self.stages[0](self.stem(x))
+        f8 = self.stages[1](f4)
+        f16 = self.stages[2](f8)
+        f32 = self.stages[3](f16)
+        f16 = self.merge16(f16 + F.interpolate(self.down16(f32), scale_factor=2.0))
+        f8 = self.merge8(f8 + F.interpolate(self.down8(f16), scale_factor=2.0))
+        f4 = self.merge4(f4 + F.interpolate(self.down4(f8), scale_factor=2.0))
+        return [head(f) for head, f in zip(self.heads, (f4, f8, f16), strict=True)]
+
+
+def decode_cells(values: Tensor, centres: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+    """Turn cell outputs (M, 14) at cell centres (M, 2) into boxes (M, 4) and landmarks (M, 5, 2) in pixels."""
+    reach = values[:, :4].clamp(max=6).exp() * stride
+    boxes = torch.cat([centres - reach[:, :2], centres + reach[:, 2:]], 1)
+    landmarks = centres[:, None] + values[:, 4:].reshape(-1, 5, 2) * stride
+    return boxes, landmarks
+
+
+def cell_centres(height: int, width: int, stride: int, device: torch.device | str = "cpu") -> Tensor:
+    """Centres (height, width, 2), x and y in pixels, of a map's cells; a pixel's own centre is at its integer."""
+    y, x = torch.meshgrid(torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij")
+    return torch.stack([x, y], -1) * float(stride) + (stride - 1) / 2

@@ -1,0 +1,67 @@
+"""What a detector gives: the faces of one frame, and the non-maximum suppression they all share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Faces of one frame, best score first.
+
+    ``boxes`` float32 (N, 4) x1 y1 x2 y2 and ``landmarks`` float32 (N, 5, 2) in pixels of the frame
+    (left eye, right eye, nose, mouth corners, as seen in the picture); ``scores`` float32 (N,) in 0..1.
+    """
+
+    boxes: NDArray[np.float32]
+    landmarks: NDArray[np.float32]
+    scores: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __getitem__(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Faces:
+        return Faces(self.boxes[rows], self.landmarks[rows], self.scores[rows])
+
+    @staticmethod
+    def none() -> Faces:
+        return Faces(np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros(0, np.float32))
+
+    @staticmethod
+    def join(parts: list[Faces]) -> Faces:
+        if not parts:
+            return Faces.none()
+        return Faces(
+            np.concatenate([p.boxes for p in parts]),
+            np.concatenate([p.landmarks for p in parts]),
+            np.concatenate([p.scores for p in parts]),
+        )
+
+    def scaled(self, factor: float, x: float = 0.0, y: float = 0.0) -> Faces:
+        """The same faces in a picture ``factor`` times as large, moved by (x, y)."""
+        boxes = self.boxes * factor + np.array([x, y, x, y], np.float32)
+        return Faces(boxes.astype(np.float32), (self.landmarks * factor + (x, y)).astype(np.float32), self.scores)
+
+    def suppressed(self, iou: float = 0.4) -> Faces:
+        """Greedy non-maximum suppression; what remains is sorted by score."""
+        order = np.argsort(-self.scores, kind="stable")
+        overlap = pairwise_iou(self.boxes[order], self.boxes[order])
+        alive = np.ones(len(order), bool)
+        for i in range(len(order)):
+            if alive[i]:
+                alive[i + 1 :] &= overlap[i, i + 1 :] <= iou
+        return self[order[alive]]
+
+
+def pairwise_iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Intersection over union of each of (N, 4) with each of (M, 4) boxes: (N, M)."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    inter = np.clip(high - low, 0, None).prod(2)
+    areas_a = np.clip(a[:, 2:] - a[:, :2], 0, None).prod(1)
+    areas_b = np.clip(b[:, 2:] - b[:, :2], 0, None).prod(1)
+    union = areas_a[:, None] + areas_b[None] - inter
+    return (inter / np.maximum(union, 1e-9)).astype(np.float32)

@@ -1,0 +1,81 @@
+"""The low-resolution recogniser: a chip in, a unit vector and a quality out.
+
+A small residual network in the manner of iResNet (pre-norm blocks, PReLU, no pooling before the
+embedding), on 64×64 inputs, because faces this project looks for carry no more detail than that.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.chip import CHIP
+
+VIEW = 112  # the recogniser sees the chip's centre 112 of 128 pixels
+
+
+class Block(nn.Module):
+    """BN, conv, BN, PReLU, conv, BN + shortcut; the second conv carries the stride."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.BatchNorm2d(inputs),
+            nn.Conv2d(inputs, outputs, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.PReLU(outputs),
+            nn.Conv2d(outputs, outputs, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if stride > 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.body(x) + self.shortcut(x)
+        return out
+
+
+class Recognizer(nn.Module):
+    """``forward``: float (N, 3, 64, 64) in [-1, 1] -> embedding (N, dim), not normalised, and quality (N,).
+
+    Quality estimates the cosine between this vector and the one a sharp picture of the same face would
+    have; it is read off the detached embedding, so that predicting it never bends the embedding.
+    """
+
+    def __init__(
+        self, side: int = 64, stem: int = 32, widths: tuple[int, ...] = (64, 128, 256), depths: tuple[int, ...] = (2, 3, 2), dim: int = 256
+    ) -> None:
+        super().__init__()
+        self.side = side
+        self.stem = nn.Sequential(nn.Conv2d(3, stem, 3, 2, 1, bias=False), nn.BatchNorm2d(stem), nn.PReLU(stem))
+        stages: list[nn.Module] = []
+        inputs = stem
+        for width, depth in zip(widths, depths, strict=True):
+            blocks = [Block(inputs if i == 0 else width, width, 2 if i == 0 else 1) for i in range(depth)]
+            stages.append(nn.Sequential(*blocks))
+            inputs = width
+        self.stages = nn.ModuleList(stages)
+        cells = (side // 2 ** (len(widths) + 1)) ** 2
+        self.neck = nn.Sequential(nn.BatchNorm2d(inputs), nn.Flatten(), nn.Linear(inputs * cells, dim, bias=False), nn.BatchNorm1d(dim))
+        self.quality = nn.Sequential(nn.Linear(dim, 64), nn.ReLU(), nn.Linear(64, 1))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.stem(x)
+        for stage in self.stages:
+            x = stage(x)
+        embedding: Tensor = self.neck(x)
+        quality: Tensor = self.quality(embedding.detach()).sigmoid()[:, 0]
+        return embedding, quality
+
+
+def view(chips: Tensor, side: int) -> Tensor:
+    """Cut the centre 112/128 of float chips (N, 3, r, r) and scale it to (N, 3, side, side)."""
+    rung = chips.shape[-1]
+    margin = (CHIP - VIEW) * rung // (2 * CHIP)
+    centre = chips[..., margin : rung - margin, margin : rung - margin]
+    if centre.shape[-1] == side:
+        return centre
+    shrink = centre.shape[-1] > side
+    return F.interpolate(centre, (side, side), mode="bicubic", align_corners=False, antialias=shrink)

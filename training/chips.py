@@ -1,0 +1,84 @@
+"""The training chips: read once from the shards, kept decoded, split so that test faces never train.
+
+A data folder holds ``chips/index.csv`` (file, shard, source, identity, soft_db, ...), the WebP shards,
+``landmarks68.npz`` and ``edgeface_xs.npy``, rows alike. A row is a dev row when the hash of its identity
+(or of its file name, where nobody is named) falls into the last 5 %: dev rows are never trained on.
+"""
+
+from __future__ import annotations
+
+import csv
+import tarfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class ChipSet:
+    """Decoded chips and what is known of each; every array has one row a chip.
+
+    ``images`` uint8 (N, 128, 128, 3) RGB, memory-mapped; ``source``, ``identity`` str (identity is ""
+    where unknown); ``soft_db`` float32, high where there is little true detail; ``dev`` bool.
+    """
+
+    folder: Path
+    images: NDArray[np.uint8]
+    source: NDArray[np.str_]
+    identity: NDArray[np.str_]
+    soft_db: NDArray[np.float32]
+    dev: NDArray[np.bool_]
+
+    def landmarks68(self) -> NDArray[np.float32]:
+        """(N, 68, 2) iBUG points in chip pixels; all zero where none was found."""
+        with np.load(self.folder / "landmarks68.npz") as file:
+            return file["half_pixels"].astype(np.float32) / 2
+
+    def teacher_embeddings(self) -> NDArray[np.float32]:
+        """(N, 256) unit vectors of the EdgeFace-XS teacher for the sharp chip and its mirror."""
+        vectors = np.load(self.folder / "edgeface_xs.npy").astype(np.float32)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def load_chips(data: Path, cache: Path) -> ChipSet:
+    """Read ``data/chips``; decoded pictures are kept in ``cache`` (1.5 GB) for the next run."""
+    folder = data / "chips"
+    with (folder / "index.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    packed = cache / f"chips-{len(rows)}.npy"
+    if not packed.exists():
+        _unpack(folder, rows, packed)
+    return ChipSet(
+        folder,
+        np.load(packed, mmap_mode="r"),
+        np.array([r["source"] for r in rows]),
+        np.array([r["identity"] for r in rows]),
+        np.array([r["soft_db"] for r in rows], np.float32),
+        np.array([is_dev(r["identity"] or r["file"]) for r in rows]),
+    )
+
+
+def is_dev(name: str) -> bool:
+    """Whether a file or identity belongs to the 5 % that are never trained on."""
+    return zlib.crc32(name.encode()) % 20 == 19
+
+
+def _unpack(folder: Path, rows: list[dict[str, str]], packed: Path) -> None:
+    packed.parent.mkdir(parents=True, exist_ok=True)
+    part = packed.with_suffix(".part")
+    images = np.lib.format.open_memmap(part, "w+", np.uint8, (len(rows), 128, 128, 3))
+    place = {row["file"]: i for i, row in enumerate(rows)}
+    for shard in sorted({row["shard"] for row in rows}):
+        with tarfile.open(folder / shard) as tar:
+            for member in tar:
+                content = tar.extractfile(member)
+                if content is None or member.name not in place:
+                    continue
+                bgr = cv2.imdecode(np.frombuffer(content.read(), np.uint8), cv2.IMREAD_COLOR)
+                images[place[member.name]] = bgr[..., ::-1]
+    images.flush()
+    part.rename(packed)

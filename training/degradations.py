@@ -1,0 +1,100 @@
+"""What cameras do to a face, as named, versioned presets.
+
+A preset takes a sharp 128×128 RGB uint8 chip and a side ``s`` and gives the ``s×s`` chip a camera would
+have seen. Results move by whole points when one is swapped for another, so cards and tables name it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from models.chip import CHIP
+
+Chip = NDArray[np.uint8]
+Degradation = Callable[[Chip, int, np.random.Generator], Chip]
+
+CCTV_BLUR = 0.35  # sigma in pixels of the small picture
+
+
+def _antialiased(chip: Chip, side: int, kernel: str) -> Chip:
+    # Pillow's filters, which widen with the factor; OpenCV's bilinear and bicubic do not.
+    picture = torch.from_numpy(np.ascontiguousarray(chip)).permute(2, 0, 1)[None]
+    small = F.interpolate(picture, (side, side), mode=kernel, antialias=True)
+    return np.ascontiguousarray(small[0].permute(1, 2, 0).numpy())
+
+
+def pfsr_bilinear_chain(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
+    """Halve again and again with antialiased bilinear, as PFSR does (arXiv 1908.08239, its data loader)."""
+    size = chip.shape[0]
+    while size // 2 >= side:
+        size //= 2
+        chip = _antialiased(chip, size, "bilinear")
+    return chip if size == side else _antialiased(chip, side, "bilinear")
+
+
+def bicubic(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
+    """One antialiased bicubic step: what super-resolution papers test on."""
+    return chip if side == chip.shape[0] else _antialiased(chip, side, "bicubic")
+
+
+def area(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
+    """Area sampling, the mean over each pixel's patch: an ideal sensor without a lens."""
+    return cv2.resize(chip, (side, side), interpolation=cv2.INTER_AREA)
+
+
+def cctv_fixed(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
+    """The middle of `cctv`, for tests: blur 0.35 px, area sampling, noise sigma 4, JPEG quality 70."""
+    return _camera(chip, side, rng, blur=1.0, noise=4.0, quality=70, gain=1.0, gamma=1.0)
+
+
+def cctv(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
+    """A surveillance camera drawn at random: lens, exposure, sensor noise and compression vary."""
+    return _camera(
+        chip,
+        side,
+        rng,
+        blur=rng.uniform(0.3, 2.0),
+        noise=rng.uniform(0.5, 8.0),
+        quality=int(rng.integers(35, 92)),
+        gain=rng.uniform(0.6, 1.15),
+        gamma=rng.uniform(0.75, 1.3),
+    )
+
+
+def _camera(
+    chip: Chip, side: int, rng: np.random.Generator, *, blur: float, noise: float, quality: int, gain: float, gamma: float
+) -> Chip:
+    small = cv2.GaussianBlur(chip, (0, 0), max(0.05, CCTV_BLUR * blur * CHIP / side))
+    small = cv2.resize(small, (side, side), interpolation=cv2.INTER_AREA)
+    if gain != 1.0 or gamma != 1.0:
+        curve = np.clip(gain * 255 * (np.arange(256) / 255) ** gamma, 0, 255).astype(np.uint8)
+        small = cv2.LUT(small, curve)
+    noisy = small + rng.standard_normal(small.shape, np.float32) * noise
+    small = np.clip(noisy + 0.5, 0, 255).astype(np.uint8)
+    _, code = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return cv2.imdecode(code, cv2.IMREAD_COLOR)
+
+
+def jitter(chip: Chip, strength: float, rng: np.random.Generator) -> Chip:
+    """Move the chip as badly placed landmarks would: ``strength`` 1 errs by about 3 % of the chip's side."""
+    scale = 1 + strength * rng.normal(0, 0.03)
+    angle = strength * rng.normal(0, 3.0)
+    matrix = cv2.getRotationMatrix2D((CHIP / 2 - 0.5, CHIP / 2 - 0.5), angle, scale)
+    matrix[:, 2] += strength * rng.normal(0, 0.02 * CHIP, 2)
+    return cv2.warpAffine(chip, matrix, (CHIP, CHIP), borderMode=cv2.BORDER_REPLICATE)
+
+
+PRESETS: dict[str, Degradation] = {
+    "pfsr-bilinear-chain": pfsr_bilinear_chain,
+    "bicubic": bicubic,
+    "area": area,
+    "cctv": cctv,
+    "cctv-fixed": cctv_fixed,
+}
+VERSION = 1

@@ -1,0 +1,234 @@
+"""Training pictures for the detector: labelled photos and frames made small, mosaics, pasted chips, bad cameras.
+
+Resolution distillation: the teacher labelled a picture at full or doubled size, where a face is easy; the student
+sees the same picture shrunk until that face is 6 to 80 pixels wide. What the teacher was unsure of (score
+below `SURE`) and what has become smaller than `LEAST_WIDTH` is ignored, neither face nor background.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.chip import CHIP, TEMPLATE
+from training.label_frames import DEV_CLIPS
+
+SURE = 0.5
+LEAST_WIDTH = 5.0
+CHIP_FACE = np.array([23.9, 18.5, 104.7, 125.8], np.float32)  # median box of the teacher on 104 padded chips
+MIRROR = [1, 0, 2, 4, 3]
+
+
+@dataclass
+class Scene:
+    """A picture (H, W, 3) uint8 RGB with boxes (N, 4), landmarks (N, 5, 2) and scores (N,)."""
+
+    image: NDArray[np.uint8]
+    boxes: NDArray[np.float32]
+    landmarks: NDArray[np.float32]
+    scores: NDArray[np.float32]
+
+
+def _scene(image: NDArray[np.uint8], label: dict[str, list]) -> Scene:
+    return Scene(
+        image,
+        np.array(label["boxes"], np.float32).reshape(-1, 4),
+        np.array(label["landmarks"], np.float32).reshape(-1, 5, 2),
+        np.array(label["scores"], np.float32),
+    )
+
+
+def _decode(content: bytes) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)[..., ::-1])
+
+
+def dev_photo(name: str) -> bool:
+    """Whether a scene photo is kept for measuring: four in ten, by the hash of its name."""
+    return zlib.crc32(name.encode()) % 10 < 4
+
+
+def load_photos(data: Path, dev: bool) -> list[Scene]:
+    """The labelled scene photos of the dev or the training part."""
+    labels = json.loads((data / "scenes" / "labels.json").read_text())
+    found = []
+    with tarfile.open(data / "scenes" / "scenes.tar") as tar:
+        for member in tar:
+            name = Path(member.name).name
+            content = tar.extractfile(member) if member.isfile() else None
+            if content is not None and name in labels and dev_photo(name) == dev:
+                found.append(_scene(_decode(content.read()), labels[name]))
+    return found
+
+
+def load_frames(folder: Path, dev: bool) -> list[Scene]:
+    """The frames of `label_frames`, those of the dev clips or the others."""
+    labels = json.loads((folder / "labels.json").read_text())
+    return [
+        _scene(_decode((folder / name).read_bytes()), label)
+        for name, label in sorted(labels.items())
+        if (name.rsplit("-", 1)[0] in DEV_CLIPS) == dev
+    ]
+
+
+class SceneMaker:
+    """Makes one training picture of ``side``×``side`` at a time from photos, frames and chips."""
+
+    def __init__(self, photos: list[Scene], frames: list[Scene], chips: NDArray[np.uint8], rows: NDArray[np.intp], side: int) -> None:
+        self.photos, self.frames, self.chips, self.rows, self.side = photos, frames, chips, rows, side
+        self.noise = np.random.default_rng(7).standard_normal((1 << 20,), np.float32)
+
+    def make(self, rng: np.random.Generator) -> Scene:
+        scene = self._frame(rng) if rng.random() < 0.5 else self._mosaic(rng)
+        if rng.random() < 0.5:
+            scene = self._paste_chips(scene, rng)
+        if rng.random() < 0.5:
+            scene = mirrored(scene)
+        if rng.random() < 0.8:
+            scene.image = self._camera(scene.image, rng)
+        return scene
+
+    def _frame(self, rng: np.random.Generator) -> Scene:
+        source = self.frames[rng.integers(len(self.frames))]
+        return self._filled(self._view(source, float(np.exp(rng.uniform(np.log(0.35), np.log(1.6)))), rng), rng)
+
+    def _mosaic(self, rng: np.random.Generator) -> Scene:
+        """A photo whose chosen face gets a drawn width, with small others laid over it."""
+        base = self._filled(self._one_photo(rng), rng)
+        for _ in range(3):
+            other = self._one_photo(rng)
+            height, width = other.image.shape[:2]
+            if max(height, width) <= self.side * 0.7:
+                base = _overlay(base, other, *(int(rng.integers(0, self.side - n + 1)) for n in (width, height)))
+        return base
+
+    def _one_photo(self, rng: np.random.Generator) -> Scene:
+        source = self.photos[rng.integers(len(self.photos))]
+        widths = source.boxes[:, 2] - source.boxes[:, 0]
+        sure = widths[source.scores >= SURE]
+        wanted = float(np.exp(rng.uniform(np.log(7), np.log(110))))
+        scale = wanted / float(rng.choice(sure)) if len(sure) else float(rng.uniform(0.2, 1.0))
+        return self._view(source, min(scale, 1.5), rng)
+
+    def _view(self, source: Scene, scale: float, rng: np.random.Generator) -> Scene:
+        """A window of at most ``side`` of the scaled scene, on a face as often as anywhere."""
+        angle = float(rng.normal(0, 8)) if rng.random() < 0.3 else 0.0
+        height, width = (max(8, round(n * scale)) for n in source.image.shape[:2])
+        out_w, out_h = min(width, self.side), min(height, self.side)
+        left, top = (rng.uniform(0, max(0, n - o)) for n, o in ((width, out_w), (height, out_h)))
+        if len(source.scores) and rng.random() < 0.7:
+            face = source.boxes[rng.integers(len(source.scores))] * scale
+            left = np.clip((face[0] + face[2]) / 2 - rng.uniform(0.1, 0.9) * out_w, 0, max(0, width - out_w))
+            top = np.clip((face[1] + face[3]) / 2 - rng.uniform(0.1, 0.9) * out_h, 0, max(0, height - out_h))
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        small = cv2.resize(source.image, (width, height), interpolation=method)
+        matrix = cv2.getRotationMatrix2D((left + out_w / 2, top + out_h / 2), angle, 1.0)
+        matrix[:, 2] -= (left, top)
+        if angle:
+            window = cv2.warpAffine(small, matrix, (out_w, out_h), borderMode=cv2.BORDER_REFLECT)
+        else:
+            window = small[int(top) : int(top) + out_h, int(left) : int(left) + out_w].copy()
+            matrix[:, 2] = (-int(left), -int(top))
+        factors = np.array([width / source.image.shape[1], height / source.image.shape[0]], np.float32)
+        centres = (source.boxes.reshape(-1, 2, 2).mean(1) * factors) @ matrix[:, :2].T + matrix[:, 2]
+        half = (source.boxes[:, 2:] - source.boxes[:, :2]) * factors / 2
+        landmarks = (source.landmarks * factors) @ matrix[:, :2].T + matrix[:, 2]
+        seen = ((centres > 0) & (centres < (out_w, out_h))).all(1) if len(centres) else np.zeros(0, bool)
+        boxes = np.hstack([centres - half, centres + half])
+        return Scene(window, boxes[seen].astype(np.float32), landmarks[seen].astype(np.float32), source.scores[seen])
+
+    def _filled(self, scene: Scene, rng: np.random.Generator) -> Scene:
+        """The scene on a full-size ground: a piece of a frame, or one colour."""
+        side = self.side
+        height, width = scene.image.shape[:2]
+        if (height, width) == (side, side):
+            return scene
+        ground = self.frames[rng.integers(len(self.frames))]
+        colour = np.full((side, side, 3), rng.integers(0, 256, 3), np.uint8)
+        base = Scene(colour, scene.boxes[:0], scene.landmarks[:0], scene.scores[:0])
+        if min(ground.image.shape[:2]) >= side and rng.random() < 0.6:
+            base = self._view(ground, 1.0, rng)
+        return _overlay(base, scene, int(rng.integers(0, side - width + 1)), int(rng.integers(0, side - height + 1)))
+
+    def _paste_chips(self, scene: Scene, rng: np.random.Generator) -> Scene:
+        """Paste faces of the chips, masked to an ellipse, where no labelled face is."""
+        for _ in range(rng.integers(1, 5)):
+            width = float(np.exp(rng.uniform(np.log(6), np.log(64))))
+            scale = width / (CHIP_FACE[2] - CHIP_FACE[0])
+            reach = int(CHIP * scale / 2) + 2
+            if 2 * reach >= self.side:
+                continue
+            x, y = rng.integers(reach, self.side - reach, 2)
+            area = np.array([x - reach, y - reach, x + reach, y + reach])
+            if len(scene.boxes) and bool(
+                ((scene.boxes[:, 0] < area[2]) & (scene.boxes[:, 2] > area[0]) & (scene.boxes[:, 1] < area[3]) & (scene.boxes[:, 3] > area[1])).any()
+            ):
+                continue
+            chip = np.ascontiguousarray(self.chips[rng.choice(self.rows)])
+            matrix = cv2.getRotationMatrix2D((CHIP / 2, CHIP / 2), float(rng.normal(0, 10)), scale)
+            matrix[:, 2] += (reach - CHIP / 2, reach - CHIP / 2)
+            if scale < 0.5:
+                chip = cv2.GaussianBlur(chip, (0, 0), 0.35 / scale)
+            size = (2 * reach, 2 * reach)
+            small = cv2.warpAffine(chip, matrix, size, borderMode=cv2.BORDER_REPLICATE)
+            mask = np.zeros((CHIP, CHIP), np.float32)
+            cv2.ellipse(mask, (64, 66), (46 + int(rng.integers(0, 14)), 62), 0, 0, 360, 1.0, -1)
+            mask = cv2.GaussianBlur(cv2.warpAffine(mask, matrix, size), (0, 0), 0.6 + 0.02 * reach)[..., None]
+            window = scene.image[area[1] : area[3], area[0] : area[2]]
+            scene.image[area[1] : area[3], area[0] : area[2]] = (window * (1 - mask) + small * mask).astype(np.uint8)
+            landmarks = TEMPLATE @ matrix[:, :2].T + matrix[:, 2] + (area[0], area[1])
+            centre = CHIP_FACE.reshape(2, 2).mean(0) @ matrix[:, :2].T + matrix[:, 2] + (area[0], area[1])
+            half = (CHIP_FACE[2:] - CHIP_FACE[:2]) * scale / 2
+            scene.boxes = np.vstack([scene.boxes, np.hstack([centre - half, centre + half])[None]]).astype(np.float32)
+            scene.landmarks = np.concatenate([scene.landmarks, landmarks[None].astype(np.float32)])
+            scene.scores = np.append(scene.scores, np.float32(0.9))
+        return scene
+
+    def _camera(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+        """Blur, exposure, grey, noise and compression, each drawn."""
+        if rng.random() < 0.5:
+            image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.0))
+        if rng.random() < 0.2:
+            image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        curve = 255 * rng.uniform(0.45, 1.15) * (np.arange(256) / 255) ** rng.uniform(0.7, 1.4) + rng.uniform(-15, 15)
+        image = cv2.LUT(image, np.clip(curve, 0, 255).astype(np.uint8))
+        if rng.random() < 0.6:
+            start = int(rng.integers(0, len(self.noise) - image.size)) if image.size < len(self.noise) else 0
+            noise = self.noise[start : start + image.size].reshape(image.shape) * rng.uniform(1, 9)
+            image = cv2.add(image, noise, dtype=cv2.CV_8U)
+        if rng.random() < 0.5:
+            _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 90))])
+            image = cv2.imdecode(code, cv2.IMREAD_COLOR)
+        return image
+
+
+def mirrored(scene: Scene) -> Scene:
+    """The scene seen in a mirror; left and right landmarks change names."""
+    width = scene.image.shape[1]
+    boxes = scene.boxes[:, [2, 1, 0, 3]] * (-1, 1, -1, 1) + (width - 1, 0, width - 1, 0)
+    landmarks = scene.landmarks[:, MIRROR] * (-1, 1) + (width - 1, 0)
+    image = np.ascontiguousarray(scene.image[:, ::-1])
+    return Scene(image, boxes.astype(np.float32), landmarks.astype(np.float32), scene.scores)
+
+
+def _overlay(base: Scene, top: Scene, x: int, y: int) -> Scene:
+    """Lay one scene on another; faces of the lower one that it touches are gone."""
+    height, width = (min(n, base.image.shape[i] - o) for i, (n, o) in enumerate(zip(top.image.shape[:2], (y, x), strict=True)))
+    base.image[y : y + height, x : x + width] = top.image[:height, :width]
+    b = base.boxes
+    clear = (b[:, 2] < x) | (b[:, 0] > x + width) | (b[:, 3] < y) | (b[:, 1] > y + height)
+    inside = (b[:, 0] >= x) & (b[:, 2] <= x + width) & (b[:, 1] >= y) & (b[:, 3] <= y + height)
+    half = ~clear & ~inside
+    scores = np.where(half, 0.3, base.scores)[~inside].astype(np.float32)  # partly covered: ignored
+    return Scene(
+        base.image,
+        np.vstack([b[~inside], top.boxes + np.array([x, y, x, y], np.float32)]).astype(np.float32),
+        np.concatenate([base.landmarks[~inside], top.landmarks + np.array([x, y], np.float32)]).astype(np.float32),
+        np.concatenate([scores, top.scores]),
+    )

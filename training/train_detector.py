@@ -1,0 +1,147 @@
+"""Train the small-face detector by resolution distillation.
+
+    python -m training.label_frames --data DATA --teacher scrfd_2.5g_kps.onnx --out .cache/frames
+    python -m training.train_detector --data DATA --frames .cache/frames --out runs/detector     # 2 cores, about 35 min
+    python -m training.train_detector --data DATA --frames .cache/frames --out runs/detector --preset gpu
+
+Losses: quality focal loss on the score (the target is the IoU the cell's own box reaches), GIoU on the box,
+smooth L1 on the landmarks in units of the face's width. A face belongs to the stride of its size, with some overlap, and
+there to the cells whose centre lies within one stride of the face's.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.detector import STRIDES, DetectorNet, cell_centres, decode_cells
+from training.chips import load_chips
+from training.detector_scenes import LEAST_WIDTH, SURE, Scene, SceneMaker, load_frames, load_photos
+from training.loop import Run, ahead
+
+PRESETS = {
+    "cpu": {"samples": 120_000, "batch": 16, "side": 320, "lr": 1.5e-3},
+    "gpu": {"samples": 2_000_000, "batch": 128, "side": 384, "lr": 2e-3},
+}
+SIZES = ((0.0, 26.0), (20.0, 68.0), (52.0, 1e9))  # widths in pixels each stride answers for
+
+
+def assign(scene: Scene, side: int) -> list[np.ndarray]:
+    """For each stride a map (cells, cells) int: face index, -1 background, -2 ignored."""
+    maps = []
+    widths = scene.boxes[:, 2] - scene.boxes[:, 0]
+    centres = scene.boxes.reshape(-1, 2, 2).mean(1)
+    for stride, (low, high) in zip(STRIDES, SIZES, strict=True):
+        cells = side // stride
+        owner = np.full((cells, cells), -1, np.int64)
+        grid = np.arange(cells) * stride + (stride - 1) / 2
+        for i in np.argsort(-widths):  # small faces last: they win a contested cell
+            near_x, near_y = (np.abs(grid - centres[i, axis]) <= stride for axis in (0, 1))
+            window = np.ix_(near_y, near_x)
+            unsure = scene.scores[i] < SURE or widths[i] < LEAST_WIDTH
+            if unsure:
+                x1, y1, x2, y2 = scene.boxes[i]
+                inside = np.ix_((grid >= y1) & (grid <= y2), (grid >= x1) & (grid <= x2))
+                owner[inside] = np.where(owner[inside] == -1, -2, owner[inside])
+                owner[window] = np.where(owner[window] == -1, -2, owner[window])
+            elif low <= widths[i] < high:
+                owner[window] = i
+            else:
+                owner[window] = np.where(owner[window] == -1, -2, owner[window])
+        maps.append(owner)
+    return maps
+
+
+def giou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """IoU and generalised IoU of paired boxes (M, 4)."""
+    low, high = torch.maximum(a[:, :2], b[:, :2]), torch.minimum(a[:, 2:], b[:, 2:])
+    inter = (high - low).clamp(min=0).prod(1)
+    union = (a[:, 2:] - a[:, :2]).prod(1) + (b[:, 2:] - b[:, :2]).prod(1) - inter
+    hull = (torch.maximum(a[:, 2:], b[:, 2:]) - torch.minimum(a[:, :2], b[:, :2])).prod(1)
+    iou = inter / union.clamp(min=1e-6)
+    return iou, iou - (hull - union) / hull.clamp(min=1e-6)
+
+
+def losses(outputs: list[Tensor], owners: list[Tensor], boxes: Tensor, landmarks: Tensor) -> dict[str, Tensor]:
+    """Loss terms of a batch; ``owners`` are (N, h, w) maps of rows into boxes (M, 4) and landmarks (M, 5, 2)."""
+    score = box = mark = outputs[0].new_zeros(())
+    positives = 0
+    for output, owner, stride in zip(outputs, owners, STRIDES, strict=True):
+        maps = output.float().permute(0, 2, 3, 1)
+        logits = maps[..., 0]
+        target = torch.zeros_like(logits)
+        batch, row, column = torch.nonzero(owner >= 0, as_tuple=True)
+        if len(batch):
+            faces = owner[batch, row, column]
+            centres = cell_centres(*owner.shape[1:], stride, output.device)[row, column]
+            found, points = decode_cells(maps[batch, row, column, 1:], centres, stride)
+            truth = boxes[faces]
+            iou, general = giou(found, truth)
+            target[batch, row, column] = iou.detach().clamp(0.1, 1)
+            box = box + (1 - general).sum()
+            width = (truth[:, 2] - truth[:, 0])[:, None, None]
+            mark = mark + F.smooth_l1_loss(points / width, landmarks[faces] / width, beta=0.05, reduction="none").mean((1, 2)).sum()
+            positives += len(batch)
+        weight = (target - logits.sigmoid().detach()).abs() ** 2 * (owner != -2)
+        score = score + (weight * F.binary_cross_entropy_with_logits(logits, target, reduction="none")).sum()
+    count = max(positives, 1)
+    return {"score": score / count, "box": box / count, "mark": mark / count}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--frames", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, default=Path(".cache"))
+    parser.add_argument("--preset", choices=PRESETS, default="cpu")
+    parser.add_argument("--samples", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    preset: dict[str, Any] = PRESETS[args.preset]
+    batch, side = preset["batch"], preset["side"]
+    steps = (args.samples or preset["samples"]) // batch
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    print(f"{device}, bfloat16 autocast, channels_last, {steps} steps of {batch} at {side}x{side}")
+
+    chips = load_chips(args.data, args.cache)
+    maker = SceneMaker(load_photos(args.data, dev=False), load_frames(args.frames, dev=False), chips.images, np.flatnonzero(~chips.dev), side)
+    print(f"{len(maker.photos)} photos, {len(maker.frames)} frames")
+    torch.manual_seed(args.seed)
+    net = DetectorNet().to(device, memory_format=torch.channels_last)
+    run = Run(args.out, net, steps, batch, preset["lr"], 0.02, args.seed)
+    cv2.setNumThreads(1)
+
+    def make(step: int) -> tuple[Tensor, list[Tensor], Tensor, Tensor]:
+        rng = run.rng(step)
+        scenes = [maker.make(rng) for _ in range(batch)]
+        maps: list[list[np.ndarray]] = [[] for _ in STRIDES]
+        first = 0
+        for scene in scenes:
+            for found, owner in zip(maps, assign(scene, side), strict=True):
+                found.append(np.where(owner >= 0, owner + first, owner))
+            first += len(scene.scores)
+        return (
+            torch.from_numpy(np.stack([s.image for s in scenes])),
+            [torch.from_numpy(np.stack(m)) for m in maps],
+            torch.from_numpy(np.concatenate([s.boxes for s in scenes]).astype(np.float32)),
+            torch.from_numpy(np.concatenate([s.landmarks for s in scenes]).astype(np.float32)),
+        )
+
+    for images, owners, boxes, landmarks in ahead(make, run.step, steps, threads=2 if device == "cpu" else 14):
+        x = images.to(device).permute(0, 3, 1, 2).float().sub_(127.5).div_(127.5)
+        with torch.autocast(device, torch.bfloat16):
+            outputs = net(x)
+        terms = losses(outputs, [o.to(device) for o in owners], boxes.to(device), landmarks.to(device))
+        run.update(terms["score"] + 2 * terms["box"] + 5 * terms["mark"], **terms)
+
+
+if __name__ == "__main__":
+    main()
