@@ -1,0 +1,71 @@
+"""The networks: detector, super-resolution, recogniser. This contract is kept stable.
+
+    from models import load_detector, load_superres, load_recognizer
+    faces = load_detector().detect([frame_rgb])     # list of Faces: boxes (N, 4), landmarks (N, 5, 2), scores (N,)
+    sharp = load_superres().upscale(chips)          # uint8 (N, r, r, 3), r in 16, 32, 64 -> uint8 (N, 128, 128, 3)
+    vectors = load_recognizer().embed(chips)        # uint8 (N, r, r, 3), r in 16..128 -> float32 (N, D), unit length
+
+Torch is imported when a network is loaded, not before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.faces import Faces
+
+if TYPE_CHECKING:
+    from models.embedding import Embedder
+    from models.restoring import Restorer
+
+
+class Detector(Protocol):
+    """Finds faces in RGB uint8 (H, W, 3) frames."""
+
+    def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Faces]: ...
+
+
+def load_detector(name: str | Path | None = None, device: str = "auto", min_score: float = 0.5) -> Detector:
+    """The project's detector, or the one whose file ``name`` is: own weights (.safetensors), YuNet or SCRFD (.onnx).
+
+    ``device`` is cpu, cuda or auto; ``min_score`` 0..1, lower finds more faces and more that are none. Raises ValueError with the reason
+    if the file is unreadable or foreign, or the device is not there.
+    """
+    if name is not None and Path(name).suffix == ".onnx":
+        from models.onnx_detectors import load_onnx_detector
+
+        return load_onnx_detector(Path(name), min_score, device)
+    from models.detecting import SmallFaceDetector
+
+    return SmallFaceDetector(_weights(name, "detector"), device, min_score)
+
+
+def load_superres(name: str | Path | None = None, device: str = "auto") -> Restorer:
+    """The project's super-resolution student, or the one whose weights are at ``name``."""
+    from models.restoring import Restorer
+
+    return Restorer(_weights(name, "superres"), device)
+
+
+def load_recognizer(name: str | Path | None = None, device: str = "auto") -> Embedder:
+    """The project's low-resolution recogniser, or the one whose weights are at ``name``."""
+    from models.embedding import Embedder
+
+    return Embedder(_weights(name, "recognizer"), device)
+
+
+def recognizer_card(name: str | Path | None = None) -> dict[str, Any]:
+    """The card of a recogniser, with its digest (``sha256``) and impostor statistics, without loading torch."""
+    import json
+
+    card: dict[str, Any] = json.loads(_weights(name, "recognizer").with_suffix(".json").read_text())
+    return card
+
+
+def _weights(name: str | Path | None, default: str) -> Path:
+    return Path(__file__).parent / "weights" / f"{default}.safetensors" if name is None else Path(name)

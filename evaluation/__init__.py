@@ -1,0 +1,1 @@
+"""Measures and the scenes they are taken on."""

@@ -1,0 +1,81 @@
+"""The small-face detector as the pipeline uses it: frames in, faces out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.detector import STRIDES, DetectorNet, cell_centres, decode_cells
+from models.faces import Faces
+from models.runtime import pick_device, ready
+from models.weights_io import finite, load_weights, read_card
+
+MULTIPLE = 32
+MOST_FACES = 1000  # candidates kept per frame before suppression
+
+
+class SmallFaceDetector:
+    """Runs `DetectorNet` at the frame's own size; frames of equal size go through in one batch."""
+
+    def __init__(self, weights: Path, device: str, min_score: float) -> None:
+        if not 0 < min_score < 1:
+            raise ValueError(f"min_score = {min_score}: must lie between 0 and 1")
+        card = read_card(weights, "detector")
+        net = DetectorNet(**card["architecture"])
+        load_weights(net, weights)
+        self._device = pick_device(device)
+        self._net, self._dtype = ready(net, self._device)
+        self._min_score = min_score
+
+    def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Faces]:
+        """Faces of each frame (uint8 (H, W, 3) RGB, or (H, W) grey). Raises ValueError for anything else."""
+        pictures = [_as_rgb(frame) for frame in frames]
+        found = [Faces.none()] * len(pictures)
+        by_size: dict[tuple[int, ...], list[int]] = {}
+        for place, picture in enumerate(pictures):
+            by_size.setdefault(picture.shape, []).append(place)
+        for places in by_size.values():
+            for place, faces in zip(places, self._batch(np.stack([pictures[p] for p in places])), strict=True):
+                found[place] = faces
+        return found
+
+    @torch.inference_mode()
+    def _batch(self, frames: NDArray[np.uint8]) -> list[Faces]:
+        height, width = frames.shape[1:3]
+        x = torch.from_numpy(frames).to(self._device).permute(0, 3, 1, 2).to(self._dtype)
+        x = x.sub_(127.5).div_(127.5)
+        bottom, right = -height % MULTIPLE, -width % MULTIPLE
+        if bottom or right:
+            x = torch.nn.functional.pad(x, (0, right, 0, bottom))
+        outputs = self._net(x.contiguous(memory_format=torch.channels_last))
+        return [self._read([o[i] for o in outputs], height, width) for i in range(len(frames))]
+
+    def _read(self, maps: list[torch.Tensor], height: int, width: int) -> Faces:
+        least = float(np.log(self._min_score / (1 - self._min_score)))
+        parts = []
+        for values, stride in zip(maps, STRIDES, strict=True):
+            rows, columns = torch.nonzero(values[0] > least, as_tuple=True)
+            if not len(rows):
+                continue
+            cells = finite(values[:, rows, columns].float().T)
+            centres = cell_centres(*values.shape[1:], stride, values.device)[rows, columns]
+            boxes, landmarks = decode_cells(cells[:, 1:], centres, stride)
+            scores = cells[:, 0].sigmoid()
+            parts.append(Faces(boxes.cpu().numpy(), landmarks.cpu().numpy(), scores.cpu().numpy()))
+        faces = Faces.join(parts)
+        if len(faces) > MOST_FACES:
+            faces = faces[np.argsort(-faces.scores)[:MOST_FACES]]
+        faces = faces.suppressed()
+        boxes = faces.boxes.clip(0, np.array([width, height, width, height], np.float32))
+        return Faces(boxes, faces.landmarks, faces.scores)[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]
+
+
+def _as_rgb(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    array = np.asarray(frame)
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or 0 in array.shape or (array.ndim == 3 and array.shape[2] != 3):
+        raise ValueError(f"a frame must be uint8 (H, W, 3) RGB or (H, W) grey, got {array.dtype} {array.shape}")
+    return np.repeat(array[..., None], 3, 2) if array.ndim == 2 else array

@@ -1,0 +1,57 @@
+"""The recogniser as the pipeline uses it: chips of any rung in, unit vectors and qualities out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from models.chip import check_chips
+from models.recognizer import Recognizer, view
+from models.runtime import pick_device, ready
+from models.weights_io import finite, load_weights, read_card
+
+BATCH = 128
+FLAT = 3.0  # a chip whose grey levels spread less than this shows no face
+
+
+class Embedder:
+    """``digest`` names the weights: vectors of different digests must never be compared. ``dim`` is D."""
+
+    def __init__(self, weights: Path, device: str) -> None:
+        self.card = read_card(weights, "recognizer")
+        self.digest: str = self.card["sha256"]
+        net = Recognizer(**self.card["architecture"])
+        load_weights(net, weights)
+        self.dim = net.quality[0].in_features
+        self._side = net.side
+        self._device = pick_device(device)
+        self._net, self._dtype = ready(net, self._device)
+
+    def embed(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """uint8 (N, r, r, 3), r in 16, 32, 64, 128 -> float32 (N, D) of unit length. Raises ValueError for any other input."""
+        return self.embed_with_quality(chips)[0]
+
+    def embed_with_quality(self, chips: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """As `embed`, and a quality float32 (N,) in 0..1: how near this vector is likely to be to one of a sharp picture.
+
+        A flat chip has quality 0. Each chip is embedded with its mirror image and the two are averaged.
+        """
+        chips = check_chips(chips)
+        parts = [self._batch(chips[i : i + BATCH]) for i in range(0, len(chips), BATCH)]
+        quality = np.concatenate([q for _, q in parts])
+        quality[chips.reshape(len(chips), -1).std(1) < FLAT] = 0
+        return np.concatenate([v for v, _ in parts]), quality
+
+    @torch.inference_mode()
+    def _batch(self, chips: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        x = torch.from_numpy(np.ascontiguousarray(chips)).to(self._device).permute(0, 3, 1, 2).float()
+        x = view(x.sub_(127.5).div_(127.5), self._side)
+        both = torch.cat([x, x.flip(3)]).to(self._dtype).contiguous(memory_format=torch.channels_last)
+        embedding, quality = self._net(both)
+        halves = finite(embedding.float()).view(2, len(chips), -1).sum(0)
+        safe = torch.where(halves.norm(dim=1, keepdim=True) > 0, halves, torch.ones_like(halves))
+        return F.normalize(safe).cpu().numpy(), finite(quality.float()).view(2, -1).mean(0).cpu().numpy()

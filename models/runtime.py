@@ -1,0 +1,74 @@
+"""Where and how the networks run: device, number format, memory."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+
+import torch
+from torch import nn
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+
+
+def pick_device(device: str) -> torch.device:
+    """``cpu``, ``cuda`` or ``auto``. Raises ValueError if a GPU is asked for and there is none."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device 'cuda' was asked for but no GPU is usable; use 'cpu' or 'auto'")
+    return torch.device(device)
+
+
+@functools.cache
+def number_format(device: str) -> tuple[torch.dtype, str]:
+    """The format the networks compute in, and why."""
+    if device == "cuda":
+        return torch.bfloat16, "GPU"
+    if torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.ops.mkldnn._is_mkldnn_bf16_supported() and _bf16_native():
+        return torch.bfloat16, "the processor multiplies bfloat16 itself"
+    return torch.float32, "the processor has no bfloat16 arithmetic"
+
+
+def _bf16_native() -> bool:
+    try:
+        with open("/proc/cpuinfo") as file:
+            text = file.read()
+    except OSError:
+        return False
+    return "avx512_bf16" in text or "amx_bf16" in text
+
+
+@functools.cache
+def keep_big_buffers() -> None:
+    """Ask glibc not to hand big activations back to the kernel after every layer (page faults took half the time)."""
+    if os.name != "posix":
+        return
+    try:
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
+        libc.mallopt(M_TRIM_THRESHOLD, 1 << 30)
+    except (OSError, AttributeError):  # another C library: nothing to tune
+        return
+
+
+def ready(net: nn.Module, device: torch.device) -> tuple[nn.Module, torch.dtype]:
+    """Put a network into the form it is run in: evaluation, batch norms folded, channels_last, the device's number format."""
+    keep_big_buffers()
+    dtype, _ = number_format(device.type)
+    net = _folded(net.eval())
+    return net.to(device=device, dtype=dtype, memory_format=torch.channels_last), dtype
+
+
+def _folded(net: nn.Module) -> nn.Module:
+    """Fold each batch norm that directly follows a convolution into it."""
+    for module in net.modules():
+        if not isinstance(module, nn.Sequential):
+            continue
+        for place in range(len(module) - 1):
+            first, second = module[place], module[place + 1]
+            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                module[place] = nn.utils.fusion.fuse_conv_bn_eval(first, second)
+                module[place + 1] = nn.Identity()
+    return net

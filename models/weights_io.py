@@ -1,0 +1,58 @@
+"""Weight files: safetensors beside a JSON card that says what they are, and both are checked on loading."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+def digest(path: Path) -> str:
+    """sha256 of a file, in hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def read_card(path: Path, kind: str) -> dict[str, Any]:
+    """The card beside a weight file. Raises ValueError with the reason if it is missing, of another kind, or does not match."""
+    card_path = path.with_suffix(".json")
+    try:
+        card: dict[str, Any] = json.loads(card_path.read_text())
+        found = digest(path)
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: cannot read the weights or their card {card_path.name} ({error})") from None
+    if card.get("kind") != kind:
+        raise ValueError(f"{path}: these are {card.get('kind')!r} weights, {kind!r} ones are needed")
+    if card.get("sha256") != found:
+        raise ValueError(f"{path}: the file does not match the sha256 of its card; it was cut or changed")
+    return card
+
+
+def load_weights(net: nn.Module, path: Path) -> None:
+    """Fill a network. Raises ValueError if the file is not safetensors or does not fit."""
+    try:
+        net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(str(path)).items()})
+    except (SafetensorError, RuntimeError) as error:
+        raise ValueError(f"{path}: {str(error).splitlines()[0]}") from None
+
+
+def save_weights(net: nn.Module, path: Path, card: dict[str, Any]) -> None:
+    """Write a network as float16 with its card; ``card`` gets the digest."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {k: (v.half() if v.is_floating_point() else v).contiguous().cpu() for k, v in net.state_dict().items()}
+    save_file(state, str(path))
+    parameters = sum(p.numel() for p in net.parameters())
+    full = {**card, "parameters": parameters, "sha256": digest(path)}
+    path.with_suffix(".json").write_text(json.dumps(full, indent=2) + "\n")
+
+
+def finite(values: torch.Tensor) -> torch.Tensor:
+    """The values with NaN and infinities replaced by 0: they never leave a network."""
+    return torch.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)

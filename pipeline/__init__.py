@@ -1,0 +1,1 @@
+"""The engine: stages in groups, run inline or on Ray. It knows nothing of faces."""

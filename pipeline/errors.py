@@ -1,0 +1,40 @@
+"""Errors a user can do something about. Each is shown as one line and ends the program with its exit code."""
+
+from __future__ import annotations
+
+import re
+
+
+class FarsightError(Exception):
+    """Base of the errors meant for the user; ``exit_code`` follows the command-line contract."""
+
+    exit_code = 1
+
+
+class SettingsError(FarsightError):
+    """A wrong argument or setting: says which key, which value, what is allowed."""
+
+    exit_code = 2
+
+
+class NothingReadError(FarsightError):
+    """No source could be read at all."""
+
+    exit_code = 3
+
+
+class SourceError(FarsightError):
+    """One source cannot be read (further); the others go on."""
+
+    exit_code = 4
+
+
+class OutputError(FarsightError):
+    """Results cannot be written (disk full, no permission); what was written before is kept."""
+
+    exit_code = 4
+
+
+def redact(text: str) -> str:
+    """Replace the credentials of every URL in ``text`` by ``***``."""
+    return re.sub(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@]+@", r"\1***@", text, flags=re.IGNORECASE)

@@ -1,0 +1,83 @@
+"""The inline engine: everything in this process, one record after another. The oracle, and the debugger's friend."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+
+from pipeline.chain import Chain
+from pipeline.checkpoints import Checkpoints
+from pipeline.engine import GroupStatus, Job, Status, Watch, add_metrics, resume_point
+from pipeline.protocol import Batch, SourceReport
+from pipeline.runner import SourceRunner
+from pipeline.settings import build_stage
+
+REPORT_EVERY_S = 0.5
+
+
+class DirectOutbox:
+    """Passes a batch through the remaining groups at once."""
+
+    def __init__(self, chains: list[Chain], after_each: Callable[[], None]) -> None:
+        self._chains, self._after_each = chains, after_each
+
+    def send(self, batch: Batch) -> None:
+        for chain in self._chains:
+            batch = chain.process(batch)
+        self._after_each()
+
+    def after_sent(self, action: Callable[[], None]) -> None:
+        action()
+
+    def drain(self) -> None:
+        self.send([rest for chain in self._chains for rest in chain.flush()])
+
+
+class InlineEngine:
+    """Runs a job in the calling process; sources come one after another."""
+
+    def run(self, job: Job, watch: Watch) -> Status:
+        first = job.groups[0]
+        assert first.source is not None
+        source = build_stage(first.source, job.context)
+        chains = [Chain.build(group, job.context) for group in job.groups]
+        store = Checkpoints(job.checkpoints) if job.checkpoints else None
+        reports: list[SourceReport] = []
+        last = 0.0
+
+        def status() -> Status:
+            groups = [GroupStatus(group.name) for group in job.groups]
+            for group, chain in zip(groups, chains, strict=True):
+                add_metrics(group, [asdict(m) for m in chain.metrics()])
+            return Status(groups, [*reports])
+
+        def tell() -> None:
+            nonlocal last
+            if time.monotonic() - last > REPORT_EVERY_S:
+                last = time.monotonic()
+                now = status()
+                now.sources.append(source.report())
+                watch(now)
+
+        for chain in chains:
+            chain.open()
+        save = store.save if store else lambda *args: None
+        runner = SourceRunner(source, chains[0], DirectOutbox(chains[1:], tell), save, job.checkpoint_every_s)
+        try:
+            for spec in job.sources:
+                done, point = resume_point(job, spec)
+                if done:
+                    reports.append(SourceReport(spec.name, spec.url, "ok", "done in an earlier run"))
+                    continue
+                reports.append(runner.run(spec, point, threading.Event()))
+            final = status()
+            watch(final)
+            return final
+        finally:
+            source.close()
+            for chain in chains:
+                chain.close()
+            if store:
+                store.close()

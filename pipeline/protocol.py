@@ -1,0 +1,98 @@
+"""What the engine asks of the things it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+Batch = list[Any]
+"""Records of one kind. What crosses a group boundary has the attributes the group's ``key`` names."""
+
+
+class Stage(Protocol):
+    """One step of the work, an ordinary class whose constructor keywords are its configuration.
+
+    `open` loads what is heavy, once. `flush` gives what is still held at the end of a source and leaves the
+    stage as new. `close` frees. A stage must give the same output for the same input, and `process` may be
+    given the same record again after a failure.
+    """
+
+    def open(self) -> None: ...
+
+    def process(self, batch: Batch) -> Batch: ...
+
+    def flush(self) -> Batch: ...
+
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """A stage that remembers between batches, so that a checkpoint must hold it. State is picklable."""
+
+    def state(self) -> Any: ...
+
+    def restore(self, state: Any) -> None: ...
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A stage with counters of its own, such as rejections by reason."""
+
+    def counters(self) -> dict[str, int]: ...
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """One thing to read: ``name`` is unique within a run, ``url`` a file path or a URL."""
+
+    name: str
+    url: str
+
+
+@dataclass
+class SourceReport:
+    """How reading a source ended.
+
+    ``status`` is ``ok``, ``incomplete`` (part was lost, ``reason`` says what), ``failed`` or ``stopped``;
+    ``position_s`` and ``duration_s`` are PTS seconds; ``choices`` says what was chosen automatically, and why.
+    """
+
+    name: str
+    url: str
+    status: str = "ok"
+    reason: str = ""
+    position_s: float = 0.0
+    duration_s: float | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    choices: dict[str, str] = field(default_factory=dict)
+
+
+class Source(Protocol):
+    """Reads one source after another. `start` raises SourceError if it cannot be opened."""
+
+    def start(self, spec: SourceSpec, after_s: float | None) -> None:
+        """Open a source; with ``after_s`` the first record is the first one later than that PTS."""
+
+    def read(self) -> Batch | None:
+        """The next records, or None at the end."""
+
+    def report(self) -> SourceReport: ...
+
+    def stop(self) -> None:
+        """End reading soon; called from another thread."""
+
+    def close(self) -> None: ...
+
+
+class Outbox(Protocol):
+    """Where a group's output goes. `send` may wait: that is the back-pressure."""
+
+    def send(self, batch: Batch) -> None: ...
+
+    def after_sent(self, action: Callable[[], None]) -> None:
+        """Run ``action`` once everything sent so far is written for good."""
+
+    def drain(self) -> None:
+        """Wait until everything sent is written for good."""

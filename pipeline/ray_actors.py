@@ -1,0 +1,174 @@
+"""The thin Ray shell: an actor around a chain, an actor around a source runner, and the outbox between them."""
+
+from __future__ import annotations
+
+import os
+import threading
+import zlib
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from pipeline.batcher import Batcher
+from pipeline.chain import Chain
+from pipeline.checkpoints import Checkpoints
+from pipeline.protocol import Batch, SourceReport, SourceSpec
+from pipeline.runner import SourceRunner
+from pipeline.settings import GroupSettings, build_stage
+
+
+def use_threads(count: int) -> None:
+    """Must run before a numeric library is imported: they read this once."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(count)
+
+
+def split(batch: Batch, key: list[str], replicas: int) -> list[tuple[int, Batch]]:
+    """The part of a batch for each replica: records with the same key always go to the same one, in order."""
+    if replicas == 1:
+        return [(0, batch)]
+    parts: dict[int, Batch] = {}
+    for record in batch:
+        name = "/".join(str(getattr(record, attribute)) for attribute in key)
+        parts.setdefault(zlib.crc32(name.encode()) % replicas, []).append(record)
+    return sorted(parts.items())
+
+
+class CreditOutbox:
+    """Sends batches to the actors of the next group, at most ``credits`` unacknowledged at a time.
+
+    A call is acknowledged when the batch has gone through all later groups, so what `after_sent` waits for is written. Ray
+    repeats a call whose actor died, so a batch arrives at least once.
+    """
+
+    def __init__(self, actors: list[Any], group: GroupSettings) -> None:
+        self._actors, self._group = actors, group
+        self._pending: deque[Any] = deque()
+        self._held: deque[tuple[int, Batch]] = deque()
+        self._marks: list[tuple[set[Any], Callable[[], None]]] = []
+        self.dropped = 0
+
+    @property
+    def waiting(self) -> int:
+        return len(self._pending) + len(self._held)
+
+    def send(self, batch: Batch) -> None:
+        if batch:
+            self._held.extend(split(batch, self._group.key, len(self._actors)))
+        self._reap(wait=False)
+        while self._held:
+            if len(self._pending) >= self._group.queue:
+                if self._group.full == "drop_oldest":
+                    while len(self._held) > self._group.queue:
+                        self.dropped += len(self._held.popleft()[1])
+                    return
+                self._reap(wait=True)
+                continue
+            replica, part = self._held.popleft()
+            self._pending.append(self._actors[replica].process.remote(part))
+
+    def after_sent(self, action: Callable[[], None]) -> None:
+        self._marks.append((set(self._pending), action))
+        self._reap(wait=False)
+
+    def drain(self) -> None:
+        while self._held or self._pending:
+            self.send([])
+            if self._pending:
+                self._reap(wait=True)
+        self._reap(wait=False)
+
+    def _reap(self, wait: bool) -> None:
+        """Take back the credits of acknowledged batches; with ``wait`` until there is at least one."""
+        if self._pending:
+            done, _ = ray.wait(list(self._pending), num_returns=1, timeout=None if wait else 0)
+            if done:
+                done, _ = ray.wait(list(self._pending), num_returns=len(self._pending), timeout=0)
+            for ref in done:
+                ray.get(ref)  # raises what went wrong there
+                self._pending.remove(ref)
+        waiting = set(self._pending)
+        while self._marks and not self._marks[0][0] & waiting:
+            self._marks.pop(0)[1]()
+
+
+class GroupActor:
+    """One replica of a group: gathers batches, runs its chain, passes the results on."""
+
+    def __init__(self, group: GroupSettings, context: dict[str, Any], threads: int, following: list[Any], next_group: GroupSettings | None, checkpoints: Path | None) -> None:
+        use_threads(threads)
+        self._chain = Chain.build(group, context)
+        self._chain.open()
+        self._following, self._next = following, next_group
+        self._batcher = Batcher(self._chain.process, self._deliver, group.batch, group.wait_ms / 1000, group.queue)
+        self._checkpoints = Checkpoints(checkpoints) if checkpoints else None
+
+    def ready(self) -> bool:
+        return True
+
+    def process(self, batch: Batch) -> None:
+        self._batcher.submit(batch)
+
+    def _deliver(self, results: Batch) -> None:
+        if self._next is not None:
+            ray.get([self._following[i].process.remote(part) for i, part in split(results, self._next.key, len(self._following))])
+
+    def save_checkpoint(self, source: str, url: str, pts_s: float, done: bool, state: bytes) -> None:
+        if self._checkpoints:
+            self._checkpoints.save(source, url, pts_s, done, state)
+
+    def status(self) -> dict[str, Any]:
+        return {"stages": [asdict(m) for m in self._chain.metrics()], "queued": self._batcher.queued, "dropped": 0}
+
+    def finish(self) -> None:
+        self._deliver(self._chain.flush())
+        self._chain.close()
+
+
+class SourceActor:
+    """Reads sources, one after another, through the first group's chain."""
+
+    def __init__(self, group: GroupSettings, context: dict[str, Any], threads: int, following: list[Any], next_group: GroupSettings | None, writer: Any, every_s: float) -> None:
+        use_threads(threads)
+        assert group.source is not None
+        self._source = build_stage(group.source, context)
+        self._chain = Chain.build(group, context)
+        self._chain.open()
+        self._outbox = CreditOutbox(following, next_group or group)
+        self._stopping = threading.Event()
+
+        def save(*checkpoint: Any) -> None:
+            if writer is not None:
+                ray.get(writer.save_checkpoint.remote(*checkpoint))
+
+        self._runner = SourceRunner(self._source, self._chain, self._outbox, save, every_s)
+        self._reading = False
+
+    def ready(self) -> bool:
+        return True
+
+    def run(self, spec: SourceSpec, resume: tuple[float, bytes] | None) -> SourceReport:
+        self._reading = True
+        try:
+            return self._runner.run(spec, resume, self._stopping)
+        finally:
+            self._reading = False
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._source.stop()
+
+    def status(self) -> dict[str, Any]:
+        return {
+            "stages": [asdict(m) for m in self._chain.metrics()],
+            "queued": self._outbox.waiting,
+            "dropped": self._outbox.dropped,
+            "source": self._source.report() if self._reading else None,
+        }
+
+    def finish(self) -> None:
+        self._chain.close()

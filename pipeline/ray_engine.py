@@ -1,0 +1,196 @@
+"""The Ray engine: each group is a set of actors, sources are read in parallel, and dead actors are replaced."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import deque
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from pipeline.engine import GroupStatus, Job, Status, Watch, add_metrics, cores, resume_point, source_replicas, threads_for
+from pipeline.errors import FarsightError, redact
+from pipeline.protocol import SourceReport, SourceSpec
+from pipeline.ray_actors import GroupActor, SourceActor
+
+POLL_S = 0.5
+GRACE_S = 8.0
+RESTARTS = 3
+OBJECT_STORE_BYTES = 256 * 1024 * 1024  # only chips travel, a few MB at a time
+
+
+class RayEngine:
+    """Runs a job on the cluster of ``RAY_ADDRESS``, or on a Ray of its own that ends with the run."""
+
+    def __init__(self) -> None:
+        self._own = not ray.is_initialized()
+        if self._own:
+            start_ray()
+
+    def run(self, job: Job, watch: Watch) -> Status:
+        return _Run(job, watch).to_the_end()
+
+    def close(self) -> None:
+        if self._own:
+            ray.shutdown()
+
+
+def start_ray() -> None:
+    """Join the cluster of RAY_ADDRESS or start a local one: loopback only, no dashboard, quiet."""
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+    common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(**common)
+        return
+    # More logical than real cores: how many actors run is decided by the configuration, not by Ray refusing to start one.
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        _node_ip_address="127.0.0.1",
+        num_cpus=max(8, 4 * cores()),
+        object_store_memory=OBJECT_STORE_BYTES,
+        **common,
+    )
+
+
+class _Run:
+    """One job: makes the actors, hands out the sources, watches, ends everything."""
+
+    def __init__(self, job: Job, watch: Watch) -> None:
+        self.job, self.watch = job, watch
+        self.readers, _ = source_replicas(job)
+        self.groups: list[list[Any]] = []
+        self.sources: list[Any] = []
+        self.reports: list[SourceReport] = []
+        self.dropped: dict[str, GroupStatus] = {}
+        self.last = Status()
+
+    def to_the_end(self) -> Status:
+        try:
+            self._make_groups()
+            self._read_all()
+            for actors in self.groups:
+                ray.get([actor.finish.remote() for actor in actors])
+            return self.last
+        except KeyboardInterrupt:
+            self._stop_gently()
+            raise
+        except RayTaskError as error:
+            cause = error.cause if isinstance(error.cause, FarsightError) else None
+            if cause is None:
+                raise
+            raise cause from None
+        finally:
+            for actor in [*self.sources, *(a for actors in self.groups for a in actors)]:
+                ray.kill(actor)
+
+    def _make_groups(self) -> None:
+        job = self.job
+        writer_node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        following: list[Any] = []
+        for place in range(len(job.groups) - 1, 0, -1):
+            group = job.groups[place]
+            last = place == len(job.groups) - 1
+            actor = ray.remote(GroupActor).options(
+                num_cpus=group.cpus,
+                num_gpus=group.gpus,
+                max_restarts=RESTARTS,
+                max_task_retries=RESTARTS,
+                max_concurrency=2 + group.queue * self.readers,
+                scheduling_strategy=writer_node if last else "DEFAULT",
+            )
+            count = group.replicas if isinstance(group.replicas, int) else 1
+            next_group = None if last else job.groups[place + 1]
+            checkpoints = job.checkpoints if last else None
+            threads = threads_for(group, self.readers)
+            following = [actor.remote(group, job.context, threads, following, next_group, checkpoints) for _ in range(count)]
+            self.groups.insert(0, following)
+        self.sources = [self._make_source() for _ in range(self.readers)]
+
+    def _make_source(self) -> Any:
+        job, group = self.job, self.job.groups[0]
+        following = self.groups[0] if self.groups else []
+        writer = self.groups[-1][0] if self.groups else None
+        next_group = job.groups[1] if len(job.groups) > 1 else None
+        actor = ray.remote(SourceActor).options(num_cpus=group.cpus, num_gpus=group.gpus, max_concurrency=3)
+        return actor.remote(group, job.context, threads_for(group, self.readers), following, next_group, writer, job.checkpoint_every_s)
+
+    def _read_all(self) -> None:
+        waiting: deque[SourceSpec] = deque()
+        for spec in self.job.sources:
+            done, _ = resume_point(self.job, spec)
+            if done:
+                self.reports.append(SourceReport(spec.name, redact(spec.url), "ok", "done in an earlier run"))
+            else:
+                waiting.append(spec)
+        idle = list(self.sources)
+        running: dict[Any, tuple[Any, SourceSpec, int]] = {}
+        while waiting or running:
+            while waiting and idle:
+                spec = waiting.popleft()
+                actor = idle.pop()
+                running[actor.run.remote(spec, resume_point(self.job, spec)[1])] = (actor, spec, 0)
+            done_refs, _ = ray.wait(list(running), timeout=POLL_S)
+            for ref in done_refs:
+                actor, spec, deaths = running.pop(ref)
+                try:
+                    self.reports.append(ray.get(ref))
+                    idle.append(actor)
+                except RayActorError as error:
+                    self._replace(actor, spec, deaths, running, error)
+            self.watch(self._status())
+        self.watch(self._status())
+
+    def _replace(self, dead: Any, spec: SourceSpec, deaths: int, running: dict[Any, tuple[Any, SourceSpec, int]], error: RayError) -> None:
+        """A reader died: go on from the last checkpoint with a new one, a few times."""
+        if deaths >= RESTARTS:
+            self.reports.append(SourceReport(spec.name, redact(spec.url), "failed", f"its reader died {deaths + 1} times ({type(error).__name__})"))
+        self.sources.remove(dead)
+        actor = self._make_source()
+        self.sources.append(actor)
+        if deaths < RESTARTS:
+            # Results later than the checkpoint are made again and overwrite their equals.
+            job = Job(**{**self.job.__dict__, "resume": True})
+            running[actor.run.remote(spec, resume_point(job, spec)[1])] = (actor, spec, deaths + 1)
+
+    def _status(self) -> Status:
+        """Ask every actor; one that is just being replaced is left out this time."""
+        groups = []
+        reading: list[SourceReport] = []
+        for group, actors in zip(self.job.groups, [self.sources, *self.groups], strict=True):
+            total = GroupStatus(group.name)
+            refs = [actor.status.remote() for actor in actors]
+            ready, _ = ray.wait(refs, num_returns=len(refs), timeout=2.0)
+            for ref in ready:
+                try:
+                    answer = ray.get(ref)
+                except RayError:
+                    continue
+                add_metrics(total, answer["stages"])
+                total.queued += answer["queued"]
+                total.dropped += answer["dropped"]
+                if answer.get("source") is not None:
+                    reading.append(answer["source"])
+            groups.append(total)
+        known = {report.name for report in self.reports}
+        self.last = Status(groups, [*self.reports, *(r for r in reading if r.name not in known)])
+        return self.last
+
+    def _stop_gently(self) -> None:
+        """Let the readers write a last checkpoint, but not for long."""
+        for actor in self.sources:
+            actor.stop.remote()
+        until = time.monotonic() + GRACE_S
+        while time.monotonic() < until:
+            try:
+                busy = [a for a in ray.get([s.status.remote() for s in self.sources], timeout=2.0) if a["source"] is not None]
+            except (RayError, KeyboardInterrupt):
+                return
+            if not busy:
+                return
+            time.sleep(0.2)

@@ -1,0 +1,62 @@
+"""Reads one source to its end: source, stages, outbox, checkpoints. Both engines run it, Ray inside an actor."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from pipeline.chain import Chain
+from pipeline.errors import SourceError, redact
+from pipeline.protocol import Outbox, Source, SourceReport, SourceSpec
+
+SaveCheckpoint = Callable[[str, str, float, bool, bytes], None]
+
+
+class StopFlag(Protocol):
+    def is_set(self) -> bool: ...
+
+
+class SourceRunner:
+    """Runs sources one after another through one chain."""
+
+    def __init__(self, source: Source, chain: Chain, outbox: Outbox, save: SaveCheckpoint, every_s: float) -> None:
+        self.source, self.chain, self.outbox, self._save, self._every_s = source, chain, outbox, save, every_s
+
+    def run(self, spec: SourceSpec, resume: tuple[float, bytes] | None, stopping: StopFlag) -> SourceReport:
+        """Read ``spec`` from its beginning, or after the checkpoint ``(pts_s, state)``.
+
+        A source that cannot be opened is reported as failed; what was read before a fault is processed to the end.
+        Stopped early, the source keeps its last checkpoint and its open tracks stay open for a resume.
+        """
+        after = None
+        if resume:
+            after, state = resume
+            self.chain.restore(state)
+        try:
+            self.source.start(spec, after)
+        except SourceError as error:
+            self.chain.flush()
+            return SourceReport(spec.name, redact(spec.url), "failed", redact(str(error)))
+        last = time.monotonic()
+        while not stopping.is_set() and (batch := self.source.read()) is not None:
+            self.outbox.send(self.chain.process(batch))
+            if time.monotonic() - last >= self._every_s:
+                self._checkpoint(spec)
+                last = time.monotonic()
+        report = self.source.report()
+        if stopping.is_set() and report.status == "ok":
+            self._checkpoint(spec)
+            self.outbox.drain()
+            self.chain.flush()
+            report.status = "stopped"
+        else:
+            self.outbox.send(self.chain.flush())
+            self.outbox.drain()
+            self._save(spec.name, redact(spec.url), report.position_s, True, b"")
+        self.source.close()
+        return report
+
+    def _checkpoint(self, spec: SourceSpec) -> None:
+        position, state = self.source.report().position_s, self.chain.state()
+        self.outbox.after_sent(lambda: self._save(spec.name, redact(spec.url), position, False, state))

@@ -1,0 +1,135 @@
+"""Writes what was seen: the database first, then thumbnails' names, then a line of JSON for each finished track."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from pipeline.errors import OutputError
+from pipeline.protocol import Batch
+from stages.records import Sighting
+
+
+class Record:
+    """``out``: the output folder; ``database``: its database. Writing is repeatable: the same track again changes nothing.
+
+    Raises OutputError when the disk is full or not writable; what was written before is kept.
+    """
+
+    def __init__(self, out: Path, database: Path, weights: str | None = None) -> None:
+        self._out, self._database, self._weights = out, database, weights
+        self._outcomes: dict[str, int] = {}
+
+    def open(self) -> None:
+        from models import recognizer_card
+        from watchlist.store import Store
+
+        self._digest = recognizer_card(self._weights)["sha256"]
+        self._store = Store(self._database)
+        (self._out / "crops").mkdir(parents=True, exist_ok=True)
+        self._lines = self._out / "sightings.jsonl"
+        write_jsonl(self._lines, self._store.tracks())
+
+    def process(self, batch: Batch) -> Batch:
+        try:
+            rows = [self._row(sighting) for sighting in batch]
+            fresh = [r for r in rows if r["final"] and not self._store.is_final(r["source"], r["track"])]
+            self._store.put_tracks(rows)
+            if fresh:
+                with self._lines.open("a") as file:
+                    file.writelines(json_line({**r, "reasons": json.loads(r["reasons"]), "best_box": json.loads(r["best_box"])}) for r in fresh)
+        except (OSError, sqlite3.Error) as error:
+            raise OutputError(f"cannot write to {self._out}: {getattr(error, 'strerror', None) or error}; what was written is kept, go on with --resume") from None
+        for row in fresh:
+            self._outcomes[row["outcome"]] = self._outcomes.get(row["outcome"], 0) + 1
+        return batch
+
+    def flush(self) -> Batch:
+        return []
+
+    def close(self) -> None:
+        self._store.close()
+
+    def counters(self) -> dict[str, int]:
+        return {f"tracks: {outcome}": count for outcome, count in sorted(self._outcomes.items())}
+
+    def _row(self, sighting: Sighting) -> dict[str, Any]:
+        track, template = sighting.track, sighting.template
+        best = track.shots[0] if track.shots else track.rejected
+        matched = sighting.outcome == "match"
+        crop = self._picture(track.source, track.track, "crop", best.crop) if best and best.crop else None
+        restored = None
+        if template.restored is not None:
+            code = cv2.imencode(".png", np.ascontiguousarray(template.restored[..., ::-1]))[1].tobytes()
+            restored = self._picture(track.source, track.track, "restored", code)
+        return {
+            "source": track.source,
+            "track": track.track,
+            "version": track.version,
+            "final": int(track.final),
+            "start_s": track.start_s,
+            "end_s": track.end_s,
+            "face_px": sighting.face_px,
+            "shots": len(track.shots),
+            "template": None if template.vector is None else template.vector.astype(np.float16).tobytes(),
+            "recognizer": self._digest,
+            "quality": template.quality,
+            "best_pts_s": best.pts_s if best else None,
+            "best_box": json.dumps([round(float(v), 1) for v in best.box] if best else None),
+            "crop": crop,
+            "restored": restored,
+            "path": track.path.astype(np.float32).tobytes(),
+            "outcome": sighting.outcome,
+            "identity": sighting.identity if matched else None,
+            "name": sighting.name if matched else None,
+            "nearest": sighting.name,
+            "score": sighting.score,
+            "threshold": sighting.threshold,
+            "fpir": sighting.fpir,
+            "reasons": json.dumps(list(sighting.reasons)),
+        }
+
+    def _picture(self, source: str, track: str, kind: str, content: bytes) -> str:
+        name = f"crops/{source}/{track}-{kind}.png"
+        path = self._out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return name
+
+
+def json_line(row: dict[str, Any]) -> str:
+    """One line of ``sightings.jsonl`` for a row of the tracks table."""
+
+    def short(value: float | None, digits: int = 4) -> float | None:
+        return None if value is None else round(value, digits)
+
+    line = {
+        "source": row["source"],
+        "track": row["track"],
+        "start_s": short(row["start_s"], 3),
+        "end_s": short(row["end_s"], 3),
+        "outcome": row["outcome"],
+        "identity": row["identity"],
+        "name": row["name"],
+        "score": short(row["score"]),
+        "threshold": short(row["threshold"]),
+        "fpir": row["fpir"],
+        "shots": row["shots"],
+        "face_px": short(row["face_px"], 1),
+        "best": {"pts_s": short(row["best_pts_s"], 3), "box": row["best_box"], "crop": row["crop"]},
+        "reasons": row["reasons"],
+    }
+    return json.dumps(line) + "\n"
+
+
+def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write all lines anew, from the database, in one step."""
+    part = path.with_suffix(".part")
+    with part.open("w") as file:
+        file.writelines(json_line(row) for row in rows)
+    part.replace(path)

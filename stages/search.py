@@ -1,0 +1,57 @@
+"""Compares each template with the watchlist and decides: match, no match, or not assessable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.protocol import Batch
+from stages.records import Sighting, Template
+
+
+class Search:
+    """``database``: where the watchlist is; ``fpir``: false alarms allowed per passer-by. ``min_quality``: templates below it are not
+    assessable; higher hides more people behind "not assessable", lower lets noise compete."""
+
+    def __init__(self, database: Path, fpir: float = 0.01, min_quality: float = 0.1, weights: str | None = None) -> None:
+        self._database, self._fpir, self._min_quality, self._weights = database, fpir, min_quality, weights
+
+    def open(self) -> None:
+        from models import recognizer_card
+        from watchlist.gallery import Gallery
+        from watchlist.store import Store
+        from watchlist.thresholds import Thresholds
+
+        card = recognizer_card(self._weights)
+        store = Store(self._database)
+        self._gallery = Gallery(store.enrolments(), card["sha256"])
+        store.close()
+        self._thresholds = Thresholds(card["impostors"])
+
+    def process(self, batch: Batch) -> Batch:
+        vectors = [t.vector for t in batch if t.vector is not None]
+        candidates = iter(self._gallery.nearest(np.stack(vectors)) if vectors else [])
+        return [self._decide(t, next(candidates) if t.vector is not None else None) for t in batch]
+
+    def flush(self) -> Batch:
+        return []
+
+    def close(self) -> None:
+        return
+
+    def _decide(self, template: Template, candidate: object) -> Sighting:
+        from watchlist.gallery import Candidate
+
+        track = template.track
+        best = track.shots[0] if track.shots else track.rejected
+        face_px = best.face_px if best else 0.0
+        refusals = tuple(f"{name}: {count}" for name, count in sorted(track.reasons.items()))
+        if template.vector is None or template.quality < self._min_quality:
+            why = "no_usable_shot" if not track.shots else f"low_quality: {template.quality:.2f}"
+            return Sighting(template, "not_assessable", None, None, None, None, self._fpir, face_px, (why, *refusals))
+        if not isinstance(candidate, Candidate):
+            return Sighting(template, "no_match", None, None, None, None, self._fpir, face_px, ("empty_watchlist", *refusals))
+        threshold = self._thresholds.cosine(self._fpir, len(self._gallery), face_px)
+        outcome = "match" if candidate.score >= threshold else "no_match"
+        return Sighting(template, outcome, candidate.identity, candidate.name, candidate.score, threshold, self._fpir, face_px, refusals)

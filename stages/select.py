@@ -1,0 +1,178 @@
+"""Keeps the best shots of each track, and says why the others were refused."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.chip import TEMPLATE, similarity, warp_chip
+from pipeline.protocol import Batch
+from stages.records import Image, Shot, Track, TrackedFrame
+
+CROP_MARGIN = 0.6  # of the face's width, on each side of its box
+WORST_FIT = 0.22  # mean distance of the landmarks from the template, in eye distances
+NAMES = ("too_small", "blurred", "extreme_pose", "cut_by_frame", "low_score")
+
+
+@dataclass
+class _Open:
+    """A track that has not ended."""
+
+    number: int
+    start_s: float
+    last_s: float
+    reported_s: float
+    version: int = 0
+    path: list[tuple[float, ...]] = field(default_factory=list)
+    shots: list[Shot] = field(default_factory=list)
+    rejected: Shot | None = None
+    reasons: Counter[str] = field(default_factory=Counter)
+
+
+class Select:
+    """Turns tracked frames into tracks with their best shots.
+
+    ``top_k`` shots are kept by size, sharpness, pose and score, at least ``apart_s`` seconds from each other, so that they differ.
+    ``min_face_px``, ``min_sharpness``, ``min_score`` refuse a shot; raising them makes templates cleaner and tracks without any shot (not
+    assessable) more frequent. A track ends ``lost_s`` seconds after its last detection; one that lasts is reported
+    every ``report_every_s`` seconds.
+    """
+
+    def __init__(
+        self,
+        top_k: int = 5,
+        min_face_px: float = 10.0,
+        min_sharpness: float = 3.0,
+        min_score: float = 0.4,
+        apart_s: float = 0.2,
+        lost_s: float = 1.5,
+        report_every_s: float = 10.0,
+    ) -> None:
+        if top_k < 1:
+            raise ValueError(f"top_k = {top_k}: must be at least 1")
+        self._top_k, self._min_face_px, self._min_sharpness, self._min_score = top_k, min_face_px, min_sharpness, min_score
+        self._apart_s, self._lost_s, self._report_every_s = apart_s, lost_s, report_every_s
+        self._open: dict[int, _Open] = {}
+        self._source = ""
+        self._refused: Counter[str] = Counter()
+
+    def open(self) -> None:
+        self._open = {}
+
+    def process(self, batch: Batch) -> Batch:
+        out: list[Track] = []
+        for item in batch:
+            self._source = item.frame.source
+            self._look(item)
+            out.extend(self._due(item.frame.pts_s))
+        return out
+
+    def flush(self) -> Batch:
+        out = [self._report(track, final=True) for track in self._open.values()]
+        self._open = {}
+        return out
+
+    def close(self) -> None:
+        self._open = {}
+
+    def state(self) -> Any:
+        return self._source, self._open
+
+    def restore(self, state: Any) -> None:
+        self._source, self._open = state
+
+    def counters(self) -> dict[str, int]:
+        return {f"shots refused: {reason}": count for reason, count in sorted(self._refused.items())}
+
+    def _look(self, item: TrackedFrame) -> None:
+        for row in np.flatnonzero(item.tracks >= 0):
+            number, now = int(item.tracks[row]), item.frame.pts_s
+            track = self._open.setdefault(number, _Open(number, now, now, now))
+            track.last_s = now
+            box = item.faces.boxes[row]
+            track.path.append((now, *(float(v) for v in box)))
+            shot, refusal = self._judge(item.frame.image, box, item.faces.landmarks[row], float(item.faces.scores[row]), now)
+            if refusal:
+                track.reasons[refusal] += 1
+                self._refused[refusal] += 1
+                if track.rejected is None or shot.quality > track.rejected.quality:
+                    track.rejected = _with_crop(shot, item.frame.image)
+            else:
+                self._keep(track, shot, item.frame.image)
+
+    def _judge(self, image: Image, box: NDArray[np.float32], landmarks: NDArray[np.float32], score: float, pts_s: float) -> tuple[Shot, str]:
+        """A shot with its quality, and the name of the first reason to refuse it, or ""."""
+        height, width = image.shape[:2]
+        face_px = float(box[2] - box[0])
+        outside = (landmarks < -0.5).any() or (landmarks[:, 0] > width).any() or (landmarks[:, 1] > height).any()
+        try:
+            chip = warp_chip(image, landmarks)
+            fit = _fit(landmarks)
+        except ValueError:
+            chip, fit = np.zeros((16, 16, 3), np.uint8), 9.0
+        sharpness = float(cv2.Laplacian(cv2.cvtColor(chip, cv2.COLOR_RGB2GRAY), cv2.CV_32F).std())
+        size_term = min(1.0, face_px / 64) ** 0.7
+        quality = size_term * min(1.0, sharpness / 20) ** 0.3 * max(0.0, 1 - fit / WORST_FIT) ** 0.5 * score
+        shot = Shot(pts_s, box.astype(np.float32), score, face_px, sharpness, float(quality), chip, b"")
+        checks = {
+            "too_small": face_px < self._min_face_px,
+            "low_score": score < self._min_score,
+            "cut_by_frame": bool(outside),
+            "extreme_pose": fit > WORST_FIT,
+            "blurred": sharpness < self._min_sharpness,
+        }
+        return shot, next((name for name, failed in checks.items() if failed), "")
+
+    def _keep(self, track: _Open, shot: Shot, image: Image) -> None:
+        near = [s for s in track.shots if abs(s.pts_s - shot.pts_s) < self._apart_s]
+        if any(s.quality >= shot.quality for s in near):
+            return
+        others = [s for s in track.shots if all(s is not n for n in near)]
+        if len(others) >= self._top_k and others[-1].quality >= shot.quality:
+            return
+        track.shots = sorted([*others, _with_crop(shot, image)], key=lambda s: -s.quality)[: self._top_k]
+
+    def _due(self, now: float) -> list[Track]:
+        """Tracks that have ended, and lasting ones whose time has come to be reported."""
+        out = []
+        for number, track in list(self._open.items()):
+            if now - track.last_s > self._lost_s:
+                out.append(self._report(track, final=True))
+                del self._open[number]
+            elif now - track.reported_s >= self._report_every_s:
+                out.append(self._report(track, final=False))
+        return out
+
+    def _report(self, track: _Open, final: bool) -> Track:
+        track.version += 1
+        track.reported_s = track.last_s
+        name = f"{track.start_s:09.2f}-{track.number:04d}"
+        path = np.array(track.path, np.float32)
+        shots, rejected = tuple(track.shots), None if track.shots else track.rejected
+        return Track(self._source, name, track.version, final, track.start_s, track.last_s, path, shots, rejected, dict(track.reasons))
+
+
+def _fit(landmarks: NDArray[np.float32]) -> float:
+    """How badly the landmarks fit a frontal face: their mean distance from the template, in eye distances."""
+    matrix = similarity(landmarks, TEMPLATE)
+    placed = landmarks @ matrix[:, :2].T + matrix[:, 2]
+    return float(np.linalg.norm(placed - TEMPLATE, axis=1).mean() / np.linalg.norm(TEMPLATE[1] - TEMPLATE[0]))
+
+
+def _with_crop(shot: Shot, image: Image) -> Shot:
+    """The shot with the original pixels around the face, as PNG."""
+    margin = CROP_MARGIN * shot.face_px
+    x1, y1, x2, y2 = (int(v) for v in (shot.box + np.array([-margin, -margin, margin, margin])).round())
+    part = image[max(0, y1) : max(0, y2), max(0, x1) : max(0, x2)]
+    if part.size == 0:
+        return shot
+    if max(part.shape[:2]) > 512:
+        factor = 512 / max(part.shape[:2])
+        part = cv2.resize(part, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA).astype(np.uint8)
+    ok, code = cv2.imencode(".png", np.ascontiguousarray(part[..., ::-1]))
+    return Shot(**{**shot.__dict__, "crop": code.tobytes() if ok else b""})

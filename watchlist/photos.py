@@ -1,0 +1,97 @@
+"""Reads photos as people have them: turned by EXIF, with alpha, grey, CMYK, HEIC."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pillow_heif
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+MOST_PIXELS = 150_000_000
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif"}
+COLUMNS = ("name", "image", "external_id", "purpose", "authority", "expires")
+
+pillow_heif.register_heif_opener()
+Image.MAX_IMAGE_PIXELS = None  # checked below, with a message of our own
+
+
+class PhotoError(ValueError):
+    """A photo or list of photos that cannot be used; the text says why."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A photo and whom it shows."""
+
+    name: str
+    photo: Path
+    details: dict[str, str]
+
+
+def read_photo(path: Path) -> NDArray[np.uint8]:
+    """RGB uint8 (H, W, 3), upright; transparent parts on white. Raises PhotoError with the reason."""
+    try:
+        with Image.open(path) as picture:
+            if picture.width * picture.height > MOST_PIXELS:
+                raise PhotoError(f"{picture.width}x{picture.height} is above {MOST_PIXELS // 1_000_000} million pixels")
+            upright = ImageOps.exif_transpose(picture)
+            if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
+                upright = upright.convert("RGBA")
+                ground = Image.new("RGBA", upright.size, (255, 255, 255, 255))
+                upright = Image.alpha_composite(ground, upright)
+            if upright.mode.startswith(("I", "F")):
+                grey = np.asarray(upright, np.float64)
+                upright = Image.fromarray((255 * grey / max(1.0, grey.max())).astype(np.uint8))
+            return np.asarray(upright.convert("RGB"))
+    except PhotoError:
+        raise
+    except FileNotFoundError:
+        raise PhotoError("no such file") from None
+    except UnidentifiedImageError:
+        raise PhotoError("not a picture in a known format") from None
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        raise PhotoError(f"cannot be read ({error})") from None
+
+
+def list_people(path: Path) -> list[Entry]:
+    """The photos of a watchlist directory (``NAME/*.jpg``) or a CSV (``name,image[,...]``). Raises PhotoError if there are none."""
+    entries = _from_directory(path) if path.is_dir() else _from_csv(path)
+    if not entries:
+        raise PhotoError(f"{path}: no photos in it; a watchlist is a directory NAME/*.jpg|png or a CSV with name,image")
+    return entries
+
+
+def _from_directory(path: Path) -> list[Entry]:
+    return [
+        Entry(person.name, photo, {})
+        for person in sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+        for photo in sorted(person.iterdir())
+        if photo.suffix.lower() in SUFFIXES and not photo.name.startswith(".")
+    ]
+
+
+def _from_csv(path: Path) -> list[Entry]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise PhotoError(f"{path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise PhotoError(f"{path}: not a UTF-8 text file") from None
+    reader = csv.DictReader(text.splitlines())
+    columns = reader.fieldnames or []
+    missing = {"name", "image"} - set(columns)
+    unknown = set(columns) - set(COLUMNS)
+    if missing or unknown:
+        problem = f"lacks {', '.join(sorted(missing))}" if missing else f"has unknown {', '.join(sorted(map(str, unknown)))}"
+        raise PhotoError(f"{path}: the header {problem}; allowed: {','.join(COLUMNS)}")
+    entries = []
+    for number, row in enumerate(reader, 2):
+        if not (row["name"] or "").strip() or not (row["image"] or "").strip():
+            raise PhotoError(f"{path}, line {number}: name and image must not be empty")
+        details = {key: row[key] for key in COLUMNS[2:] if row.get(key)}
+        entries.append(Entry(row["name"].strip(), path.parent / row["image"].strip(), details))
+    return entries

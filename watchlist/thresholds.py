@@ -1,0 +1,40 @@
+"""From a false-alarm rate to a cosine: how like the watchlist strangers look, by the size of their faces."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Impostor scores of faces up to ``face_px`` wide: ``scores[i]`` is exceeded by one stranger's comparison in ``10 ** -fmr[i]``."""
+
+    face_px: float
+    fmr: tuple[float, ...]
+    scores: tuple[float, ...]
+
+    def score_at(self, log_fmr: float) -> float:
+        """The cosine exceeded at a false match rate of ``10 ** log_fmr``: linear between measured points, and beyond the last one along its slope."""
+        points = list(zip(self.fmr, self.scores, strict=True))
+        place = next((i for i, (x, _) in enumerate(points[1:], 1) if x <= log_fmr), len(points) - 1)
+        (x0, y0), (x1, y1) = points[place - 1], points[place]
+        return y0 + (y1 - y0) * (log_fmr - x0) / (x1 - x0)
+
+
+class Thresholds:
+    """Built from the ``impostors`` entry of a recogniser's card."""
+
+    def __init__(self, impostors: list[dict[str, Any]]) -> None:
+        bins = [Bin(float(b["face_px"]), tuple(b["log10_fmr"]), tuple(b["scores"])) for b in impostors]
+        self._bins = sorted(bins, key=lambda b: b.face_px)
+
+    def cosine(self, fpir: float, watchlist: int, face_px: float) -> float:
+        """The cosine a match needs so that at most ``fpir`` of strangers with a face this wide raise a false alarm.
+
+        With N enrolled templates a stranger has N chances, so each comparison may only err at ``1 - (1 - fpir) ** (1 / N)``.
+        """
+        per_comparison = -math.expm1(math.log1p(-fpir) / max(1, watchlist))
+        found = next((b for b in self._bins if face_px <= b.face_px), self._bins[-1])
+        return min(1.0, found.score_at(math.log10(per_comparison)))
