@@ -1,7 +1,11 @@
-"""The thin Ray shell: an actor around a chain, an actor around a source runner, and the outbox between them."""
+"""The thin Ray shell: an actor around a chain, an actor around a source runner, and the outbox between them.
+
+Actors know those behind them by name, so that one that is restarted finds them again.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import zlib
@@ -97,59 +101,61 @@ class CreditOutbox:
 
 
 class GroupActor:
-    """One replica of a group: gathers batches, runs its chain, passes the results on."""
+    """One replica of a group: gathers batches, runs its chain, passes the results on.
 
-    def __init__(self, group: GroupSettings, context: dict[str, Any], threads: int, following: list[Any], next_group: GroupSettings | None, checkpoints: Path | None) -> None:
+    Its methods are coroutines because Ray starts those in the order they were called, which threads would not keep.
+    """
+
+    def __init__(self, group: GroupSettings, context: dict[str, Any], threads: int, following: list[str], next_group: GroupSettings | None, checkpoints: Path | None) -> None:
         use_threads(threads)
         self._chain = Chain.build(group, context)
         self._chain.open()
-        self._following, self._next = following, next_group
-        self._batcher = Batcher(self._chain.process, self._deliver, group.batch, group.wait_ms / 1000, group.queue)
+        self._following, self._next = [ray.get_actor(name) for name in following], next_group
+        self._batcher = Batcher(self._chain.process, self._send, ray.get, group.batch, group.wait_ms / 1000, group.queue)
         self._checkpoints = Checkpoints(checkpoints) if checkpoints else None
 
-    def ready(self) -> bool:
-        return True
+    async def process(self, batch: Batch) -> None:
+        await asyncio.wrap_future(self._batcher.submit(batch))
 
-    def process(self, batch: Batch) -> None:
-        self._batcher.submit(batch)
+    def _send(self, results: Batch) -> list[Any] | None:
+        if self._next is None:
+            return None
+        return [self._following[i].process.remote(part) for i, part in split(results, self._next.key, len(self._following))]
 
-    def _deliver(self, results: Batch) -> None:
-        if self._next is not None:
-            ray.get([self._following[i].process.remote(part) for i, part in split(results, self._next.key, len(self._following))])
-
-    def save_checkpoint(self, source: str, url: str, pts_s: float, done: bool, state: bytes) -> None:
+    async def save_checkpoint(self, source: str, url: str, pts_s: float, done: bool, state: bytes) -> None:
         if self._checkpoints:
             self._checkpoints.save(source, url, pts_s, done, state)
 
-    def status(self) -> dict[str, Any]:
+    async def status(self) -> dict[str, Any]:
         return {"stages": [asdict(m) for m in self._chain.metrics()], "queued": self._batcher.queued, "dropped": 0}
 
-    def finish(self) -> None:
-        self._deliver(self._chain.flush())
+    async def finish(self) -> None:
+        """Pass on what the stages still hold, and free them."""
+        sent = self._send(self._chain.flush())
+        if sent:
+            await asyncio.gather(*sent)
         self._chain.close()
 
 
 class SourceActor:
     """Reads sources, one after another, through the first group's chain."""
 
-    def __init__(self, group: GroupSettings, context: dict[str, Any], threads: int, following: list[Any], next_group: GroupSettings | None, writer: Any, every_s: float) -> None:
+    def __init__(self, group: GroupSettings, context: dict[str, Any], threads: int, following: list[str], next_group: GroupSettings | None, writer: str | None, every_s: float) -> None:
         use_threads(threads)
         assert group.source is not None
         self._source = build_stage(group.source, context)
         self._chain = Chain.build(group, context)
         self._chain.open()
-        self._outbox = CreditOutbox(following, next_group or group)
+        self._outbox = CreditOutbox([ray.get_actor(name) for name in following], next_group or group)
+        saver = ray.get_actor(writer) if writer else None
         self._stopping = threading.Event()
 
         def save(*checkpoint: Any) -> None:
-            if writer is not None:
-                ray.get(writer.save_checkpoint.remote(*checkpoint))
+            if saver is not None:
+                ray.get(saver.save_checkpoint.remote(*checkpoint))
 
         self._runner = SourceRunner(self._source, self._chain, self._outbox, save, every_s)
         self._reading = False
-
-    def ready(self) -> bool:
-        return True
 
     def run(self, spec: SourceSpec, resume: tuple[float, bytes] | None) -> SourceReport:
         self._reading = True

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import time
+import uuid
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -64,10 +66,11 @@ class _Run:
     def __init__(self, job: Job, watch: Watch) -> None:
         self.job, self.watch = job, watch
         self.readers, _ = source_replicas(job)
+        self.id = uuid.uuid4().hex[:8]
         self.groups: list[list[Any]] = []
+        self.names: list[list[str]] = []
         self.sources: list[Any] = []
         self.reports: list[SourceReport] = []
-        self.dropped: dict[str, GroupStatus] = {}
         self.last = Status()
 
     def to_the_end(self) -> Status:
@@ -90,13 +93,12 @@ class _Run:
                 ray.kill(actor)
 
     def _make_groups(self) -> None:
+        """The last group first, since each is told the names of those behind it."""
         job = self.job
         writer_node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        following: list[Any] = []
         for place in range(len(job.groups) - 1, 0, -1):
-            group = job.groups[place]
-            last = place == len(job.groups) - 1
-            actor = ray.remote(GroupActor).options(
+            group, last = job.groups[place], place == len(job.groups) - 1
+            options = dict(
                 num_cpus=group.cpus,
                 num_gpus=group.gpus,
                 max_restarts=RESTARTS,
@@ -108,17 +110,19 @@ class _Run:
             next_group = None if last else job.groups[place + 1]
             checkpoints = job.checkpoints if last else None
             threads = threads_for(group, self.readers)
-            following = [actor.remote(group, job.context, threads, following, next_group, checkpoints) for _ in range(count)]
-            self.groups.insert(0, following)
+            behind = self.names[0] if self.names else []
+            names = [f"{self.id}-{group.name}-{i}" for i in range(count)]
+            self.groups.insert(0, [ray.remote(GroupActor).options(name=n, **options).remote(group, job.context, threads, behind, next_group, checkpoints) for n in names])
+            self.names.insert(0, names)
         self.sources = [self._make_source() for _ in range(self.readers)]
 
     def _make_source(self) -> Any:
         job, group = self.job, self.job.groups[0]
-        following = self.groups[0] if self.groups else []
-        writer = self.groups[-1][0] if self.groups else None
+        behind = self.names[0] if self.names else []
+        writer = self.names[-1][0] if self.names else None
         next_group = job.groups[1] if len(job.groups) > 1 else None
         actor = ray.remote(SourceActor).options(num_cpus=group.cpus, num_gpus=group.gpus, max_concurrency=3)
-        return actor.remote(group, job.context, threads_for(group, self.readers), following, next_group, writer, job.checkpoint_every_s)
+        return actor.remote(group, job.context, threads_for(group, self.readers), behind, next_group, writer, job.checkpoint_every_s)
 
     def _read_all(self) -> None:
         waiting: deque[SourceSpec] = deque()
@@ -142,21 +146,24 @@ class _Run:
                     self.reports.append(ray.get(ref))
                     idle.append(actor)
                 except RayActorError as error:
-                    self._replace(actor, spec, deaths, running, error)
+                    actor, again = self._replace(actor, spec, deaths, error)
+                    if again is None:
+                        idle.append(actor)
+                    else:
+                        running[again] = (actor, spec, deaths + 1)
             self.watch(self._status())
         self.watch(self._status())
 
-    def _replace(self, dead: Any, spec: SourceSpec, deaths: int, running: dict[Any, tuple[Any, SourceSpec, int]], error: RayError) -> None:
-        """A reader died: go on from the last checkpoint with a new one, a few times."""
-        if deaths >= RESTARTS:
-            self.reports.append(SourceReport(spec.name, redact(spec.url), "failed", f"its reader died {deaths + 1} times ({type(error).__name__})"))
+    def _replace(self, dead: Any, spec: SourceSpec, deaths: int, error: RayError) -> tuple[Any, Any | None]:
+        """A reader died: a new one, and its run of the same source from the last checkpoint, unless that has died too often."""
         self.sources.remove(dead)
         actor = self._make_source()
         self.sources.append(actor)
-        if deaths < RESTARTS:
-            # Results later than the checkpoint are made again and overwrite their equals.
-            job = Job(**{**self.job.__dict__, "resume": True})
-            running[actor.run.remote(spec, resume_point(job, spec)[1])] = (actor, spec, deaths + 1)
+        if deaths >= RESTARTS:
+            self.reports.append(SourceReport(spec.name, redact(spec.url), "failed", f"its reader died {deaths + 1} times ({type(error).__name__})"))
+            return actor, None
+        # Results later than the checkpoint are made again and overwrite their equals.
+        return actor, actor.run.remote(spec, resume_point(replace(self.job, resume=True), spec)[1])
 
     def _status(self) -> Status:
         """Ask every actor; one that is just being replaced is left out this time."""

@@ -40,7 +40,7 @@ class Select:
     ``top_k`` shots are kept by size, sharpness, pose and score, at least ``apart_s`` seconds from each other, so that they differ.
     ``min_face_px``, ``min_sharpness``, ``min_score`` refuse a shot; raising them makes templates cleaner and tracks without any shot (not
     assessable) more frequent. A track ends ``lost_s`` seconds after its last detection; one that lasts is reported
-    every ``report_every_s`` seconds.
+    every ``report_every_s`` seconds. ``track_prefix`` begins each track's name.
     """
 
     def __init__(
@@ -52,11 +52,13 @@ class Select:
         apart_s: float = 0.2,
         lost_s: float = 1.5,
         report_every_s: float = 10.0,
+        track_prefix: str = "",
     ) -> None:
         if top_k < 1:
             raise ValueError(f"top_k = {top_k}: must be at least 1")
         self._top_k, self._min_face_px, self._min_sharpness, self._min_score = top_k, min_face_px, min_sharpness, min_score
         self._apart_s, self._lost_s, self._report_every_s = apart_s, lost_s, report_every_s
+        self._prefix = track_prefix
         self._open: dict[int, _Open] = {}
         self._source = ""
         self._refused: Counter[str] = Counter()
@@ -151,7 +153,7 @@ class Select:
     def _report(self, track: _Open, final: bool) -> Track:
         track.version += 1
         track.reported_s = track.last_s
-        name = f"{track.start_s:09.2f}-{track.number:04d}"
+        name = f"{self._prefix}{track.start_s:09.2f}-{track.number:04d}"
         path = np.array(track.path, np.float32)
         shots, rejected = tuple(track.shots), None if track.shots else track.rejected
         return Track(self._source, name, track.version, final, track.start_s, track.last_s, path, shots, rejected, dict(track.reasons))

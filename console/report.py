@@ -1,0 +1,116 @@
+"""``report.html``: one self-contained file a person can check a run with."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, select_autoescape
+from PIL import Image, UnidentifiedImageError
+
+from watchlist.store import Store
+
+MOST_PICTURES = 1500  # tracks without a match that are shown with pictures; the others are in sightings.jsonl
+THUMB = 160
+
+
+def write_report(store: Store, out: Path) -> Path:
+    """Write the report of the run in ``out`` and return its path."""
+    path = out / "report.html"
+    part = path.with_suffix(".part")
+    part.write_text(render_report(store, out))
+    part.replace(path)
+    return path
+
+
+def render_report(store: Store, out: Path) -> str:
+    """The report as HTML, made from the database, the crops and ``run.json``."""
+    run = json.loads((out / "run.json").read_text()) if (out / "run.json").is_file() else {}
+    enrolled: dict[int, str] = {}
+    for enrolment in store.enrolments():
+        enrolled.setdefault(enrolment.identity, _inline(enrolment.chip))
+    tracks = store.tracks()
+    cards: dict[str, list[dict[str, Any]]] = {"match": [], "no_match": [], "not_assessable": []}
+    for track in tracks:
+        shown = track["outcome"] == "match" or len(cards[track["outcome"]]) < MOST_PICTURES
+        cards[track["outcome"]].append(_card(track, out, enrolled) if shown else {})
+    hidden = {outcome: sum(not card for card in found) for outcome, found in cards.items()}
+    for outcome in cards:
+        cards[outcome] = [card for card in cards[outcome] if card]
+    cards["match"].sort(key=lambda c: (c["name"], c["source"], c["start_s"]))
+    pages = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=select_autoescape(), trim_blocks=True, lstrip_blocks=True)
+    pages.filters["clock"] = clock
+    return pages.get_template("report.html").render(
+        run=run,
+        made=time.strftime("%Y-%m-%d %H:%M"),
+        cards=cards,
+        hidden=hidden,
+        people=store.identities(),
+        sources=[_lanes(source, tracks) for source in run.get("sources", [])],
+        seconds=sum(s["position_s"] for s in run.get("sources", [])),
+        fpir=run.get("settings", {}).get("fpir"),
+    )
+
+
+def _card(track: dict[str, Any], out: Path, enrolled: dict[int, str]) -> dict[str, Any]:
+    video = Path("annotated") / f"{track['source']}.mp4"
+    return {
+        **{key: track[key] for key in ("source", "track", "start_s", "end_s", "name", "nearest", "score", "threshold", "fpir", "shots", "face_px", "reasons", "best_pts_s")},
+        "crop": _inline_file(out, track["crop"]),
+        "restored": _inline_file(out, track["restored"]),
+        "enrolled": enrolled.get(track["identity"]) if track["identity"] is not None else None,
+        "video": str(video) if (out / video).is_file() else None,
+    }
+
+
+def _lanes(source: dict[str, Any], tracks: list[dict[str, Any]]) -> dict[str, Any]:
+    """A source with its timeline: a lane for each person found, one for the rest of each outcome."""
+    mine = [t for t in tracks if t["source"] == source["name"]]
+    length = max([source["duration_s"] or 0.0, source["position_s"], *(t["end_s"] for t in mine), 0.1])
+    lanes: dict[str, list[dict[str, Any]]] = {t["name"]: [] for t in sorted(mine, key=lambda t: t["name"] or "") if t["outcome"] == "match"}
+    for track in mine:
+        lane = track["name"] if track["outcome"] == "match" else track["outcome"].replace("_", " ")
+        lanes.setdefault(lane, []).append(
+            {
+                "left": 100 * track["start_s"] / length,
+                "width": max(0.4, 100 * (track["end_s"] - track["start_s"]) / length),
+                "kind": track["outcome"],
+                "title": f"{clock(track['start_s'])} to {clock(track['end_s'])}",
+                "link": f"{track['source']}/{track['track']}",
+            }
+        )
+    return {**source, "length": length, "lanes": lanes}
+
+
+def _inline_file(out: Path, name: str | None) -> str | None:
+    if not name or not (out / name).is_file():
+        return None
+    return _inline((out / name).read_bytes())
+
+
+def _inline(picture: bytes) -> str:
+    """A picture as a data URL: JPEG, at most `THUMB` pixels; a small one is enlarged without smoothing, so that its pixels are seen."""
+    try:
+        with Image.open(io.BytesIO(picture)) as opened:
+            image = opened.convert("RGB")
+    except (UnidentifiedImageError, OSError):
+        return ""
+    factor = THUMB / max(image.size)
+    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+    image = image.resize(size, Image.Resampling.NEAREST if factor > 1 else Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=82)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def clock(seconds: float | None) -> str:
+    """Seconds as 1:02:03.4."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"

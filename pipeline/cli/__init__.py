@@ -1,0 +1,44 @@
+"""The command line. The only part of the engine that knows the other rooms: it composes them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+import typer
+from rich.console import Console
+
+from pipeline.cli import bench, demo, doctor, live, run, search, serve, watchlist
+from pipeline.errors import FarsightError, redact
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Finds people on a watchlist in video where their faces are small.")
+app.command("run")(run.command)
+app.command("live")(live.command)
+app.add_typer(watchlist.app, name="watchlist")
+app.command("search")(search.command)
+app.command("demo")(demo.command)
+app.command("bench")(bench.command)
+app.command("serve")(serve.command)
+app.command("doctor")(doctor.command)
+
+
+def main() -> None:
+    """Run the program; errors a user can mend are one line and an exit code, never a traceback."""
+    try:
+        app()
+    except FarsightError as error:
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("interrupted; what is done is kept, go on with --resume", 130)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS):
+            _fail(f"{error.filename or 'output'}: {error.strerror}", 4)
+        raise
+
+
+def _fail(text: str, code: int) -> None:
+    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"farsight: {redact(' '.join(text.split()))}")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code) if code == 130 else sys.exit(code)

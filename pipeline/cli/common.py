@@ -1,0 +1,64 @@
+"""What several commands need: consoles, paths, databases, engines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from pipeline.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pipeline.engine import Engine
+    from watchlist.enrol import Gate
+    from watchlist.store import Store
+
+ROOT = Path(__file__).parent.parent.parent
+CONFIGS = ROOT / "configs"
+DATABASE = "farsight.db"
+
+console = Console(highlight=False)
+
+
+def database_path(named: Path) -> Path:
+    """A database given as a file, or as the folder that holds it."""
+    return named / DATABASE if named.is_dir() or not named.suffix else named
+
+
+def open_store(path: Path, must_exist: bool = False) -> Store:
+    from watchlist.store import Store, StoreError
+
+    try:
+        return Store(path, must_exist)
+    except StoreError as error:
+        raise SettingsError(str(error)) from None
+
+
+def open_gate(device: str, detector: str | None = None) -> tuple[Gate, str]:
+    """The enrolment gate and its recogniser's digest."""
+    from models import load_detector, load_recognizer
+    from watchlist.enrol import Gate
+
+    try:
+        recognizer = load_recognizer(device=device)
+        return Gate(load_detector(detector, device, 0.5), recognizer), recognizer.digest
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+
+
+def make_engine(name: str) -> Any:
+    """The engine of that name; the caller closes it with `close_engine`."""
+    if name == "inline":
+        from pipeline.inline import InlineEngine
+
+        return InlineEngine()
+    from pipeline.ray_engine import RayEngine
+
+    return RayEngine()
+
+
+def close_engine(engine: Engine) -> None:
+    close = getattr(engine, "close", None)
+    if close:
+        close()

@@ -1,0 +1,57 @@
+"""``demo``: the whole path on a synthetic clip, compared with what is really in it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+from rich.table import Table
+
+from pipeline.cli.common import CONFIGS, DATABASE, console, open_store
+from pipeline.cli.run import run_recordings
+from pipeline.errors import SettingsError
+from pipeline.settings import load_settings
+from pipeline.sources import find_sources
+
+MARKER = "truth.json"
+
+
+def command(
+    out: Annotated[Path, typer.Option(help="folder for clip and results; an earlier demo in it is replaced")] = Path("out/demo"),
+    seconds: Annotated[float, typer.Option(min=4, help="length of the clip")] = 24.0,
+    engine: Annotated[str | None, typer.Option(help="ray or inline")] = None,
+) -> None:
+    """Render a corridor with ten people who do not exist, four of them enrolled, and look for these."""
+    from evaluation.corridor import render
+    from evaluation.scoring import score
+
+    if out.exists() and any(out.iterdir()) and not (out / "clip" / MARKER).exists():
+        raise SettingsError(f"--out {out}: holds something that is no demo; name another folder")
+    shutil.rmtree(out, ignore_errors=True)
+    clip_folder = out / "clip"
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("rendering the clip", total=1.0)
+        clip = render(clip_folder, seconds, told=lambda share: bar.update(task, completed=share))
+    settings = load_settings(CONFIGS / "demo.yaml", engine=engine)
+    code = run_recordings(settings, find_sources([str(clip)]), clip_folder / "people", out, resume=False, video=True, blur=False)
+    truth = json.loads((clip_folder / MARKER).read_text())["walkers"]
+    store = open_store(out / DATABASE)
+    result = score(truth, store.tracks())
+    store.close()
+    table = Table("walker", "enrolled", "face px", "tracks", "reported as", "outcome", box=None)
+    for walk in result.walks:
+        sizes = f"{walk.smallest_px:.0f} to {walk.largest_px:.0f}"
+        table.add_row(walk.name, "yes" if walk.enrolled else "", sizes, str(walk.tracks), ", ".join(sorted(set(walk.reported))), walk.outcome)
+    console.print(table)
+    enrolled = sum(w.enrolled for w in result.walks)
+    console.print(
+        f"found {result.found} of {enrolled}, missed {result.missed}, falsely reported {result.false}; "
+        f"{len(result.walks) - enrolled} strangers, {result.count('rightly unmatched')} of them tracked and rightly unmatched; {result.stray} tracks on no face"
+    )
+    for name in ("report.html", f"annotated/{clip.stem}.mp4"):
+        console.print(f"{out / name}", markup=False, soft_wrap=True)
+    raise typer.Exit(code)

@@ -1,0 +1,162 @@
+"""``run``: recordings and a watchlist in, sightings out."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.cli.common import CONFIGS, DATABASE, close_engine, console, database_path, make_engine, open_gate, open_store
+from pipeline.engine import Job, Status, source_replicas, threads_for
+from pipeline.errors import NothingReadError, SettingsError
+from pipeline.progress import ProgressView
+from pipeline.protocol import SourceSpec
+from pipeline.settings import Settings, load_settings
+from pipeline.sources import find_sources
+from pipeline.summary import write_summary
+
+if TYPE_CHECKING:
+    from watchlist.store import Store
+
+
+def command(
+    source: Annotated[list[str], typer.Option(help="a video file, a folder of them, or a URL; may be given several times")],
+    watchlist: Annotated[Path, typer.Option(help="who to find: a database, a folder NAME/*.jpg|png, or a CSV")],
+    out: Annotated[Path, typer.Option(help="folder for the results")],
+    config: Annotated[Path, typer.Option(help="settings file")] = CONFIGS / "recording.yaml",
+    engine: Annotated[str | None, typer.Option(help="ray or inline")] = None,
+    fpir: Annotated[float | None, typer.Option(help="false alarms allowed per passer-by, for example 0.001")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on where an interrupted run stopped")] = False,
+    no_video: Annotated[bool, typer.Option("--no-video", help="do not draw the annotated videos")] = False,
+    blur_bystanders: Annotated[bool, typer.Option("--blur-bystanders", help="make every unmatched face in the video unrecognisable")] = False,
+) -> None:
+    """Find the people of a watchlist in recordings."""
+    settings = load_settings(config, engine=engine, fpir=fpir)
+    code = run_recordings(settings, find_sources(source), watchlist, out, resume, not no_video, blur_bystanders)
+    raise typer.Exit(code)
+
+
+def run_recordings(settings: Settings, sources: list[SourceSpec], watchlist: Path, out: Path, resume: bool, video: bool, blur: bool) -> int:
+    """Everything `run` does; returns the exit code."""
+    began = time.monotonic()
+    elapsed: dict[str, float] = {}
+    store = prepare_output(out, resume, sources)
+    fill_watchlist(store, watchlist, settings)
+    elapsed["watchlist"] = time.monotonic() - began
+    database = out / DATABASE
+    context: dict[str, Any] = {"out": out, "database": database, "fpir": settings.fpir, "device": settings.device, "blur_bystanders": blur}
+    job = Job.of(settings, sources, context, database, resume)
+    engine = make_engine(settings.engine)
+    elapsed["engine"] = time.monotonic() - began - elapsed["watchlist"]
+    try:
+        started = time.monotonic()
+        with ProgressView("searching", console, len(sources)) as view:
+            status = engine.run(job, view.update)
+        elapsed["search"] = time.monotonic() - started
+        if video and settings.annotate:
+            started = time.monotonic()
+            draw = [s for s in sources if s.name in {r.name for r in status.sources if r.status != "failed"}]
+            if draw:
+                with ProgressView("drawing", console, len(draw)) as view:
+                    engine.run(Job(settings.annotate, draw, context, None, 1e9), view.update)
+            elapsed["draw"] = time.monotonic() - started
+    finally:
+        close_engine(engine)
+    elapsed["all"] = time.monotonic() - began
+    return finish(settings, job, status, store, out, elapsed)
+
+
+def prepare_output(out: Path, resume: bool, sources: list[SourceSpec]) -> Store:
+    """Make the output folder and its database; forget what a resumed run will make again."""
+    from pipeline.checkpoints import Checkpoints
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"--out {out}: {error.strerror or error}") from None
+    store = open_store(out / DATABASE)
+    checkpoints = Checkpoints(out / DATABASE)
+    try:
+        if not resume and (store.tracks(final_only=False) or any(checkpoints.load(s.name) for s in sources)):
+            raise SettingsError(f"--out {out}: holds an earlier run; go on with --resume or name another folder")
+        for spec in sources if resume else []:
+            found = checkpoints.load(spec.name)
+            if found is None or not found[1]:
+                store.forget_tracks(spec.name, found[0] if found else None)
+    finally:
+        checkpoints.close()
+    return store
+
+
+def fill_watchlist(store: Store, watchlist: Path, settings: Settings) -> None:
+    """Bring the people into the run's own database: copied from another, or enrolled from photos."""
+    from watchlist.enrol import enrol
+    from watchlist.photos import PhotoError, list_people
+
+    if not watchlist.exists():
+        raise SettingsError(f"--watchlist {watchlist}: no such file or folder")
+    if watchlist.is_file() and watchlist.suffix.lower() != ".csv" or (watchlist.is_dir() and (watchlist / DATABASE).is_file()):
+        path = database_path(watchlist)
+        if path.resolve() != store.path.resolve():
+            other = open_store(path, must_exist=True)
+            store.copy_watchlist(other)
+            other.close()
+        check_recognizer(store)
+        return
+    try:
+        people = list_people(watchlist)
+    except PhotoError as error:
+        raise SettingsError(str(error)) from None
+    detector = next((s.keywords.get("detector") for s in settings.groups[0].stages if s.use.endswith(".Detect")), None)
+    gate, digest = open_gate(settings.device, detector)
+    with console.status(f"enrolling {len(people)} photos"):
+        verdicts = enrol(store, gate, people, digest)
+    for verdict in verdicts:
+        if verdict.reason:
+            console.print(f"refused {verdict.name}/{verdict.photo}: {verdict.reason}", markup=False)
+    if not any(v.reason == "" for v in verdicts):
+        raise SettingsError(f"--watchlist {watchlist}: no usable photo ({len(verdicts)} refused, {verdicts[0].photo}: {verdicts[0].reason})")
+
+
+def check_recognizer(store: Store) -> None:
+    from models import recognizer_card
+    from watchlist.gallery import Gallery
+    from watchlist.store import StoreError
+
+    enrolments = store.enrolments()
+    if not enrolments:
+        raise SettingsError(f"{store.path}: nobody is enrolled in it")
+    try:
+        Gallery(enrolments, recognizer_card()["sha256"])
+    except StoreError as error:
+        raise SettingsError(f"{store.path}: {error}") from None
+
+
+def finish(settings: Settings, job: Job, status: Status, store: Store, out: Path, elapsed: dict[str, float]) -> int:
+    """Write ``sightings.jsonl``, ``run.json`` and the report, tell the user, and decide the exit code."""
+    from console.report import write_report
+    from stages.record import write_jsonl
+
+    tracks = store.tracks()
+    write_jsonl(out / "sightings.jsonl", tracks)
+    outcomes = dict(Counter(track["outcome"] for track in tracks))
+    readers, why = source_replicas(job)
+    choices = {"readers": f"{readers}: {why}", "threads": f"{threads_for(job.groups[0], readers)} in each reader"}
+    write_summary(out / "run.json", settings, choices, status, elapsed, outcomes)
+    write_report(store, out)
+    store.note("run", sources=[s.url for s in status.sources], fpir=settings.fpir, outcomes=outcomes)
+    store.close()
+    bad = [s for s in status.sources if s.status in ("failed", "incomplete")]
+    for report in bad:
+        console.print(f"{report.name}: {report.status}: {report.reason}", markup=False)
+    seconds = sum(s.position_s for s in status.sources)
+    found = ", ".join(f"{outcomes.get(k, 0)} {k.replace('_', ' ')}" for k in ("match", "no_match", "not_assessable"))
+    console.print(f"{len(tracks)} tracks in {seconds:.0f} s of video: {found}. {elapsed['all']:.0f} s in all.")
+    console.print(f"report: {out / 'report.html'}", markup=False, soft_wrap=True)
+    if status.sources and all(s.status == "failed" for s in status.sources):
+        first = bad[0]
+        raise NothingReadError(f"nothing could be read ({first.name}: {first.reason})")
+    return 4 if bad else 0

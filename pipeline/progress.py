@@ -1,0 +1,72 @@
+"""What a person sees while it runs: a bar with the time left, and a table of the stages."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from pipeline.engine import Status
+
+PLAIN_EVERY_S = 15.0
+
+
+class ProgressView:
+    """A context manager; `update` is given to an engine as its watcher. Where there is no terminal it prints a line now and then."""
+
+    def __init__(self, title: str, console: Console, total_sources: int, endless: bool = False) -> None:
+        self._console, self._title, self._total, self._endless = console, title, total_sources, endless
+        columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn()]
+        self._bar = Progress(*columns, *([] if endless else [TextColumn("left"), TimeRemainingColumn()]), console=console)
+        self._task = self._bar.add_task(title, total=None, note="")
+        self._live = Live(self._bar, console=console, refresh_per_second=4, transient=True)
+        self._before: dict[tuple[str, str], tuple[float, float]] = {}
+        self._at = self._printed = time.monotonic()
+        self._started = time.monotonic()
+
+    def __enter__(self) -> ProgressView:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._live.stop()
+
+    def update(self, status: Status) -> None:
+        done, total, note = self._position(status)
+        if self._console.is_terminal:
+            self._bar.update(self._task, completed=done, total=total, note=note)
+            self._live.update(Group(self._bar, self._table(status)))
+        elif time.monotonic() - self._printed > PLAIN_EVERY_S:
+            self._printed = time.monotonic()
+            share = f" of {total:.0f} s" if total else ""
+            self._console.print(f"{self._title}: {done:.0f} s{share} of video in {time.monotonic() - self._started:.0f} s, {note}")
+
+    def _position(self, status: Status) -> tuple[float, float | None, str]:
+        """Seconds of video done, seconds in all (sources not yet opened count as the mean of the known), and a note."""
+        known = [s.duration_s for s in status.sources if s.duration_s]
+        done = sum(s.position_s if s.status != "failed" else 0.0 for s in status.sources)
+        total = None if self._endless or not known else max(done, sum(known) / len(known) * self._total)
+        return done, total, f"{len(status.sources)} of {self._total} sources"
+
+    def _table(self, status: Status) -> Table:
+        now = time.monotonic()
+        table = Table(box=None, header_style="dim")
+        for heading in ("group", "stage", "in", "out", "in/s", "busy", "queue", "dropped"):
+            table.add_column(heading, justify="left" if heading in ("group", "stage") else "right")
+        for group in status.groups:
+            first = True
+            for name, row in group.stages.items():
+                before_in, before_busy = self._before.get((group.name, name), (0.0, 0.0))
+                span = max(1e-3, now - self._at)
+                rate, busy = (row["records_in"] - before_in) / span, (row["busy_s"] - before_busy) / span
+                self._before[group.name, name] = (row["records_in"], row["busy_s"])
+                ends = (str(group.queued), str(group.dropped)) if first else ("", "")
+                table.add_row(group.name if first else "", name, f"{row['records_in']:.0f}", f"{row['records_out']:.0f}", f"{rate:.1f}", f"{busy:.0%}", *ends)
+                first = False
+        self._at = now
+        return table

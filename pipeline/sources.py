@@ -1,0 +1,52 @@
+"""From what the user names to what is read: files, folders of recordings, URLs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pipeline.errors import NothingReadError, SettingsError, redact
+from pipeline.protocol import SourceSpec
+
+SUFFIXES = frozenset(
+    ".3gp .asf .avi .dav .divx .flv .h264 .h265 .hevc .264 .265 .m2ts .m4v .mjpeg .mjpg .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .rm .ts .vob .webm .wmv".split()
+)
+
+
+def find_sources(named: list[str]) -> list[SourceSpec]:
+    """One spec for each file, URL and video below each folder, with unique names.
+
+    Raises SettingsError for none at all, NothingReadError when a folder holds no video. A missing file is left for the reader to report, so
+    that the other sources go on.
+    """
+    if not named:
+        raise SettingsError("--source is missing: name a file, a folder or a URL")
+    urls: list[str] = []
+    for name in named:
+        path = Path(name)
+        if "://" in name or not path.is_dir():
+            urls.append(name)
+            continue
+        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        if not found:
+            raise NothingReadError(f"{path}: no video in this folder")
+        urls.extend(str(p) for p in found)
+    specs: list[SourceSpec] = []
+    taken: set[str] = set()
+    for url in urls:
+        specs.append(SourceSpec(_unique(_name(url), taken), url))
+    return specs
+
+
+def _name(url: str) -> str:
+    """A name fit for file names: the stem of a path, or a URL without scheme and credentials."""
+    stem = re.sub(r"^[a-z]+://(\*\*\*@)?", "", redact(url)) if "://" in url else Path(url).stem
+    return re.sub(r"[^\w.-]+", "-", stem).strip("-.") or "source"
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    found, number = name, 2
+    while found in taken:
+        found, number = f"{name}-{number}", number + 1
+    taken.add(found)
+    return found

@@ -1,0 +1,38 @@
+"""Small odd recordings, made on the spot."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+
+def write_clip(path: Path, times: list[float], size: tuple[int, int] = (64, 48), codec: str = "libx264", keyframes: int = 10) -> Path:
+    """A clip whose frame k has brightness 10 + 4k at its left edge, at the given PTS seconds."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=10, options={"g": str(keyframes), "crf": "1"})
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        for number, time in enumerate(times):
+            picture = np.zeros((size[1], size[0], 3), np.uint8)
+            picture[:, : size[0] // 4] = 10 + 4 * number % 240
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = round(time * 1000), Fraction(1, 1000)
+            for packet in stream.encode(frame):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    return path
+
+
+def write_sound(path: Path) -> Path:
+    """A file with sound only."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=44100, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.rate = 44100
+        for packet in [*stream.encode(frame), *stream.encode()]:
+            container.mux(packet)
+    return path

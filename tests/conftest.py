@@ -1,0 +1,32 @@
+"""Faces and clips the tests share. Everybody in them is computer-made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evaluation.corridor import render
+from models.facegen import FaceGenerator, Look
+from models.weights_io import WEIGHTS
+
+
+@pytest.fixture(scope="session")
+def generator() -> FaceGenerator:
+    return FaceGenerator(WEIGHTS / "facegen.safetensors")
+
+
+@pytest.fixture(scope="session")
+def chips(generator: FaceGenerator) -> np.ndarray:
+    """Two pictures each of four people: (8, 128, 128, 3), neighbours are the same person."""
+    looks = (Look(), Look(yaw=0.2, smile=0.6, light=(0.2, -0.1)))
+    return np.stack([generator.render(generator.identity(s), look)[0] for s in (11, 12, 13, 14) for look in looks])
+
+
+@pytest.fixture(scope="session")
+def corridor(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an 8 second clip of four walkers, two enrolled, its truth and their photos."""
+    folder = tmp_path_factory.mktemp("corridor")
+    render(folder, seconds=8.0, width=640, walkers=4, fps=10, seed=5)
+    return folder

@@ -1,0 +1,50 @@
+import pickle
+
+import pytest
+
+from pipeline.chain import Chain
+from tests.fakes import Item, Pass, Sums
+
+
+class Holds(Pass):
+    def __init__(self) -> None:
+        self.held: list[Item] = []
+
+    def process(self, batch: list[Item]) -> list[Item]:
+        self.held += batch
+        return []
+
+    def flush(self) -> list[Item]:
+        held, self.held = self.held, []
+        return held
+
+
+def items(*values: int) -> list[Item]:
+    return [Item("s", "t", v) for v in values]
+
+
+def test_flush_passes_what_is_held_through_the_later_stages() -> None:
+    chain = Chain([("holds", Holds()), ("sums", Sums())])
+    assert chain.process(items(1, 2, 3)) == []
+    assert [i.value for i in chain.flush()] == [1, 3, 6]
+    assert [(m.records_in, m.records_out) for m in chain.metrics()] == [(3, 3), (3, 3)]
+
+
+def test_state_goes_into_a_new_chain() -> None:
+    first, second = (Chain([("sums", Sums())]) for _ in range(2))
+    first.process(items(5, 6))
+    second.restore(first.state())
+    assert [i.value for i in second.process(items(1))] == [12]
+
+
+def test_a_checkpoint_may_not_bring_code() -> None:
+    class Evil:
+        def __reduce__(self) -> tuple:
+            import os
+
+            return os.system, ("true",)
+
+    with pytest.raises(pickle.UnpicklingError):
+        Chain([("sums", Sums())]).restore(pickle.dumps({0: Evil()}))
+    with pytest.raises(pickle.UnpicklingError):
+        Chain([("sums", Sums())]).restore(b"cbuiltins\neval\n(S'1'\ntR.")

@@ -1,0 +1,92 @@
+"""The Ray engine with stages that know no faces: order, back-pressure, deaths, errors, leftovers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray
+
+from pipeline.engine import Job, Status
+from pipeline.errors import OutputError
+from pipeline.protocol import SourceSpec
+from pipeline.ray_engine import RayEngine
+from pipeline.settings import GroupSettings
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[RayEngine]:
+    found = RayEngine()
+    yield found
+    found.close()
+    assert not ray.is_initialized()
+
+
+def groups(*stages: str, middle: dict | None = None) -> list[GroupSettings]:
+    return [
+        GroupSettings.model_validate({"name": "read", "source": {"use": "tests.fakes.Numbers"}, "stages": [{"use": stages[0]}]}),
+        GroupSettings.model_validate({"name": "work", "key": ["source", "track"], "stages": [{"use": stages[1]}], **(middle or {})}),
+        GroupSettings.model_validate({"name": "write", "stages": [{"use": s} for s in stages[2:]]}),
+    ]
+
+
+def run(engine: RayEngine, out: Path, graph: list[GroupSettings], counts: dict[str, str]) -> Status:
+    job = Job(graph, [SourceSpec(k, v) for k, v in counts.items()], {"out": out}, out / "c.db", 0.0)
+    return engine.run(job, lambda status: None)
+
+
+def values(path: Path) -> list[int]:
+    return [int(v) for v in path.read_text().split()]
+
+
+def test_order_is_kept_per_key_over_replicas(engine: RayEngine, tmp_path: Path) -> None:
+    graph = groups("tests.fakes.Sums", "tests.fakes.Pass", "tests.fakes.Lines", middle={"replicas": 2, "batch": 4})
+    status = run(engine, tmp_path, graph, {"a": "60", "b": "30"})
+    for source in "ab":
+        for track in "012":
+            found = values(tmp_path / f"{source}-{track}.txt")
+            assert found == sorted(found)
+    assert sum(len(values(p)) for p in tmp_path.glob("*.txt")) == 90
+    assert status.groups[2].stages["lines"]["records_in"] == 90
+
+
+def test_a_slow_group_slows_the_reader_and_nothing_is_lost(engine: RayEngine, tmp_path: Path) -> None:
+    graph = groups("tests.fakes.Pass", "tests.fakes.Slow", "tests.fakes.Lines", middle={"queue": 2, "batch": 1})
+    waiting: list[int] = []
+    job = Job(graph, [SourceSpec("a", "40")], {"out": tmp_path}, None, 1e9)
+    status = engine.run(job, lambda s: waiting.append(s.groups[0].queued))
+    assert sum(len(values(p)) for p in tmp_path.glob("*.txt")) == 40
+    assert max(waiting) <= 3  # as many in flight as there are credits, and one in hand
+    assert status.groups[0].dropped == 0
+
+
+def test_dropping_the_oldest_is_counted(engine: RayEngine, tmp_path: Path) -> None:
+    graph = groups("tests.fakes.Pass", "tests.fakes.Slow", "tests.fakes.Lines", middle={"queue": 1, "batch": 1, "full": "drop_oldest"})
+    status = run(engine, tmp_path, graph, {"a": "200"})
+    written = sum(len(values(p)) for p in tmp_path.glob("*.txt"))
+    assert written < 200
+    assert written + status.groups[0].dropped == 200
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_any_killed_actor_is_replaced_and_nothing_is_lost(engine: RayEngine, tmp_path: Path, place: int) -> None:
+    stages = ["tests.fakes.Pass", "tests.fakes.Pass", "tests.fakes.Lines"]
+    graph = groups(*stages)
+    dying = GroupSettings.model_validate({**graph[place].model_dump(), "stages": [{"use": "tests.fakes.DieOnce"}, {"use": stages[place]}]})
+    graph[place] = dying
+    status = run(engine, tmp_path, graph, {"a": "30"})
+    assert (tmp_path / "died").exists()
+    seen = {v for p in tmp_path.glob("a-*.txt") for v in values(p)}
+    assert seen == set(range(30))  # at least once each: writers are idempotent
+    assert [s.status for s in status.sources] == ["ok"]
+
+
+def test_an_error_for_the_user_arrives_as_it_was_raised(engine: RayEngine, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="No space left"):
+        run(engine, tmp_path, groups("tests.fakes.Pass", "tests.fakes.Pass", "tests.fakes.FullDisk"), {"a": "5"})
+
+
+def test_a_bad_source_is_reported_and_the_others_go_on(engine: RayEngine, tmp_path: Path) -> None:
+    status = run(engine, tmp_path, groups("tests.fakes.Pass", "tests.fakes.Pass", "tests.fakes.Lines"), {"bad": "x", "good": "3"})
+    assert {s.name: s.status for s in status.sources} == {"bad": "failed", "good": "ok"}

@@ -1,0 +1,65 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.errors import SettingsError, redact
+from pipeline.settings import build_stage, load_settings
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+MINIMAL = {"groups": [{"name": "a", "source": {"use": "tests.fakes.Numbers"}, "stages": [{"use": "tests.fakes.Slow", "seconds": 0.1}]}]}
+
+
+def written(folder: Path, data: object) -> Path:
+    path = folder / "settings.yaml"
+    path.write_text(yaml.safe_dump(data))
+    return path
+
+
+@pytest.mark.parametrize("name", ["recording.yaml", "live.yaml", "gpu.yaml", "demo.yaml"])
+def test_shipped_settings_are_valid(name: str) -> None:
+    assert load_settings(CONFIGS / name).groups[0].source is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"colour": "red"}, "unknown key 'colour'"),  # a key nobody knows
+        ({"fpir": 2}, "fpir = 2"),  # a value out of range, named with its key
+        ({"engine": "spark"}, "engine = 'spark'"),  # not one of the choices
+        ({"groups": []}, "groups"),  # nothing to do
+        ({"groups": [{"name": "a", "source": {"use": "tests.fakes.Numbers", "speed": 1}}]}, "unknown key 'speed' for tests.fakes.Numbers; allowed: pause_s"),
+        ({"groups": [{"name": "a", "source": {"use": "stages.nowhere.Nothing"}}]}, "stages.nowhere"),  # no such class
+        ({"groups": [{"name": "a"}]}, "source is missing"),
+    ],
+)
+def test_a_wrong_setting_is_named(tmp_path: Path, change: dict, said: str) -> None:
+    with pytest.raises(SettingsError, match=said) as caught:
+        load_settings(written(tmp_path, MINIMAL | change))
+    assert caught.value.exit_code == 2
+    assert "\n" not in str(caught.value)
+
+
+def test_overrides_and_base(tmp_path: Path) -> None:
+    written(tmp_path, MINIMAL)
+    (tmp_path / "child.yaml").write_text("base: settings.yaml\nfpir: 0.5\n")
+    assert load_settings(tmp_path / "child.yaml").fpir == 0.5
+    assert load_settings(tmp_path / "child.yaml", fpir=0.001, engine=None).fpir == 0.001
+
+
+def test_unreadable_files(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="No such file"):
+        load_settings(tmp_path / "none.yaml")
+    (tmp_path / "bad.yaml").write_text("a: [1")
+    with pytest.raises(SettingsError, match="not YAML"):
+        load_settings(tmp_path / "bad.yaml")
+
+
+def test_a_stage_gets_the_context_it_asks_for(tmp_path: Path) -> None:
+    settings = load_settings(written(tmp_path, MINIMAL))
+    stage = build_stage(settings.groups[0].stages[0], {"seconds": 9.0, "out": tmp_path})
+    assert stage._seconds == 0.1  # the file's own word beats the context
+
+
+def test_credentials_never_show() -> None:
+    assert redact("rtsp://joe:secret@10.0.0.1/a and http://x:y@h/") == "rtsp://***@10.0.0.1/a and http://***@h/"

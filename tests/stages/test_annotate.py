@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import av
+import numpy as np
+
+from stages.annotate import Annotate, box_at, draw
+from stages.records import Frame
+from watchlist.store import TRACK_COLUMNS, Store
+
+
+def row(path: np.ndarray, outcome: str = "match") -> dict:
+    values = dict.fromkeys(TRACK_COLUMNS)
+    values |= {"source": "cam", "track": "x-0007", "version": 1, "final": 1, "start_s": 0.0, "end_s": 1.0, "face_px": 20.0, "shots": 1, "quality": 0.5}
+    return values | {"path": path.astype(np.float32).tobytes(), "outcome": outcome, "name": "Ada", "score": 0.8, "fpir": 0.01, "reasons": "[]"}
+
+
+PATH = np.array([[0.0, 10, 10, 30, 40], [1.0, 20, 10, 40, 40]], np.float32)
+
+
+def test_boxes_between_detections_are_interpolated() -> None:
+    assert box_at(PATH, 0.5).tolist() == [15, 10, 35, 40]
+    assert box_at(PATH, 2.0) is None and box_at(PATH, -1.0) is None
+
+
+def test_the_video_plays_in_a_browser_and_shows_the_box(tmp_path: Path) -> None:
+    store = Store(tmp_path / "farsight.db")
+    store.put_tracks([row(PATH)])
+    stage = Annotate(tmp_path, tmp_path / "farsight.db", crf=10)
+    stage.open()
+    grey = np.full((96 * 3 // 2, 128), 128, np.uint8)
+    for k in range(15):
+        stage.process([Frame("cam", k, k / 10, grey.copy())])
+    stage.flush()
+    stage.close()
+    with av.open(str(tmp_path / "annotated" / "cam.mp4")) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec.name, stream.pix_fmt) == ("h264", "yuv420p")
+        frames = [(f.time, f.to_ndarray(format="rgb24").astype(int)) for f in container.decode(stream)]
+    assert [round(t, 2) for t, _ in frames] == [k / 10 for k in range(15)]
+    edge = frames[5][1][20:35, 14:16].mean((0, 1))
+    assert edge[1] > edge[0] + 10 and edge[1] > edge[2] + 10  # green
+    assert abs(frames[14][1][20:35, 14:16].mean() - 130) < 5  # gone again
+
+
+def test_bystanders_are_made_unrecognisable(chips: np.ndarray) -> None:
+    for outcome, hidden in (("no_match", True), ("not_assessable", True), ("match", False)):
+        planes = np.full((192, 128), 128, np.uint8)
+        planes[:128] = chips[0][..., 1]
+        before = planes[40:110, 40:90].copy()
+        draw(planes, np.array([30, 25, 100, 125], np.float32), row(PATH, outcome), blur=True)
+        detail = np.abs(np.diff(planes[40:110, 40:90].astype(int), axis=1)).mean() / np.abs(np.diff(before.astype(int), axis=1)).mean()
+        assert (detail < 0.7) == hidden

@@ -1,0 +1,44 @@
+import numpy as np
+
+from stages.aggregate import Aggregate
+from stages.embed import Embed
+from stages.records import EmbeddedTrack, Shot, Track
+from stages.superres import Superres
+
+
+def track(*chips: np.ndarray) -> Track:
+    shots = tuple(Shot(0.0, np.zeros(4, np.float32), 0.9, 30.0, 10.0, 0.5, c, b"") for c in chips)
+    return Track("cam", "t", 1, True, 0.0, 1.0, np.zeros((1, 5), np.float32), shots, None, {})
+
+
+def small(chip: np.ndarray, rung: int) -> np.ndarray:
+    return np.ascontiguousarray(chip[:: 128 // rung, :: 128 // rung])
+
+
+def test_the_best_shot_is_restored_for_the_eye_others_only_where_asked(chips: np.ndarray) -> None:
+    shots = track(small(chips[0], 32), small(chips[0], 32), small(chips[0], 16))
+    for rungs, wanted in (([], [True, False, False]), ([16], [True, False, True]), ([16, 32], [True, True, True])):
+        stage = Superres(for_vector=rungs, device="cpu")
+        stage.open()
+        restored = stage.process([shots])[0].restored
+        assert [r is not None for r in restored] == wanted
+        assert restored[0].shape == (128, 128, 3)
+
+
+def test_vectors_of_mixed_rungs_and_a_track_without_shots(chips: np.ndarray) -> None:
+    superres, embed = Superres(device="cpu"), Embed(device="cpu")
+    superres.open(), embed.open()
+    mixed = track(chips[0], small(chips[1], 64), small(chips[2], 16))
+    full, empty = embed.process(superres.process([mixed, track()]))
+    assert full.vectors.shape[0] == 3 and np.allclose(np.linalg.norm(full.vectors, axis=1), 1, atol=1e-3)
+    assert empty.vectors.shape[0] == 0 and empty.restored is None
+
+
+def test_a_template_leans_to_the_better_shot() -> None:
+    vectors = np.eye(2, 4, dtype=np.float32)
+    item = EmbeddedTrack(track(), None, vectors, np.array([0.9, 0.3], np.float32))
+    template = Aggregate(power=2.0).process([item])[0]
+    assert template.vector is not None and np.isclose(np.linalg.norm(template.vector), 1)
+    assert np.isclose(template.vector[0] / template.vector[1], 9)
+    nothing = EmbeddedTrack(track(), None, vectors, np.zeros(2, np.float32))
+    assert Aggregate().process([nothing])[0].vector is None

@@ -1,0 +1,95 @@
+import pickle
+
+import numpy as np
+import pytest
+
+from models.chip import TEMPLATE
+from models.faces import Faces
+from stages.records import DetectedFrame, Frame
+from stages.select import Select
+from stages.track import Track
+
+
+def frame(pts_s: float, centres: list[tuple[float, float]], chip: np.ndarray | None = None, score: float = 0.9, size: float = 40.0) -> DetectedFrame:
+    """A frame with a face of ``size`` pixels at each centre."""
+    image = np.full((240, 320, 3), 90, np.uint8)
+    boxes, marks = [], []
+    scale = size / 80.5
+    for x, y in centres:
+        boxes.append([x - size / 2, y - size * 0.67, x + size / 2, y + size * 0.67])
+        marks.append((TEMPLATE - 64) * scale + (x, y))
+        if chip is not None:
+            import cv2
+
+            side = round(128 * scale)
+            small = cv2.resize(chip, (side, side), interpolation=cv2.INTER_AREA)
+            top, left = round(y - side / 2), round(x - side / 2)
+            image[top : top + side, left : left + side] = small
+    faces = Faces(np.array(boxes, np.float32).reshape(-1, 4), np.array(marks, np.float32).reshape(-1, 5, 2), np.full(len(boxes), score, np.float32))
+    return DetectedFrame(Frame("cam", round(pts_s * 10), pts_s, image), faces)
+
+
+def follow(frames: list[DetectedFrame], **keywords: object) -> list:
+    track, select = Track(), Select(**keywords)
+    track.open(), select.open()
+    out = [t for f in frames for t in select.process(track.process([f]))]
+    return out + select.flush()
+
+
+def test_two_people_are_two_tracks(chips: np.ndarray) -> None:
+    frames = [frame(k / 5, [(60 + 8 * k, 100), (250 - 6 * k, 160)], chips[0]) for k in range(12)]
+    tracks = [t for t in follow(frames) if t.final]
+    assert len(tracks) == 2
+    assert {len(t.path) for t in tracks} == {11}  # the first detection only proposes a track
+    assert all(len(t.shots) == 5 and t.shots[0].quality >= t.shots[-1].quality for t in tracks)
+    assert all(t.shots[0].chip.shape == (64, 64, 3) for t in tracks)
+
+
+@pytest.mark.parametrize(("gap", "tracks"), [(1.0, 1), (4.0, 2)])
+def test_a_gap_is_bridged_by_seconds_not_frames(chips: np.ndarray, gap: float, tracks: int) -> None:
+    before = [frame(k / 5, [(100, 100)], chips[0]) for k in range(6)]
+    after = [frame(1.0 + gap + k / 5, [(100, 100)], chips[0]) for k in range(6)]
+    assert len([t for t in follow([*before, *after]) if t.final]) == tracks
+
+
+def test_a_long_track_reports_early_and_then_refines(chips: np.ndarray) -> None:
+    reports = follow([frame(k / 2, [(100, 100)], chips[0]) for k in range(60)], report_every_s=10.0)
+    assert [r.version for r in reports] == [1, 2, 3]
+    assert [r.final for r in reports] == [False, False, True]
+    assert len({r.track for r in reports}) == 1
+
+
+@pytest.mark.parametrize(
+    ("keywords", "reason"),
+    [
+        ({"size": 8.0}, "too_small"),
+        ({"score": 0.55}, "low_score"),
+        ({"centres": [(4, 100)]}, "cut_by_frame"),
+        ({"chip": None}, "blurred"),  # no face drawn: a flat patch
+    ],
+)
+def test_refusals_have_names(chips: np.ndarray, keywords: dict, reason: str) -> None:
+    arguments = {"centres": [(100, 100)], "chip": chips[0], **keywords}
+    if reason == "cut_by_frame":
+        arguments["chip"] = None
+    tracks = follow([frame(k / 5, **arguments) for k in range(5)], min_score=0.6)
+    assert tracks[0].shots == () and reason in tracks[0].reasons
+    assert tracks[0].rejected is not None and tracks[0].rejected.crop[:4] == b"\x89PNG"
+
+
+def test_state_survives_pickling_and_gives_the_same_tracks(chips: np.ndarray) -> None:
+    frames = [frame(k / 5, [(60 + 8 * k, 100)], chips[0]) for k in range(12)]
+    whole = follow(frames)
+    track, select = Track(), Select()
+    track.open(), select.open()
+    for f in frames[:6]:
+        select.process(track.process([f]))
+    state = pickle.loads(pickle.dumps((track.state(), select.state())))
+    track2, select2 = Track(), Select()
+    track2.open(), select2.open()
+    track2.restore(state[0]), select2.restore(state[1])
+    for f in frames[6:]:
+        select2.process(track2.process([f]))
+    again = select2.flush()
+    assert (again[0].path == whole[0].path).all()
+    assert [s.pts_s for s in again[0].shots] == [s.pts_s for s in whole[0].shots]
