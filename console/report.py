@@ -42,7 +42,12 @@ def render_report(store: Store, out: Path) -> str:
     for outcome in cards:
         cards[outcome] = [card for card in cards[outcome] if card]
     cards["match"].sort(key=lambda c: (c["name"], c["source"], c["start_s"]))
-    pages = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=select_autoescape(), trim_blocks=True, lstrip_blocks=True)
+    pages = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=select_autoescape(),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     pages.filters["clock"] = clock
     return pages.get_template("report.html").render(
         run=run,
@@ -59,7 +64,24 @@ def render_report(store: Store, out: Path) -> str:
 def _card(track: dict[str, Any], out: Path, enrolled: dict[int, str]) -> dict[str, Any]:
     video = Path("annotated") / f"{track['source']}.mp4"
     return {
-        **{key: track[key] for key in ("source", "track", "start_s", "end_s", "name", "nearest", "score", "threshold", "fpir", "shots", "face_px", "reasons", "best_pts_s")},
+        **{
+            key: track[key]
+            for key in (
+                "source",
+                "track",
+                "start_s",
+                "end_s",
+                "name",
+                "nearest",
+                "score",
+                "threshold",
+                "fpir",
+                "shots",
+                "face_px",
+                "reasons",
+                "best_pts_s",
+            )
+        },
         "crop": _inline_file(out, track["crop"]),
         "restored": _inline_file(out, track["restored"]),
         "enrolled": enrolled.get(track["identity"]) if track["identity"] is not None else None,
@@ -71,7 +93,9 @@ def _lanes(source: dict[str, Any], tracks: list[dict[str, Any]]) -> dict[str, An
     """A source with its timeline: a lane for each person found, one for the rest of each outcome."""
     mine = [t for t in tracks if t["source"] == source["name"]]
     length = max([source["duration_s"] or 0.0, source["position_s"], *(t["end_s"] for t in mine), 0.1])
-    lanes: dict[str, list[dict[str, Any]]] = {t["name"]: [] for t in sorted(mine, key=lambda t: t["name"] or "") if t["outcome"] == "match"}
+    lanes: dict[str, list[dict[str, Any]]] = {
+        t["name"]: [] for t in sorted(mine, key=lambda t: t["name"] or "") if t["outcome"] == "match"
+    }
     for track in mine:
         lane = track["name"] if track["outcome"] == "match" else track["outcome"].replace("_", " ")
         lanes.setdefault(lane, []).append(
@@ -93,7 +117,8 @@ def _inline_file(out: Path, name: str | None) -> str | None:
 
 
 def _inline(picture: bytes) -> str:
-    """A picture as a data URL: JPEG, at most `THUMB` pixels; a small one is enlarged without smoothing, so that its pixels are seen."""
+    """A picture as a data URL: JPEG, at most `THUMB` pixels; a small one is enlarged without smoothing, so that its
+    pixels are seen."""
     try:
         with Image.open(io.BytesIO(picture)) as opened:
             image = opened.convert("RGB")

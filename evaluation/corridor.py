@@ -2,8 +2,9 @@
 
     python -m evaluation.corridor --out clip/ [--seconds 24] [--width 960] [--walkers 10]
 
-A camera under the ceiling looks down a corridor; walkers come towards it, faces 14 to 60 pixels wide (in a picture 960 wide). Then sensor
-noise, motion blur and H.264 at a camera's bit rate. Writes ``corridor.mp4``, ``truth.json`` and ``people/NAME/photo.png`` of the enrolled.
+A camera under the ceiling looks down a corridor; walkers come towards it, faces 14 to 60 pixels wide (in a picture
+960 wide). Then sensor noise, motion blur and H.264 at a camera's bit rate. Writes ``corridor.mp4``, ``truth.json``
+and ``people/NAME/photo.png`` of the enrolled.
 """
 
 from __future__ import annotations
@@ -26,7 +27,24 @@ from models.weights_io import WEIGHTS
 
 Image = NDArray[np.uint8]
 
-NAMES = ("Ada", "Bruno", "Chen", "Dalia", "Emil", "Fatou", "Goran", "Hana", "Ivo", "Jun", "Kim", "Lea", "Milo", "Nora", "Omar", "Pia")
+NAMES = (
+    "Ada",
+    "Bruno",
+    "Chen",
+    "Dalia",
+    "Emil",
+    "Fatou",
+    "Goran",
+    "Hana",
+    "Ivo",
+    "Jun",
+    "Kim",
+    "Lea",
+    "Milo",
+    "Nora",
+    "Omar",
+    "Pia",
+)
 ENROLLED = 4
 FACE = np.array([24.0, 18.5, 104.5, 126.0], np.float32)  # the face's box within a 128 chip, as detectors draw it
 FACE_WIDTH = float(FACE[2] - FACE[0])
@@ -35,7 +53,8 @@ NEAR, FAR = 62.0, 13.0  # width of a face at the two ends of a walk, in a pictur
 
 @dataclass(frozen=True)
 class Walker:
-    """One person's walk: ``start_s`` and ``end_s`` in the clip, ``lane`` -1..1 across the corridor, ``near`` the largest face width."""
+    """One person's walk: ``start_s`` and ``end_s`` in the clip, ``lane`` -1..1 across the corridor, ``near`` the
+    largest face width."""
 
     name: str
     seed: int
@@ -64,7 +83,18 @@ def cast(count: int, seconds: float, seed: int) -> list[Walker]:
         start = (seconds - length) * i / max(1, count - 1)
         lane = float([-0.7, 0.1, 0.75, -0.3, 0.45][i % 5] + rng.uniform(-0.08, 0.08))
         near = float(rng.uniform(0.6, 1.0))
-        walkers.append(Walker(NAMES[i % len(NAMES)], seed * 1000 + i, i % 2 == 0 and i < 2 * ENROLLED, start, start + length, lane, near, float(rng.uniform(0, 6))))
+        walkers.append(
+            Walker(
+                NAMES[i % len(NAMES)],
+                seed * 1000 + i,
+                i % 2 == 0 and i < 2 * ENROLLED,
+                start,
+                start + length,
+                lane,
+                near,
+                float(rng.uniform(0, 6)),
+            )
+        )
     return walkers
 
 
@@ -129,7 +159,8 @@ class Corridor:
 
 
 def paste(frame: Image, chip: Image, mask: NDArray[np.float32], x: float, y: float, scale: float, blur: float = 0.0) -> None:
-    """Lay a chip's head on a frame, its centre at (x, y), ``scale`` frame pixels a chip pixel, blurred by ``blur`` frame pixels."""
+    """Lay a chip's head on a frame, its centre at (x, y), ``scale`` frame pixels a chip pixel, blurred by ``blur``
+    frame pixels."""
     reach = int(CHIP * scale / 2) + 3
     x0, y0 = int(x) - reach, int(y) - reach
     matrix = np.array([[scale, 0, x - x0 - scale * CHIP / 2], [0, scale, y - y0 - scale * CHIP / 2]])
@@ -159,8 +190,17 @@ def body(frame: Image, x: float, y: float, face_px: float, seed: int, stride: fl
         return round(x + dx * face_px), round(y + dy * face_px)
 
     for side in (-1, 1):
-        cv2.line(frame, at(side * 0.45, 4.2), at(side * (0.45 + 0.2 * stride), 8.0), trousers, max(2, round(0.75 * face_px)), cv2.LINE_AA)
-        cv2.line(frame, at(side * 1.15, 1.5), at(side * (1.25 + 0.15 * stride), 4.0), shirt, max(2, round(0.5 * face_px)), cv2.LINE_AA)
+        cv2.line(
+            frame,
+            at(side * 0.45, 4.2),
+            at(side * (0.45 + 0.2 * stride), 8.0),
+            trousers,
+            max(2, round(0.75 * face_px)),
+            cv2.LINE_AA,
+        )
+        cv2.line(
+            frame, at(side * 1.15, 1.5), at(side * (1.25 + 0.15 * stride), 4.0), shirt, max(2, round(0.5 * face_px)), cv2.LINE_AA
+        )
     torso = np.array([at(-1.25, 1.25), at(-0.4, 0.95), at(0.4, 0.95), at(1.25, 1.25), at(0.95, 4.6), at(-0.95, 4.6)])
     cv2.fillPoly(frame, [torso], shirt, cv2.LINE_AA)
     cv2.line(frame, at(0, 0.4), at(0, 1.05), skin, max(2, round(0.55 * face_px)), cv2.LINE_AA)
@@ -217,7 +257,15 @@ def portrait(generator: FaceGenerator, person: Identity, seed: int) -> Image:
     return photo
 
 
-def render(out: Path, seconds: float = 24.0, width: int = 960, walkers: int = 10, fps: int = 15, seed: int = 1, told: Callable[[float], None] = lambda share: None) -> Path:
+def render(
+    out: Path,
+    seconds: float = 24.0,
+    width: int = 960,
+    walkers: int = 10,
+    fps: int = 15,
+    seed: int = 1,
+    told: Callable[[float], None] = lambda share: None,
+) -> Path:
     """Write clip, truth and enrolment photos to ``out``; ``told`` hears the share done. Returns the clip's path."""
     out.mkdir(parents=True, exist_ok=True)
     scene = Corridor(cast(walkers, seconds, seed), width, fps, seed)

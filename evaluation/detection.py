@@ -2,9 +2,9 @@
 
     python -m evaluation.detection --data DATA --frames .cache/frames [--other yunet.onnx ...] [--write-card]
 
-Two clips never trained on (`training.label_frames.DEV_CLIPS`), their frames shrunk to a half and a third, clean and as a poor camera sees them.
-Truth: the teacher at doubled tiles of the full frame (`training/label_frames.py`). Recall is taken at the score that lets through 0.5 false
-positives a frame; faces the teacher is unsure of count neither way.
+Two clips never trained on (`training.label_frames.DEV_CLIPS`), their frames shrunk to a half and a third, clean and
+as a poor camera sees them. Truth: the teacher at doubled tiles of the full frame (`training/label_frames.py`). Recall
+is taken at the score that lets through 0.5 false positives a frame; faces the teacher is unsure of count neither way.
 """
 
 from __future__ import annotations
@@ -43,12 +43,15 @@ def looks(frames: list[Scene], cctv: bool) -> list[Scene]:
     for scene in frames:
         for scale in SCALES:
             small = cv2.resize(scene.image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.uint8)
-            found.append(Scene(cctv_frame(small, rng) if cctv else small, scene.boxes * scale, scene.landmarks * scale, scene.scores))
+            found.append(
+                Scene(cctv_frame(small, rng) if cctv else small, scene.boxes * scale, scene.landmarks * scale, scene.scores)
+            )
     return found
 
 
 def recall_by_width(scenes: list[Scene], detections: list[Faces]) -> tuple[dict[str, tuple[float, int]], float]:
-    """Recall and number of faces per bin, and median landmark error in eye distances, at the score of 0.5 false positives a frame."""
+    """Recall and number of faces per bin, and median landmark error in eye distances, at the score of 0.5 false
+    positives a frame."""
     scores, right = [], []
     matches = []
     for scene, faces in zip(scenes, detections, strict=True):
@@ -111,7 +114,13 @@ def main() -> None:
         scenes = looks(frames, cctv)
         for name, detector in detectors.items():
             recall, error = recall_by_width(scenes, [detector.detect([s.image])[0] for s in scenes])
-            row = {"look": "cctv" if cctv else "clean", "detector": name, "recall": {k: round(100 * r, 1) for k, (r, _) in recall.items()}, "faces": {k: t for k, (_, t) in recall.items()}, "landmark_error_16_24": round(100 * error, 1)}
+            row = {
+                "look": "cctv" if cctv else "clean",
+                "detector": name,
+                "recall": {k: round(100 * r, 1) for k, (r, _) in recall.items()},
+                "faces": {k: t for k, (_, t) in recall.items()},
+                "landmark_error_16_24": round(100 * error, 1),
+            }
             found.append(row)
             shown = "  ".join(f"{k}: {v:5.1f} ({row['faces'][k]})" for k, v in row["recall"].items())
             print(f"{row['look']:6} {name:18} {shown}  landmarks {row['landmark_error_16_24']} % of eye distance", flush=True)
@@ -123,7 +132,12 @@ def main() -> None:
         path = _weights(None, "detector").with_suffix(".json")
         card = json.loads(path.read_text())
         command = "python -m evaluation.detection --data DATA --frames .cache/frames"
-        card["figures"] = {"command": command, "data": "frames of head-pose-two and mall-door at 1/2 and 1/3 size, recall in % at 0.5 false positives a frame", "rows": found, "ms_per_frame": times}
+        card["figures"] = {
+            "command": command,
+            "data": "frames of head-pose-two and mall-door at 1/2 and 1/3 size, recall in % at 0.5 false positives a frame",
+            "rows": found,
+            "ms_per_frame": times,
+        }
         path.write_text(json.dumps(card, indent=2) + "\n")
 
 

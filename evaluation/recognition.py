@@ -2,9 +2,10 @@
 
     python -m evaluation.recognition --data DATA [--pairs 3000] [--write-card]
 
-Verification on ``DATA/lfw-dev`` (10-fold protocol's pairs, folds 1 to 5; never trained on): a sharp photo against a degraded face. Each size is
-measured with the chip itself, and with the chip super-resolved first. ``--write-card`` also measures impostor scores on the dev chips
-(held out of training, disjoint from lfw-dev) and puts figures and impostors into the recogniser's card.
+Verification on ``DATA/lfw-dev`` (10-fold protocol's pairs, folds 1 to 5; never trained on): a sharp photo against a
+degraded face. Each size is measured with the chip itself, and with the chip super-resolved first. ``--write-card``
+also measures impostor scores on the dev chips (held out of training, disjoint from lfw-dev) and puts figures and
+impostors into the recogniser's card.
 """
 
 from __future__ import annotations
@@ -43,7 +44,14 @@ def to_rung(chip: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return chip if side == chip.shape[0] else cv2.resize(chip, (side, side), interpolation=cv2.INTER_LINEAR).astype(np.uint8)
 
 
-def embed_degraded(recognizer: Any, chips: NDArray[np.uint8], preset: str, side: int, seed: int, restore: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def embed_degraded(
+    recognizer: Any,
+    chips: NDArray[np.uint8],
+    preset: str,
+    side: int,
+    seed: int,
+    restore: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Vectors and qualities of chips seen by a camera at ``side`` pixels."""
     rng = np.random.default_rng(seed)
     small = np.stack([to_rung(PRESETS[preset](np.ascontiguousarray(c), side, rng)) for c in chips])
@@ -82,7 +90,16 @@ def verify(data: Path, most_pairs: int) -> list[dict[str, Any]]:
 
     def add(name: str, side: int, kind: str, probes: NDArray[np.float32]) -> None:
         scores = (sharp[left] * probes).sum(1)
-        rows.append({"degradation": name, "side": side, "face_px": round(side * FACE_SHARE, 1), "input": kind, "accuracy": verification_accuracy(scores, same, fold), "tar_1e-2": tar_at_far(scores, same, 1e-2)})
+        rows.append(
+            {
+                "degradation": name,
+                "side": side,
+                "face_px": round(side * FACE_SHARE, 1),
+                "input": kind,
+                "accuracy": verification_accuracy(scores, same, fold),
+                "tar_1e-2": tar_at_far(scores, same, 1e-2),
+            }
+        )
 
     add("none", 128, "chip", sharp[right])
     for preset in ("area", "cctv-fixed"):
@@ -135,15 +152,25 @@ def main() -> None:
     rows = verify(args.data, args.pairs)
     print(f"{'degradation':12} side  face px  {'input':15} accuracy  TAR@FAR 1e-2")
     for r in rows:
-        print(f"{r['degradation']:12} {r['side']:4}  {r['face_px']:7}  {r['input']:15} {100 * r['accuracy']:7.1f}   {100 * r['tar_1e-2']:7.1f}")
+        print(
+            f"{r['degradation']:12} {r['side']:4}  {r['face_px']:7}  {r['input']:15} "
+            f"{100 * r['accuracy']:7.1f}   {100 * r['tar_1e-2']:7.1f}"
+        )
     if args.write_card:
         path = _weights(None, "recognizer").with_suffix(".json")
         card = json.loads(path.read_text())
         card["impostors"] = impostors(args.data, args.cache)
-        card["figures"] = {"command": f"python -m evaluation.recognition --data DATA --pairs {args.pairs}", "data": "lfw-dev, sharp photo against degraded face", "rows": [{k: round(v, 4) if isinstance(v, float) else v for k, v in r.items()} for r in rows]}
+        card["figures"] = {
+            "command": f"python -m evaluation.recognition --data DATA --pairs {args.pairs}",
+            "data": "lfw-dev, sharp photo against degraded face",
+            "rows": [{k: round(v, 4) if isinstance(v, float) else v for k, v in r.items()} for r in rows],
+        }
         path.write_text(json.dumps(card, indent=2) + "\n")
         for b in card["impostors"]:
-            print(f"up to {b['face_px']:g} px: strangers reach {b['scores'][2]:.3f} at FMR 1e-2, {b['scores'][4]:.3f} at 1e-3, {b['scores'][6]:.3f} at 1e-4")
+            print(
+                f"up to {b['face_px']:g} px: strangers reach {b['scores'][2]:.3f} at FMR 1e-2, "
+                f"{b['scores'][4]:.3f} at 1e-3, {b['scores'][6]:.3f} at 1e-4"
+            )
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
     python -m evaluation.superres --data DATA [--faces 300] [--sheet sheet.png] [--write-card]
 
-Dev chips only (never trained on), ``soft_db`` at most 37. PSNR and SSIM on Y, no crop, 11×11 Gaussian window. The sheet shows computer-made faces.
+Dev chips only (never trained on), ``soft_db`` at most 37. PSNR and SSIM on Y, no crop, 11×11 Gaussian window. The
+sheet shows computer-made faces.
 """
 
 from __future__ import annotations
@@ -52,13 +53,20 @@ def main() -> None:
                 row[f"{name}_ssim"] = round(float(np.mean([ssim(a, b) for a, b in pairs])), 4)
             row["chips_per_s"] = round(rate)
             found.append(row)
-            print(f"{preset:12} {rung:5}   {row['bicubic_db']:6.2f} / {row['bicubic_ssim']:.3f}      {row['student_db']:6.2f} / {row['student_ssim']:.3f}      {rate:6.0f}")
+            print(
+                f"{preset:12} {rung:5}   {row['bicubic_db']:6.2f} / {row['bicubic_ssim']:.3f}      "
+                f"{row['student_db']:6.2f} / {row['student_ssim']:.3f}      {rate:6.0f}"
+            )
     if args.sheet:
         write_sheet(args.sheet, net, chips)
     if args.write_card:
         path = _weights(None, "superres").with_suffix(".json")
         card = json.loads(path.read_text())
-        card["figures"] = {"command": f"python -m evaluation.superres --data DATA --faces {args.faces}", "data": f"{len(rows)} dev chips", "rows": found}
+        card["figures"] = {
+            "command": f"python -m evaluation.superres --data DATA --faces {args.faces}",
+            "data": f"{len(rows)} dev chips",
+            "rows": found,
+        }
         path.write_text(json.dumps(card, indent=2) + "\n")
 
 

@@ -33,8 +33,8 @@ class Detector(Protocol):
 def load_detector(name: str | Path | None = None, device: str = "auto", min_score: float = 0.5) -> Detector:
     """The project's detector, or the one whose file ``name`` is: own weights (.safetensors), YuNet or SCRFD (.onnx).
 
-    ``device`` is cpu, cuda or auto; ``min_score`` 0..1, lower finds more faces and more that are none. Raises ValueError with the reason
-    if the file is unreadable or foreign, or the device is not there.
+    ``device`` is cpu, cuda or auto; ``min_score`` 0..1, lower finds more faces and more that are none. Raises
+    ValueError with the reason if the file is unreadable or foreign, or the device is not there.
     """
     if name is not None and Path(name).suffix == ".onnx":
         from models.onnx_detectors import load_onnx_detector

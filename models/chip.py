@@ -101,7 +101,5 @@ def check_chips(chips: NDArray[np.uint8], allowed: tuple[int, ...] = RUNGS) -> N
     array = np.asarray(chips)
     ok = array.dtype == np.uint8 and array.ndim == 4 and array.shape[0] > 0 and array.shape[3] == 3
     if not ok or array.shape[1] != array.shape[2] or array.shape[1] not in allowed:
-        raise ValueError(
-            f"chips must be uint8 (N, r, r, 3) with N > 0 and r in {allowed}, got {array.dtype} {array.shape}"
-        )
+        raise ValueError(f"chips must be uint8 (N, r, r, 3) with N > 0 and r in {allowed}, got {array.dtype} {array.shape}")
     return array

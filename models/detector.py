@@ -37,7 +37,9 @@ class DetectorNet(nn.Module):
     and the five landmarks as offsets from the cell's centre in strides.
     """
 
-    def __init__(self, stem: int = 16, widths: tuple[int, ...] = (24, 48, 80, 112), depths: tuple[int, ...] = (1, 2, 2, 1)) -> None:
+    def __init__(
+        self, stem: int = 16, widths: tuple[int, ...] = (24, 48, 80, 112), depths: tuple[int, ...] = (1, 2, 2, 1)
+    ) -> None:
         super().__init__()
         w4, w8, w16, w32 = widths
         self.stem = conv(3, stem, stride=2)

@@ -6,7 +6,6 @@ embedding), on 64×64 inputs, because faces this project looks for carry no more
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -45,7 +44,12 @@ class Recognizer(nn.Module):
     """
 
     def __init__(
-        self, side: int = 64, stem: int = 32, widths: tuple[int, ...] = (64, 128, 256), depths: tuple[int, ...] = (2, 3, 2), dim: int = 256
+        self,
+        side: int = 64,
+        stem: int = 32,
+        widths: tuple[int, ...] = (64, 128, 256),
+        depths: tuple[int, ...] = (2, 3, 2),
+        dim: int = 256,
     ) -> None:
         super().__init__()
         self.side = side
@@ -58,7 +62,9 @@ class Recognizer(nn.Module):
             inputs = width
         self.stages = nn.ModuleList(stages)
         cells = (side // 2 ** (len(widths) + 1)) ** 2
-        self.neck = nn.Sequential(nn.BatchNorm2d(inputs), nn.Flatten(), nn.Linear(inputs * cells, dim, bias=False), nn.BatchNorm1d(dim))
+        self.neck = nn.Sequential(
+            nn.BatchNorm2d(inputs), nn.Flatten(), nn.Linear(inputs * cells, dim, bias=False), nn.BatchNorm1d(dim)
+        )
         self.quality = nn.Sequential(nn.Linear(dim, 64), nn.ReLU(), nn.Linear(64, 1))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

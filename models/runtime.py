@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -33,8 +34,7 @@ def number_format(device: str) -> tuple[torch.dtype, str]:
 
 def _bf16_native() -> bool:
     try:
-        with open("/proc/cpuinfo") as file:
-            text = file.read()
+        text = Path("/proc/cpuinfo").read_text()
     except OSError:
         return False
     return "avx512_bf16" in text or "amx_bf16" in text

@@ -15,13 +15,19 @@ from pipeline.protocol import Batch
 class Batcher:
     """`submit` gives a future that is done when the records are processed and delivered.
 
-    One thread runs ``work`` on up to ``size`` records, waiting ``wait_s`` for more, and then ``send``, which must not block; so records
-    leave in the order they came. ``confirm`` waits for what ``send`` gave, in other threads (``confirmers`` of them), so that the next
-    batch is computed while the last one travels.
+    One thread runs ``work`` on up to ``size`` records, waiting ``wait_s`` for more, and then ``send``, which must not
+    block; so records leave in the order they came. ``confirm`` waits for what ``send`` gave, in other threads
+    (``confirmers`` of them), so that the next batch is computed while the last one travels.
     """
 
     def __init__(
-        self, work: Callable[[Batch], Batch], send: Callable[[Batch], Any], confirm: Callable[[Any], None], size: int, wait_s: float, confirmers: int
+        self,
+        work: Callable[[Batch], Batch],
+        send: Callable[[Batch], Any],
+        confirm: Callable[[Any], None],
+        size: int,
+        wait_s: float,
+        confirmers: int,
     ) -> None:
         self._work, self._send, self._confirm, self._size, self._wait_s = work, send, confirm, size, wait_s
         self._waiting: queue.Queue[tuple[Batch, Future[None]]] = queue.Queue()

@@ -16,7 +16,8 @@ PLAIN_EVERY_S = 15.0
 
 
 class ProgressView:
-    """A context manager; `update` is given to an engine as its watcher. Where there is no terminal it prints a line now and then."""
+    """A context manager; `update` is given to an engine as its watcher. Where there is no terminal it prints a line
+    now and then."""
 
     def __init__(self, title: str, console: Console, total_sources: int, endless: bool = False) -> None:
         self._console, self._title, self._total, self._endless = console, title, total_sources, endless
@@ -44,7 +45,9 @@ class ProgressView:
         elif time.monotonic() - self._printed > PLAIN_EVERY_S:
             self._printed = time.monotonic()
             share = f" of {total:.0f} s" if total else ""
-            self._console.print(f"{self._title}: {done:.0f} s{share} of video in {time.monotonic() - self._started:.0f} s, {note}")
+            self._console.print(
+                f"{self._title}: {done:.0f} s{share} of video in {time.monotonic() - self._started:.0f} s, {note}"
+            )
 
     def _position(self, status: Status) -> tuple[float, float | None, str]:
         """Seconds of video done, seconds in all (sources not yet opened count as the mean of the known), and a note."""
@@ -66,7 +69,15 @@ class ProgressView:
                 rate, busy = (row["records_in"] - before_in) / span, (row["busy_s"] - before_busy) / span
                 self._before[group.name, name] = (row["records_in"], row["busy_s"])
                 ends = (str(group.queued), str(group.dropped)) if first else ("", "")
-                table.add_row(group.name if first else "", name, f"{row['records_in']:.0f}", f"{row['records_out']:.0f}", f"{rate:.1f}", f"{busy:.0%}", *ends)
+                table.add_row(
+                    group.name if first else "",
+                    name,
+                    f"{row['records_in']:.0f}",
+                    f"{row['records_out']:.0f}",
+                    f"{rate:.1f}",
+                    f"{busy:.0%}",
+                    *ends,
+                )
                 first = False
         self._at = now
         return table

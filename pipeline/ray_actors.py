@@ -106,7 +106,15 @@ class GroupActor:
     Its methods are coroutines because Ray starts those in the order they were called, which threads would not keep.
     """
 
-    def __init__(self, group: GroupSettings, context: dict[str, Any], threads: int, following: list[str], next_group: GroupSettings | None, checkpoints: Path | None) -> None:
+    def __init__(
+        self,
+        group: GroupSettings,
+        context: dict[str, Any],
+        threads: int,
+        following: list[str],
+        next_group: GroupSettings | None,
+        checkpoints: Path | None,
+    ) -> None:
         use_threads(threads)
         self._chain = Chain.build(group, context)
         self._chain.open()
@@ -140,7 +148,16 @@ class GroupActor:
 class SourceActor:
     """Reads sources, one after another, through the first group's chain."""
 
-    def __init__(self, group: GroupSettings, context: dict[str, Any], threads: int, following: list[str], next_group: GroupSettings | None, writer: str | None, every_s: float) -> None:
+    def __init__(
+        self,
+        group: GroupSettings,
+        context: dict[str, Any],
+        threads: int,
+        following: list[str],
+        next_group: GroupSettings | None,
+        writer: str | None,
+        every_s: float,
+    ) -> None:
         use_threads(threads)
         assert group.source is not None
         self._source = build_stage(group.source, context)

@@ -98,21 +98,29 @@ class _Run:
         writer_node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         for place in range(len(job.groups) - 1, 0, -1):
             group, last = job.groups[place], place == len(job.groups) - 1
-            options = dict(
-                num_cpus=group.cpus,
-                num_gpus=group.gpus,
-                max_restarts=RESTARTS,
-                max_task_retries=RESTARTS,
-                max_concurrency=2 + group.queue * self.readers,
-                scheduling_strategy=writer_node if last else "DEFAULT",
-            )
+            options = {
+                "num_cpus": group.cpus,
+                "num_gpus": group.gpus,
+                "max_restarts": RESTARTS,
+                "max_task_retries": RESTARTS,
+                "max_concurrency": 2 + group.queue * self.readers,
+                "scheduling_strategy": writer_node if last else "DEFAULT",
+            }
             count = group.replicas if isinstance(group.replicas, int) else 1
             next_group = None if last else job.groups[place + 1]
             checkpoints = job.checkpoints if last else None
             threads = threads_for(group, self.readers)
             behind = self.names[0] if self.names else []
             names = [f"{self.id}-{group.name}-{i}" for i in range(count)]
-            self.groups.insert(0, [ray.remote(GroupActor).options(name=n, **options).remote(group, job.context, threads, behind, next_group, checkpoints) for n in names])
+            self.groups.insert(
+                0,
+                [
+                    ray.remote(GroupActor)
+                    .options(name=n, **options)
+                    .remote(group, job.context, threads, behind, next_group, checkpoints)
+                    for n in names
+                ],
+            )
             self.names.insert(0, names)
         self.sources = [self._make_source() for _ in range(self.readers)]
 
@@ -122,7 +130,9 @@ class _Run:
         writer = self.names[-1][0] if self.names else None
         next_group = job.groups[1] if len(job.groups) > 1 else None
         actor = ray.remote(SourceActor).options(num_cpus=group.cpus, num_gpus=group.gpus, max_concurrency=3)
-        return actor.remote(group, job.context, threads_for(group, self.readers), behind, next_group, writer, job.checkpoint_every_s)
+        return actor.remote(
+            group, job.context, threads_for(group, self.readers), behind, next_group, writer, job.checkpoint_every_s
+        )
 
     def _read_all(self) -> None:
         waiting: deque[SourceSpec] = deque()
@@ -160,7 +170,11 @@ class _Run:
         actor = self._make_source()
         self.sources.append(actor)
         if deaths >= RESTARTS:
-            self.reports.append(SourceReport(spec.name, redact(spec.url), "failed", f"its reader died {deaths + 1} times ({type(error).__name__})"))
+            self.reports.append(
+                SourceReport(
+                    spec.name, redact(spec.url), "failed", f"its reader died {deaths + 1} times ({type(error).__name__})"
+                )
+            )
             return actor, None
         # Results later than the checkpoint are made again and overwrite their equals.
         return actor, actor.run.remote(spec, resume_point(replace(self.job, resume=True), spec)[1])

@@ -33,11 +33,18 @@ class GroupSettings(BaseModel):
     name: str = Field(description="shown in tables and logs")
     source: StageSettings | None = Field(None, description="what reads the sources; only the first group has one")
     stages: list[StageSettings] = Field(default_factory=list, description="run in this order")
-    replicas: int | Literal["auto"] = Field("auto", description="actors of this group; auto: one a source up to the cores for the first group, else 1")
-    key: list[str] = Field(default_factory=list, description="attributes of a record that decide its replica, so that their order is kept")
+    replicas: int | Literal["auto"] = Field(
+        "auto", description="actors of this group; auto: one a source up to the cores for the first group, else 1"
+    )
+    key: list[str] = Field(
+        default_factory=list, description="attributes of a record that decide its replica, so that their order is kept"
+    )
     cpus: float = Field(1.0, ge=0, description="cores that Ray sets aside for each actor")
     gpus: float = Field(0.0, ge=0, description="GPUs that Ray sets aside for each actor; a share is allowed")
-    threads: int | Literal["auto"] = Field("auto", description="threads of the numeric libraries in each actor; auto: the machine's cores over the actors of the first group")
+    threads: int | Literal["auto"] = Field(
+        "auto",
+        description="threads of the numeric libraries in each actor; auto: the cores over the actors of the first group",
+    )
     batch: int = Field(32, ge=1, description="records processed together at most")
     wait_ms: float = Field(5.0, ge=0, description="how long a record waits for others to fill its batch")
     queue: int = Field(8, ge=1, description="batches in flight towards this group from each sender (its credits)")

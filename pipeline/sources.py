@@ -9,15 +9,44 @@ from pipeline.errors import NothingReadError, SettingsError, redact
 from pipeline.protocol import SourceSpec
 
 SUFFIXES = frozenset(
-    ".3gp .asf .avi .dav .divx .flv .h264 .h265 .hevc .264 .265 .m2ts .m4v .mjpeg .mjpg .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .rm .ts .vob .webm .wmv".split()
+    [
+        ".3gp",
+        ".asf",
+        ".avi",
+        ".dav",
+        ".divx",
+        ".flv",
+        ".h264",
+        ".h265",
+        ".hevc",
+        ".264",
+        ".265",
+        ".m2ts",
+        ".m4v",
+        ".mjpeg",
+        ".mjpg",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".mxf",
+        ".ogv",
+        ".rm",
+        ".ts",
+        ".vob",
+        ".webm",
+        ".wmv",
+    ]
 )
 
 
 def find_sources(named: list[str]) -> list[SourceSpec]:
     """One spec for each file, URL and video below each folder, with unique names.
 
-    Raises SettingsError for none at all, NothingReadError when a folder holds no video. A missing file is left for the reader to report, so
-    that the other sources go on.
+    Raises SettingsError for none at all, NothingReadError when a folder holds no video. A missing file is left for
+    the reader to report, so that the other sources go on.
     """
     if not named:
         raise SettingsError("--source is missing: name a file, a folder or a URL")

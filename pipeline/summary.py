@@ -31,12 +31,17 @@ def _version(name: str) -> str:
         return "not installed"
 
 
-def write_summary(path: Path, settings: Settings, choices: dict[str, str], status: Status, elapsed: dict[str, float], outcomes: dict[str, int]) -> dict[str, Any]:
+def write_summary(
+    path: Path, settings: Settings, choices: dict[str, str], status: Status, elapsed: dict[str, float], outcomes: dict[str, int]
+) -> dict[str, Any]:
     """Write and return the summary. ``elapsed`` is wall seconds by phase; rates are records per busy second."""
     groups = []
     for group in status.groups:
         stages = {
-            name: {**{k: round(v, 3) for k, v in row.items()}, "per_busy_s": round(row["records_in"] / row["busy_s"], 2) if row["busy_s"] else None}
+            name: {
+                **{k: round(v, 3) for k, v in row.items()},
+                "per_busy_s": round(row["records_in"] / row["busy_s"], 2) if row["busy_s"] else None,
+            }
             for name, row in group.stages.items()
         }
         groups.append({"name": group.name, "stages": stages, "counters": group.counters, "dropped": group.dropped})

@@ -35,4 +35,6 @@ class Aggregate:
         length = float(np.linalg.norm(mean))
         if length < 1e-6:
             return Template(item.track, item.restored, None, 0.0)
-        return Template(item.track, item.restored, (mean / length).astype(np.float32), float((item.quality * weights).sum() / total))
+        return Template(
+            item.track, item.restored, (mean / length).astype(np.float32), float((item.quality * weights).sum() / total)
+        )

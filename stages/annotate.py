@@ -1,7 +1,7 @@
 """Draws what was found into the video: boxes, track numbers, names. H.264 that a browser plays.
 
-Runs after the search, over the recorded tracks, so that a name is shown from a person's first frame on. Draws straight into the planes of
-yuv420p, which spares two colour conversions a frame.
+Runs after the search, over the recorded tracks, so that a name is shown from a person's first frame on. Draws
+straight into the planes of yuv420p, which spares two colour conversions a frame.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ class Annotate:
     """``out`` and ``database`` of the run; ``blur_bystanders`` makes every face that is no match unrecognisable. ``crf``: H.264
     quality, lower is better and larger; ``preset``: x264's, slower is smaller."""
 
-    def __init__(self, out: Path, database: Path, blur_bystanders: bool = False, crf: int = 24, preset: str = "superfast") -> None:
+    def __init__(
+        self, out: Path, database: Path, blur_bystanders: bool = False, crf: int = 24, preset: str = "superfast"
+    ) -> None:
         self._out, self._database, self._blur = out, database, blur_bystanders
         self._options = {"crf": str(crf), "preset": preset}
         self._container: Any = None

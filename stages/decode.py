@@ -27,9 +27,10 @@ END = object()
 class Decode:
     """The source of the graph. Decodes ahead in a thread of its own; only frames that go on are converted to pixels.
 
-    ``detect_every``: a frame goes on every n-th decoded one; ``auto`` chooses n from size and rate. Lower finds faces that are seen
-    shortly, higher is faster. ``consumption``: ``every`` reads a recording to its end; ``newest`` reads a live stream, keeps
-    only the newest frame when the rest is slow, and reconnects for ever. ``picture``: ``rgb24``, or ``yuv420p`` for drawing.
+    ``detect_every``: a frame goes on every n-th decoded one; ``auto`` chooses n from size and rate. Lower finds faces
+    that are seen shortly, higher is faster. ``consumption``: ``every`` reads a recording to its end; ``newest`` reads
+    a live stream, keeps only the newest frame when the rest is slow, and reconnects for ever. ``picture``: ``rgb24``,
+    or ``yuv420p`` for drawing.
     """
 
     def __init__(
@@ -147,7 +148,8 @@ class Decode:
         wanted = 25.0 if pixels <= 250_000 else 9.0 if pixels <= 1_000_000 else 5.0
         every = max(1, round(rate / wanted))
         self._report.choices["detect_every"] = (
-            f"{every}: {stream.width}x{stream.height} at {rate:.4g} frames/s, aiming at {min(rate, wanted):.3g} detections a second for this size"
+            f"{every}: {stream.width}x{stream.height} at {rate:.4g} frames/s, "
+            f"aiming at {min(rate, wanted):.3g} detections a second for this size"
         )
         return every
 

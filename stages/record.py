@@ -42,9 +42,15 @@ class Record:
             self._store.put_tracks(rows)
             if fresh:
                 with self._lines.open("a") as file:
-                    file.writelines(json_line({**r, "reasons": json.loads(r["reasons"]), "best_box": json.loads(r["best_box"])}) for r in fresh)
+                    file.writelines(
+                        json_line({**r, "reasons": json.loads(r["reasons"]), "best_box": json.loads(r["best_box"])})
+                        for r in fresh
+                    )
         except (OSError, sqlite3.Error) as error:
-            raise OutputError(f"cannot write to {self._out}: {getattr(error, 'strerror', None) or error}; what was written is kept, go on with --resume") from None
+            raise OutputError(
+                f"cannot write to {self._out}: {getattr(error, 'strerror', None) or error}; "
+                "what was written is kept, go on with --resume"
+            ) from None
         for row in fresh:
             self._outcomes[row["outcome"]] = self._outcomes.get(row["outcome"], 0) + 1
         return batch

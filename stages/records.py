@@ -18,7 +18,8 @@ Vector = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Frame:
-    """A decoded picture. ``index`` counts decoded frames from 0; ``image`` is (H, W, 3) RGB, or planar yuv420p (3H/2, W) where asked for."""
+    """A decoded picture. ``index`` counts decoded frames from 0; ``image`` is (H, W, 3) RGB, or planar yuv420p (3H/2,
+    W) where asked for."""
 
     source: str
     index: int
@@ -47,8 +48,9 @@ class TrackedFrame:
 class Shot:
     """One look at one face.
 
-    ``chip`` (r, r, 3) at its rung of the ladder; ``crop`` the original pixels around the face, PNG bytes; ``face_px`` the width of the
-    face in the frame; ``sharpness`` the standard deviation of the Laplacian of the chip; ``quality`` 0..1, what the shot was chosen by.
+    ``chip`` (r, r, 3) at its rung of the ladder; ``crop`` the original pixels around the face, PNG bytes; ``face_px``
+    the width of the face in the frame; ``sharpness`` the standard deviation of the Laplacian of the chip; ``quality``
+    0..1, what the shot was chosen by.
     """
 
     pts_s: float
@@ -65,9 +67,9 @@ class Shot:
 class Track:
     """A face followed through a source, with its best shots.
 
-    ``version`` grows with each report of the same track, ``final`` marks the last. ``path`` is float32 (M, 5): PTS and box of each
-    detection. ``shots`` are the accepted ones, best first; ``rejected`` is the best one that was refused, kept for the eye when nothing
-    else is there. ``reasons`` counts refusals by name.
+    ``version`` grows with each report of the same track, ``final`` marks the last. ``path`` is float32 (M, 5): PTS
+    and box of each detection. ``shots`` are the accepted ones, best first; ``rejected`` is the best one that was
+    refused, kept for the eye when nothing else is there. ``reasons`` counts refusals by name.
     """
 
     source: str
@@ -114,8 +116,9 @@ class Template:
 class Sighting:
     """A template and what the watchlist says of it.
 
-    ``outcome`` is ``match``, ``no_match`` or ``not_assessable``; ``score`` is the raw cosine to the best identity, None when there was
-    nothing to compare; ``threshold`` the cosine a match needs at ``fpir``; ``reasons`` say why it is not assessable, or what was refused.
+    ``outcome`` is ``match``, ``no_match`` or ``not_assessable``; ``score`` is the raw cosine to the best identity,
+    None when there was nothing to compare; ``threshold`` the cosine a match needs at ``fpir``; ``reasons`` say why it
+    is not assessable, or what was refused.
     """
 
     template: Template

@@ -11,8 +11,8 @@ from stages.records import Sighting, Template
 
 
 class Search:
-    """``database``: where the watchlist is; ``fpir``: false alarms allowed per passer-by. ``min_quality``: templates below it are not
-    assessable; higher hides more people behind "not assessable", lower lets noise compete."""
+    """``database``: where the watchlist is; ``fpir``: false alarms allowed per passer-by. ``min_quality``: templates
+    below it are not assessable; higher hides more people behind "not assessable", lower lets noise compete."""
 
     def __init__(self, database: Path, fpir: float = 0.01, min_quality: float = 0.1, weights: str | None = None) -> None:
         self._database, self._fpir, self._min_quality, self._weights = database, fpir, min_quality, weights
@@ -54,4 +54,6 @@ class Search:
             return Sighting(template, "no_match", None, None, None, None, self._fpir, face_px, ("empty_watchlist", *refusals))
         threshold = self._thresholds.cosine(self._fpir, len(self._gallery), face_px)
         outcome = "match" if candidate.score >= threshold else "no_match"
-        return Sighting(template, outcome, candidate.identity, candidate.name, candidate.score, threshold, self._fpir, face_px, refusals)
+        return Sighting(
+            template, outcome, candidate.identity, candidate.name, candidate.score, threshold, self._fpir, face_px, refusals
+        )

@@ -37,10 +37,10 @@ class _Open:
 class Select:
     """Turns tracked frames into tracks with their best shots.
 
-    ``top_k`` shots are kept by size, sharpness, pose and score, at least ``apart_s`` seconds from each other, so that they differ.
-    ``min_face_px``, ``min_sharpness``, ``min_score`` refuse a shot; raising them makes templates cleaner and tracks without any shot (not
-    assessable) more frequent. A track ends ``lost_s`` seconds after its last detection; one that lasts is reported
-    every ``report_every_s`` seconds. ``track_prefix`` begins each track's name.
+    ``top_k`` shots are kept by size, sharpness, pose and score, at least ``apart_s`` seconds from each other, so that
+    they differ. ``min_face_px``, ``min_sharpness``, ``min_score`` refuse a shot; raising them makes templates cleaner
+    and tracks without any shot (not assessable) more frequent. A track ends ``lost_s`` seconds after its last
+    detection; one that lasts is reported every ``report_every_s`` seconds. ``track_prefix`` begins each track's name.
     """
 
     def __init__(
@@ -107,7 +107,9 @@ class Select:
             else:
                 self._keep(track, shot, item.frame.image)
 
-    def _judge(self, image: Image, box: NDArray[np.float32], landmarks: NDArray[np.float32], score: float, pts_s: float) -> tuple[Shot, str]:
+    def _judge(
+        self, image: Image, box: NDArray[np.float32], landmarks: NDArray[np.float32], score: float, pts_s: float
+    ) -> tuple[Shot, str]:
         """A shot with its quality, and the name of the first reason to refuse it, or ""."""
         height, width = image.shape[:2]
         face_px = float(box[2] - box[0])
@@ -156,7 +158,9 @@ class Select:
         name = f"{self._prefix}{track.start_s:09.2f}-{track.number:04d}"
         path = np.array(track.path, np.float32)
         shots, rejected = tuple(track.shots), None if track.shots else track.rejected
-        return Track(self._source, name, track.version, final, track.start_s, track.last_s, path, shots, rejected, dict(track.reasons))
+        return Track(
+            self._source, name, track.version, final, track.start_s, track.last_s, path, shots, rejected, dict(track.reasons)
+        )
 
 
 def _fit(landmarks: NDArray[np.float32]) -> float:

@@ -11,9 +11,9 @@ from stages.records import TrackedFrame
 
 
 class Track:
-    """``lost_s``: how long a face may be away before its track ends; higher bridges longer occlusions and confuses people who
-    pass each other more often. ``start_score``: what a detection needs to start a track. ``min_iou``: overlap that makes two boxes the same
-    face; small faces that move fast need a low one."""
+    """``lost_s``: how long a face may be away before its track ends; higher bridges longer occlusions and confuses
+    people who pass each other more often. ``start_score``: what a detection needs to start a track. ``min_iou``:
+    overlap that makes two boxes the same face; small faces that move fast need a low one."""
 
     def __init__(self, lost_s: float = 1.5, start_score: float = 0.5, min_iou: float = 0.05) -> None:
         self._lost_s, self._start_score, self._min_iou = lost_s, start_score, min_iou

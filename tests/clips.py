@@ -9,7 +9,9 @@ import av
 import numpy as np
 
 
-def write_clip(path: Path, times: list[float], size: tuple[int, int] = (64, 48), codec: str = "libx264", keyframes: int = 10) -> Path:
+def write_clip(
+    path: Path, times: list[float], size: tuple[int, int] = (64, 48), codec: str = "libx264", keyframes: int = 10
+) -> Path:
     """A clip whose frame k has brightness 10 + 4k at its left edge, at the given PTS seconds."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=10, options={"g": str(keyframes), "crf": "1"})

@@ -80,7 +80,9 @@ def load_frames(folder: Path, dev: bool) -> list[Scene]:
 class SceneMaker:
     """Makes one training picture of ``side``×``side`` at a time from photos, frames and chips."""
 
-    def __init__(self, photos: list[Scene], frames: list[Scene], chips: NDArray[np.uint8], rows: NDArray[np.intp], side: int) -> None:
+    def __init__(
+        self, photos: list[Scene], frames: list[Scene], chips: NDArray[np.uint8], rows: NDArray[np.intp], side: int
+    ) -> None:
         self.photos, self.frames, self.chips, self.rows, self.side = photos, frames, chips, rows, side
         self.noise = np.random.default_rng(7).standard_normal((1 << 20,), np.float32)
 
@@ -167,7 +169,12 @@ class SceneMaker:
             x, y = rng.integers(reach, self.side - reach, 2)
             area = np.array([x - reach, y - reach, x + reach, y + reach])
             if len(scene.boxes) and bool(
-                ((scene.boxes[:, 0] < area[2]) & (scene.boxes[:, 2] > area[0]) & (scene.boxes[:, 1] < area[3]) & (scene.boxes[:, 3] > area[1])).any()
+                (
+                    (scene.boxes[:, 0] < area[2])
+                    & (scene.boxes[:, 2] > area[0])
+                    & (scene.boxes[:, 1] < area[3])
+                    & (scene.boxes[:, 3] > area[1])
+                ).any()
             ):
                 continue
             chip = np.ascontiguousarray(self.chips[rng.choice(self.rows)])

@@ -1,6 +1,6 @@
 """Turn a training run into shipped weights: the averaged network as float16 safetensors, beside its card.
 
-    python -m training.publish recognizer --run runs/recognizer --out models/weights/recognizer.safetensors
+python -m training.publish recognizer --run runs/recognizer --out models/weights/recognizer.safetensors
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ from torch import nn
 from models.weights_io import save_weights
 
 LICENCE = "Apache-2.0 for the weights; research use: trained on data whose terms are non-commercial or not stated"
-CHIPS = "web photos (PINS, All-Age-Faces, UTKFace), CelebA in the wild, computer-made portraits; dev rows left out (training/chips.py)"
+CHIPS = (
+    "web photos (PINS, All-Age-Faces, UTKFace), CelebA in the wild, computer-made portraits; "
+    "dev rows left out (training/chips.py)"
+)
 CARDS: dict[str, dict[str, Any]] = {
     "recognizer": {
         "about": "low-resolution face recogniser, 256 numbers a face",
-        "preprocessing": "chip's centre 112/128, scaled to 64x64 (bicubic), RGB, (x - 127.5) / 127.5, mean of picture and mirror image",
+        "preprocessing": "chip's centre 112/128 scaled to 64x64 (bicubic), RGB, (x - 127.5) / 127.5, mean of it and its mirror",
         "data": CHIPS,
         "teacher": "embeddings of EdgeFace-XS (non-commercial), image plus mirror",
         "command": "python -m training.train_recognizer --data DATA --out runs/recognizer",
@@ -31,10 +34,11 @@ CARDS: dict[str, dict[str, Any]] = {
     "detector": {
         "about": "small-face detector with five landmarks, strides 4, 8, 16",
         "preprocessing": "RGB frame at its own size, (x - 127.5) / 127.5, padded to multiples of 32",
-        "data": "CelebA in the wild (455 photos), frames of 12 short clips (CC-BY-4.0 and unstated terms), the chips pasted; head-pose-two and mall-door left out",
+        "data": "CelebA in the wild (455 photos), frames of 12 short clips (CC-BY-4.0 and unstated terms), "
+        "the chips pasted; head-pose-two and mall-door left out",
         "teacher": "labels of SCRFD-2.5GF (non-commercial) at full and doubled size",
         "command": "python -m training.train_detector --data DATA --frames .cache/frames --out runs/detector",
-        "limits": "faces under 8 pixels, profiles and masked faces are weak; large faces are found through the scales of the enrolment gate",
+        "limits": "faces under 8 pixels, profiles and masked faces are weak; large faces need the enrolment gate's scales",
     },
     "superres": {
         "about": "progressive face super-resolution, 16, 32 or 64 to 128 pixels",
@@ -71,7 +75,12 @@ def main() -> None:
         "kind": args.kind,
         **CARDS[args.kind],
         "architecture": {},
-        "trained": {"samples": int(last["samples"]), "minutes": round(state["seconds"] / 60), "machine": "2 CPU cores, bfloat16", "commit": commit},
+        "trained": {
+            "samples": int(last["samples"]),
+            "minutes": round(state["seconds"] / 60),
+            "machine": "2 CPU cores, bfloat16",
+            "commit": commit,
+        },
         "licence": LICENCE,
         "figures": {},
     }

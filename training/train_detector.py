@@ -87,7 +87,9 @@ def losses(outputs: list[Tensor], owners: list[Tensor], boxes: Tensor, landmarks
             target[batch, row, column] = iou.detach().clamp(0.1, 1)
             box = box + (1 - general).sum()
             width = (truth[:, 2] - truth[:, 0])[:, None, None]
-            mark = mark + F.smooth_l1_loss(points / width, landmarks[faces] / width, beta=0.05, reduction="none").mean((1, 2)).sum()
+            mark = (
+                mark + F.smooth_l1_loss(points / width, landmarks[faces] / width, beta=0.05, reduction="none").mean((1, 2)).sum()
+            )
             positives += len(batch)
         weight = (target - logits.sigmoid().detach()).abs() ** 2 * (owner != -2)
         score = score + (weight * F.binary_cross_entropy_with_logits(logits, target, reduction="none")).sum()
@@ -112,7 +114,9 @@ def main() -> None:
     print(f"{device}, bfloat16 autocast, channels_last, {steps} steps of {batch} at {side}x{side}")
 
     chips = load_chips(args.data, args.cache)
-    maker = SceneMaker(load_photos(args.data, dev=False), load_frames(args.frames, dev=False), chips.images, np.flatnonzero(~chips.dev), side)
+    maker = SceneMaker(
+        load_photos(args.data, dev=False), load_frames(args.frames, dev=False), chips.images, np.flatnonzero(~chips.dev), side
+    )
     print(f"{len(maker.photos)} photos, {len(maker.frames)} frames")
     torch.manual_seed(args.seed)
     net = DetectorNet().to(device, memory_format=torch.channels_last)

@@ -38,7 +38,9 @@ def main() -> None:
     flat = np.empty((len(rows), SIDE * SIDE * 3), np.float32)
     for place, row in enumerate(rows):
         x, y = flow_between(mean_shape.reshape(68, 2), marks[row], SIDE)
-        warped = cv2.remap(np.ascontiguousarray(chips.images[row]), x - 0.5, y - 0.5, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        warped = cv2.remap(
+            np.ascontiguousarray(chips.images[row]), x - 0.5, y - 0.5, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
         flat[place] = warped.reshape(-1)
         if place % 500 == 0:
             print(f"warped {place} of {len(rows)}", flush=True)

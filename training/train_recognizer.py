@@ -51,7 +51,9 @@ def make_input(chip: np.ndarray, side: int, progress: float, rng: np.random.Gene
     if rng.random() < 0.1:
         small = cv2.cvtColor(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     scale = side / size * 128 / 112
-    move = np.array([[scale, 0, side / 2 - 0.5 - scale * (size / 2 - 0.5)], [0, scale, side / 2 - 0.5 - scale * (size / 2 - 0.5)]])
+    move = np.array(
+        [[scale, 0, side / 2 - 0.5 - scale * (size / 2 - 0.5)], [0, scale, side / 2 - 0.5 - scale * (size / 2 - 0.5)]]
+    )
     if scale < 1:
         margin = round(size / 16)
         return cv2.resize(small[margin : size - margin, margin : size - margin], (side, side), interpolation=cv2.INTER_AREA)
@@ -97,7 +99,9 @@ def main() -> None:
         cosine = (unit * target).sum(1)
         contrast = F.cross_entropy(CONTRAST_SCALE * unit @ target.T, torch.arange(batch, device=device))
         predicted = F.mse_loss(quality.float(), cosine.detach().clamp(0, 1))
-        run.update(4 * (1 - cosine.mean()) + 0.5 * contrast + predicted, cosine=cosine.mean(), contrast=contrast, quality=predicted)
+        run.update(
+            4 * (1 - cosine.mean()) + 0.5 * contrast + predicted, cosine=cosine.mean(), contrast=contrast, quality=predicted
+        )
         if run.step % 1000 == 0 or run.step == steps:
             print("  dev:", dev_cosines(run.average.net, chips.images[dev], targets[dev], device), flush=True)
 

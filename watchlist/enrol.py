@@ -50,7 +50,8 @@ class Verdict:
 
 
 class Gate:
-    """Judges photos. Reasons: unreadable, no_face, several_faces, too_small, blurred, extreme_pose, low_quality, unlike_other_photos."""
+    """Judges photos. Reasons: unreadable, no_face, several_faces, too_small, blurred, extreme_pose, low_quality,
+    unlike_other_photos."""
 
     def __init__(self, detector: Detector, recognizer: Recognizer) -> None:
         self._detector, self._recognizer = detector, recognizer
@@ -71,7 +72,9 @@ class Gate:
         row = int(large[0])
         width = float(widths[row])
         if width < LEAST_FACE_PX:
-            return Verdict(name, path.name, f"too_small: the face is {width:.0f} pixels wide, {LEAST_FACE_PX:.0f} are needed", width)
+            return Verdict(
+                name, path.name, f"too_small: the face is {width:.0f} pixels wide, {LEAST_FACE_PX:.0f} are needed", width
+            )
         landmarks = faces.landmarks[row]
         matrix = similarity(landmarks, TEMPLATE)
         fit = float(np.linalg.norm(landmarks @ matrix[:, :2].T + matrix[:, 2] - TEMPLATE, axis=1).mean()) / 35.24
@@ -105,7 +108,9 @@ def find_faces(detector: Detector, photo: NDArray[np.uint8]) -> Faces:
     return faces[faces.scores >= 0.5]
 
 
-def enrol(store: Store, gate: Gate, entries: Iterable[Entry], digest: str, told: Callable[[Verdict], None] = lambda verdict: None) -> list[Verdict]:
+def enrol(
+    store: Store, gate: Gate, entries: Iterable[Entry], digest: str, told: Callable[[Verdict], None] = lambda verdict: None
+) -> list[Verdict]:
     """Judge photos and keep the good ones; one transaction a person, so nobody is half enrolled."""
     by_name: dict[str, list[Entry]] = {}
     for entry in entries:
@@ -121,7 +126,16 @@ def enrol(store: Store, gate: Gate, entries: Iterable[Entry], digest: str, told:
                 for verdict, entry in good:
                     assert verdict.chip is not None and verdict.vector is not None
                     sha256 = hashlib.sha256(entry.photo.read_bytes()).hexdigest()
-                    store.add_enrolment(identity, str(entry.photo), sha256, png(verdict.chip), verdict.vector, digest, verdict.quality, verdict.face_px)
+                    store.add_enrolment(
+                        identity,
+                        str(entry.photo),
+                        sha256,
+                        png(verdict.chip),
+                        verdict.vector,
+                        digest,
+                        verdict.quality,
+                        verdict.face_px,
+                    )
             store.note("enrol", name=name, photos={v.photo: v.reason or "enrolled" for v in judged})
         for verdict in judged:
             told(verdict)

@@ -30,7 +30,8 @@ class Gallery:
         strange = {e.recognizer for e in enrolments} - {digest}
         if strange:
             raise StoreError(
-                f"enrolled with another recogniser ({', '.join(s[:12] for s in sorted(strange))}; this one is {digest[:12]}): enrol the photos again"
+                f"enrolled with another recogniser ({', '.join(s[:12] for s in sorted(strange))}; "
+                f"this one is {digest[:12]}): enrol the photos again"
             )
         self._enrolments = enrolments
         self._index = faiss.IndexFlatIP(len(enrolments[0].vector)) if enrolments else None

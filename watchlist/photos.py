@@ -58,7 +58,8 @@ def read_photo(path: Path) -> NDArray[np.uint8]:
 
 
 def list_people(path: Path) -> list[Entry]:
-    """The photos of a watchlist directory (``NAME/*.jpg``) or a CSV (``name,image[,...]``). Raises PhotoError if there are none."""
+    """The photos of a watchlist directory (``NAME/*.jpg``) or a CSV (``name,image[,...]``). Raises PhotoError if
+    there are none."""
     entries = _from_directory(path) if path.is_dir() else _from_csv(path)
     if not entries:
         raise PhotoError(f"{path}: no photos in it; a watchlist is a directory NAME/*.jpg|png or a CSV with name,image")

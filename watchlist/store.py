@@ -67,10 +67,32 @@ CREATE TABLE tracks (
 CREATE INDEX tracks_time ON tracks (source, start_s);
 CREATE TABLE audit (id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, what TEXT NOT NULL, detail TEXT NOT NULL);
 """
-TRACK_COLUMNS = (
-    "source track version final start_s end_s face_px shots template recognizer quality best_pts_s best_box crop restored path "
-    "outcome identity name nearest score threshold fpir reasons"
-).split()
+TRACK_COLUMNS = [
+    "source",
+    "track",
+    "version",
+    "final",
+    "start_s",
+    "end_s",
+    "face_px",
+    "shots",
+    "template",
+    "recognizer",
+    "quality",
+    "best_pts_s",
+    "best_box",
+    "crop",
+    "restored",
+    "path",
+    "outcome",
+    "identity",
+    "name",
+    "nearest",
+    "score",
+    "threshold",
+    "fpir",
+    "reasons",
+]
 
 
 class StoreError(ValueError):
@@ -161,7 +183,17 @@ class Store:
                 self._db.execute(f"UPDATE identities SET {key} = ? WHERE id = ?", (details[key], found))
         return found
 
-    def add_enrolment(self, identity: int, photo: str, sha256: str, chip: bytes, vector: NDArray[np.float32], recognizer: str, quality: float, face_px: float) -> None:
+    def add_enrolment(
+        self,
+        identity: int,
+        photo: str,
+        sha256: str,
+        chip: bytes,
+        vector: NDArray[np.float32],
+        recognizer: str,
+        quality: float,
+        face_px: float,
+    ) -> None:
         """Keep one photo's chip and vector; the same photo again replaces itself."""
         self._db.execute(
             "INSERT OR REPLACE INTO enrolments (identity, photo, sha256, chip, vector, recognizer, quality, face_px, created) "
@@ -191,7 +223,16 @@ class Store:
             "WHERE i.removed IS NULL AND (i.expires IS NULL OR i.expires >= date('now')) ORDER BY e.id"
         )
         return [
-            Enrolment(r["identity"], r["name"], r["photo"], r["chip"], np.frombuffer(r["vector"], np.float32), r["recognizer"], r["quality"], r["face_px"])
+            Enrolment(
+                r["identity"],
+                r["name"],
+                r["photo"],
+                r["chip"],
+                np.frombuffer(r["vector"], np.float32),
+                r["recognizer"],
+                r["quality"],
+                r["face_px"],
+            )
             for r in rows
         ]
 
@@ -224,7 +265,10 @@ class Store:
         if source is not None:
             where.append("source = :source")
         clause = f"WHERE {' AND '.join(where)}" if where else ""
-        rows = [dict(r) for r in self._db.execute(f"SELECT * FROM tracks {clause} ORDER BY source, start_s, track", {"source": source})]
+        rows = [
+            dict(r)
+            for r in self._db.execute(f"SELECT * FROM tracks {clause} ORDER BY source, start_s, track", {"source": source})
+        ]
         for row in rows:
             row["reasons"] = json.loads(row["reasons"])
             row["best_box"] = json.loads(row["best_box"]) if row["best_box"] else None

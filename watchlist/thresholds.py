@@ -9,14 +9,16 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Bin:
-    """Impostor scores of faces up to ``face_px`` wide: ``scores[i]`` is exceeded by one stranger's comparison in ``10 ** -fmr[i]``."""
+    """Impostor scores of faces up to ``face_px`` wide: ``scores[i]`` is exceeded by one stranger's comparison in ``10
+    ** -fmr[i]``."""
 
     face_px: float
     fmr: tuple[float, ...]
     scores: tuple[float, ...]
 
     def score_at(self, log_fmr: float) -> float:
-        """The cosine exceeded at a false match rate of ``10 ** log_fmr``: linear between measured points, and beyond the last one along its slope."""
+        """The cosine exceeded at a false match rate of ``10 ** log_fmr``: linear between measured points, and beyond
+        the last one along its slope."""
         points = list(zip(self.fmr, self.scores, strict=True))
         place = next((i for i, (x, _) in enumerate(points[1:], 1) if x <= log_fmr), len(points) - 1)
         (x0, y0), (x1, y1) = points[place - 1], points[place]

@@ -12,7 +12,12 @@ from rich.console import Console
 from pipeline.cli import bench, demo, doctor, live, run, search, serve, watchlist
 from pipeline.errors import FarsightError, redact
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Finds people on a watchlist in video where their faces are small.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Finds people on a watchlist in video where their faces are small.",
+)
 app.command("run")(run.command)
 app.command("live")(live.command)
 app.add_typer(watchlist.app, name="watchlist")

@@ -25,7 +25,9 @@ def command(
         result = measure(source, seconds, Path(folder), console)
     table = Table("what", "s", "of real time", "x real time", box=None)
     for row in result["rows"]:
-        table.add_row(row["what"], f"{row['seconds']:.1f}", f"{row['share']:.2f}", f"{1 / row['share']:.1f}" if row["share"] else "")
+        table.add_row(
+            row["what"], f"{row['seconds']:.1f}", f"{row['share']:.2f}", f"{1 / row['share']:.1f}" if row["share"] else ""
+        )
     console.print(table)
     for line in result["ratios"]:
         console.print(line, markup=False)

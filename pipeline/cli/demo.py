@@ -45,12 +45,20 @@ def command(
     table = Table("walker", "enrolled", "face px", "tracks", "reported as", "outcome", box=None)
     for walk in result.walks:
         sizes = f"{walk.smallest_px:.0f} to {walk.largest_px:.0f}"
-        table.add_row(walk.name, "yes" if walk.enrolled else "", sizes, str(walk.tracks), ", ".join(sorted(set(walk.reported))), walk.outcome)
+        table.add_row(
+            walk.name,
+            "yes" if walk.enrolled else "",
+            sizes,
+            str(walk.tracks),
+            ", ".join(sorted(set(walk.reported))),
+            walk.outcome,
+        )
     console.print(table)
     enrolled = sum(w.enrolled for w in result.walks)
     console.print(
         f"found {result.found} of {enrolled}, missed {result.missed}, falsely reported {result.false}; "
-        f"{len(result.walks) - enrolled} strangers, {result.count('rightly unmatched')} of them tracked and rightly unmatched; {result.stray} tracks on no face"
+        f"{len(result.walks) - enrolled} strangers, "
+        f"{result.count('rightly unmatched')} of them tracked and rightly unmatched; {result.stray} tracks on no face"
     )
     for name in ("report.html", f"annotated/{clip.stem}.mp4"):
         console.print(f"{out / name}", markup=False, soft_wrap=True)

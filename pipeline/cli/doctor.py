@@ -32,7 +32,7 @@ def command() -> None:
     problems = 0
     for name, load in (("detector", load_detector), ("super-resolution", load_superres), ("recogniser", load_recognizer)):
         try:
-            load()  # type: ignore[operator]
+            load()
             table.add_row(name, "weights fit their card")
         except (ValueError, OSError) as error:
             problems += 1

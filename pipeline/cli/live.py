@@ -34,7 +34,13 @@ def command(
     out.mkdir(parents=True, exist_ok=True)
     store = open_store(out / DATABASE)
     fill_watchlist(store, Path(str(settings.watchlist)), settings)
-    context: dict[str, Any] = {"out": out, "database": out / DATABASE, "fpir": settings.fpir, "device": settings.device, "live_seconds": duration}
+    context: dict[str, Any] = {
+        "out": out,
+        "database": out / DATABASE,
+        "fpir": settings.fpir,
+        "device": settings.device,
+        "live_seconds": duration,
+    }
     # A restart must not overwrite what was seen before: the tracks of each start have names of their own.
     context["track_prefix"] = time.strftime("%Y%m%dT%H%M%S-")
     sources = [SourceSpec(c.name, _expand(c.url)) for c in settings.cameras]

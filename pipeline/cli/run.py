@@ -31,7 +31,9 @@ def command(
     fpir: Annotated[float | None, typer.Option(help="false alarms allowed per passer-by, for example 0.001")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on where an interrupted run stopped")] = False,
     no_video: Annotated[bool, typer.Option("--no-video", help="do not draw the annotated videos")] = False,
-    blur_bystanders: Annotated[bool, typer.Option("--blur-bystanders", help="make every unmatched face in the video unrecognisable")] = False,
+    blur_bystanders: Annotated[
+        bool, typer.Option("--blur-bystanders", help="make every unmatched face in the video unrecognisable")
+    ] = False,
 ) -> None:
     """Find the people of a watchlist in recordings."""
     settings = load_settings(config, engine=engine, fpir=fpir)
@@ -39,7 +41,9 @@ def command(
     raise typer.Exit(code)
 
 
-def run_recordings(settings: Settings, sources: list[SourceSpec], watchlist: Path, out: Path, resume: bool, video: bool, blur: bool) -> int:
+def run_recordings(
+    settings: Settings, sources: list[SourceSpec], watchlist: Path, out: Path, resume: bool, video: bool, blur: bool
+) -> int:
     """Everything `run` does; returns the exit code."""
     began = time.monotonic()
     elapsed: dict[str, float] = {}
@@ -47,7 +51,13 @@ def run_recordings(settings: Settings, sources: list[SourceSpec], watchlist: Pat
     fill_watchlist(store, watchlist, settings)
     elapsed["watchlist"] = time.monotonic() - began
     database = out / DATABASE
-    context: dict[str, Any] = {"out": out, "database": database, "fpir": settings.fpir, "device": settings.device, "blur_bystanders": blur}
+    context: dict[str, Any] = {
+        "out": out,
+        "database": database,
+        "fpir": settings.fpir,
+        "device": settings.device,
+        "blur_bystanders": blur,
+    }
     job = Job.of(settings, sources, context, database, resume)
     engine = make_engine(settings.engine)
     elapsed["engine"] = time.monotonic() - began - elapsed["watchlist"]
@@ -98,7 +108,7 @@ def fill_watchlist(store: Store, watchlist: Path, settings: Settings) -> None:
 
     if not watchlist.exists():
         raise SettingsError(f"--watchlist {watchlist}: no such file or folder")
-    if watchlist.is_file() and watchlist.suffix.lower() != ".csv" or (watchlist.is_dir() and (watchlist / DATABASE).is_file()):
+    if (watchlist.is_file() and watchlist.suffix.lower() != ".csv") or (watchlist.is_dir() and (watchlist / DATABASE).is_file()):
         path = database_path(watchlist)
         if path.resolve() != store.path.resolve():
             other = open_store(path, must_exist=True)
@@ -118,7 +128,9 @@ def fill_watchlist(store: Store, watchlist: Path, settings: Settings) -> None:
         if verdict.reason:
             console.print(f"refused {verdict.name}/{verdict.photo}: {verdict.reason}", markup=False)
     if not any(v.reason == "" for v in verdicts):
-        raise SettingsError(f"--watchlist {watchlist}: no usable photo ({len(verdicts)} refused, {verdicts[0].photo}: {verdicts[0].reason})")
+        raise SettingsError(
+            f"--watchlist {watchlist}: no usable photo ({len(verdicts)} refused, {verdicts[0].photo}: {verdicts[0].reason})"
+        )
 
 
 def check_recognizer(store: Store) -> None:

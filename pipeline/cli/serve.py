@@ -15,7 +15,9 @@ from pipeline.errors import SettingsError
 def command(
     db: Annotated[Path, typer.Option(help="database, or the output folder that holds it")],
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8080,
-    host: Annotated[str, typer.Option(help="address to listen on; anything but loopback opens it to others, without a password")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="address to listen on; anything but loopback opens it to others, without a password")
+    ] = "127.0.0.1",
 ) -> None:
     """Show a run in the browser."""
     path = database_path(db)

@@ -19,7 +19,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
 @app.command()
-def add(name: str, photos: Annotated[list[Path], typer.Argument(help="one or more photos of this person")], db: Db, as_json: AsJson = False) -> None:
+def add(
+    name: str,
+    photos: Annotated[list[Path], typer.Argument(help="one or more photos of this person")],
+    db: Db,
+    as_json: AsJson = False,
+) -> None:
     """Enrol photos of one person."""
     from watchlist.photos import Entry
 
@@ -27,7 +32,11 @@ def add(name: str, photos: Annotated[list[Path], typer.Argument(help="one or mor
 
 
 @app.command("import")
-def import_people(people: Annotated[Path, typer.Argument(help="a folder NAME/*.jpg|png, or a CSV with name,image")], db: Db, as_json: AsJson = False) -> None:
+def import_people(
+    people: Annotated[Path, typer.Argument(help="a folder NAME/*.jpg|png, or a CSV with name,image")],
+    db: Db,
+    as_json: AsJson = False,
+) -> None:
     """Enrol a folder or a list of people."""
     from watchlist.photos import PhotoError, list_people
 
@@ -55,11 +64,23 @@ def _enrol(entries: list, db: Path, as_json: bool) -> None:  # type: ignore[type
         task = bar.add_task("enrolling", total=len(entries))
         verdicts = enrol(store, gate, entries, digest, lambda verdict: bar.advance(task))
     if as_json:
-        rows = [{"name": v.name, "photo": v.photo, "enrolled": not v.reason, "reason": v.reason, "face_px": round(v.face_px, 1), "quality": round(v.quality, 3)} for v in verdicts]
+        rows = [
+            {
+                "name": v.name,
+                "photo": v.photo,
+                "enrolled": not v.reason,
+                "reason": v.reason,
+                "face_px": round(v.face_px, 1),
+                "quality": round(v.quality, 3),
+            }
+            for v in verdicts
+        ]
         print(json.dumps(rows, indent=2))
     else:
         for v in verdicts:
-            console.print(f"{v.name}  {v.photo}  {v.reason or f'enrolled ({v.face_px:.0f} px, quality {v.quality:.2f})'}", markup=False)
+            console.print(
+                f"{v.name}  {v.photo}  {v.reason or f'enrolled ({v.face_px:.0f} px, quality {v.quality:.2f})'}", markup=False
+            )
     store.close()
     if all(v.reason for v in verdicts):
         raise SettingsError(f"no usable photo ({len(verdicts)} refused)")

@@ -8,7 +8,9 @@ from pipeline.settings import GroupSettings
 
 def job(out: Path, counts: dict[str, str], resume: bool = False, stages: tuple[str, ...] = ("tests.fakes.Sums",)) -> Job:
     groups = [
-        GroupSettings.model_validate({"name": "read", "source": {"use": "tests.fakes.Numbers"}, "stages": [{"use": s} for s in stages]}),
+        GroupSettings.model_validate(
+            {"name": "read", "source": {"use": "tests.fakes.Numbers"}, "stages": [{"use": s} for s in stages]}
+        ),
         GroupSettings.model_validate({"name": "write", "stages": [{"use": "tests.fakes.Lines"}]}),
     ]
     return Job(groups, [SourceSpec(k, v) for k, v in counts.items()], {"out": out}, out / "c.db", 0.0, resume)

@@ -26,7 +26,9 @@ def engine() -> Iterator[RayEngine]:
 def groups(*stages: str, middle: dict | None = None) -> list[GroupSettings]:
     return [
         GroupSettings.model_validate({"name": "read", "source": {"use": "tests.fakes.Numbers"}, "stages": [{"use": stages[0]}]}),
-        GroupSettings.model_validate({"name": "work", "key": ["source", "track"], "stages": [{"use": stages[1]}], **(middle or {})}),
+        GroupSettings.model_validate(
+            {"name": "work", "key": ["source", "track"], "stages": [{"use": stages[1]}], **(middle or {})}
+        ),
         GroupSettings.model_validate({"name": "write", "stages": [{"use": s} for s in stages[2:]]}),
     ]
 
@@ -62,7 +64,9 @@ def test_a_slow_group_slows_the_reader_and_nothing_is_lost(engine: RayEngine, tm
 
 
 def test_dropping_the_oldest_is_counted(engine: RayEngine, tmp_path: Path) -> None:
-    graph = groups("tests.fakes.Pass", "tests.fakes.Slow", "tests.fakes.Lines", middle={"queue": 1, "batch": 1, "full": "drop_oldest"})
+    graph = groups(
+        "tests.fakes.Pass", "tests.fakes.Slow", "tests.fakes.Lines", middle={"queue": 1, "batch": 1, "full": "drop_oldest"}
+    )
     status = run(engine, tmp_path, graph, {"a": "200"})
     written = sum(len(values(p)) for p in tmp_path.glob("*.txt"))
     assert written < 200
@@ -73,7 +77,9 @@ def test_dropping_the_oldest_is_counted(engine: RayEngine, tmp_path: Path) -> No
 def test_any_killed_actor_is_replaced_and_nothing_is_lost(engine: RayEngine, tmp_path: Path, place: int) -> None:
     stages = ["tests.fakes.Pass", "tests.fakes.Pass", "tests.fakes.Lines"]
     graph = groups(*stages)
-    dying = GroupSettings.model_validate({**graph[place].model_dump(), "stages": [{"use": "tests.fakes.DieOnce"}, {"use": stages[place]}]})
+    dying = GroupSettings.model_validate(
+        {**graph[place].model_dump(), "stages": [{"use": "tests.fakes.DieOnce"}, {"use": stages[place]}]}
+    )
     graph[place] = dying
     status = run(engine, tmp_path, graph, {"a": "30"})
     assert (tmp_path / "died").exists()

@@ -7,7 +7,9 @@ from pipeline.errors import SettingsError, redact
 from pipeline.settings import build_stage, load_settings
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-MINIMAL = {"groups": [{"name": "a", "source": {"use": "tests.fakes.Numbers"}, "stages": [{"use": "tests.fakes.Slow", "seconds": 0.1}]}]}
+MINIMAL = {
+    "groups": [{"name": "a", "source": {"use": "tests.fakes.Numbers"}, "stages": [{"use": "tests.fakes.Slow", "seconds": 0.1}]}]
+}
 
 
 def written(folder: Path, data: object) -> Path:
@@ -28,7 +30,10 @@ def test_shipped_settings_are_valid(name: str) -> None:
         ({"fpir": 2}, "fpir = 2"),  # a value out of range, named with its key
         ({"engine": "spark"}, "engine = 'spark'"),  # not one of the choices
         ({"groups": []}, "groups"),  # nothing to do
-        ({"groups": [{"name": "a", "source": {"use": "tests.fakes.Numbers", "speed": 1}}]}, "unknown key 'speed' for tests.fakes.Numbers; allowed: pause_s"),
+        (
+            {"groups": [{"name": "a", "source": {"use": "tests.fakes.Numbers", "speed": 1}}]},
+            "unknown key 'speed' for tests.fakes.Numbers; allowed: pause_s",
+        ),
         ({"groups": [{"name": "a", "source": {"use": "stages.nowhere.Nothing"}}]}, "stages.nowhere"),  # no such class
         ({"groups": [{"name": "a"}]}, "source is missing"),
     ],

@@ -10,8 +10,25 @@ from watchlist.store import TRACK_COLUMNS, Store
 
 def row(path: np.ndarray, outcome: str = "match") -> dict:
     values = dict.fromkeys(TRACK_COLUMNS)
-    values |= {"source": "cam", "track": "x-0007", "version": 1, "final": 1, "start_s": 0.0, "end_s": 1.0, "face_px": 20.0, "shots": 1, "quality": 0.5}
-    return values | {"path": path.astype(np.float32).tobytes(), "outcome": outcome, "name": "Ada", "score": 0.8, "fpir": 0.01, "reasons": "[]"}
+    values |= {
+        "source": "cam",
+        "track": "x-0007",
+        "version": 1,
+        "final": 1,
+        "start_s": 0.0,
+        "end_s": 1.0,
+        "face_px": 20.0,
+        "shots": 1,
+        "quality": 0.5,
+    }
+    return values | {
+        "path": path.astype(np.float32).tobytes(),
+        "outcome": outcome,
+        "name": "Ada",
+        "score": 0.8,
+        "fpir": 0.01,
+        "reasons": "[]",
+    }
 
 
 PATH = np.array([[0.0, 10, 10, 30, 40], [1.0, 20, 10, 40, 40]], np.float32)
@@ -48,5 +65,7 @@ def test_bystanders_are_made_unrecognisable(chips: np.ndarray) -> None:
         planes[:128] = chips[0][..., 1]
         before = planes[40:110, 40:90].copy()
         draw(planes, np.array([30, 25, 100, 125], np.float32), row(PATH, outcome), blur=True)
-        detail = np.abs(np.diff(planes[40:110, 40:90].astype(int), axis=1)).mean() / np.abs(np.diff(before.astype(int), axis=1)).mean()
+        detail = (
+            np.abs(np.diff(planes[40:110, 40:90].astype(int), axis=1)).mean() / np.abs(np.diff(before.astype(int), axis=1)).mean()
+        )
         assert (detail < 0.7) == hidden

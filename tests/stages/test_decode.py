@@ -1,3 +1,4 @@
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -58,7 +59,7 @@ def test_missing_pts_are_filled_in_and_grow(tmp_path: Path) -> None:
     # A raw H.264 stream carries no times at all.
     frames, report = read(write_clip(tmp_path / "a.h264", EVEN), detect_every=1)
     times = [f.pts_s for f in frames]
-    assert len(times) == 40 and all(b > a for a, b in zip(times, times[1:], strict=False))
+    assert len(times) == 40 and all(b > a for a, b in itertools.pairwise(times))
     rest, _ = read(tmp_path / "a.h264", times[20], detect_every=1)
     assert len(rest) == 19 and report.status == "ok"
 
@@ -70,7 +71,7 @@ def test_a_cut_file_gives_what_can_be_read_and_says_what_is_lost(tmp_path: Path)
     cut.write_bytes(content[: len(content) * 6 // 10])
     frames, report = read(cut, detect_every=1)
     assert 0 < len(frames) < 40
-    assert report.status == "incomplete" and "of 3.9" in report.reason or "of 4.0" in report.reason
+    assert (report.status == "incomplete" and "of 3.9" in report.reason) or "of 4.0" in report.reason
 
 
 def test_rubbish_in_the_middle_is_survived_and_counted(tmp_path: Path) -> None:
@@ -89,8 +90,8 @@ def test_rubbish_in_the_middle_is_survived_and_counted(tmp_path: Path) -> None:
     [
         (lambda p: p.with_name("none.mp4"), "No such file"),  # missing
         (lambda p: write_sound(p), "no video in it, only audio"),  # sound only
-        (lambda p: p.write_bytes(b"") and p or p, "cannot be read"),  # empty
-        (lambda p: p.write_bytes(b"not a video" * 99) and p or p, "cannot be read"),  # something else
+        (lambda p: (p.write_bytes(b"") and p) or p, "cannot be read"),  # empty
+        (lambda p: (p.write_bytes(b"not a video" * 99) and p) or p, "cannot be read"),  # something else
     ],
 )
 def test_files_that_cannot_be_opened(tmp_path: Path, make, said: str) -> None:
@@ -149,5 +150,8 @@ def test_live_keeps_the_newest(tmp_path: Path) -> None:
 
 def test_importing_the_stages_loads_no_network_library() -> None:
     """The command line must start fast; torch is imported when a network is."""
-    code = "import sys, pipeline.settings as s, pathlib; s.load_settings(pathlib.Path('configs/recording.yaml')); sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, pathlib, pipeline.settings as s; "
+        "s.load_settings(pathlib.Path('configs/recording.yaml')); sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0

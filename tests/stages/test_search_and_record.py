@@ -22,7 +22,12 @@ def unit(seed: int) -> np.ndarray:
 def template(vector: np.ndarray | None, name: str = "t1", shots: int = 1, version: int = 1, final: bool = True) -> Template:
     shot = Shot(1.0, np.array([1, 2, 31, 42], np.float32), 0.9, 30.0, 10.0, 0.5, np.zeros((32, 32, 3), np.uint8), b"\x89PNG")
     path = np.array([[0, 1, 2, 31, 42]], np.float32)
-    return Template(Track("cam", name, version, final, 0.0, 1.0, path, (shot,) * shots, None, {"blurred": 2}), None, vector, 0.6 if vector is not None else 0.0)
+    return Template(
+        Track("cam", name, version, final, 0.0, 1.0, path, (shot,) * shots, None, {"blurred": 2}),
+        None,
+        vector,
+        0.6 if vector is not None else 0.0,
+    )
 
 
 @pytest.fixture
@@ -62,7 +67,22 @@ def test_a_line_for_each_finished_track_and_only_one(database: Path) -> None:
     record.close()
     lines = [json.loads(line) for line in (database.parent / "sightings.jsonl").read_text().splitlines()]
     assert [(x["track"], x["outcome"], x["name"]) for x in lines] == [("t1", "match", "Ada"), ("t2", "no_match", None)]
-    assert set(lines[0]) == {"source", "track", "start_s", "end_s", "outcome", "identity", "name", "score", "threshold", "fpir", "shots", "face_px", "best", "reasons"}
+    assert set(lines[0]) == {
+        "source",
+        "track",
+        "start_s",
+        "end_s",
+        "outcome",
+        "identity",
+        "name",
+        "score",
+        "threshold",
+        "fpir",
+        "shots",
+        "face_px",
+        "best",
+        "reasons",
+    }
     assert set(lines[0]["best"]) == {"pts_s", "box", "crop"}
     assert (database.parent / lines[0]["best"]["crop"]).read_bytes() == b"\x89PNG"
 

@@ -10,7 +10,9 @@ from stages.select import Select
 from stages.track import Track
 
 
-def frame(pts_s: float, centres: list[tuple[float, float]], chip: np.ndarray | None = None, score: float = 0.9, size: float = 40.0) -> DetectedFrame:
+def frame(
+    pts_s: float, centres: list[tuple[float, float]], chip: np.ndarray | None = None, score: float = 0.9, size: float = 40.0
+) -> DetectedFrame:
     """A frame with a face of ``size`` pixels at each centre."""
     image = np.full((240, 320, 3), 90, np.uint8)
     boxes, marks = [], []
@@ -25,7 +27,11 @@ def frame(pts_s: float, centres: list[tuple[float, float]], chip: np.ndarray | N
             small = cv2.resize(chip, (side, side), interpolation=cv2.INTER_AREA)
             top, left = round(y - side / 2), round(x - side / 2)
             image[top : top + side, left : left + side] = small
-    faces = Faces(np.array(boxes, np.float32).reshape(-1, 4), np.array(marks, np.float32).reshape(-1, 5, 2), np.full(len(boxes), score, np.float32))
+    faces = Faces(
+        np.array(boxes, np.float32).reshape(-1, 4),
+        np.array(marks, np.float32).reshape(-1, 5, 2),
+        np.full(len(boxes), score, np.float32),
+    )
     return DetectedFrame(Frame("cam", round(pts_s * 10), pts_s, image), faces)
 
 

@@ -1,0 +1,68 @@
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from console.app import make_app
+from console.report import clock, write_report
+from tests.stages.test_annotate import PATH, row
+from watchlist.store import Store
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    store = Store(tmp_path / "farsight.db")
+    identity = store.add_identity("Ada <script>")
+    import io
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (128, 128), (200, 10, 10)).save(buffer, "PNG")
+    store.add_enrolment(identity, "a.png", "1", buffer.getvalue(), np.ones(4, np.float32), "r", 0.9, 80.0)
+    (tmp_path / "crops").mkdir()
+    Image.new("RGB", (30, 40), (10, 200, 10)).save(tmp_path / "crops" / "c.png")
+    shared = {"crop": "crops/c.png", "restored": "crops/c.png", "threshold": 0.4, "nearest": "Ada <script>"}
+    store.put_tracks(
+        [
+            row(PATH) | shared | {"identity": identity, "name": "Ada <script>"},
+            row(PATH, "no_match") | shared | {"track": "y-0001", "name": None},
+            row(PATH, "not_assessable")
+            | {"track": "z-0001", "name": None, "score": None, "reasons": '["no_usable_shot", "blurred: 3"]'},
+        ]
+    )
+    source = {"name": "cam", "status": "incomplete", "reason": "readable to 1.0 s", "position_s": 1.0, "duration_s": 2.0}
+    (tmp_path / "run.json").write_text(
+        json.dumps({"sources": [source], "settings": {"fpir": 0.01}, "groups": [], "versions": {"farsight": "0"}})
+    )
+    store.close()
+    return tmp_path
+
+
+def test_the_report_stands_alone_and_shows_every_track(out: Path) -> None:
+    text = write_report(Store(out / "farsight.db"), out).read_text()
+    assert not re.findall(r'(?:src|href)="(?!data:|#|")[^"]*"', text)  # nothing is loaded from elsewhere
+    assert (
+        text.count("original crop") == 3
+        and text.count("synthetic, super-resolved") + text.count("super-resolved chip, synthetic") == 2
+    )
+    assert "score 0.800" in text and "threshold 0.400" in text and "blurred: 3" in text
+    assert "incomplete: readable to 1.0 s" in text
+    assert "<script>" not in text and "Ada &lt;script&gt;" in text
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(0, "0:00.0"), (75.25, "1:15.2"), (3725.0, "1:02:05.0"), (None, "")])
+def test_clock(seconds: float | None, shown: str) -> None:
+    assert clock(seconds) == shown
+
+
+def test_the_page_and_the_api(out: Path) -> None:
+    client = TestClient(make_app(out / "farsight.db"))
+    assert "Farsight report" in client.get("/").text
+    found = client.get("/api/sightings", params={"outcome": "match"}).json()
+    assert [f["name"] for f in found] == ["Ada <script>"] and "template" not in found[0]
+    assert client.get("/api/identities").json()[0]["photos"] == 1
+    assert client.get("/annotated/..%2Ffarsight.db").status_code == 404
+    assert client.get("/healthz").json() == {"status": "ok"}

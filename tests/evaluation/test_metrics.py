@@ -1,0 +1,31 @@
+import numpy as np
+import pytest
+
+from evaluation.metrics import luma, psnr, ssim, tar_at_far, verification_accuracy
+
+
+def test_psnr_and_ssim_of_known_pictures(chips: np.ndarray) -> None:
+    y = luma(chips[0])
+    assert psnr(y, y) == 99 and ssim(y, y) == pytest.approx(1)
+    assert psnr(y, y + 10) == pytest.approx(20 * np.log10(25.5), abs=1e-6)
+    assert ssim(y, y[:, ::-1]) < 0.9
+
+
+def test_luma_of_white_and_black() -> None:
+    assert luma(np.array([[[255, 255, 255], [0, 0, 0]]], np.uint8)).round(3).tolist() == [[235.0, 16.0]]
+
+
+def test_tar_by_hand() -> None:
+    scores = np.array([*np.linspace(0, 0.99, 100), 0.5, 0.95, 0.999, 2.0])
+    same = np.array([False] * 100 + [True] * 4)
+    assert tar_at_far(scores, same, 0.01) == pytest.approx(0.5)
+    assert tar_at_far(scores, same, 0.1) == pytest.approx(0.75)
+
+
+def test_accuracy_takes_its_threshold_from_the_other_folds() -> None:
+    rng = np.random.default_rng(0)
+    same = np.arange(400) % 2 == 0
+    scores = np.where(same, 1.0, 0.0) + rng.normal(0, 0.1, 400)
+    fold = np.arange(400) // 100
+    assert verification_accuracy(scores, same, fold) > 0.99
+    assert verification_accuracy(rng.normal(size=400), same, fold) < 0.6

@@ -1,0 +1,152 @@
+"""The Python contract, measured as somebody outside would."""
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from models import load_detector, load_recognizer, load_superres, recognizer_card
+from models.detecting import SmallFaceDetector
+from models.embedding import Embedder
+from models.restoring import Restorer
+from models.weights_io import WEIGHTS
+
+
+@pytest.fixture(scope="module")
+def detector() -> SmallFaceDetector:
+    return load_detector(device="cpu", min_score=0.5)
+
+
+@pytest.fixture(scope="module")
+def superres() -> Restorer:
+    return load_superres(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Embedder:
+    return load_recognizer(device="cpu")
+
+
+def shrunk(chips: np.ndarray, side: int) -> np.ndarray:
+    return np.stack([cv2.resize(c, (side, side), interpolation=cv2.INTER_AREA) for c in chips])
+
+
+def test_all_weights_together_are_small_and_described() -> None:
+    names = ("detector", "superres", "recognizer")
+    assert sum((WEIGHTS / f"{n}.safetensors").stat().st_size for n in names) < 25e6
+    assert (WEIGHTS / "facegen.safetensors").stat().st_size < 8e6
+    for name in names:
+        card = json.loads((WEIGHTS / f"{name}.json").read_text())
+        assert {
+            "kind",
+            "architecture",
+            "sha256",
+            "preprocessing",
+            "data",
+            "licence",
+            "command",
+            "trained",
+            "figures",
+            "parameters",
+        } <= set(card)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 300), (720, 1280)])
+def test_frames_of_any_size(detector: SmallFaceDetector, size: tuple[int, int]) -> None:
+    faces = detector.detect([np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)])[0]
+    assert faces.boxes.shape == (len(faces), 4) and faces.landmarks.shape == (len(faces), 5, 2)
+    assert np.isfinite(faces.boxes).all() and np.isfinite(faces.landmarks).all()
+
+
+def test_mixed_sizes_and_grey_in_one_call(detector: SmallFaceDetector) -> None:
+    assert len(detector.detect([np.zeros((90, 90), np.uint8), np.zeros((64, 200, 3), np.uint8)])) == 2
+    assert detector.detect([]) == []
+
+
+@pytest.mark.parametrize("face_px", [14, 24, 48])
+def test_a_face_is_found_where_it_is(detector: SmallFaceDetector, generator, face_px: int) -> None:
+    from evaluation.corridor import FACE_WIDTH, background, body, paste
+    from models.facegen import Look
+
+    frame = background(640, 360, np.random.default_rng(3))
+    chip, mask = generator.render(generator.identity(21), Look())
+    body(frame, 400, 120, face_px, 21, 0.0, chip)
+    paste(frame, chip, mask, 400, 120, face_px / FACE_WIDTH)
+    faces = detector.detect([frame])[0]
+    assert len(faces) == 1
+    centre = faces.boxes[0].reshape(2, 2).mean(0)
+    assert np.abs(centre - (400, 120 + 0.1 * face_px)).max() < 0.25 * face_px
+    assert 0.6 < (faces.boxes[0, 2] - faces.boxes[0, 0]) / face_px < 1.5
+    eyes = faces.landmarks[0, :2]
+    assert eyes[0, 0] < eyes[1, 0]  # the left eye in the picture comes first
+
+
+@pytest.mark.parametrize("frame", [np.zeros((9, 9, 4), np.uint8), np.zeros((9, 9, 3), np.float32), np.zeros((0, 9, 3), np.uint8)])
+def test_frames_that_are_none(detector: SmallFaceDetector, frame: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="a frame must be uint8"):
+        detector.detect([frame])
+
+
+@pytest.mark.parametrize("rung", [16, 32, 64])
+def test_superres_is_nearer_to_the_truth_than_bicubic(superres: Restorer, chips: np.ndarray, rung: int) -> None:
+    low = shrunk(chips, rung)
+    high = superres.upscale(low)
+    assert high.shape == (8, 128, 128, 3) and high.dtype == np.uint8
+    plain = np.stack([cv2.resize(c, (128, 128), interpolation=cv2.INTER_CUBIC) for c in low])
+    assert np.abs(high.astype(int) - chips).mean() < np.abs(plain.astype(int) - chips).mean()
+
+
+def test_superres_does_not_enlarge_what_is_large(superres: Restorer, chips: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="chips must be"):
+        superres.upscale(chips)
+
+
+@pytest.mark.parametrize("rung", [16, 32, 64, 128])
+def test_vectors_know_people_at_every_rung(recognizer: Embedder, chips: np.ndarray, rung: int) -> None:
+    vectors = recognizer.embed(shrunk(chips, rung))
+    assert vectors.dtype == np.float32 and np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
+    likeness = vectors @ recognizer.embed(chips).T
+    same = np.arange(8) // 2
+    assert likeness[same[:, None] == same].mean() > likeness[same[:, None] != same].mean() + 0.2
+
+
+def test_quality_falls_with_size_and_is_nothing_for_nothing(recognizer: Embedder, chips: np.ndarray) -> None:
+    means = [recognizer.embed_with_quality(shrunk(chips, side))[1].mean() for side in (128, 32, 16)]
+    assert means[0] > means[1] > means[2]
+    for level in (0, 128):
+        vectors, quality = recognizer.embed_with_quality(np.full((1, 64, 64, 3), level, np.uint8))
+        assert quality[0] == 0 and np.isfinite(vectors).all()
+
+
+def test_foreign_and_broken_weights_are_refused(tmp_path: Path) -> None:
+    for name in ("superres.safetensors", "superres.json"):
+        shutil.copy(WEIGHTS / name, tmp_path / name)
+    path = tmp_path / "superres.safetensors"
+    with pytest.raises(ValueError, match="'superres' weights, 'detector' ones are needed"):
+        load_detector(path, "cpu")
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(ValueError, match="does not match the sha256"):
+        load_superres(path, "cpu")
+    with pytest.raises(ValueError, match="cannot read"):
+        load_recognizer(tmp_path / "none.safetensors", "cpu")
+    (tmp_path / "x.onnx").write_bytes(b"rubbish")
+    with pytest.raises(ValueError, match="not a readable ONNX"):
+        load_detector(tmp_path / "x.onnx")
+
+
+def test_a_gpu_that_is_not_there() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(ValueError, match="no GPU is usable"):
+        load_detector(device="cuda")
+
+
+def test_the_card_knows_the_impostors() -> None:
+    bins = recognizer_card()["impostors"]
+    assert [b["face_px"] for b in bins] == sorted(b["face_px"] for b in bins)
+    assert all(list(b["scores"]) == sorted(b["scores"]) for b in bins)

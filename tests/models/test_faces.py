@@ -1,0 +1,23 @@
+import numpy as np
+
+from models.faces import Faces, pairwise_iou
+
+
+def faces(*boxes: tuple[float, ...], scores: tuple[float, ...]) -> Faces:
+    return Faces(np.array(boxes, np.float32), np.zeros((len(boxes), 5, 2), np.float32), np.array(scores, np.float32))
+
+
+def test_iou_by_hand() -> None:
+    a = np.array([[0, 0, 10, 10]], np.float32)
+    b = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 30, 30], [3, 3, 3, 3]], np.float32)
+    assert np.allclose(pairwise_iou(a, b), [[1, 1 / 3, 0, 0]])
+
+
+def test_of_two_boxes_on_one_face_the_surer_stays() -> None:
+    kept = faces((0, 0, 10, 10), (1, 0, 11, 10), (40, 0, 50, 10), scores=(0.6, 0.9, 0.5)).suppressed()
+    assert kept.scores.tolist() == [np.float32(0.9), np.float32(0.5)]
+
+
+def test_nothing_stays_nothing() -> None:
+    assert len(Faces.join([]).suppressed()) == 0
+    assert len(Faces.none().scaled(2.0, 1, 1)) == 0

@@ -1,0 +1,275 @@
+"""The whole path on a synthetic clip: both engines, interruptions of every kind, and bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from evaluation.scoring import score
+from tests.clips import write_clip, write_sound
+from tests.running import ROOT, command, comparable, farsight, lines
+from watchlist.store import Store
+
+
+@pytest.fixture(scope="session")
+def inline(corridor: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output of an unbroken inline run: what every other way of running must give as well."""
+    out = tmp_path_factory.mktemp("inline") / "out"
+    done = farsight(
+        "run", "--source", corridor / "corridor.mp4", "--watchlist", corridor / "people", "--out", out, "--engine", "inline"
+    )
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def leftovers() -> list[str]:
+    found = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout.splitlines()
+    return [line for line in found if "raylet" in line or "gcs_server" in line or line.startswith("ray::")]
+
+
+def test_the_enrolled_are_found_and_strangers_are_not(corridor: Path, inline: Path) -> None:
+    truth = json.loads((corridor / "truth.json").read_text())["walkers"]
+    found = score(truth, Store(inline / "farsight.db").tracks())
+    assert found.found == 2 and found.false == 0
+    assert all(w.tracks for w in found.walks)
+
+
+def test_everything_promised_is_there(inline: Path) -> None:
+    assert {"farsight.db", "sightings.jsonl", "report.html", "run.json", "annotated", "crops"} <= {
+        p.name for p in inline.iterdir()
+    }
+    assert (inline / "annotated" / "corridor.mp4").stat().st_size > 10_000
+    summary = json.loads((inline / "run.json").read_text())
+    assert summary["sources"][0]["status"] == "ok" and "corridor: detect_every" in summary["choices"]
+    assert summary["groups"][0]["stages"]["detect"]["records_in"] > 20
+    for line in lines(inline):
+        assert line["best"]["crop"] is None or (inline / line["best"]["crop"]).is_file()
+    report = (inline / "report.html").read_text()
+    assert report.count('class="card" id=') == len(lines(inline))
+
+
+def test_ray_gives_the_same_sightings_and_leaves_nothing_behind(corridor: Path, inline: Path, tmp_path: Path) -> None:
+    before = leftovers()
+    # From another folder than the repository's, as an installed tool is used.
+    done = farsight(
+        "run",
+        "--source",
+        corridor / "corridor.mp4",
+        "--watchlist",
+        corridor / "people",
+        "--out",
+        tmp_path / "out",
+        "--no-video",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    ours, theirs = (comparable(lines(p), 2) for p in (tmp_path / "out", inline))
+    assert [(r["track"], r["outcome"], r["name"], r["shots"]) for r in ours] == [
+        (r["track"], r["outcome"], r["name"], r["shots"]) for r in theirs
+    ]
+    assert all(abs((a["score"] or 0) - (b["score"] or 0)) < 0.03 for a, b in zip(ours, theirs, strict=True))
+    assert [p for p in leftovers() if p not in before] == []
+
+
+def test_killed_again_and_again_and_resumed_it_gives_the_same(corridor: Path, inline: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "often.yaml"
+    settings.write_text(yaml.safe_dump({"base": str(ROOT / "configs" / "recording.yaml"), "checkpoint_every_s": 0.0}))
+    store = Store(tmp_path / "people.db")  # enrolled once, so that every start is quick
+    store.copy_watchlist(Store(inline / "farsight.db"))
+    store.close()
+    arguments = [
+        "run",
+        "--source",
+        corridor / "corridor.mp4",
+        "--watchlist",
+        tmp_path / "people.db",
+        "--out",
+        tmp_path / "out",
+        "--engine",
+        "inline",
+        "--no-video",
+        "--config",
+        settings,
+    ]
+    dice = random.Random(4)
+    kills = 0
+    for _ in range(4):
+        process = subprocess.Popen(command(*arguments, "--resume"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < until and not (tmp_path / "out" / "sightings.jsonl").exists():
+            time.sleep(0.05)
+        try:
+            process.wait(timeout=dice.uniform(0.3, 2.0))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+    done = farsight(*arguments, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert kills >= 1
+    assert comparable(lines(tmp_path / "out"), 2) == comparable(lines(inline), 2)
+
+
+def test_interrupted_it_says_so_and_leaves_nothing_behind(corridor: Path, inline: Path, tmp_path: Path) -> None:
+    before = leftovers()
+    arguments = [
+        "run",
+        "--source",
+        corridor / "corridor.mp4",
+        "--source",
+        ROOT / "none.mp4",
+        "--watchlist",
+        inline,
+        "--out",
+        tmp_path / "out",
+        "--no-video",
+    ]
+    process = subprocess.Popen(
+        command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    until = time.monotonic() + 60
+    while not (tmp_path / "out" / "sightings.jsonl").exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C in a terminal does: to the whole group
+    _, error = process.communicate(timeout=40)
+    assert process.returncode in (130, 4)  # 4: it was done before the signal came
+    assert "Traceback" not in error
+    deadline = time.monotonic() + 10
+    while (rest := [p for p in leftovers() if p not in before]) and time.monotonic() < deadline:
+        time.sleep(0.3)
+    assert rest == []
+
+
+# --- bad input: one line, the right exit code, no traceback
+
+
+@pytest.fixture(scope="session")
+def people(inline: Path) -> Path:
+    return inline / "farsight.db"
+
+
+def refused(code: int, said: str, *arguments: object) -> None:
+    done = farsight(*arguments)
+    text = done.stderr + done.stdout
+    assert "Traceback" not in text
+    assert done.returncode == code, text
+    assert said in " ".join(text.split())
+
+
+def test_nothing_that_can_be_read(tmp_path: Path, people: Path) -> None:
+    shared = ("--watchlist", people, "--engine", "inline", "--no-video")
+    (tmp_path / "empty").mkdir()
+    refused(3, "no video in this folder", "run", "--source", tmp_path / "empty", "--out", tmp_path / "o1", *shared)
+    refused(3, "No such file", "run", "--source", tmp_path / "none.mp4", "--out", tmp_path / "o2", *shared)
+    refused(
+        3, "no video in it, only audio", "run", "--source", write_sound(tmp_path / "a.m4a"), "--out", tmp_path / "o3", *shared
+    )
+
+
+def test_bad_sources_do_not_stop_good_ones(tmp_path: Path, people: Path) -> None:
+    good = write_clip(tmp_path / "good.mp4", [k / 10 for k in range(20)])
+    whole = write_clip(tmp_path / "whole.mkv", [k / 10 for k in range(40)]).read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "bad.mp4").write_bytes(b"rubbish" * 100)
+    sources = [x for name in ("bad.mp4", "cut.mkv", "good.mp4") for x in ("--source", tmp_path / name)]
+    refused(
+        4, "bad: failed: cannot be read", "run", *sources, "--watchlist", people, "--out", tmp_path / "out", "--engine", "inline"
+    )
+    found = {s["name"]: s["status"] for s in json.loads((tmp_path / "out" / "run.json").read_text())["sources"]}
+    assert found == {"bad": "failed", "cut": "incomplete", "good": "ok"}
+    assert (
+        good.exists() and (tmp_path / "out" / "report.html").exists() and (tmp_path / "out" / "annotated" / "good.mp4").exists()
+    )
+
+
+def test_bad_settings_and_watchlists(tmp_path: Path, people: Path) -> None:
+    clip = write_clip(tmp_path / "a.mp4", [0.0, 0.1])
+    run = ("run", "--source", clip, "--engine", "inline", "--no-video")
+    settings = tmp_path / "s.yaml"
+    settings.write_text("base: " + str(ROOT / "configs" / "recording.yaml") + "\ncolour: red\n")
+    refused(2, "unknown key 'colour'", *run, "--watchlist", people, "--out", tmp_path / "o", "--config", settings)
+    refused(2, "no such file or folder", *run, "--watchlist", tmp_path / "none", "--out", tmp_path / "o")
+    (tmp_path / "people" / "Ada").mkdir(parents=True)
+    (tmp_path / "people" / "Ada" / "a.jpg").write_text("no photo")
+    refused(2, "no usable photo (1 refused", *run, "--watchlist", tmp_path / "people", "--out", tmp_path / "o")
+    other = Store(tmp_path / "other.db")
+    import numpy as np
+
+    other.add_enrolment(other.add_identity("Ada"), "a", "1", b"", np.ones(256, np.float32), "0" * 64, 0.9, 80.0)
+    other.close()
+    refused(2, "another recogniser", *run, "--watchlist", tmp_path / "other.db", "--out", tmp_path / "o3")
+    refused(2, "fpir = 7.0", *run, "--watchlist", people, "--out", tmp_path / "o4", "--fpir", "7")
+
+
+def test_an_earlier_run_is_not_overwritten(corridor: Path, inline: Path, people: Path) -> None:
+    refused(
+        2,
+        "holds an earlier run",
+        "run",
+        "--source",
+        corridor / "corridor.mp4",
+        "--watchlist",
+        people,
+        "--out",
+        inline,
+        "--engine",
+        "inline",
+    )
+
+
+def test_the_watchlist_commands(corridor: Path, tmp_path: Path) -> None:
+    database = tmp_path / "w.db"
+    photos = sorted((corridor / "people").glob("*/photo.png"))
+    done = farsight("watchlist", "add", "Zoe", photos[0], "--db", database, "--json")
+    assert done.returncode == 0 and json.loads(done.stdout)[0]["enrolled"]
+    assert farsight("watchlist", "import", corridor / "people", "--db", database).returncode == 0
+    listed = json.loads(farsight("watchlist", "list", "--db", database, "--json").stdout)
+    assert [p["name"] for p in listed] == ["Zoe", *sorted(p.parent.name for p in photos)]
+    assert farsight("watchlist", "remove", listed[0]["id"], "--db", database).returncode == 0
+    refused(2, "nobody on the list has it", "watchlist", "remove", listed[0]["id"], "--db", database)
+    refused(2, "no such database", "watchlist", "list", "--db", tmp_path / "none.db")
+    (tmp_path / "wall.png").write_bytes((ROOT / "LICENSE").read_bytes())
+    refused(2, "no usable photo", "watchlist", "add", "Wall", tmp_path / "wall.png", "--db", database)
+
+
+def test_search_back_finds_the_walk_of_an_enrolled_person(corridor: Path, inline: Path) -> None:
+    match = next(line for line in lines(inline) if line["outcome"] == "match")
+    done = farsight("search", corridor / "people" / match["name"] / "photo.png", "--db", inline, "--json", "--top", 3)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found[0]["track"] == match["track"] and len(found) == 3
+    assert set(found[0]) == {"source", "track", "start_s", "end_s", "score", "threshold", "fpir", "outcome", "crop"}
+    assert found[0]["score"] > found[1]["score"] >= found[2]["score"]
+
+
+def test_serve_refuses_a_port_in_use(inline: Path) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        refused(2, "already in use", "serve", "--db", inline, "--port", taken.getsockname()[1])
+
+
+def test_doctor_is_content() -> None:
+    done = farsight("doctor")
+    assert done.returncode == 0 and "weights fit their card" in done.stdout
+
+
+def test_live_watches_a_camera_for_a_while(corridor: Path, people: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "live.yaml"
+    cameras = [{"name": "gate", "url": str(corridor / "corridor.mp4")}]
+    settings.write_text(
+        yaml.safe_dump({"cameras": cameras, "watchlist": str(people), "out": str(tmp_path / "out"), "engine": "inline"})
+    )
+    done = farsight("live", "--config", settings, "--duration", 6)
+    assert done.returncode == 0, done.stderr
+    assert {line["source"] for line in lines(tmp_path / "out")} == {"gate"}

@@ -1,0 +1,55 @@
+import cv2
+import numpy as np
+import pytest
+
+from training.degradations import PRESETS, jitter
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("side", [13, 16, 48, 64])
+def test_presets_give_the_size_asked_for(chips: np.ndarray, preset: str, side: int) -> None:
+    small = PRESETS[preset](chips[0], side, np.random.default_rng(0))
+    assert small.shape == (side, side, 3) and small.dtype == np.uint8
+    whole = cv2.resize(chips[0], (side, side), interpolation=cv2.INTER_AREA).astype(float)
+    assert np.corrcoef(small.reshape(-1), whole.reshape(-1))[0, 1] > 0.7  # still the same face
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_same_numbers_give_the_same_picture(chips: np.ndarray, preset: str) -> None:
+    a, b = (PRESETS[preset](chips[0], 20, np.random.default_rng(3)) for _ in range(2))
+    assert (a == b).all()
+
+
+def test_bicubic_is_pillows(chips: np.ndarray) -> None:
+    from PIL import Image
+
+    ours = PRESETS["bicubic"](chips[0], 16, np.random.default_rng(0)).astype(int)
+    assert np.abs(ours - np.asarray(Image.fromarray(chips[0]).resize((16, 16), Image.Resampling.BICUBIC))).max() <= 1
+
+
+def test_cameras_are_worse_than_sensors(chips: np.ndarray) -> None:
+    def error(preset: str) -> float:
+        return float(
+            np.mean(
+                [
+                    np.abs(
+                        PRESETS[preset](c, 24, np.random.default_rng(0)).astype(int)
+                        - PRESETS["area"](c, 24, np.random.default_rng(0))
+                    ).mean()
+                    for c in chips
+                ]
+            )
+        )
+
+    assert error("cctv-fixed") > 2 > error("bicubic") or error("cctv-fixed") > error("bicubic")
+
+
+def test_jitter_moves_more_when_it_is_stronger(chips: np.ndarray) -> None:
+    def moved(strength: float) -> float:
+        return float(
+            np.mean(
+                [np.abs(jitter(chips[0], strength, np.random.default_rng(i)).astype(int) - chips[0]).mean() for i in range(10)]
+            )
+        )
+
+    assert moved(0.0) < 1 < moved(0.5) < moved(1.5)

@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from training.loop import Run, ahead, cosine_lr
+
+
+def train(folder: Path, steps: int, stop: int) -> torch.nn.Linear:
+    torch.manual_seed(0)
+    net = torch.nn.Linear(4, 1)
+    run = Run(folder, net, steps, 8, 0.05, 0.0, seed=1)
+    for step in range(run.step, stop):
+        x = torch.from_numpy(run.rng(step).standard_normal((8, 4))).float()
+        run.update((net(x) - x.sum(1, keepdim=True)).pow(2).mean())
+    run.save()
+    return net
+
+
+def test_a_resumed_run_ends_where_an_unbroken_one_does(tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole", 200, 200)
+    train(tmp_path / "parts", 200, 90)
+    parts = train(tmp_path / "parts", 200, 200)
+    assert torch.equal(whole.weight, parts.weight)
+    assert float((whole.weight - 1).abs().max()) < 0.2  # and it learned the sum
+    assert (tmp_path / "whole" / "log.csv").read_text().startswith("step,samples,loss")
+
+
+def test_the_schedule_rises_and_falls() -> None:
+    rates = [cosine_lr(s, 1000, 100) for s in range(1000)]
+    assert rates[0] < rates[99] == max(rates) and rates[-1] < 0.02
+
+
+def test_batches_made_ahead_keep_their_order_and_hand_on_errors() -> None:
+    assert list(ahead(lambda s: s * s, 2, 9, threads=3)) == [s * s for s in range(2, 9)]
+
+    def bad(step: int) -> int:
+        if step == 3:
+            raise ValueError("no")
+        return step
+
+    with pytest.raises(ValueError, match="no"):
+        list(ahead(bad, 0, 9, threads=2))

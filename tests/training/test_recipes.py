@@ -1,0 +1,103 @@
+"""One step of each recipe on the project's own faces, and the pieces that are easy to get wrong."""
+
+import numpy as np
+import torch
+
+from models.detector import STRIDES, DetectorNet, cell_centres, decode_cells
+from models.recognizer import view
+from training.detector_scenes import Scene, SceneMaker, mirrored
+from training.train_detector import assign, giou, losses
+from training.train_recognizer import make_input
+from training.train_superres import attention, make_pair
+
+
+def scene(*boxes: tuple[float, ...], scores: tuple[float, ...] | None = None, side: int = 128) -> Scene:
+    array = np.array(boxes, np.float32).reshape(-1, 4)
+    middles = array.reshape(-1, 2, 2).mean(1)
+    marks = middles[:, None] + np.array([[-4, -4], [4, -4], [0, 0], [-3, 4], [3, 4]], np.float32)
+    return Scene(np.full((side, side, 3), 90, np.uint8), array, marks, np.array(scores or [0.9] * len(boxes), np.float32))
+
+
+def test_a_small_face_belongs_to_the_finest_stride() -> None:
+    fine, middle, coarse = assign(scene((50, 50, 62, 66)), 128)
+    assert (fine == 0).sum() >= 4 and not (middle == 0).any() and not (coarse == 0).any()
+    assert (middle == -2).any()  # where it would lie on a coarser grid counts as neither
+    rows, columns = np.nonzero(fine == 0)
+    assert np.abs(columns * 4 + 1.5 - 56).max() <= 4 and np.abs(rows * 4 + 1.5 - 58).max() <= 4
+
+
+def test_what_the_teacher_doubts_is_ignored_not_background() -> None:
+    for unsure in (scene((50, 50, 62, 66), scores=(0.3,)), scene((50, 50, 53, 54))):
+        maps = assign(unsure, 128)
+        assert not any((m >= 0).any() for m in maps) and (maps[0] == -2).any()
+
+
+def test_decoding_undoes_the_targets() -> None:
+    truth, marks = torch.tensor([[50.0, 48, 62, 66]]), torch.rand(1, 5, 2) * 20 + 45
+    centre = cell_centres(32, 32, 4)[14, 14][None]
+    reach = torch.cat([centre - truth[:, :2], truth[:, 2:] - centre], 1) / 4
+    values = torch.cat([reach.log(), ((marks - centre[:, None]) / 4).reshape(1, 10)], 1)
+    boxes, landmarks = decode_cells(values, centre, 4)
+    assert torch.allclose(boxes, truth, atol=1e-4) and torch.allclose(landmarks, marks, atol=1e-4)
+
+
+def test_giou_by_hand() -> None:
+    a = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 10]])
+    b = torch.tensor([[0.0, 0, 10, 10], [20, 0, 30, 10]])
+    iou, general = giou(a, b)
+    assert torch.allclose(iou, torch.tensor([1.0, 0.0])) and torch.allclose(general, torch.tensor([1.0, -1 / 3]), atol=1e-5)
+
+
+def test_the_detector_learns_one_picture() -> None:
+    torch.manual_seed(0)
+    net = DetectorNet()
+    optimizer = torch.optim.Adam(net.parameters(), 3e-3)
+    one = scene((30, 30, 44, 50), (80, 70, 100, 96))
+    owners = [torch.from_numpy(m)[None] for m in assign(one, 128)]
+    picture = torch.from_numpy(np.random.default_rng(0).standard_normal((1, 3, 128, 128)).astype(np.float32))
+    first = last = 0.0
+    for _step in range(25):
+        terms = losses(net(picture), owners, torch.from_numpy(one.boxes), torch.from_numpy(one.landmarks))
+        loss = terms["score"] + 2 * terms["box"] + 5 * terms["mark"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        first, last = first or float(loss.detach()), float(loss.detach())
+    assert last < 0.6 * first and len(net(picture)) == len(STRIDES)
+
+
+def test_a_mirrored_scene_is_one_again_when_mirrored_twice() -> None:
+    one = scene((30, 30, 44, 50))
+    turned = mirrored(one)
+    assert turned.boxes[0].tolist() == [83, 30, 97, 50] and turned.landmarks[0, 0, 0] < turned.landmarks[0, 1, 0]
+    assert np.allclose(mirrored(turned).landmarks, one.landmarks)
+
+
+def test_made_scenes_are_whole(chips: np.ndarray) -> None:
+    rng = np.random.default_rng(0)
+    photos = [scene((60, 60, 120, 140), side=200), scene(side=90)]
+    maker = SceneMaker(photos, [scene((40, 40, 60, 66), side=300)], chips, np.arange(8), 160)
+    for _ in range(30):
+        made = maker.make(rng)
+        assert made.image.shape == (160, 160, 3) and made.image.dtype == np.uint8
+        assert len(made.boxes) == len(made.landmarks) == len(made.scores)
+        assert np.isfinite(made.boxes).all()
+
+
+def test_training_inputs_look_like_what_the_pipeline_feeds(chips: np.ndarray) -> None:
+    for seed in range(20):
+        assert make_input(chips[0], 64, seed / 20, np.random.default_rng(seed)).shape == (64, 64, 3)
+    seen = view(torch.from_numpy(chips[:1].copy()).permute(0, 3, 1, 2).float(), 64)
+    assert seen.shape == (1, 3, 64, 64)
+    for rung in (16, 32, 64):
+        low, high = make_pair(chips[0], rung, np.random.default_rng(rung))
+        assert low.shape == (rung, rung, 3) and high.shape == (128, 128, 3)
+
+
+def test_attention_lies_on_the_landmarks() -> None:
+    points = torch.full((2, 68, 2), 32.0)
+    points[1] = 0  # none found: no attention anywhere
+    found = attention(points, 64)
+    assert found.shape == (2, 1, 64, 64) and float(found[0].max()) > 0.9
+    assert divmod(int(found[0, 0].argmax()), 64) in ((15, 15), (16, 16), (15, 16), (16, 15))
+    assert float(found[1].abs().max()) == 0

@@ -1,0 +1,78 @@
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from watchlist.store import Store, StoreError
+
+VECTOR = np.ones(4, np.float32) / 2
+
+
+def enrolled(store: Store, name: str, photo: str = "p") -> int:
+    identity = store.add_identity(name)
+    store.add_enrolment(identity, photo, photo, b"", VECTOR, "r", 0.9, 50.0)
+    return identity
+
+
+def test_ids_are_never_used_again(tmp_path: Path) -> None:
+    store = Store(tmp_path / "w.db")
+    first = enrolled(store, "Ada")
+    assert store.remove_identity(first) and not store.remove_identity(first)
+    store.close()
+    again = Store(tmp_path / "w.db")
+    second = enrolled(again, "Ada")
+    assert second > first
+    assert [(i.id, i.name, i.photos) for i in again.identities()] == [(second, "Ada", 1)]
+
+
+def test_the_same_photo_twice_is_one_enrolment(tmp_path: Path) -> None:
+    store = Store(tmp_path / "w.db")
+    for photo in ("a", "a", "b"):
+        enrolled(store, "Ada", photo)
+    assert [(i.name, i.photos) for i in store.identities()] == [("Ada", 2)]
+
+
+def test_removing_deletes_vectors_and_chips(tmp_path: Path) -> None:
+    store = Store(tmp_path / "w.db")
+    store.remove_identity(enrolled(store, "Ada"))
+    assert store.enrolments() == []
+
+
+def test_an_expired_person_is_not_looked_for(tmp_path: Path) -> None:
+    store = Store(tmp_path / "w.db")
+    enrolled(store, "Ada")
+    store.add_identity("Ada", expires="2001-01-01")
+    assert store.enrolments() == [] and len(store.identities()) == 1
+
+
+def test_a_failure_leaves_nothing_half_done(tmp_path: Path) -> None:
+    store = Store(tmp_path / "w.db")
+    with pytest.raises(RuntimeError), store.transaction():
+        enrolled(store, "Ada")
+        raise RuntimeError
+    assert store.identities() == []
+
+
+def test_files_that_are_no_database(tmp_path: Path) -> None:
+    (tmp_path / "x.db").write_bytes(b"this is no database at all" * 50)
+    with pytest.raises(StoreError, match="not usable as a database"):
+        Store(tmp_path / "x.db")
+    with pytest.raises(StoreError, match="no such database"):
+        Store(tmp_path / "none.db", must_exist=True)
+
+
+def test_a_newer_database_is_left_alone(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "n.db") as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(StoreError, match="newer version"):
+        Store(tmp_path / "n.db")
+
+
+def test_a_run_keeps_a_copy_of_who_was_looked_for(tmp_path: Path) -> None:
+    people, run = Store(tmp_path / "people.db"), Store(tmp_path / "run.db")
+    people.remove_identity(enrolled(people, "Gone"))
+    kept = enrolled(people, "Ada")
+    for _ in range(2):
+        run.copy_watchlist(people)
+    assert [i.id for i in run.identities()] == [kept]
