@@ -35,6 +35,12 @@ class OutputError(FarsightError):
     exit_code = 4
 
 
+class Interrupted(FarsightError):
+    """The user stopped the program."""
+
+    exit_code = 130
+
+
 def redact(text: str) -> str:
     """Replace the credentials of every URL in ``text`` by ``***``."""
     return re.sub(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@]+@", r"\1***@", text, flags=re.IGNORECASE)

@@ -63,7 +63,7 @@ class InlineEngine:
 
         for chain in chains:
             chain.open()
-        save = store.save if store else lambda *args: None
+        save = store.save if store else None
         runner = SourceRunner(source, chains[0], DirectOutbox(chains[1:], tell), save, job.checkpoint_every_s)
         try:
             for spec in job.sources:

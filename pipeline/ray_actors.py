@@ -21,7 +21,7 @@ from pipeline.batcher import Batcher
 from pipeline.chain import Chain
 from pipeline.checkpoints import Checkpoints
 from pipeline.protocol import Batch, SourceReport, SourceSpec
-from pipeline.runner import SourceRunner
+from pipeline.runner import SaveCheckpoint, SourceRunner
 from pipeline.settings import GroupSettings, build_stage
 
 
@@ -164,14 +164,9 @@ class SourceActor:
         self._chain = Chain.build(group, context)
         self._chain.open()
         self._outbox = CreditOutbox([ray.get_actor(name) for name in following], next_group or group)
-        saver = ray.get_actor(writer) if writer else None
         self._stopping = threading.Event()
 
-        def save(*checkpoint: Any) -> None:
-            if saver is not None:
-                ray.get(saver.save_checkpoint.remote(*checkpoint))
-
-        self._runner = SourceRunner(self._source, self._chain, self._outbox, save, every_s)
+        self._runner = SourceRunner(self._source, self._chain, self._outbox, _saver(writer) if writer else None, every_s)
         self._reading = False
 
     def run(self, spec: SourceSpec, resume: tuple[float, bytes] | None) -> SourceReport:
@@ -195,3 +190,9 @@ class SourceActor:
 
     def finish(self) -> None:
         self._chain.close()
+
+
+def _saver(writer: str) -> SaveCheckpoint:
+    """Saves checkpoints through the one actor that writes."""
+    actor = ray.get_actor(writer)
+    return lambda *checkpoint: ray.get(actor.save_checkpoint.remote(*checkpoint))

@@ -127,7 +127,7 @@ class _Run:
     def _make_source(self) -> Any:
         job, group = self.job, self.job.groups[0]
         behind = self.names[0] if self.names else []
-        writer = self.names[-1][0] if self.names else None
+        writer = self.names[-1][0] if self.names and job.checkpoints else None
         next_group = job.groups[1] if len(job.groups) > 1 else None
         actor = ray.remote(SourceActor).options(num_cpus=group.cpus, num_gpus=group.gpus, max_concurrency=3)
         return actor.remote(

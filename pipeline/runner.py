@@ -10,7 +10,7 @@ from pipeline.chain import Chain
 from pipeline.errors import SourceError, redact
 from pipeline.protocol import Outbox, Source, SourceReport, SourceSpec
 
-SaveCheckpoint = Callable[[str, str, float, bool, bytes], None]
+SaveCheckpoint = Callable[[str, str, float, bool, bytes], None] | None
 
 
 class StopFlag(Protocol):
@@ -27,7 +27,7 @@ class SourceRunner:
         """Read ``spec`` from its beginning, or after the checkpoint ``(pts_s, state)``.
 
         A source that cannot be opened is reported as failed; what was read before a fault is processed to the end.
-        Stopped early, the source keeps its last checkpoint and its open tracks stay open for a resume.
+        Stopped early, a source with checkpoints leaves its open tracks to a resume; without, they end now.
         """
         after = None
         if resume:
@@ -46,17 +46,20 @@ class SourceRunner:
                 last = time.monotonic()
         report = self.source.report()
         if stopping.is_set() and report.status == "ok":
+            report.status = "stopped"
+        if report.status == "stopped" and self._save:
             self._checkpoint(spec)
             self.outbox.drain()
             self.chain.flush()
-            report.status = "stopped"
         else:
             self.outbox.send(self.chain.flush())
             self.outbox.drain()
-            self._save(spec.name, redact(spec.url), report.position_s, True, b"")
+            if self._save:
+                self._save(spec.name, redact(spec.url), report.position_s, True, b"")
         self.source.close()
         return report
 
     def _checkpoint(self, spec: SourceSpec) -> None:
-        position, state = self.source.report().position_s, self.chain.state()
-        self.outbox.after_sent(lambda: self._save(spec.name, redact(spec.url), position, False, state))
+        if save := self._save:
+            position, state = self.source.report().position_s, self.chain.state()
+            self.outbox.after_sent(lambda: save(spec.name, redact(spec.url), position, False, state))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import sys
 
 import typer
@@ -34,8 +33,6 @@ def main() -> None:
         app()
     except FarsightError as error:
         _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _fail("interrupted; what is done is kept, go on with --resume", 130)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS):
             _fail(f"{error.filename or 'output'}: {error.strerror}", 4)
@@ -44,6 +41,4 @@ def main() -> None:
 
 def _fail(text: str, code: int) -> None:
     Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"farsight: {redact(' '.join(text.split()))}")
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code) if code == 130 else sys.exit(code)
+    sys.exit(code)

@@ -14,7 +14,7 @@ import typer
 
 from pipeline.cli.common import CONFIGS, DATABASE, close_engine, console, make_engine, open_store
 from pipeline.cli.run import fill_watchlist, finish
-from pipeline.engine import Job
+from pipeline.engine import Job, Status
 from pipeline.errors import SettingsError
 from pipeline.progress import ProgressView
 from pipeline.protocol import SourceSpec
@@ -51,6 +51,8 @@ def command(
     try:
         with ProgressView("watching", console, len(sources), endless=True) as view:
             status = engine.run(job, view.update)
+    except KeyboardInterrupt:
+        status = Status()
     finally:
         close_engine(engine)
     raise typer.Exit(finish(settings, job, status, store, out, {"all": time.monotonic() - started}))

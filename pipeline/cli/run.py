@@ -11,7 +11,7 @@ import typer
 
 from pipeline.cli.common import CONFIGS, DATABASE, close_engine, console, database_path, make_engine, open_gate, open_store
 from pipeline.engine import Job, Status, source_replicas, threads_for
-from pipeline.errors import NothingReadError, SettingsError
+from pipeline.errors import Interrupted, NothingReadError, SettingsError
 from pipeline.progress import ProgressView
 from pipeline.protocol import SourceSpec
 from pipeline.settings import Settings, load_settings
@@ -73,6 +73,8 @@ def run_recordings(
                 with ProgressView("drawing", console, len(draw)) as view:
                     engine.run(Job(settings.annotate, draw, context, None, 1e9), view.update)
             elapsed["draw"] = time.monotonic() - started
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; what is done is kept, go on with --resume") from None
     finally:
         close_engine(engine)
     elapsed["all"] = time.monotonic() - began

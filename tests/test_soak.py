@@ -1,0 +1,83 @@
+"""Half an hour of the same clip, again and again: resident memory over all processes must not grow."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from evaluation.corridor import render
+from tests.running import command, farsight
+
+MINUTES = float(os.environ.get("FARSIGHT_SOAK_MINUTES", "20"))
+SETTLED_S = 120.0
+FASTEST = 6  # the clip is made long enough for a machine so many times faster than real time
+
+
+def repeat(clip: Path, path: Path, times: int) -> Path:
+    """The same recording so many times in one file, without encoding it again."""
+    with av.open(str(path), "w") as output:
+        stream, shift = None, 0
+        for _ in range(times):
+            with av.open(str(clip)) as container:
+                source = container.streams.video[0]
+                stream = stream or output.add_stream_from_template(source)
+                for packet in container.demux(source):
+                    if packet.dts is not None:
+                        packet.pts, packet.dts, packet.stream = packet.pts + shift, packet.dts + shift, stream
+                        output.mux(packet)
+                shift += source.duration
+    return path
+
+
+def resident_mb(root: int) -> float:
+    """Resident memory of a process and all its descendants, shared pages counted once (PSS)."""
+    rows = [
+        line.split() for line in subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True).stdout.splitlines()[1:]
+    ]
+    family = {root}
+    while True:
+        grown = family | {int(pid) for pid, parent in rows if int(parent) in family}
+        if grown == family:
+            break
+        family = grown
+    total = 0.0
+    for pid in family:
+        try:
+            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        except OSError:
+            continue
+        total += next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) / 1024
+    return total
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("engine", ["ray"])
+def test_memory_is_flat(tmp_path: Path, engine: str) -> None:
+    clip = render(tmp_path / "clip", seconds=20.0, width=640, walkers=8, fps=15)
+    people = tmp_path / "people.db"
+    assert farsight("watchlist", "import", tmp_path / "clip" / "people", "--db", people).returncode == 0
+    looped = repeat(clip, tmp_path / "looped.mkv", times=round(MINUTES * 60 * FASTEST / 20))
+    arguments = ["run", "--source", looped, "--watchlist", people]
+    process = subprocess.Popen(
+        command(*arguments, "--out", tmp_path / "out", "--engine", engine, "--no-video"), stdout=subprocess.DEVNULL
+    )
+    samples: list[tuple[float, float]] = []
+    started = time.monotonic()
+    while (elapsed := time.monotonic() - started) < 60 * MINUTES:
+        assert process.poll() is None, "it ended early"
+        time.sleep(5)
+        samples.append((elapsed, resident_mb(process.pid)))
+        if len(samples) % 12 == 0:
+            print(f"{elapsed / 60:5.1f} min  {samples[-1][1]:7.0f} MB", flush=True)
+    process.terminate()
+    process.wait(timeout=60)
+    times, sizes = np.array([s for s in samples if s[0] > SETTLED_S]).T
+    early, late = sizes[: len(sizes) // 5].mean(), sizes[-len(sizes) // 5 :].mean()
+    print(f"minute {times[0] / 60:.0f}: {early:.0f} MB, minute {times[-1] / 60:.0f}: {late:.0f} MB")
+    assert late < 1.05 * early + 20
