@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.errors import SettingsError
 from pipeline.protocol import Batch, Counting, Stage, Stateful
 from pipeline.settings import GroupSettings, build_stage
 
@@ -35,8 +36,12 @@ class Chain:
         return cls([(s.use.rpartition(".")[2].lower(), build_stage(s, context)) for s in group.stages])
 
     def open(self) -> None:
-        for stage in self.stages:
-            stage.open()
+        """Open every stage. Raises SettingsError where one cannot be opened as it was configured."""
+        for stage, metrics in zip(self.stages, self._metrics, strict=True):
+            try:
+                stage.open()
+            except ValueError as error:
+                raise SettingsError(f"{metrics.name}: {error}") from None
 
     def process(self, batch: Batch, first: int = 0) -> Batch:
         """Pass a batch through the stages from ``first`` on."""
@@ -74,20 +79,39 @@ class Chain:
         return pickle.dumps({i: s.state() for i, s in enumerate(self.stages) if isinstance(s, Stateful)})
 
     def restore(self, state: bytes) -> None:
-        """Put back what `state` gave. Raises pickle.UnpicklingError for anything a stage would not have put there."""
-        for place, held in _Unpickler(io.BytesIO(state)).load().items():
+        """Put back what `state` gave. Raises SettingsError for anything a stage would not have put there."""
+        try:
+            states = _Unpickler(io.BytesIO(state)).load()
+        except (pickle.UnpicklingError, AttributeError, ImportError, EOFError) as error:
+            raise SettingsError(f"the checkpoint cannot be used ({error}); start in another folder") from None
+        for place, held in states.items():
             stage = self.stages[place]
             if isinstance(stage, Stateful):
                 stage.restore(held)
 
 
 class _Unpickler(pickle.Unpickler):
-    """Checkpoints travel with their output folder, so they may only hold the project's records and plain data."""
+    """Checkpoints travel with their output folder, so they may hold records and plain data but nothing that runs."""
 
-    ALLOWED = ("stages.", "pipeline.", "trackers.", "numpy.", "collections.", "builtins.", "copyreg.")
-    FORBIDDEN = frozenset({"eval", "exec", "compile", "open", "__import__", "getattr", "setattr", "delattr", "globals", "input"})
+    DATA = frozenset(
+        {
+            ("collections", "Counter"),
+            ("collections", "deque"),
+            ("collections", "OrderedDict"),
+            ("copyreg", "_reconstructor"),
+            ("numpy", "dtype"),
+            ("numpy", "ndarray"),
+            ("numpy._core.multiarray", "_reconstruct"),
+            ("numpy._core.multiarray", "scalar"),
+            ("numpy._core.numeric", "_frombuffer"),
+            *(("builtins", name) for name in ("object", "set", "frozenset", "bytearray", "complex", "slice", "range")),
+        }
+    )
+    CLASSES = ("stages.", "trackers.")
 
     def find_class(self, module: str, name: str) -> Any:
-        if not f"{module}.".startswith(self.ALLOWED) or name in self.FORBIDDEN or "." in name:
-            raise pickle.UnpicklingError(f"checkpoint holds {module}.{name}, which no stage puts there")
-        return super().find_class(module, name)
+        if (module, name) in self.DATA or module.startswith(self.CLASSES):
+            found = super().find_class(module, name)
+            if (module, name) in self.DATA or (isinstance(found, type) and found.__module__ == module):
+                return found
+        raise pickle.UnpicklingError(f"it holds {module}.{name}")

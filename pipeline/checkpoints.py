@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import dataclass
 from pathlib import Path
 
 SCHEMA = """
@@ -14,6 +15,16 @@ CREATE TABLE IF NOT EXISTS checkpoints (
     state BLOB NOT NULL
 )
 """
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """How far a source has been read: ``state`` is what the stages held, or the report as JSON when it is ``done``."""
+
+    url: str
+    pts_s: float
+    done: bool
+    state: bytes
 
 
 class Checkpoints:
@@ -32,13 +43,10 @@ class Checkpoints:
             (source, url, pts_s, int(done), state),
         )
 
-    def load(self, source: str) -> tuple[float, bool, bytes] | None:
-        """``(pts_s, done, state)``, or None if the source has no checkpoint."""
-        row = self._db.execute("SELECT pts_s, done, state FROM checkpoints WHERE source = ?", (source,)).fetchone()
-        return None if row is None else (float(row[0]), bool(row[1]), bytes(row[2]))
-
-    def clear(self) -> None:
-        self._db.execute("DELETE FROM checkpoints")
+    def load(self, source: str) -> Checkpoint | None:
+        """The checkpoint of a source, or None if it has none."""
+        row = self._db.execute("SELECT url, pts_s, done, state FROM checkpoints WHERE source = ?", (source,)).fetchone()
+        return None if row is None else Checkpoint(str(row[0]), float(row[1]), bool(row[2]), bytes(row[3]))
 
     def close(self) -> None:
         self._db.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -78,17 +79,18 @@ def threads_for(group: GroupSettings, readers: int) -> int:
     return group.threads if group.threads != "auto" else max(1, cores() // readers)
 
 
-def resume_point(job: Job, spec: SourceSpec) -> tuple[bool, tuple[float, bytes] | None]:
-    """Whether a source is done already, else the checkpoint to continue from."""
+def resume_point(job: Job, spec: SourceSpec) -> tuple[SourceReport | None, tuple[float, bytes] | None]:
+    """The report of a source that an earlier run has finished, or else the checkpoint to continue from."""
     if job.checkpoints is None or not job.resume:
-        return False, None
+        return None, None
     store = Checkpoints(job.checkpoints)
     found = store.load(spec.name)
     store.close()
     if found is None:
-        return False, None
-    pts_s, done, state = found
-    return done, None if done else (pts_s, state)
+        return None, None
+    if found.done:
+        return SourceReport(**json.loads(found.state)), None
+    return None, (found.pts_s, found.state)
 
 
 def add_metrics(into: GroupStatus, metrics: list[dict[str, Any]]) -> None:

@@ -32,7 +32,10 @@ class DirectOutbox:
         action()
 
     def drain(self) -> None:
-        self.send([rest for chain in self._chains for rest in chain.flush()])
+        for place, chain in enumerate(self._chains):
+            batch = chain.flush()
+            for later in self._chains[place + 1 :]:
+                batch = later.process(batch)
 
 
 class InlineEngine:
@@ -69,7 +72,7 @@ class InlineEngine:
             for spec in job.sources:
                 done, point = resume_point(job, spec)
                 if done:
-                    reports.append(SourceReport(spec.name, spec.url, "ok", "done in an earlier run"))
+                    reports.append(done)
                     continue
                 reports.append(runner.run(spec, point, threading.Event()))
             final = status()

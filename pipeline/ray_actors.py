@@ -20,6 +20,7 @@ import ray
 from pipeline.batcher import Batcher
 from pipeline.chain import Chain
 from pipeline.checkpoints import Checkpoints
+from pipeline.errors import FarsightError
 from pipeline.protocol import Batch, SourceReport, SourceSpec
 from pipeline.runner import SaveCheckpoint, SourceRunner
 from pipeline.settings import GroupSettings, build_stage
@@ -40,6 +41,15 @@ def split(batch: Batch, key: list[str], replicas: int) -> list[tuple[int, Batch]
         name = "/".join(str(getattr(record, attribute)) for attribute in key)
         parts.setdefault(zlib.crc32(name.encode()) % replicas, []).append(record)
     return sorted(parts.items())
+
+
+def opened(chain: Chain) -> FarsightError | None:
+    """Open a chain. An error for the user is kept to be told when asked: one raised in a constructor would not arrive."""
+    try:
+        chain.open()
+    except FarsightError as error:
+        return error
+    return None
 
 
 class CreditOutbox:
@@ -117,12 +127,17 @@ class GroupActor:
     ) -> None:
         use_threads(threads)
         self._chain = Chain.build(group, context)
-        self._chain.open()
+        self._fault = opened(self._chain)
         self._following, self._next = [ray.get_actor(name) for name in following], next_group
         self._batcher = Batcher(self._chain.process, self._send, ray.get, group.batch, group.wait_ms / 1000, group.queue)
         self._checkpoints = Checkpoints(checkpoints) if checkpoints else None
 
+    async def ready(self) -> None:
+        if self._fault:
+            raise self._fault
+
     async def process(self, batch: Batch) -> None:
+        await self.ready()
         await asyncio.wrap_future(self._batcher.submit(batch))
 
     def _send(self, results: Batch) -> list[Any] | None:
@@ -162,14 +177,19 @@ class SourceActor:
         assert group.source is not None
         self._source = build_stage(group.source, context)
         self._chain = Chain.build(group, context)
-        self._chain.open()
+        self._fault = opened(self._chain)
         self._outbox = CreditOutbox([ray.get_actor(name) for name in following], next_group or group)
         self._stopping = threading.Event()
 
         self._runner = SourceRunner(self._source, self._chain, self._outbox, _saver(writer) if writer else None, every_s)
         self._reading = False
 
+    def ready(self) -> None:
+        if self._fault:
+            raise self._fault
+
     def run(self, spec: SourceSpec, resume: tuple[float, bytes] | None) -> SourceReport:
+        self.ready()
         self._reading = True
         try:
             return self._runner.run(spec, resume, self._stopping)

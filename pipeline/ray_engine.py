@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import time
 import uuid
 from collections import deque
@@ -14,10 +15,12 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from pipeline.chain import Chain
 from pipeline.engine import GroupStatus, Job, Status, Watch, add_metrics, cores, resume_point, source_replicas, threads_for
-from pipeline.errors import FarsightError, redact
+from pipeline.errors import FarsightError, SettingsError, redact
 from pipeline.protocol import SourceReport, SourceSpec
 from pipeline.ray_actors import GroupActor, SourceActor
+from pipeline.settings import GroupSettings, build_stage
 
 POLL_S = 0.5
 GRACE_S = 8.0
@@ -60,6 +63,10 @@ def start_ray() -> None:
     )
 
 
+def replicas(group: GroupSettings) -> int:
+    return group.replicas if isinstance(group.replicas, int) else 1
+
+
 class _Run:
     """One job: makes the actors, hands out the sources, watches, ends everything."""
 
@@ -75,7 +82,9 @@ class _Run:
 
     def to_the_end(self) -> Status:
         try:
+            self._check()
             self._make_groups()
+            ray.get([actor.ready.remote() for actors in [self.sources, *self.groups] for actor in actors])
             self._read_all()
             for actors in self.groups:
                 ray.get([actor.finish.remote() for actor in actors])
@@ -84,13 +93,28 @@ class _Run:
             self._stop_gently()
             raise
         except RayTaskError as error:
-            cause = error.cause if isinstance(error.cause, FarsightError) else None
-            if cause is None:
-                raise
-            raise cause from None
+            if isinstance(error.cause, FarsightError | OSError | sqlite3.Error):
+                raise error.cause from None
+            raise
         finally:
             for actor in [*self.sources, *(a for actors in self.groups for a in actors)]:
                 ray.kill(actor)
+
+    def _check(self) -> None:
+        """Find wrong settings here, not in an actor that dies of them; read no more sources at once than fit."""
+        for group in self.job.groups:
+            Chain.build(group, self.job.context)
+        first, others = self.job.groups[0], self.job.groups[1:]
+        assert first.source is not None
+        build_stage(first.source, self.job.context)
+        have = ray.cluster_resources()
+        for kind, key in (("CPU", "cpus"), ("GPU", "gpus")):
+            taken = sum(getattr(g, key) * replicas(g) for g in others)
+            each = getattr(first, key)
+            fit = int((have.get(kind, 0.0) - taken + 1e-6) / each) if each else self.readers
+            if fit < 1 and (each or taken):
+                raise SettingsError(f"groups ask for {taken + each:g} {kind}, the cluster has {have.get(kind, 0.0):g}")
+            self.readers = min(self.readers, fit)
 
     def _make_groups(self) -> None:
         """The last group first, since each is told the names of those behind it."""
@@ -106,7 +130,7 @@ class _Run:
                 "max_concurrency": 2 + group.queue * self.readers,
                 "scheduling_strategy": writer_node if last else "DEFAULT",
             }
-            count = group.replicas if isinstance(group.replicas, int) else 1
+            count = replicas(group)
             next_group = None if last else job.groups[place + 1]
             checkpoints = job.checkpoints if last else None
             threads = threads_for(group, self.readers)
@@ -139,7 +163,7 @@ class _Run:
         for spec in self.job.sources:
             done, _ = resume_point(self.job, spec)
             if done:
-                self.reports.append(SourceReport(spec.name, redact(spec.url), "ok", "done in an earlier run"))
+                self.reports.append(done)
             else:
                 waiting.append(spec)
         idle = list(self.sources)
@@ -155,6 +179,8 @@ class _Run:
                 try:
                     self.reports.append(ray.get(ref))
                     idle.append(actor)
+                except RayTaskError:  # something behind the reader failed for good
+                    raise
                 except RayActorError as error:
                     actor, again = self._replace(actor, spec, deaths, error)
                     if again is None:

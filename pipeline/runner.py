@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Protocol
 
 from pipeline.chain import Chain
@@ -38,24 +40,33 @@ class SourceRunner:
         except SourceError as error:
             self.chain.flush()
             return SourceReport(spec.name, redact(spec.url), "failed", redact(str(error)))
+        fault = ""
+        something = False
         last = time.monotonic()
-        while not stopping.is_set() and (batch := self.source.read()) is not None:
-            self.outbox.send(self.chain.process(batch))
-            if time.monotonic() - last >= self._every_s:
-                self._checkpoint(spec)
-                last = time.monotonic()
+        try:
+            while not stopping.is_set() and (batch := self.source.read()) is not None:
+                something = True
+                self.outbox.send(self.chain.process(batch))
+                if time.monotonic() - last >= self._every_s:
+                    self._checkpoint(spec)
+                    last = time.monotonic()
+        except SourceError as error:
+            fault = redact(str(error))
         report = self.source.report()
+        if fault:
+            report.status, report.reason = "incomplete" if something else "failed", fault
         if stopping.is_set() and report.status == "ok":
             report.status = "stopped"
         if report.status == "stopped" and self._save:
-            self._checkpoint(spec)
+            if something:
+                self._checkpoint(spec)
             self.outbox.drain()
             self.chain.flush()
         else:
             self.outbox.send(self.chain.flush())
             self.outbox.drain()
-            if self._save:
-                self._save(spec.name, redact(spec.url), report.position_s, True, b"")
+            if self._save and report.status != "failed":
+                self._save(spec.name, redact(spec.url), report.position_s, True, json.dumps(asdict(report)).encode())
         self.source.close()
         return report
 

@@ -56,8 +56,8 @@ class CameraSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(description="unique; names its sightings")
-    url: str = Field(description="rtsp://, http:// or a device; ${VARIABLE} is taken from the environment")
+    name: str = Field(pattern=r"^[\w.-]{1,100}$", description="unique; names its sightings")
+    url: str = Field(description="rtsp:// or http://; ${VARIABLE} is taken from the environment")
 
 
 class Settings(BaseModel):
@@ -71,6 +71,7 @@ class Settings(BaseModel):
     checkpoint_every_s: float = Field(5.0, ge=0, description="seconds of work that an interruption may cost")
     groups: list[GroupSettings] = Field(description="the stage graph, in the order of the data", min_length=1)
     annotate: list[GroupSettings] = Field(default_factory=list, description="the second graph, which draws the annotated video")
+    shared: dict[str, Any] = Field(default_factory=dict, description="keywords given to every stage that asks for them by name")
     cameras: list[CameraSettings] = Field(default_factory=list, description="live cameras (for `live`)")
     watchlist: str | None = Field(None, description="database or directory of people to find (for `live`)")
     out: str | None = Field(None, description="where results go (for `live`)")
@@ -92,6 +93,10 @@ def load_settings(path: Path, **overrides: Any) -> Settings:
         if first["type"] == "extra_forbidden":
             raise SettingsError(f"{path.name}: unknown key {key!r} (value {first['input']!r})") from None
         raise SettingsError(f"{path.name}: {key} = {first.get('input')!r}: {first['msg']}") from None
+    names = [camera.name for camera in settings.cameras]
+    for name in names:
+        if names.count(name) > 1:
+            raise SettingsError(f"{path.name}: cameras: the name {name!r} is used twice")
     for group in [*settings.groups, *settings.annotate]:
         for stage in [*([group.source] if group.source else []), *group.stages]:
             _check_keywords(path.name, stage)
@@ -101,16 +106,25 @@ def load_settings(path: Path, **overrides: Any) -> Settings:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
+    data = _read_yaml_top(path)
+    base = data.pop("base", None)
+    if not base:
+        return data
+    if "base" in (below := _read_yaml_top(path.parent / str(base))):
+        raise SettingsError(f"settings file {path}: base {base!r} has a base of its own")
+    return {**below, **data}
+
+
+def _read_yaml_top(path: Path) -> dict[str, Any]:
     try:
         data = yaml.safe_load(path.read_text())
     except OSError as error:
         raise SettingsError(f"settings file {path}: {error.strerror or error}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise SettingsError(f"settings file {path}: not YAML ({str(error).splitlines()[0]})") from None
     if not isinstance(data, dict):
         raise SettingsError(f"settings file {path}: must hold keys and values, it holds {type(data).__name__}")
-    base = data.pop("base", None)
-    return {**_read_yaml(path.parent / str(base)), **data} if base else data
+    return data
 
 
 def _check_keywords(file: str, stage: StageSettings) -> None:

@@ -9,36 +9,8 @@ from pipeline.errors import NothingReadError, SettingsError, redact
 from pipeline.protocol import SourceSpec
 
 SUFFIXES = frozenset(
-    [
-        ".3gp",
-        ".asf",
-        ".avi",
-        ".dav",
-        ".divx",
-        ".flv",
-        ".h264",
-        ".h265",
-        ".hevc",
-        ".264",
-        ".265",
-        ".m2ts",
-        ".m4v",
-        ".mjpeg",
-        ".mjpg",
-        ".mkv",
-        ".mov",
-        ".mp4",
-        ".mpeg",
-        ".mpg",
-        ".mts",
-        ".mxf",
-        ".ogv",
-        ".rm",
-        ".ts",
-        ".vob",
-        ".webm",
-        ".wmv",
-    ]
+    ".3gp .asf .avi .dav .divx .flv .h264 .h265 .hevc .264 .265 .m2ts .m4v .mjpeg .mjpg .mkv .mov .mp4 .mpeg .mpg .mts .mxf "
+    ".ogv .rm .ts .vob .webm .wmv".split()
 )
 
 
@@ -54,12 +26,15 @@ def find_sources(named: list[str]) -> list[SourceSpec]:
     for name in named:
         path = Path(name)
         if "://" in name or not path.is_dir():
-            urls.append(name)
+            urls.append(name if "://" in name else str(path.resolve()))
             continue
         found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
         if not found:
             raise NothingReadError(f"{path}: no video in this folder")
-        urls.extend(str(p) for p in found)
+        urls.extend(str(p.resolve()) for p in found)
+    missing = [url for url in urls if "://" not in url and not Path(url).exists()]
+    if len(missing) == len(urls):
+        raise NothingReadError(f"{missing[0]}: no such file")
     specs: list[SourceSpec] = []
     taken: set[str] = set()
     for url in urls:
@@ -69,8 +44,8 @@ def find_sources(named: list[str]) -> list[SourceSpec]:
 
 def _name(url: str) -> str:
     """A name fit for file names: the stem of a path, or a URL without scheme and credentials."""
-    stem = re.sub(r"^[a-z]+://(\*\*\*@)?", "", redact(url)) if "://" in url else Path(url).stem
-    return re.sub(r"[^\w.-]+", "-", stem).strip("-.") or "source"
+    stem = re.sub(r"^[a-z]+://(\*\*\*@)?", "", redact(url)).partition("?")[0] if "://" in url else Path(url).stem
+    return re.sub(r"[^\w.-]+", "-", stem).strip("-.")[:100] or "source"
 
 
 def _unique(name: str, taken: set[str]) -> str:

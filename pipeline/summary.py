@@ -59,5 +59,7 @@ def write_summary(
     }
 
     text = redact(json.dumps(summary, indent=2, default=str))
-    path.write_text(text + "\n")
+    part = path.with_suffix(".part")
+    part.write_text(text + "\n")
+    part.replace(path)
     return summary

@@ -6,6 +6,8 @@ straight into the planes of yuv420p, which spares two colour conversions a frame
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -27,8 +29,8 @@ LINGER_S = 0.25  # a box is still drawn this long after its last detection
 
 
 class Annotate:
-    """``out`` and ``database`` of the run; ``blur_bystanders`` makes every face that is no match unrecognisable. ``crf``: H.264
-    quality, lower is better and larger; ``preset``: x264's, slower is smaller."""
+    """``out`` and ``database`` of the run; ``blur_bystanders`` makes every tracked face that is no match
+    unrecognisable. ``crf``: H.264 quality, lower is better and larger; ``preset``: x264's, slower is smaller."""
 
     def __init__(
         self, out: Path, database: Path, blur_bystanders: bool = False, crf: int = 24, preset: str = "superfast"
@@ -45,15 +47,15 @@ class Annotate:
         self._store = Store(self._database)
 
     def process(self, batch: Batch) -> Batch:
-        try:
+        with _telling():
             for frame in batch:
                 self._one(frame)
-        except OSError as error:
-            raise OutputError(f"cannot write the annotated video: {getattr(error, 'strerror', None) or error}") from None
         return []
 
     def flush(self) -> Batch:
-        if self._container is not None:
+        if self._container is None:
+            return []
+        with _telling():
             for packet in self._stream.encode():
                 self._container.mux(packet)
             self._container.close()
@@ -92,7 +94,8 @@ class Annotate:
         self._last = -1
         self._tracks = self._store.tracks(source)
         for track in self._tracks:
-            track["path"] = np.frombuffer(track["path"], np.float32).reshape(-1, 5)
+            path = np.frombuffer(track["path"], np.float32).reshape(-1, 5)
+            track["path"] = widened(path) if self._blur and track["outcome"] != "match" else path
 
     def _sized(self, planes: Image) -> Image:
         """The picture itself, or shrunk to at most `MOST_HEIGHT` lines."""
@@ -104,12 +107,29 @@ class Annotate:
         return video.reformat(width=width, height=MOST_HEIGHT).to_ndarray()
 
 
+@contextmanager
+def _telling() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"cannot write the annotated video: {getattr(error, 'strerror', None) or error}") from None
+
+
 def box_at(path: NDArray[np.float32], pts_s: float) -> NDArray[np.float32] | None:
     """The box (4,) of a track at a time, between its detections (M, 5); None where the track is not in view."""
     times = path[:, 0]
     if pts_s < times[0] - 1e-3 or pts_s > times[-1] + LINGER_S:
         return None
     return np.array([np.interp(pts_s, times, path[:, 1 + i]) for i in range(4)], np.float32)
+
+
+def widened(path: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A path that begins and ends a little earlier and later: a tracker sees a face before it trusts it."""
+    step = float(np.median(np.diff(path[:, 0]))) if len(path) > 1 else 0.2
+    first, last = path[:1].copy(), path[-1:].copy()
+    first[0, 0] -= 2.5 * step
+    last[0, 0] += 2.5 * step
+    return np.vstack([first, path, last])
 
 
 def draw(planes: Image, box: NDArray[np.float32], track: dict[str, Any], blur: bool) -> None:

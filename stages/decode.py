@@ -21,6 +21,7 @@ MOST_PIXELS = 64_000_000
 AHEAD = 3  # decoded frames that may wait for detection
 LIVE_TIMEOUT_S = 10.0
 BACKOFF_S = (1.0, 30.0)
+INDEXED = ("mp4", "matroska", "avi")
 END = object()
 
 
@@ -56,7 +57,7 @@ class Decode:
         self.close()
         self._stop.clear()
         self._frames = queue.Queue(1 if self._newest else AHEAD)
-        self._report = SourceReport(spec.name, redact(spec.url))
+        self._report = SourceReport(spec.name, redact(spec.url), position_s=after_s or 0.0)
         self._spec, self._after = spec, after_s
         container = None
         if not self._newest:
@@ -97,8 +98,8 @@ class Decode:
             else:
                 self._recording(container)
             self._put(END)
-        except BaseException as error:  # handed to the reader, who raises it
-            self._put(error)
+        except Exception as error:  # handed to the reader, who raises it
+            self._put(error if isinstance(error, SourceError) else SourceError(_why(error)))
 
     def _put(self, item: Any) -> None:
         while True:
@@ -122,7 +123,7 @@ class Decode:
         try:
             options = {"rtsp_transport": "tcp"} if self._spec.url.startswith("rtsp") else {}
             timeout = LIVE_TIMEOUT_S if "://" in self._spec.url else None
-            container = av.open(self._spec.url, options=options, timeout=timeout)
+            container = av.open(self._spec.url, options=options, timeout=timeout, metadata_errors="ignore")
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise SourceError(_why(error)) from None
         if not container.streams.video:
@@ -130,6 +131,9 @@ class Decode:
             container.close()
             raise SourceError(f"no video in it, only {kinds}")
         stream = container.streams.video[0]
+        if stream.codec_context is None:
+            container.close()
+            raise SourceError("its codec is unknown")
         stream.thread_type = "AUTO"
         if stream.width * stream.height > MOST_PIXELS:
             size = f"{stream.width}x{stream.height}"
@@ -156,14 +160,10 @@ class Decode:
     def _recording(self, container: Any) -> None:
         stream = container.streams.video[0]
         corrupt = 0
-        # Where there are no times to seek by, the file is read again from its start.
-        if self._after and container.duration and stream.start_time is not None:
-            try:
-                container.seek(int(max(0.0, self._after - 1.0) * 1e6) + (container.start_time or 0))
-            except av.error.FFmpegError:
-                container.close()
-                container = self._open()
-                stream = container.streams.video[0]
+        if self._after and not self._seek(container, stream):
+            container.close()
+            container = self._open()
+            stream = container.streams.video[0]
         clock = Clock(stream)
         slot = clock.slot(self._after, self._every) if self._after is not None else -1
         index = 0
@@ -192,6 +192,25 @@ class Decode:
         end = clock.last
         container.close()
         self._judge(index, corrupt, end)
+
+    def _seek(self, container: Any, stream: Any) -> bool:
+        """Go to a keyframe at or before where reading goes on; False if the file must be read from its start.
+
+        Only containers with an index of keyframes are entered in the middle, and only if a frame that early comes out.
+        """
+        if not any(name in container.format.name for name in INDEXED) or stream.start_time is None:
+            return False
+        target = int(max(0.0, self._after - 0.5) * 1e6) + (container.start_time or 0)
+        try:
+            container.seek(target)
+            first = next(container.decode(stream))
+            start = float((stream.start_time or 0) * stream.time_base)
+            if first.pts is None or float(first.pts * stream.time_base) - start > self._after:
+                return False
+            container.seek(target)
+        except (av.error.FFmpegError, StopIteration):
+            return False
+        return True
 
     def _packets(self, container: Any, stream: Any) -> Iterator[Any]:
         """Packets until the readable end; a fault in the container gives None and ends reading."""

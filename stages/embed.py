@@ -9,17 +9,17 @@ from stages.records import EmbeddedTrack, Image
 
 
 class Embed:
-    """``weights``: a file, else the project's own. ``for_vector``: rungs whose super-resolved chip is embedded instead of the
-    chip itself; the same list as the super-resolution stage's."""
+    """``recognizer``: a weight file, else the project's own. ``for_vector``: rungs whose super-resolved chip is embedded
+    instead of the chip itself; the same list as the super-resolution stage's."""
 
-    def __init__(self, weights: str | None = None, for_vector: list[int] | None = None, device: str = "auto") -> None:
-        self._weights, self._device = weights, device
+    def __init__(self, recognizer: str | None = None, for_vector: list[int] | None = None, device: str = "auto") -> None:
+        self._recognizer, self._device = recognizer, device
         self._for_vector = frozenset(for_vector or [])
 
     def open(self) -> None:
         from models import load_recognizer
 
-        self._net = load_recognizer(self._weights, self._device)
+        self._net = load_recognizer(self._recognizer, self._device)
 
     def process(self, batch: Batch) -> Batch:
         by_rung: dict[int, list[tuple[int, int, Image]]] = {}

@@ -21,15 +21,15 @@ class Record:
     Raises OutputError when the disk is full or not writable; what was written before is kept.
     """
 
-    def __init__(self, out: Path, database: Path, weights: str | None = None) -> None:
-        self._out, self._database, self._weights = out, database, weights
+    def __init__(self, out: Path, database: Path, recognizer: str | None = None) -> None:
+        self._out, self._database, self._recognizer = out, database, recognizer
         self._outcomes: dict[str, int] = {}
 
     def open(self) -> None:
         from models import recognizer_card
         from watchlist.store import Store
 
-        self._digest = recognizer_card(self._weights)["sha256"]
+        self._digest = recognizer_card(self._recognizer)["sha256"]
         self._store = Store(self._database)
         (self._out / "crops").mkdir(parents=True, exist_ok=True)
         self._lines = self._out / "sightings.jsonl"

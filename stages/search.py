@@ -14,8 +14,8 @@ class Search:
     """``database``: where the watchlist is; ``fpir``: false alarms allowed per passer-by. ``min_quality``: templates
     below it are not assessable; higher hides more people behind "not assessable", lower lets noise compete."""
 
-    def __init__(self, database: Path, fpir: float = 0.01, min_quality: float = 0.1, weights: str | None = None) -> None:
-        self._database, self._fpir, self._min_quality, self._weights = database, fpir, min_quality, weights
+    def __init__(self, database: Path, fpir: float = 0.01, min_quality: float = 0.1, recognizer: str | None = None) -> None:
+        self._database, self._fpir, self._min_quality, self._recognizer = database, fpir, min_quality, recognizer
 
     def open(self) -> None:
         from models import recognizer_card
@@ -23,7 +23,7 @@ class Search:
         from watchlist.store import Store
         from watchlist.thresholds import Thresholds
 
-        card = recognizer_card(self._weights)
+        card = recognizer_card(self._recognizer)
         store = Store(self._database)
         self._gallery = Gallery(store.enrolments(), card["sha256"])
         store.close()

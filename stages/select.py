@@ -40,7 +40,8 @@ class Select:
     ``top_k`` shots are kept by size, sharpness, pose and score, at least ``apart_s`` seconds from each other, so that
     they differ. ``min_face_px``, ``min_sharpness``, ``min_score`` refuse a shot; raising them makes templates cleaner
     and tracks without any shot (not assessable) more frequent. A track ends ``lost_s`` seconds after its last
-    detection; one that lasts is reported every ``report_every_s`` seconds. ``track_prefix`` begins each track's name.
+    detection; one that lasts is reported every ``report_every_s`` seconds. One that never ends (a
+    poster, a guard) is cut after ``longest_s`` and begins anew. ``track_prefix`` begins each track's name.
     """
 
     def __init__(
@@ -52,13 +53,14 @@ class Select:
         apart_s: float = 0.2,
         lost_s: float = 1.5,
         report_every_s: float = 10.0,
+        longest_s: float = 600.0,
         track_prefix: str = "",
     ) -> None:
         if top_k < 1:
             raise ValueError(f"top_k = {top_k}: must be at least 1")
         self._top_k, self._min_face_px, self._min_sharpness, self._min_score = top_k, min_face_px, min_sharpness, min_score
         self._apart_s, self._lost_s, self._report_every_s = apart_s, lost_s, report_every_s
-        self._prefix = track_prefix
+        self._longest_s, self._prefix = longest_s, track_prefix
         self._open: dict[int, _Open] = {}
         self._source = ""
         self._refused: Counter[str] = Counter()
@@ -145,7 +147,7 @@ class Select:
         """Tracks that have ended, and lasting ones whose time has come to be reported."""
         out = []
         for number, track in list(self._open.items()):
-            if now - track.last_s > self._lost_s:
+            if now - track.last_s > self._lost_s or now - track.start_s > self._longest_s:
                 out.append(self._report(track, final=True))
                 del self._open[number]
             elif now - track.reported_s >= self._report_every_s:

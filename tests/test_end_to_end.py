@@ -168,7 +168,7 @@ def test_nothing_that_can_be_read(tmp_path: Path, people: Path) -> None:
     shared = ("--watchlist", people, "--engine", "inline", "--no-video")
     (tmp_path / "empty").mkdir()
     refused(3, "no video in this folder", "run", "--source", tmp_path / "empty", "--out", tmp_path / "o1", *shared)
-    refused(3, "No such file", "run", "--source", tmp_path / "none.mp4", "--out", tmp_path / "o2", *shared)
+    refused(3, "no such file", "run", "--source", tmp_path / "none.mp4", "--out", tmp_path / "o2", *shared)
     refused(
         3, "no video in it, only audio", "run", "--source", write_sound(tmp_path / "a.m4a"), "--out", tmp_path / "o3", *shared
     )

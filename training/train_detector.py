@@ -12,6 +12,7 @@ there to the cells whose centre lies within one stride of the face's.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,12 @@ from torch import Tensor
 
 from models.detector import STRIDES, DetectorNet, cell_centres, decode_cells
 from training.chips import load_chips
-from training.detector_scenes import LEAST_WIDTH, SURE, Scene, SceneMaker, load_frames, load_photos
+from training.detector_scenes import LEAST_WIDTH, SURE, Scene, SceneMaker, load_frames, load_photos, mirrored
 from training.loop import Run, ahead
 
 PRESETS = {
-    "cpu": {"samples": 120_000, "batch": 16, "side": 320, "lr": 1.5e-3},
-    "gpu": {"samples": 2_000_000, "batch": 128, "side": 384, "lr": 2e-3},
+    "cpu": {"samples": 85_000, "batch": 16, "side": 320, "lr": 1.5e-3, "pool": 8_000},
+    "gpu": {"samples": 2_000_000, "batch": 128, "side": 320, "lr": 2e-3, "pool": 60_000},
 }
 SIZES = ((0.0, 26.0), (20.0, 68.0), (52.0, 1e9))  # widths in pixels each stride answers for
 
@@ -97,6 +98,30 @@ def losses(outputs: list[Tensor], owners: list[Tensor], boxes: Tensor, landmarks
     return {"score": score / count, "box": box / count, "mark": mark / count}
 
 
+def make_pool(maker: SceneMaker, count: int, seed: int) -> list[Scene]:
+    """Scenes made by as many processes as there are cores."""
+    global _maker
+    _maker = maker
+    with multiprocessing.get_context("fork").Pool() as workers:
+        return workers.map(_make_one, [(seed, i) for i in range(count)], chunksize=50)
+
+
+_maker: SceneMaker
+
+
+def _make_one(seed: tuple[int, int]) -> Scene:
+    cv2.setNumThreads(0)
+    return _maker.make(np.random.default_rng(seed))
+
+
+def vary(scene: Scene, rng: np.random.Generator) -> Scene:
+    """The same scene as another camera would expose it, mirrored half of the time."""
+    if rng.random() < 0.5:
+        scene = mirrored(scene)
+    levels = np.clip(np.arange(256) * rng.uniform(0.8, 1.2) + rng.uniform(-20, 20), 0, 255).astype(np.uint8)
+    return Scene(cv2.LUT(scene.image, levels), scene.boxes, scene.landmarks, scene.scores)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
@@ -123,9 +148,13 @@ def main() -> None:
     run = Run(args.out, net, steps, batch, preset["lr"], 0.02, args.seed)
     cv2.setNumThreads(1)
 
+    # Making a scene costs as much as learning from it, so a pool is made first and each scene is used several times.
+    pool = make_pool(maker, preset["pool"], args.seed)
+    print(f"{len(pool)} scenes, {sum(len(p.scores) for p in pool)} faces", flush=True)
+
     def make(step: int) -> tuple[Tensor, list[Tensor], Tensor, Tensor]:
         rng = run.rng(step)
-        scenes = [maker.make(rng) for _ in range(batch)]
+        scenes = [vary(pool[i], rng) for i in rng.integers(0, len(pool), batch)]
         maps: list[list[np.ndarray]] = [[] for _ in STRIDES]
         first = 0
         for scene in scenes:
@@ -139,7 +168,7 @@ def main() -> None:
             torch.from_numpy(np.concatenate([s.landmarks for s in scenes]).astype(np.float32)),
         )
 
-    for images, owners, boxes, landmarks in ahead(make, run.step, steps, threads=2 if device == "cpu" else 14):
+    for images, owners, boxes, landmarks in ahead(make, run.step, steps, threads=1 if device == "cpu" else 8):
         x = images.to(device).permute(0, 3, 1, 2).float().sub_(127.5).div_(127.5)
         with torch.autocast(device, torch.bfloat16):
             outputs = net(x)

@@ -25,7 +25,7 @@ from training.chips import load_chips
 from training.loop import Run, ahead
 
 PRESETS = {
-    "cpu": {"samples": 80_000, "batch": 32, "lr": 6e-4},
+    "cpu": {"samples": 45_000, "batch": 32, "lr": 6e-4},
     "gpu": {"samples": 4_000_000, "batch": 128, "lr": 6e-4},
 }
 RUNG_SHARE = (0.45, 0.35, 0.2)

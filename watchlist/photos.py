@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def read_photo(path: Path) -> NDArray[np.uint8]:
         raise PhotoError("no such file") from None
     except UnidentifiedImageError:
         raise PhotoError("not a picture in a known format") from None
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+    except Exception as error:  # decoders of broken files raise whatever they please
         raise PhotoError(f"cannot be read ({error})") from None
 
 
@@ -82,17 +83,30 @@ def _from_csv(path: Path) -> list[Entry]:
         raise PhotoError(f"{path}: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise PhotoError(f"{path}: not a UTF-8 text file") from None
-    reader = csv.DictReader(text.splitlines())
-    columns = reader.fieldnames or []
+    try:
+        reader = csv.DictReader(text.splitlines())
+        columns = list(reader.fieldnames or [])
+        rows = list(reader)
+    except csv.Error as error:
+        raise PhotoError(f"{path}: not a CSV ({error})") from None
     missing = {"name", "image"} - set(columns)
     unknown = set(columns) - set(COLUMNS)
     if missing or unknown:
         problem = f"lacks {', '.join(sorted(missing))}" if missing else f"has unknown {', '.join(sorted(map(str, unknown)))}"
         raise PhotoError(f"{path}: the header {problem}; allowed: {','.join(COLUMNS)}")
     entries = []
-    for number, row in enumerate(reader, 2):
+    for number, row in enumerate(rows, 2):
         if not (row["name"] or "").strip() or not (row["image"] or "").strip():
             raise PhotoError(f"{path}, line {number}: name and image must not be empty")
+        if row.get("expires") and not _is_date(row["expires"]):
+            raise PhotoError(f"{path}, line {number}: expires = {row['expires']!r} must be a date like 2030-12-31")
         details = {key: row[key] for key in COLUMNS[2:] if row.get(key)}
         entries.append(Entry(row["name"].strip(), path.parent / row["image"].strip(), details))
     return entries
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return datetime.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False

@@ -67,32 +67,10 @@ CREATE TABLE tracks (
 CREATE INDEX tracks_time ON tracks (source, start_s);
 CREATE TABLE audit (id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, what TEXT NOT NULL, detail TEXT NOT NULL);
 """
-TRACK_COLUMNS = [
-    "source",
-    "track",
-    "version",
-    "final",
-    "start_s",
-    "end_s",
-    "face_px",
-    "shots",
-    "template",
-    "recognizer",
-    "quality",
-    "best_pts_s",
-    "best_box",
-    "crop",
-    "restored",
-    "path",
-    "outcome",
-    "identity",
-    "name",
-    "nearest",
-    "score",
-    "threshold",
-    "fpir",
-    "reasons",
-]
+TRACK_COLUMNS = (
+    "source track version final start_s end_s face_px shots template recognizer quality best_pts_s best_box crop restored path "
+    "outcome identity name nearest score threshold fpir reasons"
+).split()
 
 
 class StoreError(ValueError):
@@ -161,7 +139,8 @@ class Store:
         try:
             yield
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if self._db.in_transaction:  # a full disk has ended it already
+                self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
 

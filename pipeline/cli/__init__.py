@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import sqlite3
 import sys
 
 import typer
@@ -33,10 +33,9 @@ def main() -> None:
         app()
     except FarsightError as error:
         _fail(str(error), error.exit_code)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS):
-            _fail(f"{error.filename or 'output'}: {error.strerror}", 4)
-        raise
+    except (OSError, sqlite3.Error) as error:
+        where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+        _fail(f"{where}{getattr(error, 'strerror', None) or error}; what was written is kept", 4)
 
 
 def _fail(text: str, code: int) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -35,27 +37,35 @@ def open_store(path: Path, must_exist: bool = False) -> Store:
         raise SettingsError(str(error)) from None
 
 
-def open_gate(device: str, detector: str | None = None) -> tuple[Gate, str]:
+def open_gate(device: str, detector: str | None = None, recognizer: str | None = None) -> tuple[Gate, str]:
     """The enrolment gate and its recogniser's digest."""
     from models import load_detector, load_recognizer
     from watchlist.enrol import Gate
 
     try:
-        recognizer = load_recognizer(device=device)
-        return Gate(load_detector(detector, device, 0.5), recognizer), recognizer.digest
+        embedder = load_recognizer(recognizer, device)
+        return Gate(load_detector(detector, device, 0.5), embedder), embedder.digest
     except ValueError as error:
         raise SettingsError(str(error)) from None
 
 
 def make_engine(name: str) -> Any:
-    """The engine of that name; the caller closes it with `close_engine`."""
+    """The engine of that name; the caller closes it with `close_engine`. From then on SIGTERM ends a run like Ctrl-C does."""
+    engine: Any
     if name == "inline":
         from pipeline.inline import InlineEngine
 
-        return InlineEngine()
-    from pipeline.ray_engine import RayEngine
+        engine = InlineEngine()
+    else:
+        from pipeline.ray_engine import RayEngine
 
-    return RayEngine()
+        engine = RayEngine()
+    signal.signal(signal.SIGTERM, _interrupt)  # Ray sets a handler of its own when it starts
+    return engine
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def close_engine(engine: Engine) -> None:

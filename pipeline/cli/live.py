@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import time
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
 
 from pipeline.cli.common import CONFIGS, DATABASE, close_engine, console, make_engine, open_store
-from pipeline.cli.run import fill_watchlist, finish
+from pipeline.cli.run import fill_watchlist, finish, require
 from pipeline.engine import Job, Status
 from pipeline.errors import SettingsError
 from pipeline.progress import ProgressView
@@ -30,8 +28,8 @@ def command(
     for key in ("cameras", "watchlist", "out"):
         if not getattr(settings, key):
             raise SettingsError(f"{config.name}: {key} is missing")
+    require(Path(str(settings.watchlist)))
     out = Path(str(settings.out))
-    out.mkdir(parents=True, exist_ok=True)
     store = open_store(out / DATABASE)
     fill_watchlist(store, Path(str(settings.watchlist)), settings)
     context: dict[str, Any] = {
@@ -40,12 +38,12 @@ def command(
         "fpir": settings.fpir,
         "device": settings.device,
         "live_seconds": duration,
+        **settings.shared,
     }
     # A restart must not overwrite what was seen before: the tracks of each start have names of their own.
     context["track_prefix"] = time.strftime("%Y%m%dT%H%M%S-")
     sources = [SourceSpec(c.name, _expand(c.url)) for c in settings.cameras]
     job = Job(settings.groups, sources, context, None, 1e9)
-    signal.signal(signal.SIGTERM, _interrupt)
     engine = make_engine(settings.engine)
     started = time.monotonic()
     try:
@@ -56,10 +54,6 @@ def command(
     finally:
         close_engine(engine)
     raise typer.Exit(finish(settings, job, status, store, out, {"all": time.monotonic() - started}))
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _defaults(config: Path) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.cli.common import CONFIGS, DATABASE, close_engine, console, database_path, make_engine, open_gate, open_store
-from pipeline.engine import Job, Status, source_replicas, threads_for
-from pipeline.errors import Interrupted, NothingReadError, SettingsError
+from pipeline.engine import Engine, Job, Status, source_replicas, threads_for
+from pipeline.errors import FarsightError, Interrupted, NothingReadError, SettingsError, redact
 from pipeline.progress import ProgressView
 from pipeline.protocol import SourceSpec
 from pipeline.settings import Settings, load_settings
@@ -47,6 +47,7 @@ def run_recordings(
     """Everything `run` does; returns the exit code."""
     began = time.monotonic()
     elapsed: dict[str, float] = {}
+    require(watchlist)
     store = prepare_output(out, resume, sources)
     fill_watchlist(store, watchlist, settings)
     elapsed["watchlist"] = time.monotonic() - began
@@ -66,19 +67,38 @@ def run_recordings(
         with ProgressView("searching", console, len(sources)) as view:
             status = engine.run(job, view.update)
         elapsed["search"] = time.monotonic() - started
+        fault = ""
         if video and settings.annotate:
             started = time.monotonic()
-            draw = [s for s in sources if s.name in {r.name for r in status.sources if r.status != "failed"}]
-            if draw:
-                with ProgressView("drawing", console, len(draw)) as view:
-                    engine.run(Job(settings.annotate, draw, context, None, 1e9), view.update)
+            fault = draw_videos(engine, settings, sources, status, context)
             elapsed["draw"] = time.monotonic() - started
     except KeyboardInterrupt:
         raise Interrupted("interrupted; what is done is kept, go on with --resume") from None
     finally:
         close_engine(engine)
     elapsed["all"] = time.monotonic() - began
-    return finish(settings, job, status, store, out, elapsed)
+    code = finish(settings, job, status, store, out, elapsed)
+    if fault:
+        console.print(f"annotated video: {fault}", markup=False)
+    return 4 if fault else code
+
+
+def draw_videos(engine: Engine, settings: Settings, sources: list[SourceSpec], status: Status, context: dict[str, Any]) -> str:
+    """Draw the annotated videos; returns what went wrong, because sightings and report do not depend on them."""
+    readable = {report.name for report in status.sources if report.status != "failed"}
+    draw = [s for s in sources if s.name in readable]
+    try:
+        if draw:
+            with ProgressView("drawing", console, len(draw)) as view:
+                engine.run(Job(settings.annotate, draw, context, None, 1e9), view.update)
+    except FarsightError as error:
+        return str(error)
+    return ""
+
+
+def require(watchlist: Path) -> None:
+    if not watchlist.exists():
+        raise SettingsError(f"--watchlist {watchlist}: no such file or folder")
 
 
 def prepare_output(out: Path, resume: bool, sources: list[SourceSpec]) -> Store:
@@ -96,8 +116,10 @@ def prepare_output(out: Path, resume: bool, sources: list[SourceSpec]) -> Store:
             raise SettingsError(f"--out {out}: holds an earlier run; go on with --resume or name another folder")
         for spec in sources if resume else []:
             found = checkpoints.load(spec.name)
-            if found is None or not found[1]:
-                store.forget_tracks(spec.name, found[0] if found else None)
+            if found is not None and found.url != redact(spec.url):
+                raise SettingsError(f"--resume: {spec.name} was {found.url} in the earlier run, now it is {redact(spec.url)}")
+            if found is None or not found.done:
+                store.forget_tracks(spec.name, found.pts_s if found else None)
     finally:
         checkpoints.close()
     return store
@@ -108,22 +130,19 @@ def fill_watchlist(store: Store, watchlist: Path, settings: Settings) -> None:
     from watchlist.enrol import enrol
     from watchlist.photos import PhotoError, list_people
 
-    if not watchlist.exists():
-        raise SettingsError(f"--watchlist {watchlist}: no such file or folder")
     if (watchlist.is_file() and watchlist.suffix.lower() != ".csv") or (watchlist.is_dir() and (watchlist / DATABASE).is_file()):
         path = database_path(watchlist)
         if path.resolve() != store.path.resolve():
             other = open_store(path, must_exist=True)
             store.copy_watchlist(other)
             other.close()
-        check_recognizer(store)
+        check_recognizer(store, settings.shared.get("recognizer"))
         return
     try:
         people = list_people(watchlist)
     except PhotoError as error:
         raise SettingsError(str(error)) from None
-    detector = next((s.keywords.get("detector") for s in settings.groups[0].stages if s.use.endswith(".Detect")), None)
-    gate, digest = open_gate(settings.device, detector)
+    gate, digest = open_gate(settings.device, settings.shared.get("detector"), settings.shared.get("recognizer"))
     with console.status(f"enrolling {len(people)} photos"):
         verdicts = enrol(store, gate, people, digest)
     for verdict in verdicts:
@@ -135,7 +154,7 @@ def fill_watchlist(store: Store, watchlist: Path, settings: Settings) -> None:
         )
 
 
-def check_recognizer(store: Store) -> None:
+def check_recognizer(store: Store, recognizer: str | None) -> None:
     from models import recognizer_card
     from watchlist.gallery import Gallery
     from watchlist.store import StoreError
@@ -144,7 +163,7 @@ def check_recognizer(store: Store) -> None:
     if not enrolments:
         raise SettingsError(f"{store.path}: nobody is enrolled in it")
     try:
-        Gallery(enrolments, recognizer_card()["sha256"])
+        Gallery(enrolments, recognizer_card(recognizer)["sha256"])
     except StoreError as error:
         raise SettingsError(f"{store.path}: {error}") from None
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
@@ -97,7 +98,12 @@ def list_identities(db: Db, as_json: AsJson = False) -> None:
         return
     table = Table("id", "name", "photos", "external id", "purpose", "authority", "expires", box=None)
     for p in people:
-        table.add_row(str(p.id), p.name, str(p.photos), *(v or "" for v in (p.external_id, p.purpose, p.authority, p.expires)))
+        table.add_row(
+            str(p.id),
+            escape(p.name),
+            str(p.photos),
+            *(escape(v or "") for v in (p.external_id, p.purpose, p.authority, p.expires)),
+        )
     console.print(table)
 
 

@@ -36,5 +36,5 @@ def test_a_bad_source_is_reported_and_the_others_go_on(tmp_path: Path) -> None:
 def test_a_finished_source_is_not_read_again(tmp_path: Path) -> None:
     InlineEngine().run(job(tmp_path, {"a": "3"}), quiet)
     status = InlineEngine().run(job(tmp_path, {"a": "3", "b": "1"}, resume=True), quiet)
-    assert [s.reason for s in status.sources] == ["done in an earlier run", ""]
+    assert [(s.name, s.position_s) for s in status.sources] == [("a", 2.0), ("b", 0.0)]
     assert (tmp_path / "a-0.txt").read_text() == "0\n"

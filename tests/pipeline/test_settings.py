@@ -68,3 +68,12 @@ def test_a_stage_gets_the_context_it_asks_for(tmp_path: Path) -> None:
 
 def test_credentials_never_show() -> None:
     assert redact("rtsp://joe:secret@10.0.0.1/a and http://x:y@h/") == "rtsp://***@10.0.0.1/a and http://***@h/"
+    for url in (
+        "rtsp://joe:se@cret@h/1",
+        "rtsp://joe:se/cret@h/1",
+        "http://h/v?user=joe&password=secret",
+        "https://h/v?X-Amz-Signature=secret",
+    ):
+        assert not {"joe", "se@", "se/", "cret", "secret"} & set(
+            redact(url).replace("=", " ").replace(":", " ").split()
+        ) and "cret" not in redact(url)
