@@ -11,6 +11,11 @@ from collections import deque
 from dataclasses import replace
 from typing import Any
 
+# Keeps a Ray of our own on the loopback interface: its ports have no password. Read when ray is imported; the name is
+# historical, on Linux it does the same. `_node_ip_address` would not do: Ray turns 127.0.0.1 into an outside address.
+if not os.environ.get("RAY_ADDRESS"):
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -56,7 +61,6 @@ def start_ray() -> None:
     ray.init(
         address="local",
         include_dashboard=False,
-        _node_ip_address="127.0.0.1",
         num_cpus=max(8, 4 * cores()),
         object_store_memory=OBJECT_STORE_BYTES,
         **common,
@@ -111,10 +115,11 @@ class _Run:
         for kind, key in (("CPU", "cpus"), ("GPU", "gpus")):
             taken = sum(getattr(g, key) * replicas(g) for g in others)
             each = getattr(first, key)
-            fit = int((have.get(kind, 0.0) - taken + 1e-6) / each) if each else self.readers
-            if fit < 1 and (each or taken):
+            left = have.get(kind, 0.0) - taken
+            if left < each:
                 raise SettingsError(f"groups ask for {taken + each:g} {kind}, the cluster has {have.get(kind, 0.0):g}")
-            self.readers = min(self.readers, fit)
+            if each:
+                self.readers = min(self.readers, int(left / each + 1e-6))
 
     def _make_groups(self) -> None:
         """The last group first, since each is told the names of those behind it."""

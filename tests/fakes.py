@@ -128,6 +128,17 @@ class Lines(Pass):
         return batch
 
 
+class Picky(Pass):
+    """Refuses its settings at once, or only when it is opened."""
+
+    def __init__(self, late: bool = False) -> None:
+        if not late:
+            raise ValueError("never fits")
+
+    def open(self) -> None:
+        raise ValueError("cannot be opened")
+
+
 class FullDisk(Pass):
     def process(self, batch: list[Any]) -> list[Any]:
         raise OutputError("cannot write: No space left on device")

@@ -185,6 +185,11 @@ def test_bad_sources_do_not_stop_good_ones(tmp_path: Path, people: Path) -> None
     )
     found = {s["name"]: s["status"] for s in json.loads((tmp_path / "out" / "run.json").read_text())["sources"]}
     assert found == {"bad": "failed", "cut": "incomplete", "good": "ok"}
+    out = ("--watchlist", people, "--out", tmp_path / "out", "--engine", "inline", "--resume")
+    again = farsight("run", *sources, *out)
+    assert again.returncode == 4 and "cut: incomplete" in again.stdout  # what was lost stays lost
+    (tmp_path / "other").mkdir()
+    refused(2, "good was", "run", "--source", write_clip(tmp_path / "other" / "good.mp4", [0.0, 0.1]), *out)
     assert (
         good.exists() and (tmp_path / "out" / "report.html").exists() and (tmp_path / "out" / "annotated" / "good.mp4").exists()
     )

@@ -9,7 +9,7 @@ import pytest
 import ray
 
 from pipeline.engine import Job, Status
-from pipeline.errors import OutputError
+from pipeline.errors import OutputError, SettingsError
 from pipeline.protocol import SourceSpec
 from pipeline.ray_engine import RayEngine
 from pipeline.settings import GroupSettings
@@ -40,6 +40,10 @@ def run(engine: RayEngine, out: Path, graph: list[GroupSettings], counts: dict[s
 
 def values(path: Path) -> list[int]:
     return [int(v) for v in path.read_text().split()]
+
+
+def test_a_ray_of_our_own_listens_on_loopback_only(engine: RayEngine) -> None:
+    assert [node["NodeManagerAddress"] for node in ray.nodes()] == ["127.0.0.1"]
 
 
 def test_order_is_kept_per_key_over_replicas(engine: RayEngine, tmp_path: Path) -> None:
@@ -91,6 +95,18 @@ def test_any_killed_actor_is_replaced_and_nothing_is_lost(engine: RayEngine, tmp
 def test_an_error_for_the_user_arrives_as_it_was_raised(engine: RayEngine, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="No space left"):
         run(engine, tmp_path, groups("tests.fakes.Pass", "tests.fakes.Pass", "tests.fakes.FullDisk"), {"a": "5"})
+
+
+def test_wrong_settings_are_told_before_anything_starts(engine: RayEngine, tmp_path: Path) -> None:
+    graph = groups("tests.fakes.Pass", "tests.fakes.Picky", "tests.fakes.Lines")
+    with pytest.raises(SettingsError, match="never fits"):
+        run(engine, tmp_path, graph, {"a": "5"})
+    graph[1] = GroupSettings.model_validate({**graph[1].model_dump(), "stages": [{"use": "tests.fakes.Picky", "late": True}]})
+    with pytest.raises(SettingsError, match="cannot be opened"):
+        run(engine, tmp_path, graph, {"a": "5"})
+    graph[1] = GroupSettings.model_validate({"name": "work", "stages": [{"use": "tests.fakes.Pass"}], "gpus": 64})
+    with pytest.raises(SettingsError, match="groups ask for 64 GPU"):
+        run(engine, tmp_path, graph, {"a": "5"})
 
 
 def test_a_bad_source_is_reported_and_the_others_go_on(engine: RayEngine, tmp_path: Path) -> None:

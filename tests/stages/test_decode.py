@@ -49,6 +49,18 @@ def test_resuming_gives_the_frames_an_unbroken_run_would(tmp_path: Path, every: 
     assert all((a.image == b.image).all() for a, b in zip(rest, later, strict=True))
 
 
+@pytest.mark.parametrize("suffix", ["ts", "mpg", "mkv", "avi", "flv", "h264"])
+def test_resuming_is_exact_in_every_container(tmp_path: Path, suffix: str) -> None:
+    """MPEG streams have no index: FFmpeg enters them between keyframes and frames would be lost."""
+    codec = {"mpg": "mpeg2video", "avi": "mpeg4"}.get(suffix, "libx264")
+    clip = write_clip(tmp_path / f"a.{suffix}", EVEN, codec=codec, keyframes=25, rate=25 if suffix == "mpg" else 10)
+    whole, _ = read(clip, detect_every=1)
+    rest, report = read(clip, whole[29].pts_s, detect_every=1)
+    assert [f.pts_s for f in rest] == [f.pts_s for f in whole[30:]]
+    assert all((a.image == b.image).all() for a, b in zip(rest, whole[30:], strict=True))
+    assert report.position_s == whole[-1].pts_s
+
+
 def test_variable_rate_keeps_its_own_times(tmp_path: Path) -> None:
     times = [0.0, 0.05, 0.1, 0.9, 1.0, 2.5, 2.6]
     frames, _ = read(write_clip(tmp_path / "a.mkv", times), detect_every=1)
