@@ -83,9 +83,10 @@ def cast(count: int, seconds: float, seed: int) -> list[Walker]:
         start = (seconds - length) * i / max(1, count - 1)
         lane = float([-0.7, 0.1, 0.75, -0.3, 0.45][i % 5] + rng.uniform(-0.08, 0.08))
         near = float(rng.uniform(0.6, 1.0))
+        name = NAMES[i % len(NAMES)] + (f" {i // len(NAMES) + 1}" if i >= len(NAMES) else "")
         walkers.append(
             Walker(
-                NAMES[i % len(NAMES)],
+                name,
                 seed * 1000 + i,
                 i % 2 == 0 and i < 2 * ENROLLED,
                 start,

@@ -27,7 +27,11 @@ from pipeline.settings import GroupSettings, build_stage
 
 
 def use_threads(count: int) -> None:
-    """Must run before a numeric library is imported: they read this once."""
+    """Set how many threads numeric libraries take; must run before one is imported, they read it once.
+
+    Idle threads sleep instead of spinning: several actors share the cores, and spinning halved the speed of all.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(count)
 
