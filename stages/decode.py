@@ -15,6 +15,7 @@ from av.video.frame import VideoFrame
 
 from pipeline.errors import SourceError, redact
 from pipeline.protocol import Batch, SourceReport, SourceSpec
+from stages.clock import Clock
 from stages.records import Frame, Image
 
 MOST_PIXELS = 64_000_000
@@ -282,25 +283,11 @@ class Decode:
         return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
 
-class Clock:
-    """PTS seconds from the stream's start. Where a PTS is missing or does not grow, the average rate fills in."""
-
-    def __init__(self, stream: Any) -> None:
-        self._base = float(stream.time_base or 1 / 90000)
-        self._start = (stream.start_time or 0) * self._base
-        self.rate = float(stream.average_rate or 25)
-        self.last = -1 / self.rate
-
-    def time(self, picture: VideoFrame) -> float:
-        if picture.pts is not None and (now := picture.pts * self._base - self._start) > self.last:
-            self.last = now
-        else:
-            self.last += 1 / self.rate
-        return max(0.0, self.last)
-
-    def slot(self, pts: float, every: int) -> int:
-        """Which group of ``every`` frames of the average rate a time falls into."""
-        return round(pts * self.rate) // every
+def _why(error: BaseException) -> str:
+    if isinstance(error, SourceError):
+        return str(error)
+    text = getattr(error, "strerror", None) or str(error)
+    return f"cannot be read: {text}"
 
 
 def turn_planes(planes: Image, turns: int) -> Image:
@@ -311,10 +298,3 @@ def turn_planes(planes: Image, turns: int) -> Image:
     u, v = flat[height * width :].reshape(2, height // 2, width // 2)
     turned = np.concatenate([np.rot90(p, turns).reshape(-1) for p in (y, u, v)])
     return np.ascontiguousarray(turned.reshape(-1, width if turns % 2 == 0 else height))
-
-
-def _why(error: BaseException) -> str:
-    if isinstance(error, SourceError):
-        return str(error)
-    text = getattr(error, "strerror", None) or str(error)
-    return f"cannot be read: {text}"

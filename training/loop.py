@@ -6,6 +6,7 @@ Starting the same command again continues where the last checkpoint stood.
 
 from __future__ import annotations
 
+import argparse
 import copy
 import csv
 import math
@@ -13,9 +14,11 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import nn
@@ -29,6 +32,40 @@ def cosine_lr(step: int, total: int, warmup: int = 300) -> float:
         return (step + 1) / warmup
     done = (step - warmup) / max(1, total - warmup)
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training command was asked for; ``preset`` holds at least samples, batch and lr."""
+
+    args: argparse.Namespace
+    preset: dict[str, Any]
+    steps: int
+    device: str
+
+    @property
+    def batch(self) -> int:
+        return int(self.preset["batch"])
+
+
+def plan(doc: str | None, presets: dict[str, dict[str, Any]], **extra: str) -> Plan:
+    """Read the command line every training script shares; ``extra`` are further required paths and what they are."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="see training/README.md")
+    parser.add_argument("--out", type=Path, required=True, help="folder of this run")
+    for name, about in extra.items():
+        parser.add_argument(f"--{name}", type=Path, required=True, help=about)
+    parser.add_argument("--cache", type=Path, default=Path(".cache"), help="decoded chips are kept here")
+    parser.add_argument("--preset", choices=presets, default="cpu")
+    parser.add_argument("--samples", type=int, help="instead of the preset's")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    preset = presets[args.preset]
+    steps = (args.samples or preset["samples"]) // preset["batch"]
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    print(f"{device}, bfloat16 autocast, channels_last, {steps} steps of {preset['batch']}", flush=True)
+    cv2.setNumThreads(1)
+    return Plan(args, preset, steps, device)
 
 
 class Average:

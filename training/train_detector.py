@@ -11,10 +11,7 @@ there to the cells whose centre lies within one stride of the face's.
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
-from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -25,7 +22,7 @@ from torch import Tensor
 from models.detector import STRIDES, DetectorNet, cell_centres, decode_cells
 from training.chips import load_chips
 from training.detector_scenes import LEAST_WIDTH, SURE, Scene, SceneMaker, load_frames, load_photos, mirrored
-from training.loop import Run, ahead
+from training.loop import Run, ahead, plan
 
 PRESETS = {
     "cpu": {"samples": 85_000, "batch": 16, "side": 320, "lr": 1.5e-3, "pool": 8_000},
@@ -123,21 +120,9 @@ def vary(scene: Scene, rng: np.random.Generator) -> Scene:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--frames", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, default=Path(".cache"))
-    parser.add_argument("--preset", choices=PRESETS, default="cpu")
-    parser.add_argument("--samples", type=int)
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    preset: dict[str, Any] = PRESETS[args.preset]
-    batch, side = preset["batch"], preset["side"]
-    steps = (args.samples or preset["samples"]) // batch
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    print(f"{device}, bfloat16 autocast, channels_last, {steps} steps of {batch} at {side}x{side}")
-
+    job = plan(__doc__, PRESETS, frames="labelled frames, made by training.label_frames")
+    args, steps, batch, device = job.args, job.steps, job.batch, job.device
+    side = job.preset["side"]
     chips = load_chips(args.data, args.cache)
     maker = SceneMaker(
         load_photos(args.data, dev=False), load_frames(args.frames, dev=False), chips.images, np.flatnonzero(~chips.dev), side
@@ -145,11 +130,10 @@ def main() -> None:
     print(f"{len(maker.photos)} photos, {len(maker.frames)} frames")
     torch.manual_seed(args.seed)
     net = DetectorNet().to(device, memory_format=torch.channels_last)
-    run = Run(args.out, net, steps, batch, preset["lr"], 0.02, args.seed)
-    cv2.setNumThreads(1)
+    run = Run(args.out, net, steps, batch, job.preset["lr"], 0.02, args.seed)
 
     # Making a scene costs as much as learning from it, so a pool is made first and each scene is used several times.
-    pool = make_pool(maker, preset["pool"], args.seed)
+    pool = make_pool(maker, job.preset["pool"], args.seed)
     print(f"{len(pool)} scenes, {sum(len(p.scores) for p in pool)} faces", flush=True)
 
     def make(step: int) -> tuple[Tensor, list[Tensor], Tensor, Tensor]:

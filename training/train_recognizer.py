@@ -11,10 +11,6 @@ keeps strangers apart where the cosine alone is content with being near. Needs D
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-from typing import Any
-
 import cv2
 import numpy as np
 import torch
@@ -23,7 +19,7 @@ import torch.nn.functional as F
 from models.recognizer import Recognizer, view
 from training import degradations
 from training.chips import load_chips
-from training.loop import Run, ahead
+from training.loop import Run, ahead, plan
 
 PRESETS = {
     "cpu": {"samples": 680_000, "batch": 128, "lr": 2e-3},
@@ -61,19 +57,8 @@ def make_input(chip: np.ndarray, side: int, progress: float, rng: np.random.Gene
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, default=Path(".cache"))
-    parser.add_argument("--preset", choices=PRESETS, default="cpu")
-    parser.add_argument("--samples", type=int)
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    preset: dict[str, Any] = PRESETS[args.preset]
-    batch, steps = preset["batch"], (args.samples or preset["samples"]) // preset["batch"]
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    print(f"{device}, bfloat16 autocast, channels_last, {steps} steps of {batch}")
-
+    job = plan(__doc__, PRESETS)
+    args, steps, batch, device = job.args, job.steps, job.batch, job.device
     chips = load_chips(args.data, args.cache)
     targets = torch.from_numpy(chips.teacher_embeddings())
     train = np.flatnonzero(~chips.dev)
@@ -81,8 +66,7 @@ def main() -> None:
 
     torch.manual_seed(args.seed)
     net = Recognizer().to(device, memory_format=torch.channels_last)
-    run = Run(args.out, net, steps, batch, preset["lr"], 0.05, args.seed)
-    cv2.setNumThreads(1)
+    run = Run(args.out, net, steps, batch, job.preset["lr"], 0.05, args.seed)
 
     def make(step: int) -> tuple[torch.Tensor, torch.Tensor]:
         rng = run.rng(step)
@@ -90,7 +74,7 @@ def main() -> None:
         images = np.stack([make_input(chips.images[row], net.side, step / steps, rng) for row in rows])
         return torch.from_numpy(images), targets[torch.from_numpy(rows)]
 
-    for images, target in ahead(make, run.step, steps, threads=2 if device == "cpu" else 12):
+    for images, target in ahead(make, run.step, steps, threads=1 if device == "cpu" else 12):
         x = images.to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
         target = target.to(device)
         with torch.autocast(device, torch.bfloat16):

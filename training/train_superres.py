@@ -10,10 +10,6 @@ Half the inputs are clean bicubic, half are `cctv` of a face between half the ru
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-from typing import Any
-
 import cv2
 import numpy as np
 import torch
@@ -22,10 +18,10 @@ import torch.nn.functional as F
 from models.superres import ENTRIES, SuperResNet
 from training import degradations
 from training.chips import load_chips
-from training.loop import Run, ahead
+from training.loop import Run, ahead, plan
 
 PRESETS = {
-    "cpu": {"samples": 45_000, "batch": 32, "lr": 6e-4},
+    "cpu": {"samples": 36_000, "batch": 32, "lr": 6e-4},
     "gpu": {"samples": 4_000_000, "batch": 128, "lr": 6e-4},
 }
 RUNG_SHARE = (0.45, 0.35, 0.2)
@@ -53,26 +49,14 @@ def attention(points: torch.Tensor, side: int) -> torch.Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, default=Path(".cache"))
-    parser.add_argument("--preset", choices=PRESETS, default="cpu")
-    parser.add_argument("--samples", type=int)
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    preset: dict[str, Any] = PRESETS[args.preset]
-    batch, steps = preset["batch"], (args.samples or preset["samples"]) // preset["batch"]
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    print(f"{device}, bfloat16 autocast, channels_last, {steps} steps of {batch}")
-
+    job = plan(__doc__, PRESETS)
+    args, steps, batch, device = job.args, job.steps, job.batch, job.device
     chips = load_chips(args.data, args.cache)
     points = torch.from_numpy(chips.landmarks68())
     train = np.flatnonzero(~chips.dev & (chips.soft_db <= SOFT_LIMIT))
     torch.manual_seed(args.seed)
     net = SuperResNet().to(device, memory_format=torch.channels_last)
-    run = Run(args.out, net, steps, batch, preset["lr"], 0.0, args.seed)
-    cv2.setNumThreads(1)
+    run = Run(args.out, net, steps, batch, job.preset["lr"], 0.0, args.seed)
 
     def make(step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         rng = run.rng(step)
@@ -86,7 +70,7 @@ def main() -> None:
             marks[..., 0] = torch.where(marks[..., 0] > 0, 128 - marks[..., 0], 0)
         return low_t, high_t, marks
 
-    for low, high, marks in ahead(make, run.step, steps, threads=2 if device == "cpu" else 12):
+    for low, high, marks in ahead(make, run.step, steps, threads=1 if device == "cpu" else 12):
         x = low.to(device).permute(0, 3, 1, 2).float().div_(255)
         y = high.to(device).permute(0, 3, 1, 2).float().div_(255)
         with torch.autocast(device, torch.bfloat16):

@@ -68,7 +68,8 @@ def test_mixed_sizes_and_grey_in_one_call(detector: SmallFaceDetector) -> None:
 
 @pytest.mark.parametrize("face_px", [14, 24, 48])
 def test_a_face_is_found_where_it_is(detector: SmallFaceDetector, generator, face_px: int) -> None:
-    from evaluation.corridor import FACE_WIDTH, background, body, paste
+    from evaluation.corridor import FACE_WIDTH
+    from evaluation.figures import background, body, paste
     from models.facegen import Look
 
     frame = background(640, 360, np.random.default_rng(3))
