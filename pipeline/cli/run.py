@@ -27,8 +27,8 @@ def command(
     watchlist: Annotated[Path, typer.Option(help="who to find: a database, a folder NAME/*.jpg|png, or a CSV")],
     out: Annotated[Path, typer.Option(help="folder for the results")],
     config: Annotated[Path, typer.Option(help="settings file")] = CONFIGS / "recording.yaml",
-    engine: Annotated[str | None, typer.Option(help="ray or inline")] = None,
-    fpir: Annotated[float | None, typer.Option(help="false alarms allowed per passer-by, for example 0.001")] = None,
+    engine: Annotated[str | None, typer.Option(help=Settings.model_fields["engine"].description)] = None,
+    fpir: Annotated[float | None, typer.Option(help=Settings.model_fields["fpir"].description)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on where an interrupted run stopped")] = False,
     no_video: Annotated[bool, typer.Option("--no-video", help="do not draw the annotated videos")] = False,
     blur_bystanders: Annotated[

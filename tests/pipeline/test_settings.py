@@ -77,3 +77,11 @@ def test_credentials_never_show() -> None:
         assert not {"joe", "se@", "se/", "cret", "secret"} & set(
             redact(url).replace("=", " ").replace(":", " ").split()
         ) and "cret" not in redact(url)
+
+
+def test_the_page_of_settings_is_up_to_date() -> None:
+    from pipeline.settings_doc import page
+
+    assert (CONFIGS.parent / "docs" / "settings.md").read_text() == page(), (
+        "run: python -m pipeline.settings_doc > docs/settings.md"
+    )
