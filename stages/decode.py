@@ -141,8 +141,8 @@ class Decode:
             container.close()
             raise SourceError(f"a frame of {size} is above the limit of {MOST_PIXELS // 1_000_000} million pixels")
         self._every = self._choose_every(stream)
-        if container.duration and not self._newest:
-            self._report.duration_s = container.duration / 1e6
+        if not self._newest:
+            self._report.duration_s = _length(container, stream)
         return container
 
     def _choose_every(self, stream: Any) -> int:
@@ -281,6 +281,13 @@ class Decode:
             return turn_planes(planes, turns) if turns else planes
         pixels = picture.to_ndarray(format="rgb24")
         return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+
+
+def _length(container: Any, stream: Any) -> float | None:
+    """Seconds of video, if the file says: its sound may be longer, so the container's length is second choice."""
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    return container.duration / 1e6 if container.duration else None
 
 
 def _why(error: BaseException) -> str:

@@ -18,10 +18,12 @@ from watchlist.photos import Entry, PhotoError, read_photo
 from watchlist.store import Store
 
 SIZES = (320, 640, 1280)  # long sides a photo is searched at, so that no face is too large or too small
+LEAST_SCORE = 0.5
 LEAST_FACE_PX = 24.0
 LEAST_SHARPNESS = 4.0
 WORST_FIT = 0.25
 LEAST_QUALITY = 0.15
+DOUBTFUL = 0.75  # of the best score: what is less sure is not counted as a second person
 BYSTANDER = 0.3  # a face narrower than this share of the largest is background, not a second person
 LEAST_LIKENESS = 0.1  # cosine between photos of one person
 
@@ -66,10 +68,10 @@ class Gate:
         widths = faces.boxes[:, 2] - faces.boxes[:, 0]
         if not len(faces):
             return Verdict(name, path.name, "no_face")
-        large = np.flatnonzero(widths >= BYSTANDER * widths.max())
+        large = np.flatnonzero((widths >= BYSTANDER * widths.max()) & (faces.scores >= DOUBTFUL * faces.scores.max()))
         if len(large) > 1:
             return Verdict(name, path.name, f"several_faces: {len(large)}, crop the photo to one")
-        row = int(large[0])
+        row = int(large[0]) if len(large) else 0
         width = float(widths[row])
         if width < LEAST_FACE_PX:
             return Verdict(
@@ -105,7 +107,14 @@ def find_faces(detector: Detector, photo: NDArray[np.uint8]) -> Faces:
         if scale == 1.0:
             break
     faces = Faces.join(parts).suppressed(0.3)
-    return faces[faces.scores >= 0.5]
+    faces = faces[faces.scores >= LEAST_SCORE]
+    # At a smaller scale a mouth or an eye may pass for a face: what lies within a surer face is part of it.
+    low = np.maximum(faces.boxes[:, None, :2], faces.boxes[None, :, :2])
+    high = np.minimum(faces.boxes[:, None, 2:], faces.boxes[None, :, 2:])
+    own = (faces.boxes[:, 2:] - faces.boxes[:, :2]).prod(1)
+    inside = np.clip(high - low, 0, None).prod(2) > 0.6 * own[:, None]
+    surer = faces.scores[None, :] > faces.scores[:, None]
+    return faces[~(inside & surer).any(1)]
 
 
 def enrol(
