@@ -90,11 +90,18 @@ def jitter(chip: Chip, strength: float, rng: np.random.Generator) -> Chip:
     return cv2.warpAffine(chip, matrix, (CHIP, CHIP), borderMode=cv2.BORDER_REPLICATE)
 
 
+def cctv_even(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
+    """`cctv` at even exposure: what can be restored. How bright a face really was, nobody can tell from its picture."""
+    blur, noise, quality = rng.uniform(0.3, 2.0), rng.uniform(0.5, 8.0), int(rng.integers(35, 92))
+    return _camera(chip, side, rng, blur=blur, noise=noise, quality=quality, gain=1.0, gamma=1.0)
+
+
 PRESETS: dict[str, Degradation] = {
     "pfsr-bilinear-chain": pfsr_bilinear_chain,
     "bicubic": bicubic,
     "area": area,
     "cctv": cctv,
+    "cctv-even": cctv_even,
     "cctv-fixed": cctv_fixed,
 }
 VERSION = 1
