@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import ray
 
 from pipeline.engine import Job, Status
 from pipeline.errors import OutputError, SettingsError
 from pipeline.protocol import SourceSpec
-from pipeline.ray_engine import RayEngine
+from pipeline.ray_engine import RayEngine, ray  # ray must not be imported before it
 from pipeline.settings import GroupSettings
 
 
