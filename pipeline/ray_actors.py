@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
+import uuid
 import zlib
 from collections import deque
 from collections.abc import Callable
@@ -47,6 +49,38 @@ def split(batch: Batch, key: list[str], replicas: int) -> list[tuple[int, Batch]
     return sorted(parts.items())
 
 
+class Sender:
+    """Calls the actors of the next group; numbers its calls to each, so that they can be taken in order there."""
+
+    def __init__(self, actors: list[Any]) -> None:
+        self.actors = actors
+        self._id = uuid.uuid4().hex
+        self._sent = [0] * len(actors)
+
+    def call(self, replica: int, part: Batch) -> Any:
+        number = self._sent[replica]
+        self._sent[replica] += 1
+        return self.actors[replica].process.remote(part, self._id, number)
+
+
+class Turns:
+    """Lets the calls of each sender pass in the order of their numbers, which Ray does not promise for concurrent actors.
+
+    A number that does not come within `GRACE_S` was taken before this actor was restarted, and is not waited for.
+    """
+
+    GRACE_S = 0.5
+
+    def __init__(self) -> None:
+        self._next: dict[str, int] = {}
+
+    async def take(self, sender: str, number: int) -> None:
+        until = time.monotonic() + self.GRACE_S
+        while number > self._next.get(sender, 0) and time.monotonic() < until:
+            await asyncio.sleep(0.001)
+        self._next[sender] = max(self._next.get(sender, 0), number + 1)
+
+
 def opened(chain: Chain) -> FarsightError | None:
     """Open a chain. An error for the user is kept to be told when asked: one raised in a constructor would not arrive."""
     try:
@@ -64,7 +98,7 @@ class CreditOutbox:
     """
 
     def __init__(self, actors: list[Any], group: GroupSettings) -> None:
-        self._actors, self._group = actors, group
+        self._sender, self._group = Sender(actors), group
         self._pending: deque[Any] = deque()
         self._held: deque[tuple[int, Batch]] = deque()
         self._marks: list[tuple[set[Any], Callable[[], None]]] = []
@@ -76,7 +110,7 @@ class CreditOutbox:
 
     def send(self, batch: Batch) -> None:
         if batch:
-            self._held.extend(split(batch, self._group.key, len(self._actors)))
+            self._held.extend(split(batch, self._group.key, len(self._sender.actors)))
         self._reap(wait=False)
         while self._held:
             if len(self._pending) >= self._group.queue:
@@ -87,7 +121,7 @@ class CreditOutbox:
                 self._reap(wait=True)
                 continue
             replica, part = self._held.popleft()
-            self._pending.append(self._actors[replica].process.remote(part))
+            self._pending.append(self._sender.call(replica, part))
 
     def after_sent(self, action: Callable[[], None]) -> None:
         self._marks.append((set(self._pending), action))
@@ -115,10 +149,7 @@ class CreditOutbox:
 
 
 class GroupActor:
-    """One replica of a group: gathers batches, runs its chain, passes the results on.
-
-    Its methods are coroutines because Ray starts those in the order they were called, which threads would not keep.
-    """
+    """One replica of a group: gathers batches, runs its chain, passes the results on. Calls wait as coroutines."""
 
     def __init__(
         self,
@@ -132,7 +163,8 @@ class GroupActor:
         use_threads(threads)
         self._chain = Chain.build(group, context)
         self._fault = opened(self._chain)
-        self._following, self._next = [ray.get_actor(name) for name in following], next_group
+        self._sender, self._next = Sender([ray.get_actor(name) for name in following]), next_group
+        self._turns = Turns()
         self._batcher = Batcher(self._chain.process, self._send, ray.get, group.batch, group.wait_ms / 1000, group.queue)
         self._checkpoints = Checkpoints(checkpoints) if checkpoints else None
 
@@ -140,14 +172,15 @@ class GroupActor:
         if self._fault:
             raise self._fault
 
-    async def process(self, batch: Batch) -> None:
+    async def process(self, batch: Batch, sender: str, number: int) -> None:
         await self.ready()
+        await self._turns.take(sender, number)
         await asyncio.wrap_future(self._batcher.submit(batch))
 
     def _send(self, results: Batch) -> list[Any] | None:
         if self._next is None:
             return None
-        return [self._following[i].process.remote(part) for i, part in split(results, self._next.key, len(self._following))]
+        return [self._sender.call(i, part) for i, part in split(results, self._next.key, len(self._sender.actors))]
 
     async def save_checkpoint(self, source: str, url: str, pts_s: float, done: bool, state: bytes) -> None:
         if self._checkpoints:
