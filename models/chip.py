@@ -96,6 +96,18 @@ def warp_chip(image: NDArray[np.uint8], landmarks: NDArray[np.float32], rung: in
     return chip.astype(np.uint8, copy=False)
 
 
+def template_fit(landmarks: NDArray[np.float32]) -> float:
+    """How badly landmarks (5, 2) fit a frontal face: their mean distance from the template, in eye distances."""
+    matrix = similarity(landmarks, TEMPLATE)
+    placed = landmarks @ matrix[:, :2].T + matrix[:, 2]
+    return float(np.linalg.norm(placed - TEMPLATE, axis=1).mean()) / EYE_DISTANCE
+
+
+def sharpness_of(chip: NDArray[np.uint8]) -> float:
+    """Standard deviation of the Laplacian of a chip's grey levels."""
+    return float(cv2.Laplacian(cv2.cvtColor(chip, cv2.COLOR_RGB2GRAY), cv2.CV_32F).std())
+
+
 def check_chips(chips: NDArray[np.uint8], allowed: tuple[int, ...] = RUNGS) -> NDArray[np.uint8]:
     """Return ``chips`` if it is a non-empty uint8 (N, r, r, 3) with r in ``allowed``, else raise ValueError."""
     array = np.asarray(chips)

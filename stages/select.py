@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.chip import TEMPLATE, similarity, warp_chip
+from models.chip import sharpness_of, template_fit, warp_chip
 from pipeline.protocol import Batch
 from stages.records import Image, Shot, Track, TrackedFrame
 
@@ -118,10 +118,10 @@ class Select:
         outside = (landmarks < -0.5).any() or (landmarks[:, 0] > width).any() or (landmarks[:, 1] > height).any()
         try:
             chip = warp_chip(image, landmarks)
-            fit = _fit(landmarks)
+            fit = template_fit(landmarks)
         except ValueError:
             chip, fit = np.zeros((16, 16, 3), np.uint8), 9.0
-        sharpness = float(cv2.Laplacian(cv2.cvtColor(chip, cv2.COLOR_RGB2GRAY), cv2.CV_32F).std())
+        sharpness = sharpness_of(chip)
         size_term = min(1.0, face_px / 64) ** 0.7
         quality = size_term * min(1.0, sharpness / 20) ** 0.3 * max(0.0, 1 - fit / WORST_FIT) ** 0.5 * score
         shot = Shot(pts_s, box.astype(np.float32), score, face_px, sharpness, float(quality), chip, b"")
@@ -163,13 +163,6 @@ class Select:
         return Track(
             self._source, name, track.version, final, track.start_s, track.last_s, path, shots, rejected, dict(track.reasons)
         )
-
-
-def _fit(landmarks: NDArray[np.float32]) -> float:
-    """How badly the landmarks fit a frontal face: their mean distance from the template, in eye distances."""
-    matrix = similarity(landmarks, TEMPLATE)
-    placed = landmarks @ matrix[:, :2].T + matrix[:, 2]
-    return float(np.linalg.norm(placed - TEMPLATE, axis=1).mean() / np.linalg.norm(TEMPLATE[1] - TEMPLATE[0]))
 
 
 def _with_crop(shot: Shot, image: Image) -> Shot:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.chip import CHIP, TEMPLATE, similarity, warp_chip
+from models.chip import CHIP, sharpness_of, template_fit, warp_chip
 from models.faces import Faces
 from watchlist.photos import Entry, PhotoError, read_photo
 from watchlist.store import Store
@@ -78,12 +78,10 @@ class Gate:
                 name, path.name, f"too_small: the face is {width:.0f} pixels wide, {LEAST_FACE_PX:.0f} are needed", width
             )
         landmarks = faces.landmarks[row]
-        matrix = similarity(landmarks, TEMPLATE)
-        fit = float(np.linalg.norm(landmarks @ matrix[:, :2].T + matrix[:, 2] - TEMPLATE, axis=1).mean()) / 35.24
-        if fit > WORST_FIT:
+        if template_fit(landmarks) > WORST_FIT:
             return Verdict(name, path.name, "extreme_pose", width)
         chip = warp_chip(photo, landmarks)
-        sharpness = float(cv2.Laplacian(cv2.cvtColor(chip, cv2.COLOR_RGB2GRAY), cv2.CV_32F).std())
+        sharpness = sharpness_of(chip)
         if sharpness < LEAST_SHARPNESS:
             return Verdict(name, path.name, "blurred", width)
         vectors, quality = self._recognizer.embed_with_quality(chip[None])
