@@ -130,6 +130,7 @@ class _Run:
             options = {
                 "num_cpus": group.cpus,
                 "num_gpus": group.gpus,
+                "enable_task_events": False,  # Ray would keep one of each call, up to 100,000: memory that grows for hours
                 "max_restarts": RESTARTS,
                 "max_task_retries": RESTARTS,
                 "max_concurrency": 2 + group.queue * self.readers,
@@ -158,7 +159,8 @@ class _Run:
         behind = self.names[0] if self.names else []
         writer = self.names[-1][0] if self.names and job.checkpoints else None
         next_group = job.groups[1] if len(job.groups) > 1 else None
-        actor = ray.remote(SourceActor).options(num_cpus=group.cpus, num_gpus=group.gpus, max_concurrency=3)
+        options = {"num_cpus": group.cpus, "num_gpus": group.gpus, "max_concurrency": 3, "enable_task_events": False}
+        actor = ray.remote(SourceActor).options(**options)
         return actor.remote(
             group, job.context, threads_for(group, self.readers), behind, next_group, writer, job.checkpoint_every_s
         )
