@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sqlite3
 import time
 import uuid
 from collections import deque
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 # Keeps a Ray of our own on the loopback interface: its ports have no password. Read when ray is imported; the name is
 # historical, on Linux it does the same. `_node_ip_address` would not do: Ray turns 127.0.0.1 into an outside address.
 if not os.environ.get("RAY_ADDRESS"):
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+elif (Path.home() / ".ray" / "auth_token").exists():
+    os.environ.setdefault("RAY_AUTH_MODE", "token")  # a cluster asks for the token where there is one; ray.init forgets it
 
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
@@ -29,6 +33,7 @@ from pipeline.settings import GroupSettings, build_stage
 
 POLL_S = 0.5
 GRACE_S = 8.0
+CONNECT_S = 5.0
 RESTARTS = 3
 OBJECT_STORE_BYTES = 256 * 1024 * 1024  # only chips travel, a few MB at a time
 
@@ -54,8 +59,8 @@ def start_ray() -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init(**common)
+    if address := os.environ.get("RAY_ADDRESS"):
+        _join(address, common)
         return
     # More logical than real cores: how many actors run is decided by the configuration, not by Ray refusing to start one.
     ray.init(
@@ -65,6 +70,17 @@ def start_ray() -> None:
         object_store_memory=OBJECT_STORE_BYTES,
         **common,
     )
+
+
+def _join(address: str, common: dict[str, Any]) -> None:
+    """Join a cluster; Ray itself would wait minutes for one that is not there. Raises SettingsError."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        if port.isdigit():
+            socket.create_connection((host, int(port)), CONNECT_S).close()
+        ray.init(**common)
+    except (OSError, RuntimeError) as error:
+        raise SettingsError(f"RAY_ADDRESS = {address}: no cluster to join there ({str(error).splitlines()[0]})") from None
 
 
 def replicas(group: GroupSettings) -> int:

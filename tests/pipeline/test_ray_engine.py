@@ -10,7 +10,7 @@ import pytest
 from pipeline.engine import Job, Status
 from pipeline.errors import OutputError, SettingsError
 from pipeline.protocol import SourceSpec
-from pipeline.ray_engine import RayEngine, ray  # ray must not be imported before it
+from pipeline.ray_engine import RayEngine, ray, start_ray  # ray must not be imported before it
 from pipeline.settings import GroupSettings
 
 
@@ -111,3 +111,9 @@ def test_wrong_settings_are_told_before_anything_starts(engine: RayEngine, tmp_p
 def test_a_bad_source_is_reported_and_the_others_go_on(engine: RayEngine, tmp_path: Path) -> None:
     status = run(engine, tmp_path, groups("tests.fakes.Pass", "tests.fakes.Pass", "tests.fakes.Lines"), {"bad": "x", "good": "3"})
     assert {s.name: s.status for s in status.sources} == {"bad": "failed", "good": "ok"}
+
+
+def test_a_cluster_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(SettingsError, match="RAY_ADDRESS = 127.0.0.1:1: no cluster to join there"):
+        start_ray()
