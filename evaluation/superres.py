@@ -1,9 +1,14 @@
-"""How near the super-resolved chips come to the sharp ones, against bicubic.
+"""How near super-resolved chips come to the sharp ones.
 
     python -m evaluation.superres --data DATA [--faces 300] [--sheet sheet.png] [--write-card]
+    python -m evaluation.superres --data DATA --run plain=runs/superres-plain --run teacher=runs/superres-teacher
 
-Dev chips only (never trained on), ``soft_db`` at most 37. PSNR and SSIM on Y, no crop, 11×11 Gaussian window. The
-sheet shows computer-made faces.
+Dev chips only (never trained on), ``soft_db`` at most 37. PSNR and SSIM on Y (BT.601, 16..235) and as the mean over R, G, B;
+no border cropped; SSIM with an 11×11 Gaussian window, sigma 1.5, valid part. ``id`` is the recogniser's cosine between result
+and sharp chip; ``marks``, with ``--landmarks RUN`` of `training.train_pfsr landmarks`, the mean distance between the 68 landmarks
+found in the two, in per cent of the eye distance; ``lpips``, with ``--lpips`` and that package (extra `eval`), lower is nearer.
+Runs of `training.train_superres`, `train_pkdn` and `train_pfsr` are told apart by themselves. Teachers see the parsing map of
+the sharp face: their rows are upper bounds, marked ^. The sheet shows computer-made faces.
 """
 
 from __future__ import annotations
@@ -11,17 +16,125 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.flop_counter import FlopCounterMode
 
 from evaluation.metrics import luma, psnr, ssim
-from models import _weights, load_superres
-from models.superres import ENTRIES
+from models import _weights, load_recognizer, load_superres
+from models.chip import CHIP, EYE_DISTANCE
+from models.pfsr import Generator, LandmarkNet, peaks
+from models.pkdn import Pkdn
+from models.superres import ENTRIES, SuperResNet
 from training.chips import load_chips
 from training.degradations import PRESETS
+from training.loop import averaged
+from training.priors import parsing_maps
+
+Chips = NDArray[np.uint8]
+DEGRADATIONS = ("bicubic", "cctv-fixed")
+NETWORKS: dict[str, Callable[..., torch.nn.Module]] = {
+    "SuperResNet": SuperResNet,
+    "Pkdn": Pkdn,
+    "Generator": Generator,
+}
+BATCH = 25
+
+
+@dataclass(frozen=True)
+class Model:
+    """One row of the table: ``upscale`` takes chips and their faces' landmarks, which only teachers look at."""
+
+    name: str
+    upscale: Callable[[Chips, NDArray[np.float32]], Chips]
+    sides: tuple[int, ...] = ENTRIES
+
+
+def enlarge(chips: Chips, interpolation: int = cv2.INTER_CUBIC) -> Chips:
+    """Chips at 128 pixels."""
+    return np.stack([cv2.resize(c, (CHIP, CHIP), interpolation=interpolation) for c in chips]).astype(np.uint8)
+
+
+def trained(name: str, folder: Path) -> Model:
+    """The averaged network of a training run."""
+    net = averaged(folder, NETWORKS).to(memory_format=torch.channels_last)
+    teacher = isinstance(net, SuperResNet | Pkdn) and len(net.fusions) > 0
+
+    @torch.inference_mode()
+    def upscale(chips: Chips, points: NDArray[np.float32]) -> Chips:
+        done = []
+        for i in range(0, len(chips), BATCH):
+            x = torch.from_numpy(chips[i : i + BATCH]).permute(0, 3, 1, 2).float() / 255
+            prior = parsing_maps(points[i : i + BATCH]).float() / 255 if teacher else None
+            with torch.autocast("cpu", torch.bfloat16):
+                if isinstance(net, Generator):
+                    picture = (net(x * 2 - 1) + 1) / 2
+                else:
+                    if isinstance(net, Pkdn):
+                        x = torch.nn.functional.interpolate(x, scale_factor=CHIP // x.shape[-1], mode="bicubic")
+                    picture = net.with_features(x, prior)[0][-1]  # type: ignore[operator]
+            done.append((picture.float() * 255 + 0.5).clamp(0, 255).byte().permute(0, 2, 3, 1).numpy())
+        return np.concatenate(done)
+
+    sides = ENTRIES if isinstance(net, SuperResNet) else (16,)
+    return Model(name + "^" * teacher, upscale, sides)
+
+
+def cost(net: torch.nn.Module, side: int) -> tuple[float, float]:
+    """Parameters in millions, and multiply-adds in billions for one chip."""
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        net.eval()(torch.zeros(1, 3, side, side))
+    return sum(p.numel() for p in net.parameters()) / 1e6, counter.get_total_flops() / 2e9
+
+
+class Judge:
+    """Compares results with sharp chips by every measure there is."""
+
+    def __init__(self, sharp: Chips, landmarks: Path | None, lpips: bool) -> None:
+        self.sharp = sharp
+        self.recognizer = load_recognizer(device="cpu")
+        self.vectors = self.recognizer.embed(sharp)
+        self.landmarks = averaged(landmarks, {"LandmarkNet": LandmarkNet}) if landmarks else None
+        self.marks = self._marks(sharp) if self.landmarks else None
+        self.lpips: Any = None
+        if lpips:
+            import lpips as package
+
+            self.lpips = package.LPIPS(net="alex", verbose=False)
+
+    def __call__(self, result: Chips) -> dict[str, float]:
+        pairs = [(luma(a), luma(b)) for a, b in zip(result, self.sharp, strict=True)]
+        colours = [(a[..., i], b[..., i]) for a, b in zip(result, self.sharp, strict=True) for i in range(3)]
+        found = {
+            "db": float(np.mean([psnr(a, b) for a, b in pairs])),
+            "ssim": float(np.mean([ssim(a, b) for a, b in pairs])),
+            "rgb_db": float(np.mean([psnr(a.astype(float), b.astype(float)) for a, b in zip(result, self.sharp, strict=True)])),
+            "rgb_ssim": float(np.mean([ssim(a, b) for a, b in colours])),
+            "id": float((self.recognizer.embed(result) * self.vectors).sum(1).mean()),
+        }
+        if self.marks is not None:
+            away = (self._marks(result) - self.marks).norm(dim=2).mean(1)
+            found["marks"] = float(away.mean()) * 100 / (EYE_DISTANCE / 2)
+        if self.lpips is not None:
+            with torch.inference_mode():
+                both = [torch.from_numpy(c).permute(0, 3, 1, 2).float() / 127.5 - 1 for c in (result, self.sharp)]
+                found["lpips"] = float(self.lpips(*both).mean())
+        return found
+
+    @torch.inference_mode()
+    def _marks(self, chips: Chips) -> torch.Tensor:
+        assert self.landmarks is not None
+        half = np.stack([cv2.resize(c, (CHIP // 2, CHIP // 2), interpolation=cv2.INTER_AREA) for c in chips])
+        x = torch.from_numpy(half).permute(0, 3, 1, 2).float() / 255
+        with torch.autocast("cpu", torch.bfloat16):
+            return torch.cat([peaks(self.landmarks(x[i : i + BATCH]).float()) for i in range(0, len(x), BATCH)])
 
 
 def main() -> None:
@@ -29,62 +142,75 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
     parser.add_argument("--faces", type=int, default=300)
+    parser.add_argument("--run", action="append", default=[], metavar="NAME=FOLDER")
+    parser.add_argument("--sides", type=int, nargs="+", default=ENTRIES)
+    parser.add_argument("--landmarks", type=Path)
+    parser.add_argument("--lpips", action="store_true")
+    parser.add_argument("--json", type=Path)
     parser.add_argument("--sheet", type=Path)
     parser.add_argument("--write-card", action="store_true")
     args = parser.parse_args()
-    net = load_superres()
+    student = load_superres(device="cpu")
+    models = [Model("bicubic", lambda c, _: enlarge(c)), Model("student", lambda c, _: student.upscale(c))]
+    models += [trained(name, Path(folder)) for name, folder in (run.split("=", 1) for run in args.run)]
     chips = load_chips(args.data, args.cache)
     rows = np.flatnonzero(chips.dev & (chips.soft_db <= 37))[: args.faces]
-    sharp = np.ascontiguousarray(chips.images[rows])
+    judge = Judge(np.ascontiguousarray(chips.images[rows]), args.landmarks, args.lpips)
+    points = chips.landmarks68()[rows]
+    for side in ENTRIES:
+        parameters, operations = cost(SuperResNet(), side)
+        print(f"student from {side}: {parameters:.2f} M parameters, {operations:.2f} G multiply-adds a chip")
     found: list[dict[str, Any]] = []
-    print("degradation   from   bicubic dB / SSIM    student dB / SSIM    chips/s")
-    for preset in ("bicubic", "cctv-fixed"):
-        for rung in ENTRIES:
+    for preset in DEGRADATIONS:
+        for side in args.sides:
             rng = np.random.default_rng(0)
-            low = np.stack([PRESETS[preset](c, rung, rng) for c in sharp])
-            started = time.perf_counter()
-            student = net.upscale(low)
-            rate = len(low) / (time.perf_counter() - started)
-            plain = [np.asarray(cv2.resize(c, (128, 128), interpolation=cv2.INTER_CUBIC)) for c in low]
-            row: dict[str, Any] = {"degradation": preset, "from": rung}
-            for name, outputs in (("bicubic", plain), ("student", student)):
-                pairs = [(luma(o), luma(t)) for o, t in zip(outputs, sharp, strict=True)]
-                row[f"{name}_db"] = round(float(np.mean([psnr(a, b) for a, b in pairs])), 2)
-                row[f"{name}_ssim"] = round(float(np.mean([ssim(a, b) for a, b in pairs])), 4)
-            row["chips_per_s"] = round(rate)
-            found.append(row)
-            print(
-                f"{preset:12} {rung:5}   {row['bicubic_db']:6.2f} / {row['bicubic_ssim']:.3f}      "
-                f"{row['student_db']:6.2f} / {row['student_ssim']:.3f}      {rate:6.0f}"
-            )
+            low = np.stack([PRESETS[preset](c, side, rng) for c in judge.sharp])
+            for model in models:
+                if side not in model.sides:
+                    continue
+                started = time.perf_counter()
+                result = model.upscale(low, points)
+                rate = len(low) / (time.perf_counter() - started)
+                measures = {k: round(v, 4) for k, v in judge(result).items()}
+                found.append({"degradation": preset, "from": side, "model": model.name, **measures, "chips_per_s": round(rate)})
+                print_row(found)
+    if args.json:
+        args.json.write_text(json.dumps(found, indent=1) + "\n")
     if args.sheet:
-        write_sheet(args.sheet, net, chips)
+        write_sheet(args.sheet, models, chips)
     if args.write_card:
         path = _weights(None, "superres").with_suffix(".json")
         card = json.loads(path.read_text())
         card["figures"] = {
             "command": f"python -m evaluation.superres --data DATA --faces {args.faces}",
             "data": f"{len(rows)} dev chips",
-            "rows": found,
+            "rows": [row for row in found if row["model"] in ("bicubic", "student")],
         }
         path.write_text(json.dumps(card, indent=2) + "\n")
 
 
-def write_sheet(path: Path, net: Any, chips: Any) -> None:
-    """Computer-made faces only: low resolution, bicubic, student, sharp; both degradations at 16 and 32 pixels."""
+def print_row(found: list[dict[str, Any]]) -> None:
+    row = found[-1]
+    if len(found) == 1:
+        print("  ".join(f"{name:>11}" for name in row))
+    print("  ".join(f"{value:>11}" for value in row.values()), flush=True)
+
+
+def write_sheet(path: Path, models: list[Model], chips: Any) -> None:
+    """Rows: computer-made faces at 16 and 32 pixels, clean and as a camera sees them. Columns: input, each model, sharp."""
     rows = np.flatnonzero(chips.dev & (chips.source == "gen"))[:6]
     sharp = np.ascontiguousarray(chips.images[rows])
+    points = chips.landmarks68()[rows]
     lines = []
-    for preset, rung in (("bicubic", 16), ("bicubic", 32), ("cctv-fixed", 16), ("cctv-fixed", 32)):
+    for place, (preset, side) in enumerate((p, s) for s in (16, 32) for p in DEGRADATIONS):
         rng = np.random.default_rng(0)
-        low = np.stack([PRESETS[preset](c, rung, rng) for c in sharp])
-        student = net.upscale(low)
-        cells = []
-        for small, better, target in zip(low, student, sharp, strict=True):
-            nearest, cubic = (cv2.resize(small, (128, 128), interpolation=i) for i in (cv2.INTER_NEAREST, cv2.INTER_CUBIC))
-            cells.append(np.hstack([nearest, cubic, better, target]))
-        lines.append(np.hstack(cells[:3]))
+        low = np.stack([PRESETS[preset](c, side, rng) for c in sharp])
+        results = [m.upscale(low, points) for m in models if side in m.sides]
+        columns = [enlarge(low, cv2.INTER_NEAREST), *results, sharp]
+        columns += [np.zeros_like(sharp)] * (len(models) + 2 - len(columns))
+        lines += [np.hstack([column[face] for column in columns]) for face in (place % 3, place % 3 + 3)]
     cv2.imwrite(str(path), np.ascontiguousarray(np.vstack(lines)[..., ::-1]))
+    print(path, "columns: input", *(m.name for m in models), "sharp")
 
 
 if __name__ == "__main__":

@@ -34,5 +34,5 @@ class Restorer:
     @torch.inference_mode()
     def _batch(self, chips: NDArray[np.uint8]) -> NDArray[np.uint8]:
         x = torch.from_numpy(np.ascontiguousarray(chips)).to(self._device).permute(0, 3, 1, 2).to(self._dtype).div_(255)
-        sharp = finite(self._net(x)[-1].float()).mul_(255).add_(0.5).clamp_(0, 255).to(torch.uint8)
+        sharp = finite(self._net(x).float()).mul_(255).add_(0.5).clamp_(0, 255).to(torch.uint8)
         return np.ascontiguousarray(sharp.permute(0, 2, 3, 1).cpu().numpy())

@@ -1,14 +1,22 @@
 """The progressive super-resolution student: one network that enters the ladder at 16, 32 or 64 and climbs to 128.
 
-Each step works at its own size and doubles it, as in PFSR (arXiv 1908.08239), but most convolutions sit at
-the small sizes, where they are cheap. What comes out is the bicubic enlargement plus a learned residual, so an
-untrained network is already as good as bicubic.
+Each step works at its own size and doubles it, as in PFSR (arXiv 1908.08239). Most convolutions sit at 16 pixels,
+where they are cheap and see the whole face; a larger chip enters folded into channels, nothing of it is lost. What
+comes out is the bicubic enlargement plus a learned residual, so an untrained network is already as good as bicubic.
+
+With ``regions`` it is the teacher of prior knowledge distillation (PKDN, arXiv 2409.14385): the same network, that
+also sees the parsing map of the sharp face at every step. Only training ever builds that one.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from models.pkdn import ParsingFusion
 
 ENTRIES = (16, 32, 64)
 
@@ -20,6 +28,7 @@ class Residual(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(width, width, 3, 1, 1)
         self.second = nn.Conv2d(width, width, 3, 1, 1)
+        nn.init.zeros_(self.second.weight)  # each block begins as the identity, which bears a high learning rate
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = x + self.second(F.relu(self.first(x)))
@@ -27,32 +36,60 @@ class Residual(nn.Module):
 
 
 class SuperResNet(nn.Module):
-    """``forward``: float (N, 3, r, r) in [0, 1], r in {16, 32, 64} -> pictures at 2r, 4r, ... 128, smallest first."""
+    """``forward``: float (N, 3, r, r) in [0, 1], r in {16, 32, 64} -> (N, 3, 128, 128)."""
 
-    def __init__(self, widths: tuple[int, ...] = (96, 64, 40), depths: tuple[int, ...] = (8, 4, 2), last: int = 24) -> None:
+    def __init__(self, widths: tuple[int, ...] = (128, 64, 40), depths: tuple[int, ...] = (7, 3, 2), regions: int = 0) -> None:
         super().__init__()
-        self.entries = nn.ModuleDict({str(r): nn.Conv2d(3, w, 3, 1, 1) for r, w in zip(ENTRIES, widths, strict=True)})
-        self.steps = nn.ModuleList([nn.Sequential(*[Residual(w) for _ in range(d)]) for w, d in zip(widths, depths, strict=True)])
-        following = (*widths[1:], last)
-        self.doublings = nn.ModuleList(
-            [nn.Sequential(nn.Conv2d(w, 4 * n, 3, 1, 1), nn.PixelShuffle(2)) for w, n in zip(widths, following, strict=True)]
+        # A chip of side r joins the step of side s <= r with its pixels folded (r / s)² to a place.
+        self.entries = nn.ModuleDict(
+            {
+                f"{r}-{s}": nn.Sequential(nn.PixelUnshuffle(r // s), nn.Conv2d(3 * (r // s) ** 2, w, 3, 1, 1))
+                for r in ENTRIES
+                for s, w in zip(ENTRIES, widths, strict=True)
+                if s <= r
+            }
         )
-        self.to_rgb = nn.ModuleList([nn.Sequential(nn.ReLU(), nn.Conv2d(n, 3, 3, 1, 1)) for n in following])
-        self.last = Residual(last)
-        for head in self.to_rgb:
-            nn.init.zeros_(head[1].weight)
-            nn.init.zeros_(head[1].bias)
+        self.places = nn.Parameter(torch.zeros(1, widths[0], ENTRIES[0], ENTRIES[0]))  # faces are aligned: where says much
+        self.steps = nn.ModuleList([nn.Sequential(*[Residual(w) for _ in range(d)]) for w, d in zip(widths, depths, strict=True)])
+        self.doublings = nn.ModuleList(
+            [nn.Sequential(nn.Conv2d(w, 4 * n, 3, 1, 1), nn.PixelShuffle(2)) for w, n in pairwise(widths)]
+        )
+        self.to_rgb = nn.ModuleDict(
+            {
+                f"{r}-{2 * s}": nn.Sequential(nn.Conv2d(w, 12, 3, 1, 1), nn.PixelShuffle(2))
+                for r in ENTRIES
+                for s, w in zip(ENTRIES, widths, strict=True)
+                if s >= r
+            }
+        )
+        for head in self.to_rgb.values():
+            nn.init.zeros_(head[0].weight)
+            nn.init.zeros_(head[0].bias)
+        self.fusions = nn.ModuleList(
+            ParsingFusion(w, regions, softmax=s == ENTRIES[0]) for s, w in zip(ENTRIES, widths, strict=True) if regions
+        )
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        start = ENTRIES.index(x.shape[-1])
-        features = self.entries[str(x.shape[-1])](x)
-        pictures = []
-        for step in range(start, len(ENTRIES)):
-            features = self.doublings[step](self.steps[step](features))
-            if step == len(ENTRIES) - 1:
-                features = self.last(features)
-            side = features.shape[-1]
-            base = F.interpolate(x, (side, side), mode="bicubic", align_corners=False)
-            if self.training or step == len(ENTRIES) - 1:
-                pictures.append(base + self.to_rgb[step](features))
-        return pictures
+    def forward(self, x: Tensor) -> Tensor:
+        return self.with_features(x)[0][-1]
+
+    def with_features(self, x: Tensor, parsing: Tensor | None = None) -> tuple[list[Tensor], list[Tensor]]:
+        """Every step's picture above the chip's own side, 128 last, and the features at 16, 32 and 64 pixels.
+
+        ``parsing``, for the teacher: (N, regions, 128, 128) in 0..1, of the sharp face.
+        """
+        entry = x.shape[-1]
+        pictures, seen = [], []
+        features = self.places
+        for step, side in enumerate(ENTRIES):
+            if step:
+                features = self.doublings[step - 1](features)
+            if side <= entry:
+                features = features + self.entries[f"{entry}-{side}"](x)
+            if parsing is not None:
+                features = self.fusions[step](features, parsing)
+            features = self.steps[step](features)
+            seen.append(features)
+            if side >= entry and (self.training or side == ENTRIES[-1]):
+                base = F.interpolate(x, scale_factor=2 * side / entry, mode="bicubic", align_corners=False)
+                pictures.append(base + self.to_rgb[f"{entry}-{2 * side}"](features))
+        return pictures, seen

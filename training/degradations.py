@@ -24,7 +24,7 @@ CCTV_BLUR = 0.35  # sigma in pixels of the small picture
 
 def _antialiased(chip: Chip, side: int, kernel: str) -> Chip:
     # Pillow's filters, which widen with the factor; OpenCV's bilinear and bicubic do not.
-    picture = torch.from_numpy(np.ascontiguousarray(chip)).permute(2, 0, 1)[None]
+    picture = torch.from_numpy(np.array(chip)).permute(2, 0, 1)[None]
     small = F.interpolate(picture, (side, side), mode=kernel, antialias=True)
     return np.ascontiguousarray(small[0].permute(1, 2, 0).numpy())
 
@@ -81,13 +81,19 @@ def _camera(
     return cv2.imdecode(code, cv2.IMREAD_COLOR)
 
 
-def jitter(chip: Chip, strength: float, rng: np.random.Generator) -> Chip:
-    """Move the chip as badly placed landmarks would: ``strength`` 1 errs by about 3 % of the chip's side."""
+def jitter_matrix(strength: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """The 2×3 matrix that moves a chip as badly placed landmarks would: ``strength`` 1 errs by about 3 % of the chip's side."""
     scale = 1 + strength * rng.normal(0, 0.03)
     angle = strength * rng.normal(0, 3.0)
     matrix = cv2.getRotationMatrix2D((CHIP / 2 - 0.5, CHIP / 2 - 0.5), angle, scale)
     matrix[:, 2] += strength * rng.normal(0, 0.02 * CHIP, 2)
-    return cv2.warpAffine(chip, matrix, (CHIP, CHIP), borderMode=cv2.BORDER_REPLICATE)
+    return matrix
+
+
+def jitter(chip: Chip, strength: float, rng: np.random.Generator) -> Chip:
+    """A chip moved by `jitter_matrix`."""
+    matrix = jitter_matrix(strength, rng)
+    return cv2.warpAffine(chip, matrix, (CHIP, CHIP), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
 def cctv_even(chip: Chip, side: int, rng: np.random.Generator) -> Chip:

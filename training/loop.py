@@ -10,6 +10,7 @@ import argparse
 import copy
 import csv
 import math
+import os
 import queue
 import threading
 import time
@@ -48,19 +49,21 @@ class Plan:
         return int(self.preset["batch"])
 
 
-def plan(doc: str | None, presets: dict[str, dict[str, Any]], **extra: str) -> Plan:
-    """Read the command line every training script shares; ``extra`` are further required paths and what they are."""
+def plan(doc: str | None, presets: dict[str, dict[str, Any]], **own: dict[str, Any]) -> Plan:
+    """Read the command line every training script shares; ``own`` are a script's own options, as `add_argument` takes them."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="see training/README.md")
     parser.add_argument("--out", type=Path, required=True, help="folder of this run")
-    for name, about in extra.items():
-        parser.add_argument(f"--{name}", type=Path, required=True, help=about)
+    for name, option in own.items():
+        parser.add_argument(name if option.pop("positional", False) else f"--{name.replace('_', '-')}", **option)
     parser.add_argument("--cache", type=Path, default=Path(".cache"), help="decoded chips are kept here")
     parser.add_argument("--preset", choices=presets, default="cpu")
     parser.add_argument("--samples", type=int, help="instead of the preset's")
+    parser.add_argument("--lr", type=float, help="learning rate instead of the preset's")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    preset = presets[args.preset]
+    torch.manual_seed(args.seed)
+    preset = presets[args.preset] | ({"lr": args.lr} if args.lr else {})
     steps = (args.samples or preset["samples"]) // preset["batch"]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     print(f"{device}, bfloat16 autocast, channels_last, {steps} steps of {preset['batch']}", flush=True)
@@ -91,6 +94,7 @@ def ahead(make: Callable[[int], Any], start: int, stop: int, threads: int = 1, d
     slots: list[queue.Queue[Any]] = [queue.Queue(max(1, depth // threads)) for _ in range(threads)]
 
     def work(worker: int) -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)  # gives way to the threads that train
         for step in range(start + worker, stop, threads):
             try:
                 slots[worker].put(make(step))
@@ -107,17 +111,51 @@ def ahead(make: Callable[[int], Any], start: int, stop: int, threads: int = 1, d
         yield item
 
 
+@dataclass(frozen=True)
+class Rival:
+    """A critic and its optimiser: saved and resumed with the run."""
+
+    net: nn.Module
+    optimizer: torch.optim.Optimizer
+
+
+def averaged(folder: Path, makers: dict[str, Callable[..., nn.Module]]) -> nn.Module:
+    """The averaged network of a finished or running training, frozen; ``makers`` by class name are those it may be."""
+    state = torch.load(folder / "state.pt", weights_only=True)
+    net = makers[state["network"]](**state["arguments"])
+    net.load_state_dict(state["average"])
+    return net.eval().requires_grad_(False)
+
+
 class Run:
     """One training run: optimiser, schedule, average, log and checkpoints of one network."""
 
-    def __init__(self, folder: Path, net: nn.Module, steps: int, batch: int, lr: float, weight_decay: float, seed: int) -> None:
-        torch.manual_seed(seed)
+    def __init__(
+        self,
+        folder: Path,
+        net: nn.Module,
+        steps: int,
+        batch: int,
+        lr: float,
+        weight_decay: float,
+        seed: int,
+        arguments: dict[str, Any] | None = None,
+        rival: Rival | None = None,
+        betas: tuple[float, float] = (0.9, 0.999),
+        constant: bool = False,
+        clip: float = 5.0,
+    ) -> None:
+        """``arguments`` are those the network was made with, kept beside its weights; ``rival`` is trained against it.
+
+        With ``constant`` the learning rate stays as it is; ``clip`` is the longest gradient.
+        """
+        self.arguments, self.rival, self.constant, self.clip = arguments or {}, rival, constant, clip
         self.folder, self.net, self.steps, self.batch, self.lr, self.seed = folder, net, steps, batch, lr, seed
         folder.mkdir(parents=True, exist_ok=True)
         decayed = [p for p in net.parameters() if p.ndim > 1]
         plain = [p for p in net.parameters() if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=lr, fused=True)
+        self.optimizer = torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True)
         self.average = Average(net)
         self.step = 0
         self.seconds = 0.0
@@ -132,15 +170,17 @@ class Run:
         """The random numbers of one step: the same after a resume as without it."""
         return np.random.default_rng((self.seed, step))
 
-    def update(self, loss: torch.Tensor, **parts: torch.Tensor | float) -> None:
-        """One optimiser step on ``loss``; ``parts`` are averaged into the log."""
+    def update(self, loss: torch.Tensor, *, then: Callable[[], None] | None = None, **parts: torch.Tensor | float) -> None:
+        """One optimiser step on ``loss``; ``parts`` are averaged into the log; ``then`` is called before anything is saved."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.lr * cosine_lr(self.step, self.steps)
+            group["lr"] = self.lr * (1.0 if self.constant else cosine_lr(self.step, self.steps))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
+        parts["gradient"] = nn.utils.clip_grad_norm_(self.net.parameters(), self.clip)
         self.optimizer.step()
         self.average.update(self.net)
+        if then:
+            then()
         self.step += 1
         self._count += 1
         for name, value in {"loss": loss, **parts}.items():
@@ -155,12 +195,16 @@ class Run:
         self.seconds += now - self._saved
         state = {
             "step": self.step,
+            "network": type(self.net).__name__,
+            "arguments": self.arguments,
             "net": self.net.state_dict(),
             "average": self.average.net.state_dict(),
             "average_steps": self.average.steps,
             "optimizer": self.optimizer.state_dict(),
             "seconds": self.seconds,
         }
+        if self.rival:
+            state["rival"] = self.rival.net.state_dict(), self.rival.optimizer.state_dict()
         torch.save(state, self.folder / "state.part")
         (self.folder / "state.part").rename(self.folder / "state.pt")
         self._saved = now
@@ -171,6 +215,9 @@ class Run:
         self.average.net.load_state_dict(state["average"])
         self.average.steps = state["average_steps"]
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.rival:
+            self.rival.net.load_state_dict(state["rival"][0])
+            self.rival.optimizer.load_state_dict(state["rival"][1])
         self.step, self.seconds = state["step"], state["seconds"]
         print(f"resumed at step {self.step} of {self.steps}")
 

@@ -12,6 +12,7 @@ there to the cells whose centre lies within one stride of the face's.
 from __future__ import annotations
 
 import multiprocessing
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -120,7 +121,9 @@ def vary(scene: Scene, rng: np.random.Generator) -> Scene:
 
 
 def main() -> None:
-    job = plan(__doc__, PRESETS, frames="labelled frames, made by training.label_frames")
+    job = plan(
+        __doc__, PRESETS, frames={"type": Path, "required": True, "help": "labelled frames, made by training.label_frames"}
+    )
     args, steps, batch, device = job.args, job.steps, job.batch, job.device
     side = job.preset["side"]
     chips = load_chips(args.data, args.cache)

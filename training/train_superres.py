@@ -1,88 +1,160 @@
-"""Train the progressive super-resolution student.
+"""Train the progressive super-resolution student that ships, and its teacher. On 2 cores, one after the other:
 
-    python -m training.train_superres --data DATA --out runs/superres            # 2 cores, about 7 min
-    python -m training.train_superres --data DATA --out runs/superres --preset gpu
+    python -m training.train_superres --data DATA --out runs/superres-plain --no-identity                     # 30 min
+    python -m training.train_superres --data DATA --out runs/superres-teacher --role teacher \\
+        --start runs/superres-plain --samples 8000 --lr 3e-4                                                  #  6 min
+    python -m training.train_superres --data DATA --out runs/superres --start runs/superres-plain \\
+        --teacher runs/superres-teacher --samples 56000 --lr 4e-4                                             # 60 min
 
-Loss: L1 at every step of the ladder, plus PFSR's facial attention loss (arXiv 1908.08239, La: L1 weighted by the
-landmark heat map of the target) at 64 and 128 pixels, its heat map drawn from the 68 labelled landmarks.
-Half the inputs are clean bicubic, half are `cctv-even` of a face between half the rung's size and all of it.
+With a GPU the same with ``--preset gpu``. The loss joins both super-resolution papers:
+
+- L1 at every step of the ladder and PFSR's facial attention loss (arXiv 1908.08239, La: L1 weighted by the landmark
+  heat map of the target) at 64 and 128 pixels;
+- with ``--teacher``, PKDN's distillation (arXiv 2409.14385): the student's features at 16, 32 and 64 pixels follow
+  those of the teacher, who sees the parsing map of the sharp face, and its picture follows the teacher's; the features'
+  part fades to nothing over the first half, as in KDFSRNet;
+- identity: 1 - cosine between the recogniser's vectors of the result and of the sharp chip.
+
+Inputs are clean bicubic or `cctv-even` of a face between half the rung's size and all of it, moved about as badly placed
+landmarks would. The teacher learns without identity. There is no adversarial term: it would invent people
+(`training.train_pfsr` has it).
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 
+from models.recognizer import Recognizer, view
 from models.superres import ENTRIES, SuperResNet
+from models.weights_io import WEIGHTS, load_weights
 from training import degradations
 from training.chips import load_chips
-from training.loop import Run, ahead, plan
+from training.distillation import KINDS, Distillation
+from training.loop import Run, ahead, averaged, plan
+from training.priors import REGIONS, attention_map, mirrored, parsing_maps
 
-PRESETS = {
-    "cpu": {"samples": 18_000, "batch": 16, "lr": 8e-4},
+PRESETS: dict[str, dict[str, Any]] = {
+    "cpu": {"samples": 45_000, "batch": 16, "lr": 6e-4},
     "gpu": {"samples": 4_000_000, "batch": 128, "lr": 6e-4},
 }
-RUNG_SHARE = (0.45, 0.35, 0.2)
-ATTENTION = 4.0
+SHARES = {16: 0.5, 32: 0.25, 64: 0.25}  # of every batch: rungs in turn made the training unstable
+CLEAN_SHARE = 0.6
+STEP_WEIGHT = {32: 0.25, 64: 0.25, 128: 1.0}
+ATTENTION = 2.0
+FEATURES = 0.2  # at KDFSRNet's 10 their gradient was 30 times the picture's
+IDENTITY = 0.06
 SOFT_LIMIT = 37.0  # above it a chip has no true detail at 128 pixels to learn from
 
+Pair = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]
 
-def make_pair(chip: np.ndarray, rung: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Low-resolution input (rung, rung, 3) and its sharp target (128, 128, 3)."""
+
+def make_pair(chip: NDArray[np.uint8], points: NDArray[np.float32], rung: int, rng: np.random.Generator) -> Pair:
+    """Low-resolution input (rung, rung, 3), its sharp target (128, 128, 3) and the target's landmarks (68, 2)."""
     chip = np.ascontiguousarray(chip)
-    if rng.random() < 0.5:
-        return degradations.bicubic(chip, rung, rng), chip
+    if rng.random() < CLEAN_SHARE:
+        return degradations.bicubic(chip, rung, rng), chip, points
+    matrix = degradations.jitter_matrix(rng.uniform(0, 1.5), rng)
+    chip = cv2.warpAffine(chip, matrix, chip.shape[:2], flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.uint8)
+    if points.any():
+        points = (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
     side = int(rng.integers(rung * 5 // 8, rung + 1))
     small = degradations.cctv_even(chip, side, rng)
-    return cv2.resize(small, (rung, rung), interpolation=cv2.INTER_LINEAR), chip
+    return cv2.resize(small, (rung, rung), interpolation=cv2.INTER_LINEAR).astype(np.uint8), chip, points
 
 
-def attention(points: torch.Tensor, side: int) -> torch.Tensor:
-    """Channel-wise maximum of Gaussians at landmarks (N, 68, 2) in 128-chip pixels: (N, 1, side, side) in 0..1."""
-    grid = (torch.arange(side) + 0.5) * (128 / side)
-    near_x = torch.exp(-((grid[None, None] - points[..., :1]) ** 2) / (2 * 4.0**2))
-    near_y = torch.exp(-((grid[None, None] - points[..., 1:]) ** 2) / (2 * 4.0**2))
-    found = (points.abs().sum((1, 2)) > 0).float()[:, None, None]
-    return ((near_y[..., :, None] * near_x[..., None, :]).amax(1) * found)[:, None]
+def frozen_recognizer(device: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The shipped recogniser as a function of chips (N, 3, 128, 128) in 0..1, through which gradients flow."""
+    net = Recognizer()
+    load_weights(net, WEIGHTS / "recognizer.safetensors")
+    net = net.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+
+    def embed(chips: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(device, torch.bfloat16):
+            embedding: torch.Tensor = net(view(chips * 2 - 1, net.side))[0]
+        return embedding.float()
+
+    return embed
 
 
 def main() -> None:
-    job = plan(__doc__, PRESETS)
-    args, steps, batch, device = job.args, job.steps, job.batch, job.device
+    job = plan(
+        __doc__,
+        PRESETS,
+        role={"choices": ("student", "teacher"), "default": "student"},
+        start={"type": Path, "help": "begin with the weights of this run"},
+        teacher={"type": Path, "help": "distil this teacher's run"},
+        features={"choices": KINDS, "default": "l1", "help": "how features are distilled"},
+        no_attention={"action": "store_true", "help": "ablation: leave the facial attention loss out"},
+        no_identity={"action": "store_true", "help": "ablation: leave the identity term out"},
+    )
+    args, device = job.args, job.device
     chips = load_chips(args.data, args.cache)
-    points = torch.from_numpy(chips.landmarks68())
+    points = chips.landmarks68()
     train = np.flatnonzero(~chips.dev & (chips.soft_db <= SOFT_LIMIT))
-    torch.manual_seed(args.seed)
-    net = SuperResNet().to(device, memory_format=torch.channels_last)
-    run = Run(args.out, net, steps, batch, job.preset["lr"], 0.0, args.seed)
+    arguments = {"regions": len(REGIONS)} if args.role == "teacher" else {}
+    net = SuperResNet(**arguments)
+    if args.start:
+        net.load_state_dict(averaged(args.start, {"SuperResNet": SuperResNet}).state_dict(), strict=False)
+    net = net.to(device, memory_format=torch.channels_last)
+    distil = None
+    if args.teacher:
+        teacher = averaged(args.teacher, {"SuperResNet": SuperResNet}).to(device, memory_format=torch.channels_last)
+        distil = Distillation(teacher, args.features, FEATURES, job.steps)
+    identity = None if args.no_identity or args.role == "teacher" else frozen_recognizer(device)
+    run = Run(args.out, net, job.steps, job.batch, job.preset["lr"], 0.0, args.seed, arguments, betas=(0.9, 0.99), clip=0.1)
 
-    def make(step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        rng = run.rng(step)
-        rung = int(rng.choice(ENTRIES, p=RUNG_SHARE))
-        rows = rng.choice(train, batch, replace=False)
-        low, high = zip(*(make_pair(chips.images[row], rung, rng) for row in rows), strict=True)
-        marks = points[torch.from_numpy(rows)].clone()
-        low_t, high_t = torch.from_numpy(np.stack(low)), torch.from_numpy(np.stack(high))
-        if rng.random() < 0.5:
-            low_t, high_t = low_t.flip(2), high_t.flip(2)
-            marks[..., 0] = torch.where(marks[..., 0] > 0, 128 - marks[..., 0], 0)
-        return low_t, high_t, marks
+    def make_rung(rung: int, rng: np.random.Generator) -> tuple[torch.Tensor, ...]:
+        rows = rng.choice(train, int(job.batch * SHARES[rung]), replace=False)
+        low, high, marks = zip(*(make_pair(chips.images[row], points[row], rung, rng) for row in rows), strict=True)
+        parsing = parsing_maps(np.stack(marks)) if args.role == "teacher" or distil else torch.zeros(0)
+        batch = (torch.from_numpy(np.stack(low)), torch.from_numpy(np.stack(high)), torch.from_numpy(np.stack(marks)), parsing)
+        return batch if rng.random() < 0.5 else mirror(*batch)
 
-    for low, high, marks in ahead(make, run.step, steps, threads=1 if device == "cpu" else 12):
+    def losses(low: torch.Tensor, high: torch.Tensor, marks: torch.Tensor, parsing: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The terms of the loss for chips of one rung, by name."""
         x = low.to(device).permute(0, 3, 1, 2).float().div_(255)
         y = high.to(device).permute(0, 3, 1, 2).float().div_(255)
+        prior = parsing.to(device).float().div_(255) if len(parsing) else None
         with torch.autocast(device, torch.bfloat16):
-            pictures = net(x)
-        pixel = attended = torch.zeros((), device=device)
+            pictures, seen = net.with_features(x, prior if args.role == "teacher" else None)
+        terms = {name: torch.zeros((), device=device) for name in ("pixel", "attention")}
         for picture in pictures:
             side = picture.shape[-1]
             error = (picture.float() - (y if side == 128 else F.avg_pool2d(y, 128 // side))).abs()
-            pixel = pixel + error.mean() * (1.0 if side == 128 else 0.25)
-            if side >= 64:
-                attended = attended + (attention(marks, side).to(device) * error).mean() * (1.0 if side == 128 else 0.25)
-        run.update(pixel + ATTENTION * attended, l1=error.mean(), attended=attended)
+            terms["pixel"] = terms["pixel"] + error.mean() * STEP_WEIGHT[side]
+            if side >= 64 and not args.no_attention:
+                attended = (attention_map(marks.to(device), side) * error).mean() * STEP_WEIGHT[side]
+                terms["attention"] = terms["attention"] + ATTENTION * attended
+        if distil:
+            terms |= distil(run.step, x, prior, pictures[-1], seen)
+        if identity is not None:
+            similar = F.cosine_similarity(identity(pictures[-1].float()), identity(y))
+            terms["identity"] = IDENTITY * (1 - similar).mean()
+        return terms
+
+    def make(step: int) -> list[tuple[torch.Tensor, ...]]:
+        rng = run.rng(step)
+        return [make_rung(rung, rng) for rung in ENTRIES]
+
+    for batches in ahead(make, run.step, job.steps, threads=1 if device == "cpu" else 12):
+        terms: dict[str, torch.Tensor] = {}
+        for rung, batch in zip(ENTRIES, batches, strict=True):
+            for name, term in losses(*batch).items():
+                terms[name] = terms.get(name, 0.0) + SHARES[rung] * term
+        run.update(torch.stack(list(terms.values())).sum(), **terms)
+
+
+def mirror(low: torch.Tensor, high: torch.Tensor, marks: torch.Tensor, parsing: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The batch as in a mirror."""
+    return low.flip(2), high.flip(2), mirrored(marks), parsing.flip(3) if len(parsing) else parsing
 
 
 if __name__ == "__main__":

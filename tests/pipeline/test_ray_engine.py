@@ -115,5 +115,5 @@ def test_a_bad_source_is_reported_and_the_others_go_on(engine: RayEngine, tmp_pa
 
 def test_a_cluster_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
-    with pytest.raises(SettingsError, match="RAY_ADDRESS = 127.0.0.1:1: no cluster to join there"):
+    with pytest.raises(SettingsError, match="no cluster to join there"):
         start_ray()

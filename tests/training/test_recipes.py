@@ -1,14 +1,16 @@
 """One step of each recipe on the project's own faces, and the pieces that are easy to get wrong."""
 
+import cv2
 import numpy as np
 import torch
 
 from models.detector import STRIDES, DetectorNet, cell_centres, decode_cells
 from models.recognizer import view
+from tests.faces68 import landmarks68
 from training.detector_scenes import Scene, SceneMaker, mirrored
 from training.train_detector import assign, giou, losses
 from training.train_recognizer import make_input
-from training.train_superres import attention, make_pair
+from training.train_superres import make_pair
 
 
 def scene(*boxes: tuple[float, ...], scores: tuple[float, ...] | None = None, side: int = 128) -> Scene:
@@ -90,14 +92,9 @@ def test_training_inputs_look_like_what_the_pipeline_feeds(chips: np.ndarray) ->
     seen = view(torch.from_numpy(chips[:1].copy()).permute(0, 3, 1, 2).float(), 64)
     assert seen.shape == (1, 3, 64, 64)
     for rung in (16, 32, 64):
-        low, high = make_pair(chips[0], rung, np.random.default_rng(rung))
-        assert low.shape == (rung, rung, 3) and high.shape == (128, 128, 3)
-
-
-def test_attention_lies_on_the_landmarks() -> None:
-    points = torch.full((2, 68, 2), 32.0)
-    points[1] = 0  # none found: no attention anywhere
-    found = attention(points, 64)
-    assert found.shape == (2, 1, 64, 64) and float(found[0].max()) > 0.9
-    assert divmod(int(found[0, 0].argmax()), 64) in ((15, 15), (16, 16), (15, 16), (16, 15))
-    assert float(found[1].abs().max()) == 0
+        for seed in range(4):
+            low, high, marks = make_pair(chips[0], landmarks68(), rung, np.random.default_rng(seed))
+            assert low.shape == (rung, rung, 3) and high.shape == (128, 128, 3) and low.dtype == high.dtype == np.uint8
+            again = cv2.resize(high, (rung, rung), interpolation=cv2.INTER_AREA).astype(float)
+            assert np.corrcoef(low.reshape(-1), again.reshape(-1))[0, 1] > 0.8  # moved together
+            assert np.abs(marks - landmarks68()).max() < 25

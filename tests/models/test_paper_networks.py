@@ -1,0 +1,69 @@
+"""The networks of the papers: sizes as published or counted on the released code, and what each part must do."""
+
+import pytest
+import torch
+from torch import nn
+
+from models.pfsr import Critic, Generator, LandmarkNet, peaks
+from models.pkdn import Pkdn
+from models.superres import ENTRIES, SuperResNet
+
+
+def count(net: nn.Module) -> int:
+    return sum(p.numel() for p in net.parameters())
+
+
+def test_pfsr_has_the_papers_sizes() -> None:
+    assert (count(Generator()), count(Critic()), count(LandmarkNet())) == (8_969_097, 8_065_537, 321_412)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "student", "teacher"), [(2, 2_105_776, 2_384_293), (4, 3_147_880, 3_426_397), (6, 4_189_984, 4_468_501)]
+)
+def test_pkdn_has_the_sizes_of_its_reconstruction(blocks: int, student: int, teacher: int) -> None:
+    assert count(Pkdn(blocks)) == student and count(Pkdn(blocks, regions=3, softmax=False)) == teacher
+    assert count(Pkdn(blocks, regions=3)) > teacher  # and the softmax attention
+
+
+@pytest.mark.parametrize(("step", "side"), [(1, 32), (2, 64), (3, 128)])
+@torch.inference_mode()
+def test_pfsr_grows_step_by_step(step: int, side: int) -> None:
+    generator, critic = Generator().eval(), Critic().eval()
+    x = torch.rand(2, 3, 16, 16)
+    whole = generator(x, step)
+    assert whole.shape == (2, 3, side, side) and critic(whole, step).shape == (2, 1)
+    if step > 1:  # not faded in at all: the step before, enlarged
+        before = nn.functional.interpolate(generator(x, step - 1), scale_factor=2.0, mode="nearest")
+        assert torch.allclose(generator(x, step, fade=0.0), before, atol=1e-5)
+
+
+def test_heat_maps_have_the_pictures_size_and_their_peaks_are_found() -> None:
+    assert LandmarkNet()(torch.rand(1, 3, 24, 24)).shape == (1, 68, 24, 24)
+    maps = torch.zeros(1, 68, 24, 24)
+    maps[0, :, 5, 9] = 1
+    assert peaks(maps)[0, 3].tolist() == [9.5, 5.5]
+
+
+@pytest.mark.parametrize("make", [lambda: Pkdn(2, regions=6), lambda: SuperResNet(regions=6)])
+@torch.inference_mode()
+def test_a_teacher_looks_at_the_parsing_map(make) -> None:  # type: ignore[no-untyped-def]
+    net = make().eval()
+    for head in (net.tail,) if isinstance(net, Pkdn) else [h[0] for h in net.to_rgb.values()]:
+        nn.init.normal_(head.weight, std=0.1)
+    x = torch.rand(1, 3, 128 if isinstance(net, Pkdn) else 16, 128 if isinstance(net, Pkdn) else 16)
+    (one,), seen = net.with_features(x, torch.zeros(1, 6, 128, 128))
+    (other,), _ = net.with_features(x, torch.ones(1, 6, 128, 128))
+    assert one.shape == (1, 3, 128, 128) and float((one - other).abs().max()) > 1e-3
+    assert len(seen) == (7 if isinstance(net, Pkdn) else 3)
+
+
+@torch.inference_mode()
+def test_an_untrained_student_is_bicubic_and_small_enough() -> None:
+    net = SuperResNet().eval()
+    assert count(net) < 3_000_000
+    for side in ENTRIES:
+        x = torch.rand(2, 3, side, side)
+        assert torch.allclose(net(x), nn.functional.interpolate(x, (128, 128), mode="bicubic"), atol=1e-5)
+        pictures, _ = net.train().with_features(x)
+        assert [p.shape[-1] for p in pictures] == [s for s in (32, 64, 128) if s > side]
+        net.eval()

@@ -1,0 +1,53 @@
+"""Prior knowledge distillation (PKDN, arXiv 2409.14385), with the weights and the fade of KDFSRNet, its elder relative.
+
+    loss += weight · fade · distance of features + 0.1 · L1 to the teacher's picture
+
+``weight`` is KDFSRNet's 10 for its networks; ``fade`` falls from 1 to 0 over the first half of the run. Features are compared
+by L1 (KDFSRNet) or, as feature-similarity distillation does (F-SKD, arXiv 2303.04681), by the cosine of all of a face's
+features at once.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+OUTPUT = 0.1
+FADED = 0.5  # share of the run after which features are no longer distilled
+KINDS = ("l1", "cosine", "none")
+
+
+class Teacher(Protocol):
+    """A network that shows what it sees on the way."""
+
+    def with_features(self, x: Tensor, parsing: Tensor | None) -> tuple[list[Tensor], list[Tensor]]: ...
+
+
+def feature_distance(kind: str, mine: list[Tensor], told: list[Tensor]) -> Tensor:
+    """Mean distance over the layers: ``l1``, or ``cosine`` for 1 - cosine of each face's flattened features."""
+    pairs = [(a.float(), b.float()) for a, b in zip(mine, told, strict=True)]
+    if kind == "cosine":
+        parts = [1 - F.cosine_similarity(a.flatten(1), b.flatten(1)).mean() for a, b in pairs]
+    else:
+        parts = [(a - b).abs().mean() for a, b in pairs]
+    return torch.stack(parts).mean()
+
+
+class Distillation:
+    """What a student loses for being unlike its frozen teacher."""
+
+    def __init__(self, teacher: Teacher, kind: str, weight: float, steps: int) -> None:
+        self.teacher, self.kind, self.weight, self.steps = teacher, kind, weight, steps
+
+    def __call__(self, step: int, x: Tensor, parsing: Tensor | None, picture: Tensor, seen: list[Tensor]) -> dict[str, Tensor]:
+        """Weighted terms of the loss at a step, by name."""
+        with torch.no_grad(), torch.autocast(x.device.type, torch.bfloat16):
+            pictures, told = self.teacher.with_features(x, parsing)
+        terms = {"output": OUTPUT * (picture.float() - pictures[-1].float()).abs().mean()}
+        fade = max(0.0, 1 - step / (FADED * self.steps))
+        if fade and self.kind != "none":
+            terms["features"] = self.weight * fade * feature_distance(self.kind, seen, told)
+        return terms
