@@ -1,6 +1,6 @@
 """How well the recogniser tells people apart when faces are small, and how like each other strangers look.
 
-    python -m evaluation.recognition --data DATA [--pairs 3000] [--write-card]
+    python -m evaluation.recognition --data DATA [--pairs 3000] [--recognizer FILE] [--write-card]
 
 Verification on ``DATA/lfw-dev`` (10-fold protocol's pairs, folds 1 to 5; never trained on): a sharp photo against a
 degraded face. Each size is measured with the chip itself, and with the chip super-resolved first. ``--write-card``
@@ -78,9 +78,9 @@ def load_lfw(data: Path) -> tuple[NDArray[np.uint8], list[tuple[int, int, bool, 
     return chips, pairs
 
 
-def verify(data: Path, most_pairs: int) -> list[dict[str, Any]]:
+def verify(recognizer: Any, data: Path, most_pairs: int) -> list[dict[str, Any]]:
     """One row a degradation, size and kind of input."""
-    recognizer, superres = load_recognizer(device="auto"), load_superres(device="auto")
+    superres = load_superres(device="auto")
     chips, pairs = load_lfw(data)
     pairs = pairs[:: max(1, len(pairs) // most_pairs)]
     left, right = (np.array([p[i] for p in pairs]) for i in (0, 1))
@@ -109,9 +109,8 @@ def verify(data: Path, most_pairs: int) -> list[dict[str, Any]]:
     return rows
 
 
-def impostors(data: Path, cache: Path) -> list[dict[str, Any]]:
+def impostors(recognizer: Any, data: Path, cache: Path) -> list[dict[str, Any]]:
     """Scores that strangers reach against sharp photos, by width of the face; probes are templates of `SHOTS` camera shots."""
-    recognizer = load_recognizer(device="auto")
     chips = load_chips(data, cache)
     # Computer-made portraits resemble each other more than people do (the teacher finds so too): left out.
     rows = np.flatnonzero(chips.dev & (chips.source != "gen"))
@@ -148,9 +147,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
     parser.add_argument("--pairs", type=int, default=3000)
+    parser.add_argument("--recognizer", type=Path, help="another one than the project's own")
     parser.add_argument("--write-card", action="store_true")
     args = parser.parse_args()
-    rows = verify(args.data, args.pairs)
+    recognizer = load_recognizer(args.recognizer)
+    rows = verify(recognizer, args.data, args.pairs)
     print(f"{'degradation':12} side  face px  {'input':15} accuracy  TAR@FAR 1e-2")
     for r in rows:
         print(
@@ -158,9 +159,9 @@ def main() -> None:
             f"{100 * r['accuracy']:7.1f}   {100 * r['tar_1e-2']:7.1f}"
         )
     if args.write_card:
-        path = _weights(None, "recognizer").with_suffix(".json")
-        card = json.loads(path.read_text())
-        card["impostors"] = impostors(args.data, args.cache)
+        path = _weights(args.recognizer, "recognizer").with_suffix(".json")
+        card = recognizer.card
+        card["impostors"] = impostors(recognizer, args.data, args.cache)
         card["figures"] = {
             "command": f"python -m evaluation.recognition --data DATA --pairs {args.pairs}",
             "data": "lfw-dev, sharp photo against degraded face",

@@ -53,17 +53,31 @@ def load_superres(name: str | Path | None = None, device: str = "auto") -> Resto
 
 
 def load_recognizer(name: str | Path | None = None, device: str = "auto") -> Embedder:
-    """The project's low-resolution recogniser, or the one whose weights are at ``name``."""
+    """The project's low-resolution recogniser, or the one whose file ``name`` is: own weights (.safetensors) or any
+    ArcFace-style recogniser (.onnx)."""
+    if name is not None and Path(name).suffix == ".onnx":
+        from models.onnx_recognizer import OnnxEmbedder
+
+        return OnnxEmbedder(Path(name), device)
     from models.embedding import Embedder
 
     return Embedder(_weights(name, "recognizer"), device)
 
 
 def recognizer_card(name: str | Path | None = None) -> dict[str, Any]:
-    """The card of a recogniser, with its digest (``sha256``) and impostor statistics, without loading torch."""
+    """The card of a recogniser, with its digest (``sha256``) and impostor statistics, without loading torch.
+
+    Raises ValueError if it holds no impostor statistics: no threshold can be told without them.
+    """
     import json
 
-    card: dict[str, Any] = json.loads(_weights(name, "recognizer").with_suffix(".json").read_text())
+    path = _weights(name, "recognizer")
+    card: dict[str, Any] = json.loads(path.with_suffix(".json").read_text()) if path.with_suffix(".json").exists() else {}
+    if "impostors" not in card:
+        raise ValueError(
+            f"{path}: nobody has measured how like each other strangers look to it; "
+            f"python -m evaluation.recognition --data DATA --recognizer {path} --write-card"
+        )
     return card
 
 

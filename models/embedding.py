@@ -26,7 +26,7 @@ class Embedder:
         self.digest: str = self.card["sha256"]
         net = Recognizer(**self.card["architecture"])
         load_weights(net, weights)
-        self.dim = net.quality[0].in_features
+        self.dim = net.dim
         self._side = net.side
         self._device = pick_device(device)
         self._net, self._dtype = ready(net, self._device)

@@ -52,7 +52,7 @@ class Recognizer(nn.Module):
         dim: int = 256,
     ) -> None:
         super().__init__()
-        self.side = side
+        self.side, self.widths, self.dim = side, widths, dim
         self.stem = nn.Sequential(nn.Conv2d(3, stem, 3, 2, 1, bias=False), nn.BatchNorm2d(stem), nn.PReLU(stem))
         stages: list[nn.Module] = []
         inputs = stem
@@ -68,12 +68,18 @@ class Recognizer(nn.Module):
         self.quality = nn.Sequential(nn.Linear(dim, 64), nn.ReLU(), nn.Linear(64, 1))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.stem(x)
-        for stage in self.stages:
-            x = stage(x)
-        embedding: Tensor = self.neck(x)
+        embedding, _ = self.with_features(x)
         quality: Tensor = self.quality(embedding.detach()).sigmoid()[:, 0]
         return embedding, quality
+
+    def with_features(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The embedding and the stages' features, which feature-similarity distillation compares."""
+        x = self.stem(x)
+        seen = []
+        for stage in self.stages:
+            x = stage(x)
+            seen.append(x)
+        return self.neck(x), seen
 
 
 def view(chips: Tensor, side: int) -> Tensor:

@@ -19,6 +19,7 @@ from models.chip import CHIP
 Chip = NDArray[np.uint8]
 Degradation = Callable[[Chip, int, np.random.Generator], Chip]
 
+KERNELS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_AREA, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
 CCTV_BLUR = 0.35  # sigma in pixels of the small picture
 
 
@@ -46,6 +47,16 @@ def bicubic(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
 def area(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
     """Area sampling, the mean over each pixel's patch: an ideal sensor without a lens."""
     return cv2.resize(chip, (side, side), interpolation=cv2.INTER_AREA)
+
+
+def nearest(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
+    """Every so many pixels one: what F-SKD of 2023 trains and tests on."""
+    return cv2.resize(chip, (side, side), interpolation=cv2.INTER_NEAREST)
+
+
+def any_kernel(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
+    """One of OpenCV's five kernels by chance: what F-SKD of 2024 trains on."""
+    return cv2.resize(chip, (side, side), interpolation=int(rng.choice(KERNELS)))
 
 
 def cctv_fixed(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
@@ -106,8 +117,10 @@ PRESETS: dict[str, Degradation] = {
     "pfsr-bilinear-chain": pfsr_bilinear_chain,
     "bicubic": bicubic,
     "area": area,
+    "fskd-nearest": nearest,
+    "fskd-any-kernel": any_kernel,
     "cctv": cctv,
     "cctv-even": cctv_even,
     "cctv-fixed": cctv_fixed,
 }
-VERSION = 1
+VERSION = 2

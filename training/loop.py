@@ -141,19 +141,23 @@ class Run:
         seed: int,
         arguments: dict[str, Any] | None = None,
         rival: Rival | None = None,
+        beside: nn.Module | None = None,
         betas: tuple[float, float] = (0.9, 0.999),
         constant: bool = False,
         clip: float = 5.0,
     ) -> None:
-        """``arguments`` are those the network was made with, kept beside its weights; ``rival`` is trained against it.
+        """``arguments`` are those the network was made with, kept beside its weights; ``rival`` is trained against it;
+        ``beside`` is trained with it and saved, but no part of what is published.
 
         With ``constant`` the learning rate stays as it is; ``clip`` is the longest gradient.
         """
         self.arguments, self.rival, self.constant, self.clip = arguments or {}, rival, constant, clip
+        self.beside = beside or nn.Module()
         self.folder, self.net, self.steps, self.batch, self.lr, self.seed = folder, net, steps, batch, lr, seed
         folder.mkdir(parents=True, exist_ok=True)
-        decayed = [p for p in net.parameters() if p.ndim > 1]
-        plain = [p for p in net.parameters() if p.ndim <= 1]
+        self.trained = [*net.parameters(), *self.beside.parameters()]
+        decayed = [p for p in self.trained if p.ndim > 1]
+        plain = [p for p in self.trained if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True)
         self.average = Average(net)
@@ -176,7 +180,7 @@ class Run:
             group["lr"] = self.lr * (1.0 if self.constant else cosine_lr(self.step, self.steps))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        parts["gradient"] = nn.utils.clip_grad_norm_(self.net.parameters(), self.clip)
+        parts["gradient"] = nn.utils.clip_grad_norm_(self.trained, self.clip)
         self.optimizer.step()
         self.average.update(self.net)
         if then:
@@ -200,6 +204,7 @@ class Run:
             "net": self.net.state_dict(),
             "average": self.average.net.state_dict(),
             "average_steps": self.average.steps,
+            "beside": self.beside.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "seconds": self.seconds,
         }
@@ -215,6 +220,7 @@ class Run:
         self.average.net.load_state_dict(state["average"])
         self.average.steps = state["average_steps"]
         self.optimizer.load_state_dict(state["optimizer"])
+        self.beside.load_state_dict(state["beside"])
         if self.rival:
             self.rival.net.load_state_dict(state["rival"][0])
             self.rival.optimizer.load_state_dict(state["rival"][1])

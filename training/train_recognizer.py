@@ -1,38 +1,56 @@
-"""Train the low-resolution recogniser by embedding distillation.
+"""Train the low-resolution recogniser: it sees what a camera would leave of a face and must know it as its teachers know
+the sharp picture. Needs DATA/chips (training/chips.py).
 
-    python -m training.train_recognizer --data DATA --out runs/recognizer            # 2 cores, about 45 min
-    python -m training.train_recognizer --data DATA --out runs/recognizer --preset gpu
+    python -m training.train_recognizer --data DATA --out runs/recognizer                        # 2 cores, about 60 min
 
-The student sees what a camera would leave of a face; it must give the vector that a strong teacher
-(EdgeFace-XS) gives for the sharp picture. Two terms: the cosine to the teacher's vector, and a
-contrast over the batch (the student's vector must pick its own teacher vector among all of them), which
-keeps strangers apart where the cosine alone is content with being near. Needs DATA/chips (training/chips.py).
+Always: the cosine to a strong teacher's vector of the sharp picture (EdgeFace-XS), and a contrast over the batch (the
+student's vector must pick its own teacher vector among all of them), which keeps strangers apart where the cosine alone is
+content with being near. On top of it, feature-similarity distillation (F-SKD, arXiv 2303.04681): first a network of the same
+build that only ever sees sharp faces, then the student whose stages follow that one's:
+
+    python -m training.train_recognizer --data DATA --out runs/recognizer-sharp --role teacher
+    python -m training.train_recognizer --data DATA --out runs/recognizer --teacher runs/recognizer-sharp --margin cosface
+
+Ablations and options: ``--features l2|none`` in place of the cosine, ``--hints`` and ``--relation`` (F-SKD of 2024),
+``--no-embedding`` (no vectors of the strong teacher: labels and stages alone), ``--look fskd-nearest`` or ``fskd-any-kernel``
+(the paper's sizes and kernels in place of cameras), ``--network iresnet18|iresnet50 [--cbam] [--pooled]`` (the paper's networks,
+for a GPU). The margin counts labelled chips only.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import nn
 
+from models.iresnet import IResNet
 from models.recognizer import Recognizer, view
-from training import degradations
-from training.chips import load_chips
-from training.loop import Run, ahead, plan
+from training import degradations, margins
+from training.chips import ChipSet, load_chips
+from training.feature_similarity import KINDS, LAMBDA, RELATION, Hints, relation_distance, stage_distance
+from training.loop import Run, ahead, averaged, plan
 
-PRESETS = {
+PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {"samples": 680_000, "batch": 128, "lr": 2e-3},
     "gpu": {"samples": 8_000_000, "batch": 512, "lr": 3e-3},
 }
+NETWORKS: dict[str, type[nn.Module]] = {"Recognizer": Recognizer, "IResNet": IResNet}
+LOOKS = ("cctv", "fskd-nearest", "fskd-any-kernel")
+FSKD_SIDES = (14, 28, 56, 112)
 SMALLEST = 13
-CONTRAST_SCALE = 24.0
+EMBEDDING, CONTRAST, CONTRAST_SCALE, MARGIN = 4.0, 0.5, 24.0, 0.2
+
+Image = NDArray[np.uint8]
 
 
-def make_input(chip: np.ndarray, side: int, progress: float, rng: np.random.Generator) -> np.ndarray:
-    """One training input: (side, side, 3) uint8, what is left of a 128 chip seen small by a camera."""
-    if rng.random() < 0.5:
-        chip = np.ascontiguousarray(chip[:, ::-1])
+def camera_look(chip: Image, progress: float, rng: np.random.Generator) -> tuple[Image, Image]:
+    """A chip moved about as badly placed landmarks would, and what a camera leaves of it; sizes fall with ``progress``."""
     # Easy first: the smallest face falls from 48 to 13 pixels over the first third.
     least = SMALLEST + max(0.0, 1 - 3 * progress) * (48 - SMALLEST)
     size = 128 if rng.random() < 0.2 else int(np.exp(rng.uniform(np.log(least), np.log(100))))
@@ -46,54 +64,141 @@ def make_input(chip: np.ndarray, side: int, progress: float, rng: np.random.Gene
         small = degradations.bicubic(chip, size, rng)
     if rng.random() < 0.1:
         small = cv2.cvtColor(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return chip, small
+
+
+def paper_look(chip: Image, preset: str, rng: np.random.Generator) -> tuple[Image, Image]:
+    """A chip and what F-SKD leaves of it: one of four sizes, there and back with the preset's kernels."""
+    size = int(rng.choice(FSKD_SIDES)) * 128 // 112
+    return chip, degradations.PRESETS[preset](degradations.PRESETS[preset](chip, size, rng), 128, rng)
+
+
+def seen(small: Image, side: int) -> Image:
+    """The recogniser's view of a square chip of any size: its centre 112/128 at (side, side, 3)."""
+    size = small.shape[0]
     scale = side / size * 128 / 112
-    move = np.array(
-        [[scale, 0, side / 2 - 0.5 - scale * (size / 2 - 0.5)], [0, scale, side / 2 - 0.5 - scale * (size / 2 - 0.5)]]
-    )
     if scale < 1:
         margin = round(size / 16)
         return cv2.resize(small[margin : size - margin, margin : size - margin], (side, side), interpolation=cv2.INTER_AREA)
+    away = side / 2 - 0.5 - scale * (size / 2 - 0.5)
+    move = np.array([[scale, 0, away], [0, scale, away]])
     return cv2.warpAffine(small, move, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
+def make_input(chip: Image, side: int, progress: float, rng: np.random.Generator, look: str = "cctv") -> tuple[Image, Image]:
+    """One training example: the student's view (side, side, 3) uint8 and the sharp view of the same chip."""
+    chip = np.ascontiguousarray(chip[:, ::-1] if rng.random() < 0.5 else chip)
+    chip, small = camera_look(chip, progress, rng) if look == "cctv" else paper_look(chip, look, rng)
+    return seen(small, side), seen(chip, side)
+
+
+def labels_of(chips: ChipSet) -> torch.Tensor:
+    """The number of each chip's identity (N,); -1 where nobody is named."""
+    names, numbers = np.unique(chips.identity, return_inverse=True)
+    numbers = np.where(chips.identity == "", -1, numbers - int(names[0] == ""))
+    return torch.from_numpy(numbers)
+
+
+def choose(train: NDArray[np.intp], numbers: NDArray[np.intp], batch: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Rows of a batch whose second half are other pictures of the people in its first half."""
+    named = train[numbers[train] >= 0]
+    first = rng.choice(named, batch // 2, replace=False)
+    return np.concatenate([first, [rng.choice(named[numbers[named] == numbers[row]]) for row in first]])
+
+
+def network(args: Any) -> tuple[nn.Module, dict[str, Any]]:
+    """The network asked for and what it was made with."""
+    if args.network == "small":
+        return Recognizer(), {}
+    arguments = {"depth": int(args.network.removeprefix("iresnet")), "cbam": args.cbam, "pooled": args.pooled}
+    return IResNet(**arguments), arguments
+
+
 def main() -> None:
-    job = plan(__doc__, PRESETS)
+    job = plan(
+        __doc__,
+        PRESETS,
+        role={"choices": ("student", "teacher"), "default": "student", "help": "a teacher sees sharp faces only"},
+        teacher={"type": Path, "help": "run whose stages are followed"},
+        features={"choices": KINDS, "default": "cosine", "help": "how stages are compared"},
+        hints={"action": "store_true", "help": "1x1 layers between the student's stages and the teacher's"},
+        relation={"action": "store_true", "help": "also compare relations between two pictures of one person"},
+        margin={"choices": (*margins.KINDS, "none"), "default": "none", "help": "margin loss over labelled identities"},
+        no_embedding={"action": "store_true", "help": "ablation: no vectors of the strong teacher"},
+        look={"choices": LOOKS, "default": "cctv", "help": "what the student's pictures go through"},
+        network={"choices": ("small", "iresnet18", "iresnet50"), "default": "small"},
+        cbam={"action": "store_true"},
+        pooled={"action": "store_true", "help": "mean of the last features as embedding"},
+    )
     args, steps, batch, device = job.args, job.steps, job.batch, job.device
     chips = load_chips(args.data, args.cache)
-    targets = torch.from_numpy(chips.teacher_embeddings())
-    train = np.flatnonzero(~chips.dev)
-    dev = np.flatnonzero(chips.dev)[:512]
+    targets = None if args.no_embedding else torch.from_numpy(chips.teacher_embeddings())
+    labels = labels_of(chips)
+    train, dev = np.flatnonzero(~chips.dev), np.flatnonzero(chips.dev)[:512]
 
-    torch.manual_seed(args.seed)
-    net = Recognizer().to(device, memory_format=torch.channels_last)
-    run = Run(args.out, net, steps, batch, job.preset["lr"], 0.05, args.seed)
+    net, arguments = network(args)
+    net = net.to(device, memory_format=torch.channels_last)
+    teacher = averaged(args.teacher, NETWORKS).to(device, memory_format=torch.channels_last) if args.teacher else None
+    beside = nn.ModuleDict()
+    if args.margin != "none":
+        beside["margin"] = margins.MarginHead(net.dim, int(labels.max()) + 1, args.margin)
+    if args.hints:
+        beside["hints"] = Hints(net.widths)
+    if targets is not None:
+        wide = targets.shape[1]
+        beside["project"] = nn.Identity() if net.dim == wide else nn.Linear(net.dim, wide, bias=False)
+    run = Run(args.out, net, steps, batch, job.preset["lr"], 0.05, args.seed, arguments, beside=beside.to(device))
 
-    def make(step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def make(step: int) -> tuple[torch.Tensor, ...]:
         rng = run.rng(step)
-        rows = rng.choice(train, batch, replace=False)
-        images = np.stack([make_input(chips.images[row], net.side, step / steps, rng) for row in rows])
-        return torch.from_numpy(images), targets[torch.from_numpy(rows)]
+        rows = choose(train, labels.numpy(), batch, rng) if args.relation else rng.choice(train, batch, replace=False)
+        pairs = [make_input(chips.images[row], net.side, step / steps, rng, args.look) for row in rows]
+        small, sharp = (torch.from_numpy(np.stack(views)) for views in zip(*pairs, strict=True))
+        return (sharp if args.role == "teacher" else small), sharp, torch.from_numpy(rows)
 
-    for images, target in ahead(make, run.step, steps, threads=1 if device == "cpu" else 12):
-        x = images.to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
-        target = target.to(device)
+    for small, sharp, rows in ahead(make, run.step, steps, threads=1 if device == "cpu" else 12):
+        x, y = (t.to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1) for t in (small, sharp))
         with torch.autocast(device, torch.bfloat16):
-            embedding, quality = net(x)
-        unit = F.normalize(embedding.float())
-        cosine = (unit * target).sum(1)
-        contrast = F.cross_entropy(CONTRAST_SCALE * unit @ target.T, torch.arange(batch, device=device))
-        predicted = F.mse_loss(quality.float(), cosine.detach().clamp(0, 1))
-        run.update(
-            4 * (1 - cosine.mean()) + 0.5 * contrast + predicted, cosine=cosine.mean(), contrast=contrast, quality=predicted
-        )
-        if run.step % 1000 == 0 or run.step == steps:
+            embedding, stages = net.with_features(x)
+        embedding = embedding.float()
+        terms: dict[str, torch.Tensor] = {}
+        if targets is not None:
+            terms |= vector_terms(net, embedding, beside["project"], targets[rows].to(device))
+        if teacher is not None and args.features != "none":
+            with torch.autocast(device, torch.bfloat16):
+                with torch.no_grad():
+                    told = teacher.with_features(y)[1]
+                followed = beside["hints"](stages) if args.hints else stages
+            terms["stages"] = LAMBDA * stage_distance(args.features, followed, told)
+            if args.relation:
+                halves = [t[-1].float().chunk(2) for t in (stages, told)]
+                terms["relation"] = RELATION * relation_distance(*halves[0], *halves[1])
+        label = labels[rows].to(device)
+        if args.margin != "none" and bool((label >= 0).any()):
+            terms["margin"] = MARGIN * beside["margin"](embedding[label >= 0], label[label >= 0])
+        run.update(torch.stack(list(terms.values())).sum(), **terms)
+        if targets is not None and (run.step % 1000 == 0 or run.step == steps):
             print("  dev:", dev_cosines(run.average.net, chips.images[dev], targets[dev], device), flush=True)
+
+
+def vector_terms(net: nn.Module, embedding: torch.Tensor, project: nn.Module, target: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Cosine to the strong teacher's vectors, contrast over the batch, and how well the quality head foresees the cosine."""
+    unit = F.normalize(project(embedding))
+    cosine = (unit * target).sum(1)
+    picked = F.cross_entropy(CONTRAST_SCALE * unit @ target.T, torch.arange(len(unit), device=unit.device))
+    terms = {"embedding": EMBEDDING * (1 - cosine.mean()), "contrast": CONTRAST * picked}
+    if isinstance(net, Recognizer):
+        foreseen = net.quality(embedding.detach()).sigmoid()[:, 0]
+        terms["quality"] = F.mse_loss(foreseen, cosine.detach().clamp(0, 1))
+    return terms
 
 
 @torch.no_grad()
 def dev_cosines(net: torch.nn.Module, images: np.ndarray, target: torch.Tensor, device: str) -> dict[str, float]:
     """Mean cosine to the teacher on dev chips, sharp and as cameras of several sizes see them."""
     found = {}
+    if not isinstance(net, Recognizer):
+        return found
     for name, side in (("area", 128), ("cctv-fixed", 32), ("cctv-fixed", 20)):
         rng = np.random.default_rng(0)
         small = np.stack([degradations.PRESETS[name](np.ascontiguousarray(i), side, rng) for i in images])

@@ -4,9 +4,11 @@ import pytest
 import torch
 from torch import nn
 
+from models.iresnet import IResNet
 from models.pfsr import Critic, Generator, LandmarkNet, peaks
 from models.pkdn import Pkdn
 from models.superres import ENTRIES, SuperResNet
+from training.feature_similarity import Hints
 
 
 def count(net: nn.Module) -> int:
@@ -67,3 +69,28 @@ def test_an_untrained_student_is_bicubic_and_small_enough() -> None:
         pictures, _ = net.train().with_features(x)
         assert [p.shape[-1] for p in pictures] == [s for s in (32, 64, 128) if s > side]
         net.eval()
+
+
+IRESNET_SIZES = [
+    (18, False, True, 11_177_984),
+    (18, False, False, 24_025_600),
+    (18, True, True, 11_267_864),
+    (18, True, False, 24_115_480),
+    (50, False, True, 30_743_232),
+    (50, False, False, 43_590_848),
+    (50, True, True, 30_974_540),
+    (50, True, False, 43_822_156),
+]
+
+
+@pytest.mark.parametrize(("depth", "cbam", "pooled", "size"), IRESNET_SIZES)
+def test_iresnet_has_the_sizes_of_fskd(depth: int, cbam: bool, pooled: bool, size: int) -> None:
+    assert count(IResNet(depth, cbam, pooled)) == size
+
+
+@torch.inference_mode()
+def test_iresnet_shows_its_stages() -> None:
+    embedding, seen = IResNet(18, cbam=True).eval().with_features(torch.rand(1, 3, 112, 112))
+    assert embedding.shape == (1, 512)
+    assert [tuple(f.shape[1:]) for f in seen] == [(64, 56, 56), (128, 28, 28), (256, 14, 14), (512, 7, 7)]
+    assert count(Hints((64, 128, 256, 512))) == 43_940_928 - 43_590_848

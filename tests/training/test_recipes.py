@@ -88,7 +88,9 @@ def test_made_scenes_are_whole(chips: np.ndarray) -> None:
 
 def test_training_inputs_look_like_what_the_pipeline_feeds(chips: np.ndarray) -> None:
     for seed in range(20):
-        assert make_input(chips[0], 64, seed / 20, np.random.default_rng(seed)).shape == (64, 64, 3)
+        small, sharp = make_input(chips[0], 64, seed / 20, np.random.default_rng(seed))
+        assert small.shape == sharp.shape == (64, 64, 3)
+        assert np.corrcoef(small.reshape(-1), sharp.reshape(-1))[0, 1] > 0.6  # the same face in the same place
     seen = view(torch.from_numpy(chips[:1].copy()).permute(0, 3, 1, 2).float(), 64)
     assert seen.shape == (1, 3, 64, 64)
     for rung in (16, 32, 64):

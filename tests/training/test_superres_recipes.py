@@ -1,48 +1,14 @@
 """The super-resolution recipes from command to weights, on the project's own faces and for a few steps."""
 
-import sys
-from pathlib import Path
-
 import cv2
 import numpy as np
-import pytest
 import torch
 
 from evaluation.superres import Judge, Model, enlarge, trained
-from models.facegen import FaceGenerator, Look
 from tests.faces68 import landmarks68
 from training import train_pfsr, train_pkdn, train_superres
 from training.distillation import feature_distance
-from training.priors import pack
 from training.train_pfsr import normalised, step_of
-
-
-@pytest.fixture(scope="module")
-def data(generator: FaceGenerator, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder of 24 chips."""
-    folder = tmp_path_factory.mktemp("data")
-    for person in range(24):
-        chip = generator.render(generator.identity(person), Look())[0]
-        (folder / "photos" / str(person)).mkdir(parents=True)
-        cv2.imwrite(str(folder / "photos" / str(person) / "photo.png"), chip[..., ::-1])
-    assert pack(folder / "photos", lambda photo: landmarks68(), folder)[0] == 24
-    return folder
-
-
-@pytest.fixture
-def run(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
-    """Runs a recipe's main for two small steps; its runs lie in one folder."""
-
-    def go(recipe, out: str, *options: str) -> Path:  # type: ignore[no-untyped-def]
-        monkeypatch.setitem(recipe.PRESETS, "cpu", {"samples": 8, "batch": 4 if recipe is train_superres else 2, "lr": 1e-3})
-        monkeypatch.setattr(recipe, "SOFT_LIMIT", 99.0)
-        named = [str(tmp_path / o[1:]) if o.startswith("@") else o for o in options]
-        arguments = [*named, "--data", str(data), "--cache", str(data), "--out", str(tmp_path / out)]
-        monkeypatch.setattr(sys, "argv", ["train", *arguments])
-        recipe.main()
-        return tmp_path / out
-
-    return go
 
 
 def test_the_shipped_recipe(run) -> None:  # type: ignore[no-untyped-def]
@@ -59,8 +25,8 @@ def test_the_shipped_recipe(run) -> None:  # type: ignore[no-untyped-def]
 
 
 def test_pkdn(run) -> None:  # type: ignore[no-untyped-def]
-    run(train_pkdn, "teacher", "--role", "teacher", "--samples", "2")
-    student = run(train_pkdn, "student", "--teacher", "@teacher", "--samples", "2")
+    run(train_pkdn, "teacher", "--role", "teacher", batch=2)
+    student = run(train_pkdn, "student", "--teacher", "@teacher", batch=2)
     model = trained("pkdn", student)
     assert (
         model.sides == (16,)
@@ -69,11 +35,11 @@ def test_pkdn(run) -> None:  # type: ignore[no-untyped-def]
 
 
 def test_pfsr_with_its_critic_goes_on_where_it_stopped(run) -> None:  # type: ignore[no-untyped-def]
-    run(train_pfsr, "marks", "landmarks")
-    out = run(train_pfsr, "pfsr", "generator", "--landmarks", "@marks", "--samples", "2")
+    run(train_pfsr, "marks", "landmarks", batch=2)
+    out = run(train_pfsr, "pfsr", "generator", "--landmarks", "@marks", "--samples", "2", batch=2)
     state = torch.load(out / "state.pt", weights_only=True)
     assert state["step"] == 1 and len(state["rival"]) == 2
-    run(train_pfsr, "pfsr", "generator", "--landmarks", "@marks", "--samples", "4")
+    run(train_pfsr, "pfsr", "generator", "--landmarks", "@marks", "--samples", "4", batch=2)
     again = torch.load(out / "state.pt", weights_only=True)
     assert again["step"] == 2
     assert not torch.equal(again["rival"][0]["head.3.weight"], state["rival"][0]["head.3.weight"])

@@ -1,0 +1,62 @@
+"""A foreign recogniser behind the same contract. Here it is our own network, written as ONNX."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models import load_recognizer, recognizer_card
+from models.weights_io import digest
+
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+
+class Foreign(torch.nn.Module):
+    """A picture's coarse colours as its vector."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.avg_pool2d(x, 28).flatten(1)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("onnx") / "foreign.onnx"
+    batch = torch.export.Dim("batch")
+    torch.onnx.export(
+        Foreign(), (torch.zeros(2, 3, 112, 112),), str(file), dynamic_shapes=({0: batch},), external_data=False, verbose=False
+    )
+    return file
+
+
+@pytest.mark.parametrize("side", [16, 64, 128])
+def test_it_embeds_any_rung(path: Path, chips: np.ndarray, side: int) -> None:
+    net = load_recognizer(path, "cpu")
+    small = chips[:, :: 128 // side, :: 128 // side]
+    vectors, quality = net.embed_with_quality(small)
+    assert vectors.shape == (8, 48) == (8, net.dim) and vectors.dtype == np.float32
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5) and (quality == 1).all()
+    assert np.allclose(net.embed(np.ascontiguousarray(small[:, :, ::-1])), vectors, atol=0.02)  # its mirror image is the same
+    assert net.embed_with_quality(np.full((1, side, side, 3), 7, np.uint8))[1].tolist() == [0]
+    with pytest.raises(ValueError, match="chips must be"):
+        net.embed(chips[:0])
+
+
+def test_no_threshold_without_measured_strangers(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--write-card"):
+        recognizer_card(path)
+    copy = tmp_path / "foreign.onnx"
+    copy.write_bytes(path.read_bytes())
+    copy.with_suffix(".json").write_text(json.dumps({"sha256": digest(path), "impostors": []}))
+    assert load_recognizer(copy, "cpu").digest == digest(path) == recognizer_card(copy)["sha256"]
+    copy.with_suffix(".json").write_text(json.dumps({"sha256": "another"}))
+    with pytest.raises(ValueError, match="does not match the sha256"):
+        load_recognizer(copy, "cpu")
+
+
+def test_files_that_are_none(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.onnx").write_bytes(b"rubbish")
+    with pytest.raises(ValueError, match="not a readable ONNX"):
+        load_recognizer(tmp_path / "x.onnx", "cpu")

@@ -1,0 +1,43 @@
+"""A data folder of the project's own faces, and a way to run a recipe on it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from models.facegen import FaceGenerator, Look
+from tests.faces68 import landmarks68
+from training.priors import pack
+
+
+@pytest.fixture(scope="session")
+def data(generator: FaceGenerator, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder of 24 chips."""
+    folder = tmp_path_factory.mktemp("data")
+    for person in range(24):
+        chip = generator.render(generator.identity(person), Look())[0]
+        (folder / "photos" / str(person)).mkdir(parents=True)
+        cv2.imwrite(str(folder / "photos" / str(person) / "photo.png"), chip[..., ::-1])
+    assert pack(folder / "photos", lambda photo: landmarks68(), folder)[0] == 24
+    np.save(folder / "chips" / "edgeface_xs.npy", np.random.default_rng(0).integers(-99, 100, (24, 256), np.int8))
+    return folder
+
+
+@pytest.fixture
+def run(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    """Runs a recipe's main for two small steps; its runs lie in one folder."""
+
+    def go(recipe, out: str, *options: str, batch: int = 4) -> Path:  # type: ignore[no-untyped-def]
+        monkeypatch.setitem(recipe.PRESETS, "cpu", {"samples": 2 * batch, "batch": batch, "lr": 1e-3})
+        monkeypatch.setattr(recipe, "SOFT_LIMIT", 99.0, raising=False)
+        named = [str(tmp_path / o[1:]) if o.startswith("@") else o for o in options]
+        arguments = [*named, "--data", str(data), "--cache", str(data), "--out", str(tmp_path / out)]
+        monkeypatch.setattr(sys, "argv", ["train", *arguments])
+        recipe.main()
+        return tmp_path / out
+
+    return go

@@ -1,0 +1,41 @@
+"""The recogniser's recipes from command to weights, on the project's own faces and for a few steps."""
+
+import numpy as np
+import pytest
+import torch
+
+from training import train_recognizer
+from training.chips import load_chips
+from training.loop import averaged
+from training.train_recognizer import NETWORKS, choose, labels_of
+
+
+def columns(folder) -> list[str]:  # type: ignore[no-untyped-def]
+    return (folder / "log.csv").read_text().splitlines()[0].split(",")
+
+
+def test_feature_similarity_from_a_teacher_of_the_same_build(run) -> None:  # type: ignore[no-untyped-def]
+    run(train_recognizer, "sharp", "--role", "teacher")
+    options = ("--teacher", "@sharp", "--hints", "--relation", "--margin", "arcface")
+    student = run(train_recognizer, "student", *options)
+    assert {"embedding", "contrast", "quality", "stages", "relation", "margin"} <= set(columns(student))
+    state = torch.load(student / "state.pt", weights_only=True)
+    assert any(name.startswith("hints") for name in state["beside"]) and not any("hints" in name for name in state["net"])
+    assert averaged(student, NETWORKS).with_features(torch.zeros(1, 3, 64, 64))[0].shape == (1, 256)
+
+
+@pytest.mark.parametrize("look", ["fskd-nearest", "fskd-any-kernel"])
+def test_the_papers_own_network_without_the_strong_teacher(run, look: str) -> None:  # type: ignore[no-untyped-def]
+    options = ("--network", "iresnet18", "--cbam", "--pooled", "--no-embedding", "--margin", "cosface", "--look", look)
+    out = run(train_recognizer, look, *options, batch=2)
+    assert {"margin"} <= set(columns(out)) and "embedding" not in columns(out)
+    assert averaged(out, NETWORKS).dim == 512
+
+
+def test_partners_are_other_pictures_of_the_same_people(data) -> None:  # type: ignore[no-untyped-def]
+    chips = load_chips(data, data)
+    numbers = labels_of(chips).numpy()
+    assert len(set(numbers)) == 24 and numbers.min() == 0
+    doubled = np.concatenate([numbers, numbers, np.full(9, -1)])
+    rows = choose(np.arange(len(doubled)), doubled, 12, np.random.default_rng(0))
+    assert (doubled[rows[:6]] == doubled[rows[6:]]).all() and (doubled[rows] >= 0).all()

@@ -1,0 +1,57 @@
+"""Feature-similarity knowledge distillation (F-SKD, arXiv 2303.04681): a network that sees a small face learns to have the
+features that its teacher has of the sharp one.
+
+2023, the method: one cosine per face and stage, over all its features. 2024, options: hint layers between the two, and a loss on
+the relations between two pictures of one person.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LAMBDA = 20.0
+RELATION = 4.0
+KINDS = ("cosine", "l2", "none")
+
+
+def stage_distance(kind: str, student: list[Tensor], teacher: list[Tensor]) -> Tensor:
+    """Mean over stages and faces of 1 - cosine between flattened features (``cosine``), or of their squared distance (``l2``)."""
+    parts = []
+    for mine, told in zip(student, teacher, strict=True):
+        a, b = mine.float().flatten(1), told.float().flatten(1)
+        parts.append((1 - F.cosine_similarity(a, b)).mean() if kind == "cosine" else F.mse_loss(a, b))
+    return torch.stack(parts).mean()
+
+
+class Hints(nn.Module):
+    """1×1 convolution and batch norm for each stage of the student; dropped after training."""
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Sequential(nn.Conv2d(w, w, 1, bias=False), nn.BatchNorm2d(w)) for w in widths)
+
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        return [layer(f) for layer, f in zip(self.layers, features, strict=True)]
+
+
+def relation_distance(student: Tensor, student_partner: Tensor, teacher: Tensor, teacher_partner: Tensor) -> Tensor:
+    """Cross-sample relation loss: last-stage features (N, C, h, w) of pictures and of other pictures of the same people.
+
+    With R(a, b) the affinity of all places of a with all places of b, features of unit Frobenius norm and d = 1 - cosine:
+    [d(R(T, T'), R(T, S')) + d(R(T, T'), R(S, T'))] / 2 + d(R(T, T'), R(S, S')).
+    """
+
+    def unit(x: Tensor) -> Tensor:
+        return F.normalize(x.float().flatten(1), dim=1).view(len(x), x.shape[1], -1)
+
+    def affinity(a: Tensor, b: Tensor) -> Tensor:
+        return (unit(a).transpose(1, 2) @ unit(b)).flatten(1)
+
+    def away(r: Tensor) -> Tensor:
+        return (1 - F.cosine_similarity(told, r)).mean()
+
+    told = affinity(teacher, teacher_partner)
+    mixed = (away(affinity(teacher, student_partner)) + away(affinity(student, teacher_partner))) / 2
+    return mixed + away(affinity(student, student_partner))
