@@ -51,3 +51,19 @@ def ssim(a: Float, b: Float) -> float:
     ma, mb = mean(a), mean(b)
     va, vb, cov = mean(a * a) - ma**2, mean(b * b) - mb**2, mean(a * b) - ma * mb
     return float((((2 * ma * mb + c1) * (2 * cov + c2)) / ((ma**2 + mb**2 + c1) * (va + vb + c2))).mean())
+
+
+def rank_one(scores: Float) -> float:
+    """Share of probes, row i of ``scores`` (P, P) belonging to enrolled person i, who are most like themselves."""
+    return float((scores.argmax(1) == np.arange(len(scores))).mean())
+
+
+def fnir_at_fpir(known: Float, unknown: Float, fpir: float) -> float:
+    """False negative identification rate (NIST FRTE 1:N), for one enrolled template a person.
+
+    ``known`` (P, P): scores of probe i, whose mate is column i; ``unknown`` (U, P): scores of strangers. The threshold is
+    exceeded by the best score of a share ``fpir`` of the strangers; missed is who is not first or not above it.
+    """
+    threshold = np.quantile(unknown.max(1), 1 - fpir)
+    own = known[np.arange(len(known)), np.arange(len(known))]
+    return float(1 - ((known.argmax(1) == np.arange(len(known))) & (own > threshold)).mean())

@@ -1,145 +1,103 @@
-"""How well the recogniser tells people apart when faces are small, and how like each other strangers look.
+"""How well a recogniser tells people apart when faces are small, and whether super-resolution helps it.
 
-    python -m evaluation.recognition --data DATA [--pairs 3000] [--recognizer FILE] [--write-card]
+    python -m evaluation.recognition --data DATA [--pairs 3000] [--recognizer NAME=FILE ...] [--plot roc.png] [--write-card]
 
-Verification on ``DATA/lfw-dev`` (10-fold protocol's pairs, folds 1 to 5; never trained on): a sharp photo against a
-degraded face. Each size is measured with the chip itself, and with the chip super-resolved first. ``--write-card``
-also measures impostor scores on the dev chips (held out of training, disjoint from lfw-dev) and puts figures and
-impostors into the recogniser's card.
+Verification on ``DATA/lfw-dev`` (10-fold protocol's pairs, folds 1 to 5; never trained on): accuracy, and TAR at FAR 1e-2 and
+1e-3. `clean`: area sampling, at sides of the recogniser's 112-pixel crop (a face is about 0.7 of it wide), both pictures small
+(LR-LR) or one of them (HR-LR). `cctv`: the middle of what cameras do, HR-LR, at sides of the 128-pixel chip. A small face is
+embedded as it is (`direct`: the recogniser enlarges it itself), after bicubic enlargement, after the super-resolution student,
+and as the mean of the direct and the super-resolved vector (`fused`). `cos` is the mean cosine of a small face's vector to
+that of its own sharp chip. ``--recognizer`` puts others into the table: own weights, ONNX, or edgeface=FILE. ``--write-card``
+puts the figures, and the scores strangers reach (evaluation/impostors.py), into the card of the last one named, else our own.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
+from evaluation.impostors import impostors
+from evaluation.lfw import Chips, Lfw, Recognizer, Vectors, enlarge, load_lfw, open_recognizers, shrunk
 from evaluation.metrics import tar_at_far, verification_accuracy
-from models import _weights, load_recognizer, load_superres
-from models.chip import RUNGS
-from training.chips import load_chips
-from training.degradations import PRESETS
+from models import _weights, load_superres
+from models.chip import CHIP
+from models.recognizer import VIEW
 
-FACE_SHARE = 0.63  # width of the face within a chip
-SIZES = (16, 20, 24, 32, 48)
-BINS = ((10, 14), (14, 20), (20, 32), (32, 64), (64, 81))
-LOG_FMR = (-1.0, -1.5, -2.0, -2.5, -3.0, -3.5, -4.0, -4.5, -5.0)
-SHOTS = 3
+CLEAN = (112, 56, 28, 24, 20, 16, 14, 12)  # sides of the 112 crop
+CCTV = (32, 24, 20, 16)  # sides of the 128 chip
+Row = dict[str, Any]
 
 
-def to_rung(chip: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A chip of any side on the rung it would enter the ladder at: the next one up."""
-    import cv2
-
-    side = next(r for r in RUNGS if r >= chip.shape[0])
-    return chip if side == chip.shape[0] else cv2.resize(chip, (side, side), interpolation=cv2.INTER_LINEAR).astype(np.uint8)
-
-
-def embed_degraded(
-    recognizer: Any,
-    chips: NDArray[np.uint8],
-    preset: str,
-    side: int,
-    seed: int,
-    restore: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Vectors and qualities of chips seen by a camera at ``side`` pixels."""
-    rng = np.random.default_rng(seed)
-    small = np.stack([to_rung(PRESETS[preset](np.ascontiguousarray(c), side, rng)) for c in chips])
-    if restore is not None and small.shape[1] < 128:
-        small = restore(small)
-    found: tuple[NDArray[np.float32], NDArray[np.float32]] = recognizer.embed_with_quality(small)
-    return found
+def embedded(recognizer: Recognizer, small: Chips, restore: Callable[[Chips], Chips]) -> dict[str, Vectors]:
+    """A small chip's vector in every way it may be made."""
+    if small.shape[1] == CHIP:
+        return {"direct": recognizer.embed_with_quality(small)[0]}
+    kinds = {"direct": small, "bicubic": enlarge(small), "student": restore(small)}
+    found = {name: recognizer.embed_with_quality(chips)[0] for name, chips in kinds.items()}
+    both = found["direct"] + found["student"]
+    return {**found, "fused": both / np.linalg.norm(both, axis=1, keepdims=True)}
 
 
-def load_lfw(data: Path) -> tuple[NDArray[np.uint8], list[tuple[int, int, bool, int]]]:
-    """Chips (N, 128, 128, 3) and pairs (left row, right row, same, fold)."""
-    folder = data / "lfw-dev"
-    with (folder / "index.csv").open() as file:
-        names = [row["file"] for row in csv.DictReader(file)]
-    place = {name: i for i, name in enumerate(names)}
-    chips = np.zeros((len(names), 128, 128, 3), np.uint8)
-    with tarfile.open(folder / "chips.tar") as tar:
-        for member in tar:
-            content = tar.extractfile(member)
-            if content is not None and member.name in place:
-                chips[place[member.name]] = np.asarray(Image.open(io.BytesIO(content.read())).convert("RGB"))
-    with (folder / "pairs.csv").open() as file:
-        pairs = [(place[r["left"]], place[r["right"]], r["same"] == "1", int(r["fold"])) for r in csv.DictReader(file)]
-    return chips, pairs
-
-
-def verify(recognizer: Any, data: Path, most_pairs: int) -> list[dict[str, Any]]:
-    """One row a degradation, size and kind of input."""
-    superres = load_superres(device="auto")
-    chips, pairs = load_lfw(data)
-    pairs = pairs[:: max(1, len(pairs) // most_pairs)]
-    left, right = (np.array([p[i] for p in pairs]) for i in (0, 1))
-    same, fold = np.array([p[2] for p in pairs]), np.array([p[3] for p in pairs])
-    sharp, _ = recognizer.embed_with_quality(chips)
-    rows = []
-
-    def add(name: str, side: int, kind: str, probes: NDArray[np.float32]) -> None:
-        scores = (sharp[left] * probes).sum(1)
-        rows.append(
-            {
-                "degradation": name,
-                "side": side,
-                "face_px": round(side * FACE_SHARE, 1),
-                "input": kind,
-                "accuracy": verification_accuracy(scores, same, fold),
-                "tar_1e-2": tar_at_far(scores, same, 1e-2),
-            }
-        )
-
-    add("none", 128, "chip", sharp[right])
-    for preset in ("area", "cctv-fixed"):
-        for side in SIZES:
-            add(preset, side, "chip", embed_degraded(recognizer, chips[right], preset, side, 1)[0])
-            add(preset, side, "super-resolved", embed_degraded(recognizer, chips[right], preset, side, 1, superres.upscale)[0])
+def verify(name: str, recognizer: Recognizer, lfw: Lfw, restore: Callable[[Chips], Chips]) -> list[Row]:
+    """The table of one recogniser."""
+    sharp = recognizer.embed_with_quality(lfw.chips)[0]
+    rows: list[Row] = []
+    looks = [("clean", px, round(px * CHIP / VIEW), "area") for px in CLEAN] + [("cctv", s, s, "cctv-fixed") for s in CCTV]
+    for look, side, chip_side, preset in looks:
+        vectors = embedded(recognizer, shrunk(lfw.chips, preset, chip_side), restore)
+        for kind, small in vectors.items():
+            for protocol in ("HR-LR", "LR-LR") if look == "clean" and side < VIEW else ("HR-LR",):
+                scores = ((sharp if protocol == "HR-LR" else small)[lfw.left] * small[lfw.right]).sum(1)
+                rows.append(
+                    {
+                        "recognizer": name,
+                        "look": look,
+                        "side": side,
+                        "protocol": protocol,
+                        "input": kind,
+                        "accuracy": verification_accuracy(scores, lfw.same, lfw.fold),
+                        "tar_1e-2": tar_at_far(scores, lfw.same, 1e-2),
+                        "tar_1e-3": tar_at_far(scores, lfw.same, 1e-3),
+                        "cos": float((sharp * small).sum(1).mean()),
+                        "scores": scores,
+                    }
+                )
+                print_row(rows[-1], first=len(rows) == 1)
     return rows
 
 
-def impostors(recognizer: Any, data: Path, cache: Path) -> list[dict[str, Any]]:
-    """Scores that strangers reach against sharp photos, by width of the face; probes are templates of `SHOTS` camera shots."""
-    chips = load_chips(data, cache)
-    # Computer-made portraits resemble each other more than people do (the teacher finds so too): left out.
-    rows = np.flatnonzero(chips.dev & (chips.source != "gen"))
-    images = np.ascontiguousarray(chips.images[rows])
-    labels = np.array([chips.identity[r] or f"row {r}" for r in rows])
-    gallery = recognizer.embed(images)
-    different = labels[:, None] != labels[None, :]
-    found = []
-    for place, (low, high) in enumerate(BINS):
-        rng = np.random.default_rng(place)
-        total = np.zeros_like(gallery)
-        for shot in range(SHOTS):
-            side = round(float(rng.uniform(low, high)) / FACE_SHARE)
-            vectors, quality = embed_degraded(recognizer, images, "cctv", min(128, side), 100 * place + shot)
-            total += vectors * quality[:, None] ** 2
-        probes = total / np.linalg.norm(total, axis=1, keepdims=True)
-        scores = (probes @ gallery.T)[different]
-        quantiles = np.quantile(scores, [1 - 10**f for f in LOG_FMR])
-        own = (probes * gallery).sum(1)
-        found.append(
-            {
-                "face_px": float(high) if place < len(BINS) - 1 else 1e9,
-                "log10_fmr": list(LOG_FMR),
-                "scores": [round(float(q), 4) for q in quantiles],
-                "comparisons": int(scores.size),
-                "same_photo_mean": round(float(own.mean()), 4),
-            }
-        )
-    return found
+def print_row(row: Row, first: bool) -> None:
+    if first:
+        print(f"{'recogniser':12} {'look':6} side  protocol  {'input':8} accuracy  TAR@1e-2  TAR@1e-3    cos")
+    rates = (100 * row[key] for key in ("accuracy", "tar_1e-2", "tar_1e-3"))
+    about = f"{row['recognizer']:12} {row['look']:6} {row['side']:4}  {row['protocol']:8}  {row['input']:8}"
+    print(about, *(f"{rate:8.1f} " for rate in rates), f"{row['cos']:5.3f}", flush=True)
+
+
+def plot(path: Path, rows: list[Row], same: Any) -> None:
+    """ROC (left) and DET (right) of every recogniser, cctv, direct."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (roc, det) = pyplot.subplots(1, 2, figsize=(12, 5))
+    fars = np.geomspace(1e-3, 1, 60)
+    for row in rows:
+        if row["look"] == "cctv" and row["input"] == "direct":
+            tars = np.array([tar_at_far(row["scores"], same, far) for far in fars])
+            label = f"{row['recognizer']}, {row['side']} px"
+            roc.plot(fars, tars, label=label)
+            det.plot(fars, np.maximum(1 - tars, 1e-4), label=label)
+    roc.set(xscale="log", xlabel="FAR", ylabel="TAR", title="ROC")
+    det.set(xscale="log", yscale="log", xlabel="FAR", ylabel="FRR", title="DET")
+    roc.legend()
+    figure.savefig(path, dpi=110, bbox_inches="tight")
 
 
 def main() -> None:
@@ -147,32 +105,39 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
     parser.add_argument("--pairs", type=int, default=3000)
-    parser.add_argument("--recognizer", type=Path, help="another one than the project's own")
+    parser.add_argument("--recognizer", action="append", default=[], metavar="NAME=FILE")
+    parser.add_argument("--plot", type=Path)
     parser.add_argument("--write-card", action="store_true")
     args = parser.parse_args()
-    recognizer = load_recognizer(args.recognizer)
-    rows = verify(recognizer, args.data, args.pairs)
-    print(f"{'degradation':12} side  face px  {'input':15} accuracy  TAR@FAR 1e-2")
-    for r in rows:
-        print(
-            f"{r['degradation']:12} {r['side']:4}  {r['face_px']:7}  {r['input']:15} "
-            f"{100 * r['accuracy']:7.1f}   {100 * r['tar_1e-2']:7.1f}"
-        )
+    lfw = load_lfw(args.data, args.pairs)
+    restore = load_superres().upscale
+    recognizers = open_recognizers(args.recognizer)
+    rows = [row for name, recognizer in recognizers.items() for row in verify(name, recognizer, lfw, restore)]
+    if args.plot:
+        plot(args.plot, rows, lfw.same)
     if args.write_card:
-        path = _weights(args.recognizer, "recognizer").with_suffix(".json")
-        card = recognizer.card
-        card["impostors"] = impostors(recognizer, args.data, args.cache)
-        card["figures"] = {
-            "command": f"python -m evaluation.recognition --data DATA --pairs {args.pairs}",
-            "data": "lfw-dev, sharp photo against degraded face",
-            "rows": [{k: round(v, 4) if isinstance(v, float) else v for k, v in r.items()} for r in rows],
-        }
-        path.write_text(json.dumps(card, indent=2) + "\n")
-        for b in card["impostors"]:
-            print(
-                f"up to {b['face_px']:g} px: strangers reach {b['scores'][2]:.3f} at FMR 1e-2, "
-                f"{b['scores'][4]:.3f} at 1e-3, {b['scores'][6]:.3f} at 1e-4"
-            )
+        name, recognizer = list(recognizers.items())[-1]
+        path = _weights(args.recognizer[-1].split("=", 1)[1] if args.recognizer else None, "recognizer")
+        write_card(path.with_suffix(".json"), recognizer, [row for row in rows if row["recognizer"] == name], args)
+
+
+def write_card(path: Path, recognizer: Any, rows: list[Row], args: argparse.Namespace) -> None:
+    card = recognizer.card
+    card["impostors"] = impostors(recognizer, args.data, args.cache)
+    card["figures"] = {
+        "command": f"python -m evaluation.recognition --data DATA --pairs {args.pairs}",
+        "data": "lfw-dev",
+        "rows": [
+            {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items() if k not in ("scores", "recognizer")}
+            for row in rows
+        ],
+    }
+    path.write_text(json.dumps(card, indent=2) + "\n")
+    for b in card["impostors"]:
+        print(
+            f"up to {b['face_px']:g} px: strangers reach {b['scores'][2]:.3f} at FMR 1e-2, "
+            f"{b['scores'][4]:.3f} at 1e-3, {b['scores'][6]:.3f} at 1e-4"
+        )
 
 
 if __name__ == "__main__":

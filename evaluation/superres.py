@@ -27,6 +27,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
+from evaluation.lfw import enlarge
 from evaluation.metrics import luma, psnr, ssim
 from models import _weights, load_recognizer, load_superres
 from models.chip import CHIP, EYE_DISTANCE
@@ -55,11 +56,6 @@ class Model:
     name: str
     upscale: Callable[[Chips, NDArray[np.float32]], Chips]
     sides: tuple[int, ...] = ENTRIES
-
-
-def enlarge(chips: Chips, interpolation: int = cv2.INTER_CUBIC) -> Chips:
-    """Chips at 128 pixels."""
-    return np.stack([cv2.resize(c, (CHIP, CHIP), interpolation=interpolation) for c in chips]).astype(np.uint8)
 
 
 def trained(name: str, folder: Path) -> Model:

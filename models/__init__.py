@@ -76,7 +76,7 @@ def recognizer_card(name: str | Path | None = None) -> dict[str, Any]:
     if "impostors" not in card:
         raise ValueError(
             f"{path}: nobody has measured how like each other strangers look to it; "
-            f"python -m evaluation.recognition --data DATA --recognizer {path} --write-card"
+            f"python -m evaluation.recognition --data DATA --recognizer other={path} --write-card"
         )
     return card
 

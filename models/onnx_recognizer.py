@@ -2,7 +2,7 @@
 
 Such a file takes RGB (N, 3, side, side) in [-1, 1], the chip's centre 112 of 128 pixels, and gives a vector a face. It says
 nothing of quality: every chip that is not flat counts as 1. Thresholds need to know how like each other strangers look to it;
-``python -m evaluation.recognition --data DATA --recognizer FILE --write-card`` measures that into a card beside the file.
+``python -m evaluation.recognition --data DATA --recognizer other=FILE --write-card`` measures that into a card beside the file.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
     python -m training.train_superres --data DATA --out runs/superres-teacher --role teacher \\
         --start runs/superres-plain --samples 8000 --lr 3e-4                                                  #  6 min
     python -m training.train_superres --data DATA --out runs/superres --start runs/superres-plain \\
-        --teacher runs/superres-teacher --samples 56000 --lr 4e-4                                             # 60 min
+        --teacher runs/superres-teacher --samples 42000 --lr 4e-4                                             # 45 min
 
 With a GPU the same with ``--preset gpu``. The loss joins both super-resolution papers:
 

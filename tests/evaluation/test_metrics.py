@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from evaluation.metrics import luma, psnr, ssim, tar_at_far, verification_accuracy
+from evaluation.metrics import fnir_at_fpir, luma, psnr, rank_one, ssim, tar_at_far, verification_accuracy
 
 
 def test_psnr_and_ssim_of_known_pictures(chips: np.ndarray) -> None:
@@ -29,3 +29,11 @@ def test_accuracy_takes_its_threshold_from_the_other_folds() -> None:
     fold = np.arange(400) // 100
     assert verification_accuracy(scores, same, fold) > 0.99
     assert verification_accuracy(rng.normal(size=400), same, fold) < 0.6
+
+
+def test_open_set_rates_by_hand() -> None:
+    known = np.array([[0.9, 0.1, 0.2], [0.3, 0.6, 0.1], [0.8, 0.1, 0.7]])  # the third is more like the first than like itself
+    unknown = np.array([[0.1, 0.2, 0.5], [0.7, 0.1, 0.1], [0.2, 0.2, 0.3], [0.3, 0.4, 0.1]])
+    assert rank_one(known) == pytest.approx(2 / 3)
+    assert fnir_at_fpir(known, unknown, 0.0) == pytest.approx(2 / 3)  # above 0.7 only the first
+    assert fnir_at_fpir(known, unknown, 0.5) == pytest.approx(1 / 3)  # above 0.45 the second too

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import torch
 
-from evaluation.superres import Judge, Model, enlarge, trained
+from evaluation.lfw import enlarge
+from evaluation.superres import Judge, Model, trained
 from tests.faces68 import landmarks68
 from training import train_pfsr, train_pkdn, train_superres
 from training.distillation import feature_distance
