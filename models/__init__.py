@@ -31,7 +31,8 @@ class Detector(Protocol):
 
 
 def load_detector(name: str | Path | None = None, device: str = "auto", min_score: float = 0.5) -> Detector:
-    """The project's detector, or the one whose file ``name`` is: own weights (.safetensors), YuNet or SCRFD (.onnx).
+    """The project's detector, or the one whose file ``name`` is: own weights (.safetensors), YuNet or SCRFD (.onnx),
+    or MediaPipe's BlazeFace (.tflite).
 
     ``device`` is cpu, cuda or auto; ``min_score`` 0..1, lower finds more faces and more that are none. Raises
     ValueError with the reason if the file is unreadable or foreign, or the device is not there.
@@ -40,6 +41,10 @@ def load_detector(name: str | Path | None = None, device: str = "auto", min_scor
         from models.onnx_detectors import load_onnx_detector
 
         return load_onnx_detector(Path(name), min_score, device)
+    if name is not None and Path(name).suffix == ".tflite":
+        from models.mediapipe_detectors import load_mediapipe_detector
+
+        return load_mediapipe_detector(Path(name), min_score)
     from models.detecting import SmallFaceDetector
 
     return SmallFaceDetector(_weights(name, "detector"), device, min_score)

@@ -2,24 +2,28 @@
 
     python -m models.export superres --out superres.onnx [--side 16]
     python -m models.export recognizer --out recognizer.onnx
+    python -m models.export detector --out detector.onnx
 
-Batches of any length. The super-resolution network is written for one side of its input, 16, 32 or 64. Each output stands
-beside its preprocessing in the network's card.
+Batches of any length. The super-resolution network is written for one side of its input, 16, 32 or 64; the detector takes frames
+of any size in multiples of 32 and gives its three maps (models/detector.py says how to read them). What goes in is prepared as
+the network's card says.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
+from models.detector import STRIDES, DetectorNet
 from models.recognizer import Recognizer
 from models.superres import ENTRIES, SuperResNet
 from models.weights_io import WEIGHTS, load_weights, read_card
 
-KINDS: dict[str, type[nn.Module]] = {"superres": SuperResNet, "recognizer": Recognizer}
+KINDS: dict[str, type[nn.Module]] = {"superres": SuperResNet, "recognizer": Recognizer, "detector": DetectorNet}
 
 
 def export(kind: str, out: Path, weights: Path | None = None, side: int = 16) -> None:
@@ -27,8 +31,12 @@ def export(kind: str, out: Path, weights: Path | None = None, side: int = 16) ->
     weights = weights or WEIGHTS / f"{kind}.safetensors"
     net = KINDS[kind](**read_card(weights, kind)["architecture"]).eval()
     load_weights(net, weights)
+    shape: dict[int, Any] = {0: torch.export.Dim("batch")}
     if isinstance(net, Recognizer):
         side, outputs = net.side, ["embedding", "quality"]
+    elif isinstance(net, DetectorNet):
+        side, outputs = 160, [f"stride{s}" for s in STRIDES]
+        shape |= {2: 32 * torch.export.Dim("rows"), 3: 32 * torch.export.Dim("columns")}
     elif side in ENTRIES:
         outputs = ["picture"]
     else:
@@ -37,9 +45,9 @@ def export(kind: str, out: Path, weights: Path | None = None, side: int = 16) ->
         net,
         (torch.rand(2, 3, side, side),),
         str(out),
-        input_names=["chips"],
+        input_names=["pictures"],
         output_names=outputs,
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        dynamic_shapes=(shape,),
         dynamo=True,
         external_data=False,
         verbose=False,

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.detector import DetectorNet
 from models.export import export
 from models.recognizer import Recognizer
 from models.superres import SuperResNet
@@ -18,25 +19,30 @@ logging.getLogger("torch.onnx").setLevel(logging.ERROR)
 
 
 @torch.inference_mode()
-def both(kind: str, net: torch.nn.Module, side: int, folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Output of ONNX Runtime and of torch for five chips, though two were exported."""
-    export(kind, folder / "net.onnx", side=side)
+def both(kind: str, net: torch.nn.Module, shape: tuple[int, ...], folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """First output of ONNX Runtime and of torch for pictures of another shape than were exported."""
+    export(kind, folder / "net.onnx", side=shape[-1])
     load_weights(net, WEIGHTS / f"{kind}.safetensors")
-    chips = np.random.default_rng(0).random((5, 3, side, side), np.float32)
-    outputs = onnxruntime.InferenceSession(str(folder / "net.onnx")).run(None, {"chips": chips})
-    theirs = net.eval()(torch.from_numpy(chips))
-    return outputs[0], (theirs[0] if isinstance(theirs, tuple) else theirs).numpy()
+    pictures = np.random.default_rng(0).random(shape, np.float32)
+    outputs = onnxruntime.InferenceSession(str(folder / "net.onnx")).run(None, {"pictures": pictures})
+    theirs = net.eval()(torch.from_numpy(pictures))
+    return outputs[0], (theirs if isinstance(theirs, torch.Tensor) else theirs[0]).numpy()
 
 
 def test_superres(tmp_path: Path) -> None:
-    found, expected = both("superres", SuperResNet(), 16, tmp_path)
+    found, expected = both("superres", SuperResNet(), (5, 3, 16, 16), tmp_path)
     assert found.shape == (5, 3, 128, 128) and np.abs(found - expected).max() < 2 / 255
 
 
 def test_recognizer(tmp_path: Path) -> None:
-    found, expected = both("recognizer", Recognizer(), 64, tmp_path)
+    found, expected = both("recognizer", Recognizer(), (5, 3, 64, 64), tmp_path)
     cosines = (found * expected).sum(1) / np.linalg.norm(found, axis=1) / np.linalg.norm(expected, axis=1)
     assert cosines.min() > 0.999
+
+
+def test_detector(tmp_path: Path) -> None:
+    found, expected = both("detector", DetectorNet(), (1, 3, 96, 256), tmp_path)
+    assert found.shape == (1, 15, 24, 64) and np.abs(found - expected).max() < 1e-3
 
 
 def test_a_side_that_is_none(tmp_path: Path) -> None:

@@ -1,0 +1,91 @@
+"""MediaPipe's face detectors (BlazeFace short and full range) by the path of their ``.tflite`` file, behind the same contract.
+
+They shrink what they are given to 128 or 192 pixels, so a frame is looked at whole and again in overlapping tiles: without them
+faces below a tenth of the frame are not seen. Needs the extra `mediapipe`, which ships no model files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.faces import Faces
+
+Frame = NDArray[np.uint8]
+TILE = 256
+OVERLAP = 64
+MOUTH_SHARE = 0.4  # from the middle of the mouth to its corner, in eye distances: BlazeFace knows the middle only
+
+
+class Tiled:
+    """Looks at a frame whole, then tile by tile; a face that several see is kept once, with its best score."""
+
+    def __init__(self, find: Callable[[Frame], Faces], tile: int = TILE, overlap: int = OVERLAP) -> None:
+        self._find, self._tile, self._overlap = find, tile, overlap
+
+    def detect(self, frames: Sequence[Frame]) -> list[Faces]:
+        """Faces of each uint8 (H, W, 3) RGB frame."""
+        return [self._one(np.ascontiguousarray(frame)) for frame in frames]
+
+    def _one(self, frame: Frame) -> Faces:
+        height, width = frame.shape[:2]
+        parts = [self._find(frame)]
+        if max(height, width) > self._tile:
+            for y in starts(height, self._tile, self._overlap):
+                for x in starts(width, self._tile, self._overlap):
+                    tile = np.ascontiguousarray(frame[y : y + self._tile, x : x + self._tile])
+                    found, corner = self._find(tile), np.array([x, y], np.float32)
+                    # A face cut by an inner edge of the tile lies whole in the next one.
+                    reach = np.array([tile.shape[1], tile.shape[0], width - x, height - y])
+                    inside = (found.boxes[:, :2] + corner >= (corner > 0) * (corner + 1)).all(1)
+                    inside &= ((found.boxes[:, 2:] < reach[:2] - 1) | (reach[:2] >= reach[2:])).all(1)
+                    found = found[inside]
+                    parts.append(Faces(found.boxes + np.tile(corner, 2), found.landmarks + corner, found.scores))
+        return Faces.join(parts).suppressed()
+
+
+def starts(length: int, tile: int, overlap: int) -> list[int]:
+    """Where tiles begin so that they cover ``length`` and overlap by at least ``overlap``."""
+    if length <= tile:
+        return [0]
+    count = -(-(length - overlap) // (tile - overlap))
+    return [round(i * (length - tile) / (count - 1)) for i in range(count)]
+
+
+def load_mediapipe_detector(path: Path, min_score: float) -> Tiled:
+    """Open a BlazeFace file. Raises ValueError with the reason if it cannot be read or MediaPipe is not installed."""
+    try:
+        import mediapipe as mp
+    except ImportError:
+        raise ValueError(f"{path}: MediaPipe is not installed; pip install 'farsight[mediapipe]'") from None
+    vision = mp.tasks.vision
+    try:
+        content = path.read_bytes()  # its own error for a missing file is a page long
+        options = vision.FaceDetectorOptions(
+            base_options=mp.tasks.BaseOptions(model_asset_buffer=content), min_detection_confidence=min_score
+        )
+        net = vision.FaceDetector.create_from_options(options)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ValueError(f"{path}: not a face detector of MediaPipe ({str(error).splitlines()[0]})") from None
+
+    def find(picture: Frame) -> Faces:
+        size = np.array([picture.shape[1], picture.shape[0]], np.float32)
+        found = net.detect(mp.Image(image_format=mp.ImageFormat.SRGB, data=picture)).detections
+        if not found:
+            return Faces.none()
+        corners = [(b.origin_x, b.origin_y, b.origin_x + b.width, b.origin_y + b.height) for b in (f.bounding_box for f in found)]
+        points = np.array([[(k.x, k.y) for k in face.keypoints[:4]] for face in found], np.float32) * size
+        scores = np.array([face.categories[0].score for face in found], np.float32)
+        return Faces(np.array(corners, np.float32), with_mouth_corners(points), scores)
+
+    return Tiled(find)
+
+
+def with_mouth_corners(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Eyes, nose and middle of the mouth (N, 4, 2) -> our five landmarks (N, 5, 2)."""
+    across = (points[:, 1] - points[:, 0]) * MOUTH_SHARE
+    mouth = points[:, 3]
+    return np.stack([points[:, 0], points[:, 1], points[:, 2], mouth - across, mouth + across], 1)
