@@ -12,6 +12,7 @@ import csv
 import math
 import os
 import queue
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ import torch
 from torch import nn
 
 CHECKPOINT_SECONDS = 150
+BAR = 20
 
 
 def cosine_lr(step: int, total: int, warmup: int = 300) -> float:
@@ -165,6 +167,10 @@ class Run:
         self.seconds = 0.0
         if (folder / "state.pt").exists():
             self._resume()
+        self._told_to_stop = False
+        if threading.current_thread() is threading.main_thread():
+            for wish in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(wish, self._stop_soon)
         self._started = self._saved = time.monotonic()
         self._first = self.step
         self._sums: dict[str, float] = {}
@@ -191,8 +197,10 @@ class Run:
             self._sums[name] = self._sums.get(name, 0.0) + float(value.detach() if isinstance(value, torch.Tensor) else value)
         if self.step % 100 == 0 or self.step == self.steps:
             self._log()
-        if time.monotonic() - self._saved > CHECKPOINT_SECONDS or self.step == self.steps:
+        if self._told_to_stop or time.monotonic() - self._saved > CHECKPOINT_SECONDS or self.step == self.steps:
             self.save()
+        if self._told_to_stop:
+            raise SystemExit(f"stopped at step {self.step} of {self.steps}; the same command goes on")
 
     def save(self) -> None:
         now = time.monotonic()
@@ -213,6 +221,9 @@ class Run:
         torch.save(state, self.folder / "state.part")
         (self.folder / "state.part").rename(self.folder / "state.pt")
         self._saved = now
+
+    def _stop_soon(self, *_: object) -> None:
+        self._told_to_stop = True
 
     def _resume(self) -> None:
         state = torch.load(self.folder / "state.pt", weights_only=True)
@@ -242,4 +253,5 @@ class Run:
                 writer.writeheader()
             writer.writerow(row)
         shown = "  ".join(f"{k} {v:.4f}" for k, v in means.items())
-        print(f"{self.step:6d}/{self.steps}  {shown}  {rate:.0f}/s  {left / 60:.0f} min left", flush=True)
+        bar = f"{'#' * (BAR * self.step // self.steps):.<{BAR}}"
+        print(f"[{bar}] {self.step}/{self.steps}  {shown}  {rate:.0f}/s  {left / 60:.0f} min left", flush=True)

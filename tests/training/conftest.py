@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -12,6 +14,15 @@ import pytest
 from models.facegen import FaceGenerator, Look
 from tests.faces68 import landmarks68
 from training.priors import pack
+
+
+@pytest.fixture(autouse=True)
+def _own_signals() -> Iterator[None]:
+    """A run's handlers must not outlive its test."""
+    kept = {wish: signal.getsignal(wish) for wish in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for wish, handler in kept.items():
+        signal.signal(wish, handler)
 
 
 @pytest.fixture(scope="session")

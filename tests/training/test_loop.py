@@ -1,3 +1,4 @@
+import signal
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,19 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(tmp_path: Path) -> None:
     assert torch.equal(whole.weight, parts.weight)
     assert float((whole.weight.detach() - 1).abs().max()) < 0.2  # and it learned the sum
     assert (tmp_path / "whole" / "log.csv").read_text().startswith("step,samples,loss")
+
+
+def test_a_run_that_is_told_to_stop_loses_nothing(tmp_path: Path) -> None:
+    net = torch.nn.Linear(4, 1)
+    run = Run(tmp_path, net, 50, 8, 0.05, 0.0, seed=1)
+    for step in range(7):
+        if step == 6:
+            signal.raise_signal(signal.SIGTERM)
+            with pytest.raises(SystemExit, match="stopped at step 7 of 50; the same command goes on"):
+                run.update(net(torch.ones(8, 4)).mean())
+        else:
+            run.update(net(torch.ones(8, 4)).mean())
+    assert Run(tmp_path, net, 50, 8, 0.05, 0.0, seed=1).step == 7
 
 
 def test_the_schedule_rises_and_falls() -> None:
