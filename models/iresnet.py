@@ -33,7 +33,7 @@ class Cbam(nn.Module):
 class Block(nn.Module):
     """BN, conv, BN, PReLU, conv, BN, attention + shortcut; the second conv carries the stride."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int, cbam: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, cbam: bool = False) -> None:
         super().__init__()
         self.body = nn.Sequential(
             nn.BatchNorm2d(inputs),
@@ -53,6 +53,24 @@ class Block(nn.Module):
         return out
 
 
+def stages_of(inputs: int, widths: tuple[int, ...], depths: tuple[int, ...], cbam: bool = False) -> nn.ModuleList:
+    """Stages of so many blocks, each of which opens with stride 2."""
+    stages = nn.ModuleList()
+    for width, depth in zip(widths, depths, strict=True):
+        stages.append(nn.Sequential(Block(inputs, width, 2, cbam), *[Block(width, width, 1, cbam) for _ in range(depth - 1)]))
+        inputs = width
+    return stages
+
+
+def through(stages: nn.ModuleList, x: Tensor) -> list[Tensor]:
+    """What each stage makes of the one before it."""
+    seen = []
+    for stage in stages:
+        x = stage(x)
+        seen.append(x)
+    return seen
+
+
 class IResNet(nn.Module):
     """``forward``: float (N, 3, 112, 112) in [-1, 1] -> embedding (N, 512), not normalised.
 
@@ -64,20 +82,15 @@ class IResNet(nn.Module):
         super().__init__()
         self.side, self.widths, self.dim = SIDE, WIDTHS, DIM
         self.stem = nn.Sequential(nn.Conv2d(3, WIDTHS[0], 3, 1, 1, bias=False), nn.BatchNorm2d(WIDTHS[0]), nn.PReLU(WIDTHS[0]))
-        stages: list[nn.Module] = []
-        inputs = WIDTHS[0]
-        for width, blocks in zip(WIDTHS, DEPTHS[depth], strict=True):
-            stages.append(
-                nn.Sequential(*[Block(inputs if i == 0 else width, width, 2 if i == 0 else 1, cbam) for i in range(blocks)])
-            )
-            inputs = width
-        self.stages = nn.ModuleList(stages)
+        self.stages = stages_of(WIDTHS[0], WIDTHS, DEPTHS[depth], cbam)
         if pooled:
             self.head: nn.Module = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         else:
             scale = nn.BatchNorm1d(DIM)
             scale.weight.requires_grad_(False)
-            self.head = nn.Sequential(nn.BatchNorm2d(inputs), nn.Flatten(), nn.Linear(inputs * (SIDE // 16) ** 2, DIM), scale)
+            self.head = nn.Sequential(
+                nn.BatchNorm2d(WIDTHS[-1]), nn.Flatten(), nn.Linear(WIDTHS[-1] * (SIDE // 16) ** 2, DIM), scale
+            )
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, 0, 0.1)
@@ -87,9 +100,5 @@ class IResNet(nn.Module):
 
     def with_features(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The embedding and the four stages' features."""
-        x = self.stem(x)
-        seen = []
-        for stage in self.stages:
-            x = stage(x)
-            seen.append(x)
-        return self.head(x), seen
+        seen = through(self.stages, self.stem(x))
+        return self.head(seen[-1]), seen

@@ -10,30 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.chip import CHIP
+from models.iresnet import stages_of, through
 
 VIEW = 112  # the recogniser sees the chip's centre 112 of 128 pixels
-
-
-class Block(nn.Module):
-    """BN, conv, BN, PReLU, conv, BN + shortcut; the second conv carries the stride."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.BatchNorm2d(inputs),
-            nn.Conv2d(inputs, outputs, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.PReLU(outputs),
-            nn.Conv2d(outputs, outputs, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(outputs),
-        )
-        self.shortcut: nn.Module = nn.Identity()
-        if stride > 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.body(x) + self.shortcut(x)
-        return out
 
 
 class Recognizer(nn.Module):
@@ -54,16 +33,10 @@ class Recognizer(nn.Module):
         super().__init__()
         self.side, self.widths, self.dim = side, widths, dim
         self.stem = nn.Sequential(nn.Conv2d(3, stem, 3, 2, 1, bias=False), nn.BatchNorm2d(stem), nn.PReLU(stem))
-        stages: list[nn.Module] = []
-        inputs = stem
-        for width, depth in zip(widths, depths, strict=True):
-            blocks = [Block(inputs if i == 0 else width, width, 2 if i == 0 else 1) for i in range(depth)]
-            stages.append(nn.Sequential(*blocks))
-            inputs = width
-        self.stages = nn.ModuleList(stages)
+        self.stages = stages_of(stem, widths, depths)
         cells = (side // 2 ** (len(widths) + 1)) ** 2
         self.neck = nn.Sequential(
-            nn.BatchNorm2d(inputs), nn.Flatten(), nn.Linear(inputs * cells, dim, bias=False), nn.BatchNorm1d(dim)
+            nn.BatchNorm2d(widths[-1]), nn.Flatten(), nn.Linear(widths[-1] * cells, dim, bias=False), nn.BatchNorm1d(dim)
         )
         self.quality = nn.Sequential(nn.Linear(dim, 64), nn.ReLU(), nn.Linear(64, 1))
 
@@ -74,12 +47,8 @@ class Recognizer(nn.Module):
 
     def with_features(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The embedding and the stages' features, which feature-similarity distillation compares."""
-        x = self.stem(x)
-        seen = []
-        for stage in self.stages:
-            x = stage(x)
-            seen.append(x)
-        return self.neck(x), seen
+        seen = through(self.stages, self.stem(x))
+        return self.neck(seen[-1]), seen
 
 
 def view(chips: Tensor, side: int) -> Tensor:
