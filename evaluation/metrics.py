@@ -67,3 +67,12 @@ def fnir_at_fpir(known: Float, unknown: Float, fpir: float) -> float:
     threshold = np.quantile(unknown.max(1), 1 - fpir)
     own = known[np.arange(len(known)), np.arange(len(known))]
     return float(1 - ((known.argmax(1) == np.arange(len(known))) & (own > threshold)).mean())
+
+
+def average_precision(scores: Float, right: NDArray[np.bool_], faces: int) -> float:
+    """Area under precision over recall (all points, precision made monotone) of finds among so many true ``faces``."""
+    order = np.argsort(-scores, kind="stable")
+    hits = np.cumsum(right[order])
+    precision = hits / np.arange(1, len(hits) + 1)
+    best_from_here = np.maximum.accumulate(precision[::-1])[::-1]
+    return float((best_from_here * right[order]).sum() / max(1, faces))

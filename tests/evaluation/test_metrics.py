@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from evaluation.metrics import fnir_at_fpir, luma, psnr, rank_one, ssim, tar_at_far, verification_accuracy
+from evaluation.metrics import average_precision, fnir_at_fpir, luma, psnr, rank_one, ssim, tar_at_far, verification_accuracy
 
 
 def test_psnr_and_ssim_of_known_pictures(chips: np.ndarray) -> None:
@@ -37,3 +37,10 @@ def test_open_set_rates_by_hand() -> None:
     assert rank_one(known) == pytest.approx(2 / 3)
     assert fnir_at_fpir(known, unknown, 0.0) == pytest.approx(2 / 3)  # above 0.7 only the first
     assert fnir_at_fpir(known, unknown, 0.5) == pytest.approx(1 / 3)  # above 0.45 the second too
+
+
+def test_average_precision_by_hand() -> None:
+    scores, right = np.array([0.9, 0.8, 0.7, 0.6]), np.array([True, False, True, False])
+    assert average_precision(scores, right, 2) == pytest.approx((1 + 2 / 3) / 2)
+    assert average_precision(scores, right, 4) == pytest.approx((1 + 2 / 3) / 4)  # two are never found
+    assert average_precision(np.zeros(0), np.zeros(0, bool), 3) == 0

@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from evaluation.detection import by_width, least_score, match
+from models.faces import Faces
+from training.detector_scenes import Scene
+
+
+def boxes(*widths_at: tuple[float, float]) -> np.ndarray:
+    """Square boxes of a width at an x."""
+    return np.array([(x, 10, x + w, 10 + w) for w, x in widths_at], np.float32).reshape(-1, 4)
+
+
+def marks(of: np.ndarray, away: float = 0.0) -> np.ndarray:
+    return np.repeat(of.reshape(-1, 2, 2).mean(1)[:, None], 5, 1) + np.array([away, 0], np.float32)
+
+
+def scene(truth: np.ndarray, scores: list[float]) -> Scene:
+    return Scene(np.zeros((60, 300, 3), np.uint8), truth, marks(truth), np.array(scores, np.float32))
+
+
+def found(of: np.ndarray, scores: list[float], away: float = 0.0) -> Faces:
+    return Faces(of, marks(of, away), np.array(scores, np.float32))
+
+
+def test_each_face_is_hit_once_by_the_best_find() -> None:
+    seen = match(scene(boxes((20, 0), (20, 100)), [0.9, 0.9]), found(boxes((20, 1), (20, 0), (20, 200)), [0.5, 0.8, 0.9]))
+    assert seen.hit.tolist() == [-1, 0, -1]
+
+
+def test_recall_ap_and_landmarks_by_width() -> None:
+    truth = boxes((10, 0), (10, 50), (20, 100), (40, 150))
+    finds = boxes((10, 0), (20, 100), (40, 150), (10, 250))
+    table = by_width([match(scene(truth, [0.9] * 4), found(finds, [0.9, 0.8, 0.7, 0.95], away=1.0))] * 2)
+    assert [table[k]["recall"] for k in ("8-12", "16-24", "32-64")] == [0, 0, 0]  # one false positive a picture stands above all
+    table = by_width([match(scene(truth, [0.9] * 4), found(finds, [0.9, 0.8, 0.7, 0.3], away=1.0))] * 2)
+    assert table["8-12"]["recall"] == 50 and table["8-12"]["faces"] == 4 and table["8-12"]["ap"] == pytest.approx(50)
+    assert table["16-24"]["recall"] == table["32-64"]["ap"] == 100
+    assert table["16-24"]["marks"] == pytest.approx(100 / (0.43 * 20), rel=1e-3)
+
+
+def test_faces_the_teacher_doubts_count_neither_way() -> None:
+    seen = [match(scene(boxes((20, 0), (20, 100)), [0.9, 0.3]), found(boxes((20, 0), (20, 100)), [0.8, 0.9]))]
+    assert seen[0].counts.tolist() == [True, False] and least_score(seen) == pytest.approx(0.8)
+    table = by_width(seen)
+    assert table["16-24"]["faces"] == 1 and table["16-24"]["recall"] == 100 and table["16-24"]["ap"] == 100
