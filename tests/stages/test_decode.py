@@ -8,7 +8,8 @@ import pytest
 
 from pipeline.errors import SourceError
 from pipeline.protocol import SourceReport, SourceSpec
-from stages.decode import Decode, turn_planes
+from stages.container import turn_planes
+from stages.decode import Decode
 from stages.records import Frame
 from tests.clips import write_clip, write_sound
 
@@ -121,7 +122,7 @@ def test_a_file_without_frames(tmp_path: Path) -> None:
 
 
 def test_a_huge_frame_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.decode.MOST_PIXELS", 1000)
+    monkeypatch.setattr("stages.container.MOST_PIXELS", 1000)
     with pytest.raises(SourceError, match="64x48 is above the limit"):
         read(write_clip(tmp_path / "a.mp4", EVEN[:3]))
 
@@ -145,19 +146,6 @@ def test_rotation_metadata_is_obeyed(tmp_path: Path) -> None:
     picture = frames[1].image
     assert picture.shape == (64, 48, 3)
     assert picture[2:8].mean() > picture[-8:].mean() + 5  # what was left is now on top: turned clockwise, as a player shows it
-
-
-def test_live_keeps_the_newest(tmp_path: Path) -> None:
-    import time
-
-    decode = Decode(detect_every=1, consumption="newest", live_seconds=2.0)
-    decode.start(SourceSpec("cam", str(write_clip(tmp_path / "a.mp4", EVEN))), None)
-    time.sleep(0.5)
-    first = decode.read()
-    assert first is not None and first[0].index > 5  # the older ones were dropped, and counted
-    assert decode.report().counts["dropped_for_newer"] > 5
-    decode.stop()
-    decode.close()
 
 
 def test_importing_the_stages_loads_no_network_library() -> None:

@@ -1,0 +1,215 @@
+"""A live camera: the newest frame counts, and a stream that dies comes back by itself."""
+
+from __future__ import annotations
+
+import json
+import queue
+import random
+import subprocess
+import sys
+import threading
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from pipeline.errors import redact
+from pipeline.protocol import Batch, SourceReport, SourceSpec
+from stages.records import Frame
+
+ROOT = Path(__file__).parents[1]
+LOOK_S = 0.2
+BACKOFF_S = (1.0, 30.0)
+STEADY_S = 10.0  # a stream that lasted so long was well: the next wait is the shortest again
+
+
+class State(StrEnum):
+    """Where a camera stands."""
+
+    CONNECTING = "connecting"
+    STREAMING = "streaming"
+    STALLED = "stalled"
+    BACKING_OFF = "backing off"
+    STOPPED = "stopped"
+
+
+class Camera:
+    """The source of the live graph. A process of its own reads the stream (`stages.camera_reader`); this side watches over it and
+    kills it when it is silent, whatever it hangs in, then tries again after a wait that doubles, with jitter, up to 30 s.
+
+    PTS are seconds since `start`, told by when a frame came: cameras' own stamps jump, stop and start anew, this clock never
+    goes back. ``detect_every`` as for recordings; ``connect_s`` and ``stall_s``: how long a camera may take for its first frame
+    and for each next one; ``transport``: tcp, or udp for a network that loses nothing; ``live_seconds``: stop by itself.
+    """
+
+    def __init__(
+        self,
+        detect_every: int | Literal["auto"] = "auto",
+        connect_s: float = 15.0,
+        stall_s: float = 8.0,
+        transport: Literal["tcp", "udp"] = "tcp",
+        live_seconds: float | None = None,
+    ) -> None:
+        if detect_every != "auto" and (not isinstance(detect_every, int) or detect_every < 1):
+            raise ValueError(f"detect_every = {detect_every!r}: must be auto or a whole number from 1")
+        if transport not in ("tcp", "udp"):
+            raise ValueError(f"transport = {transport!r}: must be tcp or udp")
+        self._ask = {"transport": transport, "detect_every": detect_every}
+        self._connect_s, self._stall_s, self._live_seconds = connect_s, stall_s, live_seconds
+        self._stop = threading.Event()
+        self._reader: _Reader | None = None
+        self._report = SourceReport("", "")
+        self.state = State.STOPPED
+
+    def start(self, spec: SourceSpec, after_s: float | None) -> None:
+        self.close()
+        self._stop.clear()
+        self._spec = spec
+        self._report = SourceReport(spec.name, redact(spec.url), choices={"clock": "seconds since the start of watching"})
+        self._began = time.monotonic()
+        self._index, self._last_s = 0, -1.0
+        self._before = {"decoded": 0, "dropped": 0}  # by readers that are gone
+        self._seen = self._before
+        self._wait_s, self._retry_at = BACKOFF_S[0], 0.0
+        self.state = State.BACKING_OFF
+
+    def read(self) -> Batch | None:
+        """Wait for the next frame; None when it is time to stop."""
+        while not self._over():
+            if self._reader is None:
+                if time.monotonic() < self._retry_at:
+                    self._stop.wait(LOOK_S / 4)
+                    continue
+                self._connect()
+            assert self._reader is not None
+            item = self._reader.newest(LOOK_S)
+            if isinstance(item, dict):
+                return [self._frame(item)]
+            limit = self._connect_s if self.state is State.CONNECTING else self._stall_s
+            silent = time.monotonic() - self._heard
+            if isinstance(item, str):
+                self._give_up(item)
+            elif silent > limit:
+                self.state = State.STALLED
+                self._count("stalls")
+                self._give_up(f"silent for {silent:.0f} s")
+        self.state = State.STOPPED
+        return None
+
+    def report(self) -> SourceReport:
+        return self._report
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def close(self) -> None:
+        self._stop.set()
+        if self._reader is not None:
+            self._reader.kill()
+            self._reader = None
+        self.state = State.STOPPED
+
+    def _over(self) -> bool:
+        return self._stop.is_set() or (self._live_seconds is not None and time.monotonic() - self._began > self._live_seconds)
+
+    def _connect(self) -> None:
+        self.state = State.CONNECTING
+        self._heard = self._connected = time.monotonic()
+        self._reader = _Reader({"url": self._spec.url, **self._ask})
+
+    def _frame(self, item: dict[str, Any]) -> Frame:
+        self.state = State.STREAMING
+        self._heard = time.monotonic()
+        self._report.reason = ""
+        self._seen = {key: self._before[key] + item[key] for key in self._before}
+        self._report.counts |= {"frames_decoded": self._seen["decoded"], "dropped_for_newer": self._seen["dropped"]}
+        pts_s = max(item["at"] - self._began, self._last_s + 1e-3)
+        self._last_s = self._report.position_s = pts_s
+        self._index += 1
+        return Frame(self._spec.name, self._index - 1, pts_s, item["image"])
+
+    def _give_up(self, why: str) -> None:
+        """End this reader and wait before the next one."""
+        assert self._reader is not None
+        self._reader.kill()
+        self._reader = None
+        self._before = self._seen
+        self._count("reconnects")
+        self._report.reason = redact(f"reconnecting: {why}")
+        if time.monotonic() - self._connected > STEADY_S:
+            self._wait_s = BACKOFF_S[0]
+        self._retry_at = time.monotonic() + self._wait_s * random.uniform(0.75, 1.25)
+        self._wait_s = min(2 * self._wait_s, BACKOFF_S[1])
+        self.state = State.BACKING_OFF
+
+    def _count(self, what: str) -> None:
+        self._report.counts[what] = self._report.counts.get(what, 0) + 1
+
+
+class _Reader:
+    """One reading process and the thread that takes its answers."""
+
+    def __init__(self, ask: dict[str, Any]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "stages.camera_reader"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for the parent, who ends it
+        )
+        self._answers: queue.Queue[dict[str, Any] | str] = queue.Queue()
+        self._asked = False
+        self._tell(json.dumps(ask))
+        threading.Thread(target=self._take, daemon=True).start()
+
+    def newest(self, timeout: float) -> dict[str, Any] | str | None:
+        """A frame with its ``image``, why there will be none any more, or None if none came in time."""
+        if not self._asked:
+            self._asked = self._tell("")
+        try:
+            answer = self._answers.get(timeout=timeout)
+        except queue.Empty:
+            return None
+        self._asked = False
+        return answer
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except OSError:
+                    continue
+
+    def _tell(self, line: str) -> bool:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(line.encode() + b"\n")
+            self._process.stdin.flush()
+        except (OSError, ValueError):  # it has gone; the taking thread says so
+            return False
+        return True
+
+    def _take(self) -> None:
+        pipe = self._process.stdout
+        assert pipe is not None
+        try:
+            while line := pipe.readline():
+                answer = json.loads(line)
+                if "error" in answer:
+                    self._answers.put(str(answer["error"]))
+                    return
+                size = int(np.prod(answer["shape"]))
+                content = pipe.read(size)
+                if len(content) < size:
+                    break
+                image = np.frombuffer(bytearray(content), np.uint8).reshape(answer["shape"])
+                self._answers.put({**answer, "image": image})
+        except (OSError, ValueError):  # closed under its hands
+            pass
+        self._answers.put("its reader died")

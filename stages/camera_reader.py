@@ -1,0 +1,96 @@
+"""The process that reads one camera, so that whatever hangs or crashes in a decoder can be killed from outside.
+
+    python -m stages.camera_reader        # started by stages.camera, talks over stdin and stdout
+
+The first line in is JSON: url, transport, detect_every. Then each line asks for the newest frame not asked for yet. Each answer
+is a line of JSON with the frame's shape, the time it came (CLOCK_MONOTONIC, which all processes share) and counters, and the
+pixels. A last line with ``error`` says why it ends. The address comes in by stdin because it may hold a password, which arguments
+show. When stdin ends, so does the process: nobody is left to read for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from typing import Any, BinaryIO
+
+from pipeline.errors import SourceError
+from stages.container import choose_every, open_video, pixels_of, why
+
+
+class Newest:
+    """The newest picture; an older one that nobody took is dropped and counted."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._picture: tuple[Any, float] | None = None
+        self.error = ""
+        self.decoded = self.dropped = 0
+
+    def put(self, picture: Any) -> None:
+        with self._changed:
+            self.dropped += self._picture is not None
+            self._picture = picture, time.monotonic()
+            self._changed.notify()
+
+    def end(self, error: str) -> None:
+        with self._changed:
+            self.error = error
+            self._changed.notify()
+
+    def take(self) -> tuple[Any, float] | None:
+        """Wait for a picture; None when reading has ended."""
+        with self._changed:
+            while self._picture is None and not self.error:
+                self._changed.wait()
+            taken, self._picture = self._picture, None
+            return taken
+
+
+def decode(newest: Newest, url: str, transport: str, detect_every: int | str) -> None:
+    """Read until the stream ends or fails."""
+    try:
+        container, stream = open_video(url, transport)
+        every = choose_every(stream)[0] if detect_every == "auto" else int(detect_every)
+        for index, picture in enumerate(container.decode(stream)):
+            newest.decoded = index + 1
+            if index % every == 0:
+                newest.put(picture)
+        newest.end("the stream ended")
+    except Exception as error:  # a decoder raises whatever it pleases; the parent is told and starts another reader
+        newest.end(str(error) if isinstance(error, SourceError) else why(error))
+
+
+def answer(newest: Newest, asked: threading.Semaphore, out: BinaryIO) -> None:
+    """Send the newest picture whenever one is asked for."""
+    while True:
+        asked.acquire()
+        taken = newest.take()
+        if taken is None:
+            out.write(json.dumps({"error": newest.error}).encode() + b"\n")
+            out.flush()
+            return
+        pixels = pixels_of(taken[0])
+        head = {"shape": pixels.shape, "at": taken[1], "decoded": newest.decoded, "dropped": newest.dropped}
+        out.write(json.dumps(head).encode() + b"\n")
+        out.write(pixels.tobytes())
+        out.flush()
+
+
+def main() -> None:
+    # Libraries write to stdout as they please; the frames get a channel of their own.
+    out: BinaryIO = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    newest, asked = Newest(), threading.Semaphore(0)
+    threading.Thread(target=decode, args=(newest,), kwargs=json.loads(sys.stdin.readline()), daemon=True).start()
+    threading.Thread(target=answer, args=(newest, asked, out), daemon=True).start()
+    for _ in sys.stdin:
+        asked.release()
+    os._exit(0)  # threads may hang in a decoder
+
+
+if __name__ == "__main__":
+    main()

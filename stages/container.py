@@ -1,0 +1,80 @@
+"""Opening a video and taking pictures out of it: what recordings and cameras share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import av
+import av.error
+import numpy as np
+from av.video.frame import VideoFrame
+
+from pipeline.errors import SourceError
+from stages.records import Image
+
+MOST_PIXELS = 64_000_000
+NETWORK_TIMEOUT_S = 10.0
+
+
+def open_video(url: str, transport: str = "tcp") -> tuple[Any, Any]:
+    """The container and its first video stream. Raises SourceError if there is none that can be read."""
+    try:
+        options = {"rtsp_transport": transport} if url.startswith("rtsp") else {}
+        container = av.open(url, options=options, timeout=NETWORK_TIMEOUT_S if "://" in url else None, metadata_errors="ignore")
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise SourceError(why(error)) from None
+    try:
+        if not container.streams.video:
+            kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
+            raise SourceError(f"no video in it, only {kinds}")
+        stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise SourceError("its codec is unknown")
+        if stream.width * stream.height > MOST_PIXELS:
+            size = f"{stream.width}x{stream.height}"
+            raise SourceError(f"a frame of {size} is above the limit of {MOST_PIXELS // 1_000_000} million pixels")
+    except SourceError:
+        container.close()
+        raise
+    stream.thread_type = "AUTO"
+    return container, stream
+
+
+def choose_every(stream: Any) -> tuple[int, str]:
+    """Of how many frames one is searched, by size and rate, and why."""
+    rate, pixels = float(stream.average_rate or 25), stream.width * stream.height
+    wanted = 25.0 if pixels <= 250_000 else 9.0 if pixels <= 1_000_000 else 5.0
+    every = max(1, round(rate / wanted))
+    return every, (
+        f"{every}: {stream.width}x{stream.height} at {rate:.4g} frames/s, "
+        f"aiming at {min(rate, wanted):.3g} detections a second for this size"
+    )
+
+
+def pixels_of(picture: VideoFrame, kind: str = "rgb24") -> Image:
+    """RGB (H, W, 3), or planar yuv420p (3H/2, W), turned upright."""
+    turns = round(getattr(picture, "rotation", 0) / 90) % 4
+    if kind == "yuv420p":
+        # Even sizes: chroma has half the pixels each way.
+        even = picture.reformat(width=picture.width // 2 * 2, height=picture.height // 2 * 2, format="yuv420p")
+        planes = even.to_ndarray()
+        return turn_planes(planes, turns) if turns else planes
+    pixels = picture.to_ndarray(format="rgb24")
+    return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+
+
+def why(error: BaseException) -> str:
+    if isinstance(error, SourceError):
+        return str(error)
+    text = getattr(error, "strerror", None) or str(error)
+    return f"cannot be read: {text}"
+
+
+def turn_planes(planes: Image, turns: int) -> Image:
+    """Rotate a planar yuv420p picture (3H/2, W) by quarter turns counter-clockwise."""
+    height, width = planes.shape[0] * 2 // 3, planes.shape[1]
+    flat = planes.reshape(-1)
+    y = flat[: height * width].reshape(height, width)
+    u, v = flat[height * width :].reshape(2, height // 2, width // 2)
+    turned = np.concatenate([np.rot90(p, turns).reshape(-1) for p in (y, u, v)])
+    return np.ascontiguousarray(turned.reshape(-1, width if turns % 2 == 0 else height))

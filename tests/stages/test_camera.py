@@ -1,0 +1,157 @@
+"""Cameras that are silent, stop, send rubbish, end or lose their reader; real sockets, real reading processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.protocol import SourceSpec
+from stages.camera import Camera, State
+from tests.clips import write_clip
+
+TIMES = [k / 10 for k in range(40)]
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Callable[[socket.socket], None]], str]]:
+    """Starts a server on loopback that does with each caller what it is told to; gives its address."""
+    made = []
+
+    def start(behave: Callable[[socket.socket], None]) -> str:
+        server = socket.create_server(("127.0.0.1", 0))
+        made.append(server)
+
+        def accept() -> None:
+            while True:
+                try:
+                    caller, _ = server.accept()
+                except OSError:
+                    return
+                threading.Thread(target=behave, args=(caller,), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        return f"http://joe:secret@127.0.0.1:{server.getsockname()[1]}/cam"
+
+    yield start
+    for server in made:
+        server.close()
+
+
+@pytest.fixture
+def watch() -> Iterator[Callable[..., Camera]]:
+    made = []
+
+    def start(url: object, **keywords: object) -> Camera:
+        camera = Camera(detect_every=1, **{"connect_s": 3.0, "stall_s": 1.0, "live_seconds": 8.0, **keywords})  # type: ignore[arg-type]
+        made.append(camera)
+        camera.start(SourceSpec("cam", str(url)), None)
+        return camera
+
+    yield start
+    for camera in made:
+        camera.close()
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("camera") / "a.ts", TIMES, codec="mpeg2video")
+
+
+def http(caller: socket.socket, content: bytes) -> None:
+    caller.recv(4096)
+    caller.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: video/mp2t\r\n\r\n" + content)
+
+
+def test_the_newest_frame_counts_and_older_ones_are_counted(watch, clip: Path) -> None:  # type: ignore[no-untyped-def]
+    camera = watch(clip)
+    first = camera.read()
+    assert camera.state is State.STREAMING
+    time.sleep(0.5)  # meanwhile the file is read to its end
+    second = camera.read()
+    assert second[0].pts_s > first[0].pts_s and second[0].index == 1 and second[0].image.shape == (48, 64, 3)
+    counts = camera.report().counts
+    assert counts["frames_decoded"] >= 30 and counts["dropped_for_newer"] >= 25
+
+
+def test_a_stream_that_ends_comes_back_and_its_clock_never_goes_back(watch, clip: Path) -> None:  # type: ignore[no-untyped-def]
+    camera = watch(clip)
+    times = []
+    while camera.report().counts.get("reconnects", 0) < 2:
+        times.append(camera.read()[0].pts_s)
+    assert times == sorted(set(times)) and times[-1] - times[0] > 0.7  # the time of waiting counts
+    assert camera.report().reason == "" or "the stream ended" in camera.report().reason
+
+
+@pytest.mark.parametrize("kind", ["silent", "stops", "rubbish"])
+def test_bad_cameras_are_given_up_and_tried_again(watch, serve, clip: Path, kind: str) -> None:  # type: ignore[no-untyped-def]
+    content = clip.read_bytes()
+
+    def behave(caller: socket.socket) -> None:
+        if kind == "stops":
+            http(caller, content[: len(content) * 2 // 3])
+        elif kind == "rubbish":
+            http(caller, os.urandom(200_000))
+            caller.close()
+            return
+        time.sleep(30)
+
+    camera = watch(serve(behave), connect_s=1.5, live_seconds=6.0)
+    frames = 0
+    while camera.read() is not None:
+        frames += 1
+    report = camera.report()
+    assert report.counts["reconnects"] >= 1 and camera.state is State.STOPPED
+    assert (frames > 0) == (kind == "stops")
+    assert ("stalls" in report.counts) == (kind != "rubbish")
+    assert (kind == "stops" or report.reason.startswith("reconnecting: ")) and "secret" not in report.reason + report.url
+
+
+def test_a_killed_reader_is_replaced(watch, serve, clip: Path) -> None:  # type: ignore[no-untyped-def]
+    def behave(caller: socket.socket) -> None:
+        http(caller, clip.read_bytes())
+        time.sleep(30)
+
+    camera = watch(serve(behave), stall_s=5.0)
+    before = camera.read()[0].pts_s
+    os.kill(camera._reader._process.pid, signal.SIGKILL)
+    while camera.report().counts.get("reconnects", 0) < 1:
+        camera.read()
+    assert camera.read()[0].pts_s > before
+
+
+def test_waits_grow_and_a_steady_stream_shortens_them_again(watch, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    camera = watch(tmp_path / "none.ts", live_seconds=3.5)
+    assert camera.read() is None
+    assert 2 <= camera.report().counts["reconnects"] <= 3  # after 0, about 1 and about 3 seconds
+    assert camera._wait_s >= 4.0
+
+
+def test_no_reader_outlives_its_camera(watch, serve) -> None:  # type: ignore[no-untyped-def]
+    camera = watch(serve(lambda caller: time.sleep(30)))
+    threading.Timer(0.7, camera.stop).start()
+    started = time.monotonic()
+    assert camera.read() is None and time.monotonic() - started < 3
+    process = camera._reader._process
+    camera.close()
+    assert process.poll() is not None
+    # One whose parent died without a word ends by itself, even while its camera is silent.
+    import sys
+
+    orphan = subprocess.Popen([sys.executable, "-m", "stages.camera_reader"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    orphan.stdin.write(b'{"url": "/dev/null", "transport": "tcp", "detect_every": 1}\n')
+    orphan.stdin.close()
+    assert orphan.wait(timeout=10) == 0
+
+
+@pytest.mark.parametrize(("keyword", "value"), [("detect_every", 0), ("transport", "smoke")])
+def test_wrong_settings_are_named(keyword: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"{keyword} = {value!r}: must be"):
+        Camera(**{keyword: value})  # type: ignore[arg-type]
