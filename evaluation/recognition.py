@@ -109,6 +109,8 @@ def main() -> None:
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--write-card", action="store_true")
     args = parser.parse_args()
+    if args.write_card and args.recognizer and args.recognizer[-1].startswith("edgeface"):
+        parser.error("--write-card: EdgeFace has no card; name another recogniser last")
     lfw = load_lfw(args.data, args.pairs)
     restore = load_superres().upscale
     recognizers = open_recognizers(args.recognizer)

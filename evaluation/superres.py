@@ -4,11 +4,12 @@
     python -m evaluation.superres --data DATA --run plain=runs/superres-plain --run teacher=runs/superres-teacher
 
 Dev chips only (never trained on), ``soft_db`` at most 37. PSNR and SSIM on Y (BT.601, 16..235) and as the mean over R, G, B;
-no border cropped; SSIM with an 11×11 Gaussian window, sigma 1.5, valid part. ``id`` is the recogniser's cosine between result
-and sharp chip; ``marks``, with ``--landmarks RUN`` of `training.train_pfsr landmarks`, the mean distance between the 68 landmarks
-found in the two, in per cent of the eye distance; ``lpips``, with ``--lpips`` and that package (extra `eval`), lower is nearer.
-Runs of `training.train_superres`, `train_pkdn` and `train_pfsr` are told apart by themselves. Teachers see the parsing map of
-the sharp face: their rows are upper bounds, marked ^. The sheet shows computer-made faces.
+no border cropped; SSIM with an 11×11 Gaussian window, sigma 1.5, valid part. `bicubic` is OpenCV's (a = -0.75), which is a little
+better on these chips than Pillow's. ``id`` is the recogniser's cosine between result and sharp chip, the same recogniser the
+identity term was trained with; ``marks``, with ``--landmarks RUN`` of `training.train_pfsr landmarks`, the mean distance between
+the 68 landmarks found in the two, in per cent of the eye distance; ``lpips``, with ``--lpips`` and that package (extra `eval`),
+lower is nearer. Runs of `training.train_superres`, `train_pkdn` and `train_pfsr` are told apart by themselves. Teachers see the
+parsing map of the sharp face: their rows are upper bounds, marked ^. The sheet shows computer-made faces.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from training.loop import averaged
 from training.priors import parsing_maps
 
 Chips = NDArray[np.uint8]
-DEGRADATIONS = ("bicubic", "cctv-fixed")
+DEGRADATIONS = ["bicubic", "cctv-fixed"]
 NETWORKS: dict[str, Callable[..., torch.nn.Module]] = {
     "SuperResNet": SuperResNet,
     "Pkdn": Pkdn,
@@ -140,6 +141,7 @@ def main() -> None:
     parser.add_argument("--faces", type=int, default=300)
     parser.add_argument("--run", action="append", default=[], metavar="NAME=FOLDER")
     parser.add_argument("--sides", type=int, nargs="+", default=ENTRIES)
+    parser.add_argument("--degradations", nargs="+", choices=PRESETS, default=DEGRADATIONS)
     parser.add_argument("--landmarks", type=Path)
     parser.add_argument("--lpips", action="store_true")
     parser.add_argument("--json", type=Path)
@@ -148,7 +150,11 @@ def main() -> None:
     args = parser.parse_args()
     student = load_superres(device="cpu")
     models = [Model("bicubic", lambda c, _: enlarge(c)), Model("student", lambda c, _: student.upscale(c))]
-    models += [trained(name, Path(folder)) for name, folder in (run.split("=", 1) for run in args.run)]
+    for run in args.run:
+        name, _, folder = run.partition("=")
+        if not (Path(folder) / "state.pt").is_file():
+            parser.error(f"--run {run}: NAME=FOLDER of a training run is needed")
+        models.append(trained(name, Path(folder)))
     chips = load_chips(args.data, args.cache)
     rows = np.flatnonzero(chips.dev & (chips.soft_db <= 37))[: args.faces]
     judge = Judge(np.ascontiguousarray(chips.images[rows]), args.landmarks, args.lpips)
@@ -157,7 +163,7 @@ def main() -> None:
         parameters, operations = cost(SuperResNet(), side)
         print(f"student from {side}: {parameters:.2f} M parameters, {operations:.2f} G multiply-adds a chip")
     found: list[dict[str, Any]] = []
-    for preset in DEGRADATIONS:
+    for preset in args.degradations:
         for side in args.sides:
             rng = np.random.default_rng(0)
             low = np.stack([PRESETS[preset](c, side, rng) for c in judge.sharp])
@@ -201,10 +207,10 @@ def write_sheet(path: Path, models: list[Model], chips: Any) -> None:
     for place, (preset, side) in enumerate((p, s) for s in (16, 32) for p in DEGRADATIONS):
         rng = np.random.default_rng(0)
         low = np.stack([PRESETS[preset](c, side, rng) for c in sharp])
-        results = [m.upscale(low, points) for m in models if side in m.sides]
+        results = [m.upscale(low, points) if side in m.sides else np.zeros_like(sharp) for m in models]
         columns = [enlarge(low, cv2.INTER_NEAREST), *results, sharp]
-        columns += [np.zeros_like(sharp)] * (len(models) + 2 - len(columns))
-        lines += [np.hstack([column[face] for column in columns]) for face in (place % 3, place % 3 + 3)]
+        faces = sorted({place % len(sharp), (place + 3) % len(sharp)})
+        lines += [np.hstack([column[face] for column in columns]) for face in faces]
     cv2.imwrite(str(path), np.ascontiguousarray(np.vstack(lines)[..., ::-1]))
     print(path, "columns: input", *(m.name for m in models), "sharp")
 

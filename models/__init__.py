@@ -77,8 +77,15 @@ def recognizer_card(name: str | Path | None = None) -> dict[str, Any]:
     import json
 
     path = _weights(name, "recognizer")
-    card: dict[str, Any] = json.loads(path.with_suffix(".json").read_text()) if path.with_suffix(".json").exists() else {}
-    if "impostors" not in card:
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    try:
+        card: dict[str, Any] = json.loads(path.with_suffix(".json").read_text())
+    except FileNotFoundError:
+        card = {}
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path.with_suffix('.json')}: not a readable card ({error})") from None
+    if not card.get("impostors"):
         raise ValueError(
             f"{path}: nobody has measured how like each other strangers look to it; "
             f"python -m evaluation.recognition --data DATA --recognizer other={path} --write-card"

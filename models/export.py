@@ -61,7 +61,10 @@ def main() -> None:
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--side", type=int, default=16)
     args = parser.parse_args()
-    export(args.kind, args.out, args.weights, args.side)
+    try:
+        export(args.kind, args.out, args.weights, args.side)
+    except ValueError as error:
+        parser.error(str(error))
     print(f"{args.out}, {args.out.stat().st_size / 1e6:.1f} MB")
 
 

@@ -40,7 +40,7 @@ class Tiled:
                     found, corner = self._find(tile), np.array([x, y], np.float32)
                     # A face cut by an inner edge of the tile lies whole in the next one.
                     reach = np.array([tile.shape[1], tile.shape[0], width - x, height - y])
-                    inside = (found.boxes[:, :2] + corner >= (corner > 0) * (corner + 1)).all(1)
+                    inside = ((found.boxes[:, :2] >= 1) | (corner == 0)).all(1)
                     inside &= ((found.boxes[:, 2:] < reach[:2] - 1) | (reach[:2] >= reach[2:])).all(1)
                     found = found[inside]
                     parts.append(Faces(found.boxes + np.tile(corner, 2), found.landmarks + corner, found.scores))

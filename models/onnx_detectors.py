@@ -81,8 +81,10 @@ class Scrfd:
 
 def load_onnx_detector(path: Path, min_score: float, device: str = "cpu") -> YuNet | Scrfd:
     """Open a YuNet or SCRFD file. Raises ValueError with the reason if it is neither or cannot be read."""
-    import onnxruntime
-
+    try:
+        import onnxruntime
+    except ImportError:
+        raise ValueError(f"{path}: onnxruntime is not installed; pip install 'farsight[onnx]'") from None
     try:
         outputs = [o.name for o in onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).get_outputs()]
     except Exception as error:  # onnxruntime raises its own hierarchy without a common public base

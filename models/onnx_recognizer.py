@@ -27,8 +27,12 @@ class OnnxEmbedder(Embedder):
     """Raises ValueError with the reason if the file cannot be read or is no recogniser."""
 
     def __init__(self, path: Path, device: str) -> None:
-        import onnxruntime
-
+        try:
+            import onnxruntime
+        except ImportError:
+            raise ValueError(f"{path}: onnxruntime is not installed; pip install 'farsight[onnx]'") from None
+        if device == "cuda" and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+            raise ValueError("device 'cuda' was asked for but onnxruntime has no GPU here; use 'cpu' or 'auto'")
         wanted = ["CUDAExecutionProvider"] if device in ("cuda", "auto") else []
         providers = [p for p in (*wanted, "CPUExecutionProvider") if p in onnxruntime.get_available_providers()]
         try:

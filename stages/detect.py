@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.faces import Faces
 from pipeline.protocol import Batch
@@ -22,7 +23,7 @@ class Detect:
     ) -> None:
         self._name, self._min_score, self._device = detector, min_score, device
         self._gate = None if full_every_s is None else MotionGate(full_every_s)
-        self._last = Faces.none()
+        self._last, self._source = Faces.none(), ""
         self._still = self._part = 0
 
     def open(self) -> None:
@@ -34,7 +35,7 @@ class Detect:
         if self._gate is None:
             found = self._detector.detect([frame.image for frame in batch])
         else:
-            found = [self._where_it_moved(frame, self._gate.region(frame)) for frame in batch]
+            found = [self._where_it_moved(frame) for frame in batch]
         return [DetectedFrame(frame, faces) for frame, faces in zip(batch, found, strict=True)]
 
     def flush(self) -> Batch:
@@ -48,18 +49,26 @@ class Detect:
 
     def state(self) -> Any:
         last = self._last.boxes, self._last.landmarks, self._last.scores
-        return last, self._gate.state() if self._gate else None
+        return last, self._source, self._gate.state() if self._gate else None
 
     def restore(self, state: Any) -> None:
-        last, gate = state
+        last, self._source, gate = state
         self._last = Faces(*last)
         if self._gate:
-            self._gate.restore(gate)
+            if gate is None:
+                self._gate.forget()
+            else:
+                self._gate.restore(gate)
 
     def counters(self) -> dict[str, int]:
         return {"frames in which nothing moved": self._still, "frames searched in part": self._part} if self._gate else {}
 
-    def _where_it_moved(self, frame: Frame, region: Region | None) -> Faces:
+    def _where_it_moved(self, frame: Frame) -> Faces:
+        assert self._gate is not None
+        if frame.source != self._source:
+            self.flush()
+            self._source = frame.source
+        region = self._gate.region(frame)
         if region is None:
             self._still += 1
             return self._last
@@ -68,8 +77,17 @@ class Detect:
         (found,) = self._detector.detect([np.ascontiguousarray(frame.image[y1:y2, x1:x2])])
         if (y2 - y1, x2 - x1) != frame.image.shape[:2]:
             self._part += 1
+            found = found[whole_in(found.boxes, region, frame.image.shape)]
             within = ((self._last.boxes[:, :2] >= corner) & (self._last.boxes[:, 2:] <= corner + size)).all(1)
             moved = Faces(found.boxes + np.tile(corner, 2), found.landmarks + corner, found.scores)
             found = Faces.join([self._last[~within], moved]).suppressed()
         self._last = found
         return found
+
+
+def whole_in(boxes: NDArray[np.float32], region: Region, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Which boxes, in pixels of the region, it does not cut: none of its edges inside the frame touches them."""
+    x1, y1, x2, y2 = region
+    inner = np.array([x1 > 0, y1 > 0, x2 < shape[1], y2 < shape[0]])
+    room = np.stack([boxes[:, 0], boxes[:, 1], x2 - x1 - boxes[:, 2], y2 - y1 - boxes[:, 3]], 1)
+    return ~((room < 1) & inner).any(1)

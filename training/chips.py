@@ -49,7 +49,9 @@ def load_chips(data: Path, cache: Path) -> ChipSet:
     folder = data / "chips"
     with (folder / "index.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    packed = cache / f"chips-{len(rows)}.npy"
+    made_from = "".join(f"{row['file']} {row['shard']} " for row in rows)
+    made_from += " ".join(str((folder / shard).stat().st_size) for shard in sorted({row["shard"] for row in rows}))
+    packed = cache / f"chips-{len(rows)}-{zlib.crc32(made_from.encode()):08x}.npy"
     if not packed.exists():
         _unpack(folder, rows, packed)
     return ChipSet(

@@ -2,9 +2,9 @@
 
     loss += weight · fade · distance of features + 0.1 · L1 to the teacher's picture
 
-``weight`` is KDFSRNet's 10 for its networks; ``fade`` falls from 1 to 0 over the first half of the run. Features are compared
-by L1 (KDFSRNet) or, as feature-similarity distillation does (F-SKD, arXiv 2303.04681), by the cosine of all of a face's
-features at once.
+``weight`` is KDFSRNet's 10 for its networks; ``fade`` falls from 1 to 0 over the first half of the run, after which the
+teacher is not asked any more. Features are compared by L1 (KDFSRNet) or, as feature-similarity distillation does (F-SKD,
+arXiv 2303.04681), by the cosine of all of a face's features at once.
 """
 
 from __future__ import annotations
@@ -44,10 +44,12 @@ class Distillation:
 
     def __call__(self, step: int, x: Tensor, parsing: Tensor | None, picture: Tensor, seen: list[Tensor]) -> dict[str, Tensor]:
         """Weighted terms of the loss at a step, by name."""
+        fade = max(0.0, 1 - step / (FADED * self.steps))
+        if not fade:
+            return {}
         with torch.no_grad(), torch.autocast(x.device.type, torch.bfloat16):
             pictures, told = self.teacher.with_features(x, parsing)
         terms = {"output": OUTPUT * (picture.float() - pictures[-1].float()).abs().mean()}
-        fade = max(0.0, 1 - step / (FADED * self.steps))
-        if fade and self.kind != "none":
+        if self.kind != "none":
             terms["features"] = self.weight * fade * feature_distance(self.kind, seen, told)
         return terms

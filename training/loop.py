@@ -7,12 +7,14 @@ Starting the same command again continues where the last checkpoint stood.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import csv
 import math
 import os
 import queue
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -73,6 +75,21 @@ def plan(doc: str | None, presets: dict[str, dict[str, Any]], **own: dict[str, A
     return Plan(args, preset, steps, device)
 
 
+def write_log(path: Path, row: dict[str, Any]) -> None:
+    """Add a row to a log whose columns may come and go, in place of rows from this step on that a broken run has left."""
+    rows: list[dict[str, Any]] = []
+    if path.exists():
+        with path.open(newline="") as file:
+            rows = [kept for kept in csv.DictReader(file) if int(kept["step"]) < row["step"]]
+    rows.append(row)
+    part = path.with_suffix(".part")
+    with part.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(name for each in rows for name in each)), restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+    part.replace(path)
+
+
 class Average:
     """Exponential moving average of a network's weights and buffers, with a short memory at first."""
 
@@ -96,7 +113,8 @@ def ahead(make: Callable[[int], Any], start: int, stop: int, threads: int = 1, d
     slots: list[queue.Queue[Any]] = [queue.Queue(max(1, depth // threads)) for _ in range(threads)]
 
     def work(worker: int) -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)  # gives way to the threads that train
+        with contextlib.suppress(OSError, AttributeError):  # gives way to the threads that train, where the system knows how
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         for step in range(start + worker, stop, threads):
             try:
                 slots[worker].put(make(step))
@@ -123,7 +141,9 @@ class Rival:
 
 def averaged(folder: Path, makers: dict[str, Callable[..., nn.Module]]) -> nn.Module:
     """The averaged network of a finished or running training, frozen; ``makers`` by class name are those it may be."""
-    state = torch.load(folder / "state.pt", weights_only=True)
+    state = torch.load(folder / "state.pt", weights_only=True, map_location="cpu")
+    if state.get("network") not in makers:
+        raise SystemExit(f"{folder}: a run of {state.get('network', 'an older version')}, not of {' or '.join(makers)}")
     net = makers[state["network"]](**state["arguments"])
     net.load_state_dict(state["average"])
     return net.eval().requires_grad_(False)
@@ -155,6 +175,7 @@ class Run:
         """
         self.arguments, self.rival, self.constant, self.clip = arguments or {}, rival, constant, clip
         self.beside = beside or nn.Module()
+        self.command = f"python -m training.{Path(sys.argv[0]).stem} {' '.join(sys.argv[1:])}"
         self.folder, self.net, self.steps, self.batch, self.lr, self.seed = folder, net, steps, batch, lr, seed
         folder.mkdir(parents=True, exist_ok=True)
         self.trained = [*net.parameters(), *self.beside.parameters()]
@@ -209,6 +230,7 @@ class Run:
             "step": self.step,
             "network": type(self.net).__name__,
             "arguments": self.arguments,
+            "command": self.command,
             "net": self.net.state_dict(),
             "average": self.average.net.state_dict(),
             "average_steps": self.average.steps,
@@ -226,12 +248,12 @@ class Run:
         self._told_to_stop = True
 
     def _resume(self) -> None:
-        state = torch.load(self.folder / "state.pt", weights_only=True)
+        state = torch.load(self.folder / "state.pt", weights_only=True, map_location="cpu")
         self.net.load_state_dict(state["net"])
         self.average.net.load_state_dict(state["average"])
         self.average.steps = state["average_steps"]
         self.optimizer.load_state_dict(state["optimizer"])
-        self.beside.load_state_dict(state["beside"])
+        self.beside.load_state_dict(state.get("beside", {}))
         if self.rival:
             self.rival.net.load_state_dict(state["rival"][0])
             self.rival.optimizer.load_state_dict(state["rival"][1])
@@ -245,13 +267,7 @@ class Run:
         rate = (self.step - self._first) * self.batch / elapsed
         left = (self.steps - self.step) * self.batch / rate
         row = {"step": self.step, "samples": self.step * self.batch, **{k: round(v, 5) for k, v in means.items()}}
-        path = self.folder / "log.csv"
-        fresh = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, row)
-            if fresh:
-                writer.writeheader()
-            writer.writerow(row)
+        write_log(self.folder / "log.csv", row)
         shown = "  ".join(f"{k} {v:.4f}" for k, v in means.items())
         bar = f"{'#' * (BAR * self.step // self.steps):.<{BAR}}"
         print(f"[{bar}] {self.step}/{self.steps}  {shown}  {rate:.0f}/s  {left / 60:.0f} min left", flush=True)

@@ -130,8 +130,12 @@ def softness(chip: NDArray[np.uint8]) -> float:
 
 def landmarker(path: Path) -> Any:
     """MediaPipe's Face Landmarker: a function from an RGB photo to (68, 2) landmarks of its largest face, or None."""
-    import mediapipe as mp
-
+    try:
+        import mediapipe as mp
+    except ImportError:
+        raise SystemExit("MediaPipe is not installed; pip install 'farsight[mediapipe]'") from None
+    if not path.is_file():
+        raise SystemExit(f"--landmarker {path}: no such file")
     vision = mp.tasks.vision
     options = vision.FaceLandmarkerOptions(base_options=mp.tasks.BaseOptions(model_asset_path=str(path)), num_faces=4)
     found = vision.FaceLandmarker.create_from_options(options)

@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    state = torch.load(args.run / "state.pt", weights_only=True)
+    state = torch.load(args.run / "state.pt", weights_only=True, map_location="cpu")
     net = network(args.kind)
     net.load_state_dict(state["average"])
     with (args.run / "log.csv").open() as file:
@@ -74,6 +74,7 @@ def main() -> None:
     card = {
         "kind": args.kind,
         **CARDS[args.kind],
+        **({"command": state["command"]} if "command" in state else {}),
         "architecture": {},
         "trained": {
             "samples": int(last["samples"]),

@@ -9,17 +9,19 @@
 a dense face mesh, at 64 pixels.
 
 `generator`: 16 -> 32 -> 64 -> 128 with the critic growing alongside, the six loss terms with their weights at each step,
-WGAN-GP, the bilinear chain as degradation, fade-in over the first half of a step, and a quarter, a quarter and a half of the
-iterations for the three steps (paper: 50,000, 50,000 and 100,000 of 16). The perceptual term needs VGG16's ImageNet
-weights (torchvision's file), which are not ours to ship; without ``--vgg`` it is left out and the log says so.
+WGAN-GP, the bilinear chain as degradation, fade-in over an eighth of all iterations at each step, and a quarter, a quarter
+and a half of the iterations for the three steps (paper: 50,000, 50,000 and 100,000 of 16). The perceptual term needs VGG16's
+ImageNet weights (torchvision's file), which are not ours to ship; without ``--vgg`` it is left out and the log says so.
 
 Of the released code's quirks the intended meaning is built: heat maps are normalised by their own minimum and maximum, the
 landmark network is in evaluation mode. Kept: attention is normalised over the batch; the generator is updated first, then
-the critic, on the same batch.
+the critic, on the same batch. Ours: what is evaluated is the average of the generator's weights over the last iterations, and the
+landmark network learns at 1e-3 with warm-up and decay (paper: 1e-4), since it sees fewer pictures.
 """
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,11 +55,11 @@ VGG_WIDTHS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512)  # 0: poo
 
 
 def step_of(iteration: int, total: int) -> tuple[int, float]:
-    """Step 1 to 3 at an iteration, and how far it is faded in (0..1, whole after half of the step)."""
+    """Step 1 to 3 at an iteration, and how far it is faded in (0..1, whole after an eighth of all iterations)."""
     start = 0.0
     for step, share in enumerate(SHARES, 1):
         if iteration < (start + share) * total or step == len(SHARES):
-            return step, min(1.0, 2 * (iteration - start * total) / (share * total))
+            return step, min(1.0, 2 * (iteration - start * total) / (SHARES[0] * total))
         start += share
     raise AssertionError
 
@@ -113,19 +115,18 @@ def train_landmarks(job: Plan, chips: ChipSet, rows: np.ndarray) -> None:
         run.update(((maps.float() - target) ** 2).mean() * 100)
 
 
-def critic_loss(critic: nn.Module, fake: Tensor, real: Tensor, step: int, fade: float) -> Tensor:
-    """WGAN with drift and two-sided gradient penalty."""
+def critic_loss(critic: nn.Module, fake: Tensor, real: Tensor, step: int, fade: float, mix: Tensor) -> Tensor:
+    """WGAN with drift and two-sided gradient penalty at pictures mixed by ``mix`` (N, 1, 1, 1)."""
     real_score = critic(real, step, fade)
-    mix = torch.rand(len(real), 1, 1, 1, device=real.device)
     between = (mix * real + (1 - mix) * fake).requires_grad_()
     (gradient,) = torch.autograd.grad(critic(between, step, fade).sum(), between, create_graph=True)
     penalty = ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
     return critic(fake, step, fade).mean() - real_score.mean() + DRIFT * (real_score**2).mean() + GRADIENT_PENALTY * penalty
 
 
-def teach(rival: Rival, fake: Tensor, real: Tensor, step: int, fade: float) -> None:
+def teach(rival: Rival, fake: Tensor, real: Tensor, step: int, fade: float, mix: Tensor) -> None:
     """One step of the critic."""
-    loss = critic_loss(rival.net, fake, real, step, fade)
+    loss = critic_loss(rival.net, fake, real, step, fade, mix)
     rival.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     rival.optimizer.step()
@@ -133,6 +134,8 @@ def teach(rival: Rival, fake: Tensor, real: Tensor, step: int, fade: float) -> N
 
 def train_generator(job: Plan, chips: ChipSet, rows: np.ndarray) -> None:
     args, device = job.args, job.device
+    if args.landmarks is None:
+        raise SystemExit("--landmarks RUN is needed: train them first with `landmarks`")
     net = Generator().to(device, memory_format=torch.channels_last)
     critic = Critic().to(device, memory_format=torch.channels_last)
     landmarks = averaged(args.landmarks, {"LandmarkNet": LandmarkNet}).to(device)
@@ -141,24 +144,23 @@ def train_generator(job: Plan, chips: ChipSet, rows: np.ndarray) -> None:
         print("without the perceptual term: no --vgg")
     optimizer = torch.optim.Adam(critic.parameters(), lr=job.preset["lr"], betas=(0.0, 0.99))
     rival = None if args.no_critic else Rival(critic, optimizer)
-    run = Run(
-        args.out, net, job.steps, job.batch, job.preset["lr"], 0.0, args.seed, rival=rival, betas=(0.0, 0.99), constant=True
-    )
+    lr, betas = job.preset["lr"], (0.0, 0.99)
+    run = Run(args.out, net, job.steps, job.batch, lr, 0.0, args.seed, rival=rival, betas=betas, constant=True, clip=math.inf)
 
-    def make(step: int) -> tuple[Tensor, Tensor]:
-        rng = run.rng(step)
+    def make(iteration: int) -> tuple[Tensor, Tensor, Tensor]:
+        rng = run.rng(iteration)
         chosen = rng.choice(rows, job.batch, replace=False)
-        low = torch.from_numpy(np.stack([degradations.pfsr_bilinear_chain(chips.images[r], 16, rng) for r in chosen]))
-        high = torch.from_numpy(chips.images[chosen])
-        low, high = (t.permute(0, 3, 1, 2) for t in (low, high))
-        return (low, high) if rng.random() < 0.5 else (low.flip(3), high.flip(3))
+        sides = (16, SIDES[step_of(iteration, job.steps)[0] - 1])
+        made = [np.stack([degradations.pfsr_bilinear_chain(chips.images[r], side, rng) for r in chosen]) for side in sides]
+        low, high = (torch.from_numpy(pictures).permute(0, 3, 1, 2) for pictures in made)
+        mix = torch.from_numpy(rng.random((job.batch, 1, 1, 1), np.float32))
+        return (low, high, mix) if rng.random() < 0.5 else (low.flip(3), high.flip(3), mix)
 
-    for low, high in ahead(make, run.step, job.steps, threads=1 if device == "cpu" else 12):
+    for low, high, mix in ahead(make, run.step, job.steps, threads=1 if device == "cpu" else 12):
         step, fade = step_of(run.step, job.steps)
         side = SIDES[step - 1]
         x = low.to(device).float().div_(127.5).sub_(1)
         y = high.to(device).float().div_(127.5).sub_(1)
-        y = y if side == 128 else F.avg_pool2d(y, 128 // side)
         with torch.autocast(device, torch.bfloat16):
             fake = net(x, step, fade)
         fake = fake.float()
@@ -179,7 +181,7 @@ def train_generator(job: Plan, chips: ChipSet, rows: np.ndarray) -> None:
             with torch.autocast(device, torch.bfloat16):
                 loss = loss - ADVERSARIAL[side] * critic(fake, step, fade).float().mean()
 
-        run.update(loss, then=partial(teach, rival, fake.detach(), y, step, fade) if rival else None, **parts)
+        run.update(loss, then=partial(teach, rival, fake.detach(), y, step, fade, mix.to(device)) if rival else None, **parts)
 
 
 def main() -> None:

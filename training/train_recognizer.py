@@ -11,10 +11,10 @@ build that only ever sees sharp faces, then the student whose stages follow that
     python -m training.train_recognizer --data DATA --out runs/recognizer-sharp --role teacher
     python -m training.train_recognizer --data DATA --out runs/recognizer --teacher runs/recognizer-sharp --margin cosface
 
-Ablations and options: ``--features l2|none`` in place of the cosine, ``--hints`` and ``--relation`` (F-SKD of 2024),
-``--no-embedding`` (no vectors of the strong teacher: labels and stages alone), ``--look fskd-nearest`` or ``fskd-any-kernel``
-(the paper's sizes and kernels in place of cameras), ``--network iresnet18|iresnet50 [--cbam] [--pooled]`` (the paper's networks,
-for a GPU). The margin counts labelled chips only.
+Ablations and options: ``--features l2|none`` in place of the cosine, ``--hints`` and ``--relation`` (F-SKD of 2024; the contrast
+then takes two pictures of one person for strangers), ``--no-embedding`` (no vectors of the strong teacher: labels and stages
+alone), ``--look fskd-nearest`` or ``fskd-any-kernel`` (the paper's sizes and kernels in place of cameras), ``--network
+iresnet18|iresnet50 [--cbam] [--pooled]`` (the paper's networks, for a GPU). The margin counts labelled chips only.
 """
 
 from __future__ import annotations
@@ -44,7 +44,12 @@ NETWORKS: dict[str, type[nn.Module]] = {"Recognizer": Recognizer, "IResNet": IRe
 LOOKS = ("cctv", "fskd-nearest", "fskd-any-kernel")
 FSKD_SIDES = (14, 28, 56, 112)
 SMALLEST = 13
-EMBEDDING, CONTRAST, CONTRAST_SCALE, MARGIN = 4.0, 0.5, 24.0, 0.2
+EMBEDDING, CONTRAST, CONTRAST_SCALE = 4.0, 0.5, 24.0
+MARGIN = 0.2  # beside the strong teacher's vectors; without them the margin counts whole, as in the paper
+MARGINS = {  # F-SKD: CosFace 0.25 (2023); of 2024 the others, smaller for the student
+    "teacher": {"cosface": 0.25, "arcface": 0.5, "adaface": 0.4},
+    "student": {"cosface": 0.25, "arcface": 0.2, "adaface": 0.2},
+}
 
 Image = NDArray[np.uint8]
 
@@ -101,9 +106,11 @@ def labels_of(chips: ChipSet) -> torch.Tensor:
 
 def choose(train: NDArray[np.intp], numbers: NDArray[np.intp], batch: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """Rows of a batch whose second half are other pictures of the people in its first half."""
-    named = train[numbers[train] >= 0]
-    first = rng.choice(named, batch // 2, replace=False)
-    return np.concatenate([first, [rng.choice(named[numbers[named] == numbers[row]]) for row in first]])
+    people, sizes = np.unique(numbers[train], return_counts=True)
+    twice = people[(people >= 0) & (sizes > 1)]
+    first = rng.choice(train[np.isin(numbers[train], twice)], batch // 2, replace=False)
+    second = [rng.choice(train[(numbers[train] == numbers[row]) & (train != row)]) for row in first]
+    return np.concatenate([first, second])
 
 
 def network(args: Any) -> tuple[nn.Module, dict[str, Any]]:
@@ -131,6 +138,10 @@ def main() -> None:
         pooled={"action": "store_true", "help": "mean of the last features as embedding"},
     )
     args, steps, batch, device = job.args, job.steps, job.batch, job.device
+    if args.teacher is None and (args.hints or args.relation):
+        raise SystemExit("--hints and --relation compare with a teacher: --teacher RUN is needed")
+    if args.no_embedding and args.teacher is None and args.margin == "none":
+        raise SystemExit("nothing to learn from: --no-embedding needs --teacher or --margin")
     chips = load_chips(args.data, args.cache)
     targets = None if args.no_embedding else torch.from_numpy(chips.teacher_embeddings())
     labels = labels_of(chips)
@@ -141,7 +152,7 @@ def main() -> None:
     teacher = averaged(args.teacher, NETWORKS).to(device, memory_format=torch.channels_last) if args.teacher else None
     beside = nn.ModuleDict()
     if args.margin != "none":
-        beside["margin"] = margins.MarginHead(net.dim, int(labels.max()) + 1, args.margin)
+        beside["margin"] = margins.MarginHead(net.dim, int(labels.max()) + 1, args.margin, margin=MARGINS[args.role][args.margin])
     if args.hints:
         beside["hints"] = Hints(net.widths)
     if targets is not None:
@@ -164,18 +175,19 @@ def main() -> None:
         terms: dict[str, torch.Tensor] = {}
         if targets is not None:
             terms |= vector_terms(net, embedding, beside["project"], targets[rows].to(device))
-        if teacher is not None and args.features != "none":
+        if teacher is not None:
             with torch.autocast(device, torch.bfloat16):
                 with torch.no_grad():
                     told = teacher.with_features(y)[1]
                 followed = beside["hints"](stages) if args.hints else stages
-            terms["stages"] = LAMBDA * stage_distance(args.features, followed, told)
+            if args.features != "none":
+                terms["stages"] = LAMBDA * stage_distance(args.features, followed, told)
             if args.relation:
                 halves = [t[-1].float().chunk(2) for t in (stages, told)]
                 terms["relation"] = RELATION * relation_distance(*halves[0], *halves[1])
         label = labels[rows].to(device)
         if args.margin != "none" and bool((label >= 0).any()):
-            terms["margin"] = MARGIN * beside["margin"](embedding[label >= 0], label[label >= 0])
+            terms["margin"] = (1.0 if targets is None else MARGIN) * beside["margin"](embedding[label >= 0], label[label >= 0])
         run.update(torch.stack(list(terms.values())).sum(), **terms)
         if targets is not None and (run.step % 1000 == 0 or run.step == steps):
             print("  dev:", dev_cosines(run.average.net, chips.images[dev], targets[dev], device), flush=True)

@@ -157,14 +157,13 @@ def fill_watchlist(store: Store, watchlist: Path, settings: Settings) -> None:
 def check_recognizer(store: Store, recognizer: str | None) -> None:
     from models import recognizer_card
     from watchlist.gallery import Gallery
-    from watchlist.store import StoreError
 
     enrolments = store.enrolments()
     if not enrolments:
         raise SettingsError(f"{store.path}: nobody is enrolled in it")
     try:
         Gallery(enrolments, recognizer_card(recognizer)["sha256"])
-    except StoreError as error:
+    except ValueError as error:
         raise SettingsError(f"{store.path}: {error}") from None
 
 

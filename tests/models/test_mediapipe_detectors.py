@@ -40,6 +40,17 @@ def test_tiles_cover_the_frame(length: int) -> None:
     assert all(b - a <= 192 for a, b in pairwise(found))
 
 
+def test_a_face_that_reaches_out_of_the_frame_is_kept() -> None:
+    def find(picture: np.ndarray) -> Faces:
+        if picture.shape[1] > 256:
+            return Faces.none()
+        box = np.array([[-5, -4, 30, 31]], np.float32)  # MediaPipe's boxes may begin outside
+        return Faces(box, np.zeros((1, 5, 2), np.float32), np.array([0.9], np.float32))
+
+    (faces,) = Tiled(find).detect([np.zeros((256, 600, 3), np.uint8)])
+    assert [-5.0, -4.0] in faces.boxes[:, :2].tolist() and len(faces) == 1  # in other tiles the same box is a cut one
+
+
 def test_mouth_corners_lie_along_the_eyes() -> None:
     points = np.array([[(0, 0), (10, 0), (5, 5), (5, 10)]], np.float32)
     assert with_mouth_corners(points)[0, 3:].tolist() == [[1, 10], [9, 10]]

@@ -82,17 +82,34 @@ def test_a_slow_walker_is_not_lost() -> None:
 
 
 def test_a_gate_is_as_new_after_a_source_and_whole_after_a_checkpoint() -> None:
-    made, squares = stage()
+    made, _ = stage()
     places(made, frame(0.0, (100, 100)))
     made.flush()
     assert places(made, frame(0.2)) == []
     places(made, frame(0.4, (100, 100)))
-    other, _ = stage()
+    other, theirs = stage()
     other.restore(_Unpickler(io.BytesIO(pickle.dumps(made.state()))).load())  # a checkpoint may hold it
     assert places(other, frame(0.6, (100, 100))) == [(100, 100)]
-    before = squares.pixels
-    places(made, frame(0.6, (100, 100)))
-    assert squares.pixels == before
+    assert theirs.pixels == 0  # nothing moved since the checkpoint
+    plain, _ = stage(None)
+    other.restore(plain.state())  # one made without a gate
+    assert places(other, frame(0.8, (100, 100))) == [(100, 100)] and theirs.pixels == 640 * 360
+
+
+def test_a_face_cut_by_the_edge_of_what_moved_is_the_one_known_before() -> None:
+    made, _ = stage()
+    places(made, frame(0.0, (100, 100), (212, 100)))  # the second stands across an edge of the region the first will move in
+    region = MotionGate(5.0)
+    region.region(frame(0.0, (100, 100)))
+    assert region.region(frame(0.2, (110, 100)))[2] == 224
+    assert places(made, frame(0.2, (110, 100), (212, 100))) == [(110, 100), (212, 100)]
+
+
+def test_two_cameras_in_one_stage_do_not_mix() -> None:
+    made, _ = stage()
+    assert places(made, frame(0.0, (100, 100))) == [(100, 100)]
+    assert places(made, Frame("b", 0, 0.1, ROOM)) == []
+    assert places(made, frame(0.2, (100, 100))) == [(100, 100)]
 
 
 def test_without_a_gate_every_frame_is_searched() -> None:

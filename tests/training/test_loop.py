@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.loop import Run, ahead, cosine_lr
+from training.loop import Run, ahead, averaged, cosine_lr, write_log
 
 
 def train(folder: Path, steps: int, stop: int) -> torch.nn.Linear:
@@ -55,3 +55,16 @@ def test_batches_made_ahead_keep_their_order_and_hand_on_errors() -> None:
 
     with pytest.raises(ValueError, match="no"):
         list(ahead(bad, 0, 9, threads=2))
+
+
+def test_a_log_bears_columns_that_come_and_go_and_drops_what_was_not_kept(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    for row in ({"step": 100, "a": 1, "b": 2}, {"step": 200, "a": 3}, {"step": 300, "a": 4}, {"step": 200, "c": 5}):
+        write_log(log, row)
+    assert log.read_text().splitlines() == ["step,a,b,c", "100,1,2,", "200,,,5"]
+
+
+def test_runs_of_another_kind_are_named(tmp_path: Path) -> None:
+    train(tmp_path / "a", 4, 4)
+    with pytest.raises(SystemExit, match="a run of Linear, not of Other"):
+        averaged(tmp_path / "a", {"Other": torch.nn.Identity})

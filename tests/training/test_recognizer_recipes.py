@@ -16,9 +16,9 @@ def columns(folder) -> list[str]:  # type: ignore[no-untyped-def]
 
 def test_feature_similarity_from_a_teacher_of_the_same_build(run) -> None:  # type: ignore[no-untyped-def]
     run(train_recognizer, "sharp", "--role", "teacher")
-    options = ("--teacher", "@sharp", "--hints", "--relation", "--margin", "arcface")
+    options = ("--teacher", "@sharp", "--hints", "--margin", "arcface")
     student = run(train_recognizer, "student", *options)
-    assert {"embedding", "contrast", "quality", "stages", "relation", "margin"} <= set(columns(student))
+    assert {"embedding", "contrast", "quality", "stages", "margin"} <= set(columns(student))
     state = torch.load(student / "state.pt", weights_only=True)
     assert any(name.startswith("hints") for name in state["beside"]) and not any("hints" in name for name in state["net"])
     assert averaged(student, NETWORKS).with_features(torch.zeros(1, 3, 64, 64))[0].shape == (1, 256)
@@ -36,6 +36,15 @@ def test_partners_are_other_pictures_of_the_same_people(data) -> None:  # type: 
     chips = load_chips(data, data)
     numbers = labels_of(chips).numpy()
     assert len(set(numbers)) == 24 and numbers.min() == 0
-    doubled = np.concatenate([numbers, numbers, np.full(9, -1)])
+    doubled = np.concatenate([numbers, numbers, np.full(9, -1), [99]])  # nobody, and somebody seen once
     rows = choose(np.arange(len(doubled)), doubled, 12, np.random.default_rng(0))
-    assert (doubled[rows[:6]] == doubled[rows[6:]]).all() and (doubled[rows] >= 0).all()
+    assert (doubled[rows[:6]] == doubled[rows[6:]]).all() and (doubled[rows] >= 0).all() and (doubled[rows] != 99).all()
+    assert (rows[:6] != rows[6:]).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [(("--hints",), "--teacher RUN is needed"), (("--no-embedding",), "nothing to learn from")]
+)
+def test_options_that_ask_for_nothing(run, options: tuple[str, ...], message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(SystemExit, match=message):
+        run(train_recognizer, "x", *options)

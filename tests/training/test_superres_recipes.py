@@ -1,14 +1,17 @@
 """The super-resolution recipes from command to weights, on the project's own faces and for a few steps."""
 
+import signal
+
 import cv2
 import numpy as np
+import pytest
 import torch
 
 from evaluation.lfw import enlarge
 from evaluation.superres import Judge, Model, trained
 from tests.faces68 import landmarks68
 from training import train_pfsr, train_pkdn, train_superres
-from training.distillation import feature_distance
+from training.distillation import Distillation, feature_distance
 from training.train_pfsr import normalised, step_of
 
 
@@ -35,22 +38,26 @@ def test_pkdn(run) -> None:  # type: ignore[no-untyped-def]
     )
 
 
-def test_pfsr_with_its_critic_goes_on_where_it_stopped(run) -> None:  # type: ignore[no-untyped-def]
+def test_pfsr_stopped_and_gone_on_with_is_an_unbroken_run(run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     run(train_pfsr, "marks", "landmarks", batch=2)
-    out = run(train_pfsr, "pfsr", "generator", "--landmarks", "@marks", "--samples", "2", batch=2)
-    state = torch.load(out / "state.pt", weights_only=True)
-    assert state["step"] == 1 and len(state["rival"]) == 2
-    run(train_pfsr, "pfsr", "generator", "--landmarks", "@marks", "--samples", "4", batch=2)
-    again = torch.load(out / "state.pt", weights_only=True)
-    assert again["step"] == 2
-    assert not torch.equal(again["rival"][0]["head.3.weight"], state["rival"][0]["head.3.weight"])
-    assert trained("pfsr", out).sides == (16,)
+    options = ("generator", "--landmarks", "@marks")
+    whole = run(train_pfsr, "whole", *options, batch=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(train_pfsr, "teach", lambda *a, teach=train_pfsr.teach: (teach(*a), signal.raise_signal(signal.SIGTERM)))
+        with pytest.raises(SystemExit, match="stopped at step 1 of 2"):
+            run(train_pfsr, "parts", *options, batch=2)
+    parts = run(train_pfsr, "parts", *options, batch=2)
+    one, other = (torch.load(folder / "state.pt", weights_only=True) for folder in (whole, parts))
+    assert one["step"] == other["step"] == 2
+    for name, weights in one["rival"][0].items():
+        assert torch.allclose(weights, other["rival"][0][name], atol=1e-5), name
+    assert trained("pfsr", parts).sides == (16,)
 
 
-def test_steps_fade_in_over_their_first_half() -> None:
+def test_each_step_fades_in_over_an_eighth_of_the_run() -> None:
     assert step_of(0, 400) == (1, 0.0) and step_of(99, 400)[0] == 1
     assert step_of(100, 400) == (2, 0.0) and step_of(150, 400) == (2, 1.0)
-    assert step_of(200, 400) == (3, 0.0) and step_of(250, 400) == (3, 0.5) and step_of(399, 400) == (3, 1.0)
+    assert step_of(200, 400) == (3, 0.0) and step_of(225, 400) == (3, 0.5) and step_of(250, 400) == (3, 1.0)
 
 
 def test_heat_maps_are_normalised_by_their_own_extremes() -> None:
@@ -72,3 +79,19 @@ def test_the_judge_prefers_what_is_nearer(chips: np.ndarray) -> None:
     worse, better = (judge(bicubic.upscale(s, np.zeros((8, 68, 2), np.float32))) for s in small)
     assert all(better[key] > worse[key] for key in ("db", "ssim", "rgb_db", "rgb_ssim", "id"))
     assert judge(chips)["db"] == 99 and judge(chips)["id"] > 0.999
+
+
+def test_distillation_fades_and_then_leaves_the_teacher_alone() -> None:
+    class Teacher:
+        asked = 0
+
+        def with_features(self, x: torch.Tensor, parsing: torch.Tensor | None) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+            self.asked += 1
+            return [x + 1], [x + 2]
+
+    teacher, x = Teacher(), torch.zeros(1, 3, 4, 4)
+    distil = Distillation(teacher, "l1", 10.0, steps=100)
+    found = [distil(step, x, None, x, [x]) for step in (0, 25, 50, 99)]
+    assert [float(f.get("features", 0)) for f in found] == [20, 10, 0, 0] and teacher.asked == 2
+    assert float(found[0]["output"]) == pytest.approx(0.1)
+    assert "features" not in Distillation(teacher, "none", 10.0, steps=100)(0, x, None, x, [x])
