@@ -15,6 +15,7 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from pipeline.errors import SourceError
@@ -55,7 +56,10 @@ def decode(newest: Newest, url: str, transport: str, detect_every: int | str) ->
     try:
         container, stream = open_video(url, transport)
         every = choose_every(stream)[0] if detect_every == "auto" else int(detect_every)
+        paced, started = Path(url).is_file(), time.monotonic()
         for index, picture in enumerate(container.decode(stream)):
+            if paced and picture.time is not None:  # a file in a camera's place plays at its own pace
+                time.sleep(max(0.0, started + picture.time - time.monotonic()))
             newest.decoded = index + 1
             if index % every == 0:
                 newest.put(picture)

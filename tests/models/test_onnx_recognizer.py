@@ -26,7 +26,12 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("onnx") / "foreign.onnx"
     batch = torch.export.Dim("batch")
     torch.onnx.export(
-        Foreign(), (torch.zeros(2, 3, 112, 112),), str(file), dynamic_shapes=({0: batch},), external_data=False, verbose=False
+        Foreign().eval(),
+        (torch.zeros(2, 3, 112, 112),),
+        str(file),
+        dynamic_shapes=({0: batch},),
+        external_data=False,
+        verbose=False,
     )
     return file
 
@@ -47,9 +52,11 @@ def test_it_embeds_any_rung(path: Path, chips: np.ndarray, side: int) -> None:
 def test_no_threshold_without_measured_strangers(path: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--write-card"):
         recognizer_card(path)
+    with pytest.raises(ValueError, match="no such file"):
+        recognizer_card(tmp_path / "none.onnx")
     copy = tmp_path / "foreign.onnx"
     copy.write_bytes(path.read_bytes())
-    copy.with_suffix(".json").write_text(json.dumps({"sha256": digest(path), "impostors": []}))
+    copy.with_suffix(".json").write_text(json.dumps({"sha256": digest(path), "impostors": [{"face_px": 9.0}]}))
     assert load_recognizer(copy, "cpu").digest == digest(path) == recognizer_card(copy)["sha256"]
     copy.with_suffix(".json").write_text(json.dumps({"sha256": "another"}))
     with pytest.raises(ValueError, match="does not match the sha256"):

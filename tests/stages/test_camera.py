@@ -17,7 +17,7 @@ from pipeline.protocol import SourceSpec
 from stages.camera import Camera, State
 from tests.clips import write_clip
 
-TIMES = [k / 10 for k in range(40)]
+TIMES = [k / 10 for k in range(15)]
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def watch() -> Iterator[Callable[..., Camera]]:
     made = []
 
     def start(url: object, **keywords: object) -> Camera:
-        camera = Camera(detect_every=1, **{"connect_s": 3.0, "stall_s": 1.0, "live_seconds": 8.0, **keywords})  # type: ignore[arg-type]
+        camera = Camera(detect_every=1, **{"connect_s": 3.0, "stall_s": 1.0, "live_seconds": 12.0, **keywords})  # type: ignore[arg-type]
         made.append(camera)
         camera.start(SourceSpec("cam", str(url)), None)
         return camera
@@ -74,11 +74,11 @@ def test_the_newest_frame_counts_and_older_ones_are_counted(watch, clip: Path) -
     camera = watch(clip)
     first = camera.read()
     assert camera.state is State.STREAMING
-    time.sleep(0.5)  # meanwhile the file is read to its end
+    time.sleep(1.0)  # meanwhile it goes on, at its own pace
     second = camera.read()
     assert second[0].pts_s > first[0].pts_s and second[0].index == 1 and second[0].image.shape == (48, 64, 3)
     counts = camera.report().counts
-    assert counts["frames_decoded"] >= 30 and counts["dropped_for_newer"] >= 25
+    assert 8 <= counts["frames_decoded"] <= 15 and counts["dropped_for_newer"] >= 5
 
 
 def test_a_stream_that_ends_comes_back_and_its_clock_never_goes_back(watch, clip: Path) -> None:  # type: ignore[no-untyped-def]
@@ -92,7 +92,7 @@ def test_a_stream_that_ends_comes_back_and_its_clock_never_goes_back(watch, clip
 
 @pytest.mark.parametrize("kind", ["silent", "stops", "rubbish"])
 def test_bad_cameras_are_given_up_and_tried_again(watch, serve, clip: Path, kind: str) -> None:  # type: ignore[no-untyped-def]
-    content = clip.read_bytes()
+    content = clip.read_bytes() * 4
 
     def behave(caller: socket.socket) -> None:
         if kind == "stops":
@@ -116,7 +116,7 @@ def test_bad_cameras_are_given_up_and_tried_again(watch, serve, clip: Path, kind
 
 def test_a_killed_reader_is_replaced(watch, serve, clip: Path) -> None:  # type: ignore[no-untyped-def]
     def behave(caller: socket.socket) -> None:
-        http(caller, clip.read_bytes())
+        http(caller, clip.read_bytes() * 4)
         time.sleep(30)
 
     camera = watch(serve(behave), stall_s=5.0)
