@@ -13,6 +13,7 @@ import csv
 import math
 import os
 import queue
+import re
 import signal
 import sys
 import threading
@@ -175,7 +176,9 @@ class Run:
         """
         self.arguments, self.rival, self.constant, self.clip = arguments or {}, rival, constant, clip
         self.beside = beside or nn.Module()
-        self.command = f"python -m training.{Path(sys.argv[0]).stem} {' '.join(sys.argv[1:])}"
+        self.command = (
+            f"python -m training.{Path(sys.argv[0]).stem} {re.sub(r'--data [^ ]+', '--data DATA', ' '.join(sys.argv[1:]))}"
+        )
         self.folder, self.net, self.steps, self.batch, self.lr, self.seed = folder, net, steps, batch, lr, seed
         folder.mkdir(parents=True, exist_ok=True)
         self.trained = [*net.parameters(), *self.beside.parameters()]

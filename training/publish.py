@@ -44,7 +44,8 @@ CARDS: dict[str, dict[str, Any]] = {
         "about": "progressive face super-resolution, 16, 32 or 64 to 128 pixels",
         "preprocessing": "RGB chip, x / 255",
         "data": CHIPS + "; chips without detail at 128 pixels (soft_db above 37) left out",
-        "teacher": "the same network shown the sharp face's parsing map; identity term: the shipped recogniser",
+        "teacher": "the same network shown the sharp face's parsing map; identity term: the shipped recogniser; "
+        "begun from a run without either (training/train_superres.py)",
         "command": "the three of training/train_superres.py",
         "limits": "what it adds is likely, not seen; its pictures must be labelled as synthetic",
     },
