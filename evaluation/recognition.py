@@ -4,8 +4,9 @@
 
 Verification on ``DATA/lfw-dev`` (10-fold protocol's pairs, folds 1 to 5; never trained on): accuracy, and TAR at FAR 1e-2 and
 1e-3. `clean`: area sampling, at sides of the recogniser's 112-pixel crop (a face is about 0.7 of it wide), both pictures small
-(LR-LR) or one of them (HR-LR). `cctv`: the middle of what cameras do, HR-LR, at sides of the 128-pixel chip. A small face is
-embedded as it is (`direct`: the recogniser enlarges it itself), after bicubic enlargement, after the super-resolution student,
+(LR-LR) or one of them (HR-LR). `cctv`: the middle of what cameras do, HR-LR, at sides of the 128-pixel chip; `bicubic`: the
+same for what super-resolution papers test on. A small face is embedded as it is (`direct`: the recogniser enlarges it itself),
+after bicubic enlargement, after the super-resolution student,
 and as the mean of the direct and the super-resolved vector (`fused`). `cos` is the mean cosine of a small face's vector to
 that of its own sharp chip. ``--recognizer`` puts others into the table: own weights, ONNX, or edgeface=FILE. ``--write-card``
 puts the figures, and the scores strangers reach (evaluation/impostors.py), into the card of the last one named, else our own.
@@ -30,6 +31,7 @@ from models.recognizer import VIEW
 
 CLEAN = (112, 56, 28, 24, 20, 16, 14, 12)  # sides of the 112 crop
 CCTV = (32, 24, 20, 16)  # sides of the 128 chip
+BICUBIC = (32, 16)  # the same, as super-resolution papers make them
 Row = dict[str, Any]
 
 
@@ -48,6 +50,7 @@ def verify(name: str, recognizer: Recognizer, lfw: Lfw, restore: Callable[[Chips
     sharp = recognizer.embed_with_quality(lfw.chips)[0]
     rows: list[Row] = []
     looks = [("clean", px, round(px * CHIP / VIEW), "area") for px in CLEAN] + [("cctv", s, s, "cctv-fixed") for s in CCTV]
+    looks += [("bicubic", s, s, "bicubic") for s in BICUBIC]
     for look, side, chip_side, preset in looks:
         vectors = embedded(recognizer, shrunk(lfw.chips, preset, chip_side), restore)
         for kind, small in vectors.items():
@@ -73,9 +76,9 @@ def verify(name: str, recognizer: Recognizer, lfw: Lfw, restore: Callable[[Chips
 
 def print_row(row: Row, first: bool) -> None:
     if first:
-        print(f"{'recogniser':12} {'look':6} side  protocol  {'input':8} accuracy  TAR@1e-2  TAR@1e-3    cos")
+        print(f"{'recogniser':12} {'look':7} side  protocol  {'input':8} accuracy  TAR@1e-2  TAR@1e-3    cos")
     rates = (100 * row[key] for key in ("accuracy", "tar_1e-2", "tar_1e-3"))
-    about = f"{row['recognizer']:12} {row['look']:6} {row['side']:4}  {row['protocol']:8}  {row['input']:8}"
+    about = f"{row['recognizer']:12} {row['look']:7} {row['side']:4}  {row['protocol']:8}  {row['input']:8}"
     print(about, *(f"{rate:8.1f} " for rate in rates), f"{row['cos']:5.3f}", flush=True)
 
 

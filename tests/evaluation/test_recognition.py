@@ -48,11 +48,12 @@ def test_verification_is_perfect_on_easy_faces_and_worse_on_small_ones(
 ) -> None:
     monkeypatch.setattr(recognition, "CLEAN", (112, 14))
     monkeypatch.setattr(recognition, "CCTV", (16,))
+    monkeypatch.setattr(recognition, "BICUBIC", (16,))
     monkeypatch.setattr(sys, "argv", ["recognition", "--data", str(data)])
     recognition.main()
     table = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
     kinds = [(row[1], row[2], row[3], row[4]) for row in table]
-    assert len(kinds) == len(set(kinds)) == 1 + 2 * 4 + 4
+    assert len(kinds) == len(set(kinds)) == 1 + 2 * 4 + 4 + 4
     cosines = {(row[1], row[2], row[4]): float(row[8]) for row in table}
     assert cosines["clean", "112", "direct"] == 1.0 > cosines["clean", "14", "direct"] > cosines["cctv", "16", "direct"]
     assert float(table[0][6]) == 100.0  # TAR of sharp faces
