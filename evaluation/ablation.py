@@ -19,7 +19,6 @@ import numpy as np
 from evaluation.superres import Judge, trained
 from training.chips import load_chips
 from training.degradations import PRESETS
-from training.train_superres import SOFT_LIMIT
 
 TEACHER = ("--teacher", "{teacher}")
 VARIANTS: dict[str, tuple[str, ...]] = {
@@ -44,7 +43,7 @@ def main() -> None:
     parser.add_argument("--faces", type=int, default=300)
     args = parser.parse_args()
     chips = load_chips(args.data, args.cache)
-    rows = np.flatnonzero(chips.dev & (chips.soft_db <= SOFT_LIMIT))[: args.faces]
+    rows = chips.detailed(dev=True)[: args.faces]
     judge, points = Judge(np.ascontiguousarray(chips.images[rows]), None, lpips=False), chips.landmarks68()[rows]
     low = np.stack([PRESETS["bicubic"](c, SIDE, np.random.default_rng(0)) for c in judge.sharp])
     table: dict[str, list[dict[str, float]]] = {name: [] for name in VARIANTS}
@@ -53,7 +52,8 @@ def main() -> None:
         for name, options in VARIANTS.items():
             folder = args.out / f"{name.replace(' ', '-').replace(':', '')}-{seed}"
             train(args, folder, options, seed)
-            table[name].append({m: judge(trained(name, folder).upscale(low, points))[m] for m in MEASURES})
+            measured = judge(trained(name, folder).upscale(low, points))
+            table[name].append({m: measured[m] for m in MEASURES})
             (args.out / "table.json").write_text(json.dumps(table, indent=1) + "\n")
             found = {m: np.array([row[m] for row in table[name]]) for m in MEASURES}
             print(f"{name:28}  " + "  ".join(f"{v.mean():7.3f} ± {v.std():5.3f}" for v in found.values()), flush=True)

@@ -156,7 +156,7 @@ def main() -> None:
             parser.error(f"--run {run}: NAME=FOLDER of a training run is needed")
         models.append(trained(name, Path(folder)))
     chips = load_chips(args.data, args.cache)
-    rows = np.flatnonzero(chips.dev & (chips.soft_db <= 37))[: args.faces]
+    rows = chips.detailed(dev=True)[: args.faces]
     judge = Judge(np.ascontiguousarray(chips.images[rows]), args.landmarks, args.lpips)
     points = chips.landmarks68()[rows]
     for side in ENTRIES:

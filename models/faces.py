@@ -45,6 +45,14 @@ class Faces:
         boxes = self.boxes * factor + np.array([x, y, x, y], np.float32)
         return Faces(boxes.astype(np.float32), (self.landmarks * factor + (x, y)).astype(np.float32), self.scores)
 
+    def clear_of(self, region: tuple[int, int, int, int], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        """Which lie in the part x1 y1 x2 y2 of a picture (H, W, ...) without being cut by it: a pixel or more from those of its
+        edges that are none of the picture's."""
+        x1, y1, x2, y2 = region
+        low = [x1 + 1 if x1 > 0 else -np.inf, y1 + 1 if y1 > 0 else -np.inf]
+        high = [x2 - 1 if x2 < shape[1] else np.inf, y2 - 1 if y2 < shape[0] else np.inf]
+        return np.asarray((self.boxes[:, :2] >= low).all(1) & (self.boxes[:, 2:] < high).all(1))
+
     def suppressed(self, iou: float = 0.4) -> Faces:
         """Greedy non-maximum suppression; what remains is sorted by score."""
         order = np.argsort(-self.scores, kind="stable")

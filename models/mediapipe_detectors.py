@@ -37,13 +37,10 @@ class Tiled:
             for y in starts(height, self._tile, self._overlap):
                 for x in starts(width, self._tile, self._overlap):
                     tile = np.ascontiguousarray(frame[y : y + self._tile, x : x + self._tile])
-                    found, corner = self._find(tile), np.array([x, y], np.float32)
+                    found = self._find(tile).scaled(1.0, x, y)
                     # A face cut by an inner edge of the tile lies whole in the next one.
-                    reach = np.array([tile.shape[1], tile.shape[0], width - x, height - y])
-                    inside = ((found.boxes[:, :2] >= 1) | (corner == 0)).all(1)
-                    inside &= ((found.boxes[:, 2:] < reach[:2] - 1) | (reach[:2] >= reach[2:])).all(1)
-                    found = found[inside]
-                    parts.append(Faces(found.boxes + np.tile(corner, 2), found.landmarks + corner, found.scores))
+                    region = (x, y, x + tile.shape[1], y + tile.shape[0])
+                    parts.append(found[found.clear_of(region, frame.shape)])
         return Faces.join(parts).suppressed()
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from pipeline.errors import redact
 from pipeline.protocol import Batch, SourceReport, SourceSpec
+from stages.container import check_every
 from stages.records import Frame
 
 ROOT = Path(__file__).parents[1]
@@ -52,8 +53,7 @@ class Camera:
         transport: Literal["tcp", "udp"] = "tcp",
         live_seconds: float | None = None,
     ) -> None:
-        if detect_every != "auto" and (not isinstance(detect_every, int) or detect_every < 1):
-            raise ValueError(f"detect_every = {detect_every!r}: must be auto or a whole number from 1")
+        check_every(detect_every)
         if transport not in ("tcp", "udp"):
             raise ValueError(f"transport = {transport!r}: must be tcp or udp")
         self._ask = {"transport": transport, "detect_every": detect_every}

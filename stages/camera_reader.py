@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 from pipeline.errors import SourceError
 from stages.container import choose_every, open_video, pixels_of, why
@@ -51,11 +51,11 @@ class Newest:
             return taken
 
 
-def decode(newest: Newest, url: str, transport: str, detect_every: int | str) -> None:
+def decode(newest: Newest, url: str, transport: str, detect_every: int | Literal["auto"]) -> None:
     """Read until the stream ends or fails."""
     try:
         container, stream = open_video(url, transport)
-        every = choose_every(stream)[0] if detect_every == "auto" else int(detect_every)
+        every, _ = choose_every(detect_every, stream)
         paced, started = Path(url).is_file(), time.monotonic()
         for index, picture in enumerate(container.decode(stream)):
             if paced and picture.time is not None:  # a file in a camera's place plays at its own pace

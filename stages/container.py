@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import av
 import av.error
@@ -40,8 +40,16 @@ def open_video(url: str, transport: str = "tcp") -> tuple[Any, Any]:
     return container, stream
 
 
-def choose_every(stream: Any) -> tuple[int, str]:
-    """Of how many frames one is searched, by size and rate, and why."""
+def check_every(detect_every: object) -> None:
+    """Raises ValueError for what is no ``detect_every``."""
+    if detect_every != "auto" and (not isinstance(detect_every, int) or detect_every < 1):
+        raise ValueError(f"detect_every = {detect_every!r}: must be auto or a whole number from 1")
+
+
+def choose_every(detect_every: int | Literal["auto"], stream: Any) -> tuple[int, str]:
+    """Of how many frames one is searched; for ``auto`` by size and rate, and why."""
+    if detect_every != "auto":
+        return detect_every, ""
     rate, pixels = float(stream.average_rate or 25), stream.width * stream.height
     wanted = 25.0 if pixels <= 250_000 else 9.0 if pixels <= 1_000_000 else 5.0
     every = max(1, round(rate / wanted))

@@ -13,7 +13,7 @@ import av.error
 from pipeline.errors import SourceError, redact
 from pipeline.protocol import Batch, SourceReport, SourceSpec
 from stages.clock import Clock
-from stages.container import choose_every, open_video, pixels_of, why
+from stages.container import check_every, choose_every, open_video, pixels_of, why
 from stages.records import Frame
 
 AHEAD = 3  # decoded frames that may wait for detection
@@ -33,8 +33,7 @@ class Decode:
         detect_every: int | Literal["auto"] = "auto",
         picture: Literal["rgb24", "yuv420p"] = "rgb24",
     ) -> None:
-        if detect_every != "auto" and (not isinstance(detect_every, int) or detect_every < 1):
-            raise ValueError(f"detect_every = {detect_every!r}: must be auto or a whole number from 1")
+        check_every(detect_every)
         self._detect_every, self._picture = detect_every, picture
         self._every = 1
         self._report = SourceReport("", "")
@@ -96,10 +95,9 @@ class Decode:
 
     def _open(self) -> Any:
         container, stream = open_video(self._spec.url)
-        if self._detect_every == "auto":
-            self._every, self._report.choices["detect_every"] = choose_every(stream)
-        else:
-            self._every = self._detect_every
+        self._every, chosen = choose_every(self._detect_every, stream)
+        if chosen:
+            self._report.choices["detect_every"] = chosen
         self._report.duration_s = _length(container, stream)
         return container
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.faces import Faces
 from pipeline.protocol import Batch
-from stages.motion import MotionGate, Region
+from stages.motion import MotionGate
 from stages.records import DetectedFrame, Frame
 
 
@@ -73,21 +72,11 @@ class Detect:
             self._still += 1
             return self._last
         x1, y1, x2, y2 = region
-        corner, size = np.array([x1, y1], np.float32), np.array([x2 - x1, y2 - y1], np.float32)
         (found,) = self._detector.detect([np.ascontiguousarray(frame.image[y1:y2, x1:x2])])
         if (y2 - y1, x2 - x1) != frame.image.shape[:2]:
             self._part += 1
-            found = found[whole_in(found.boxes, region, frame.image.shape)]
-            within = ((self._last.boxes[:, :2] >= corner) & (self._last.boxes[:, 2:] <= corner + size)).all(1)
-            moved = Faces(found.boxes + np.tile(corner, 2), found.landmarks + corner, found.scores)
-            found = Faces.join([self._last[~within], moved]).suppressed()
+            found = found.scaled(1.0, x1, y1)
+            kept, fresh = (~self._last.clear_of(region, frame.image.shape), found.clear_of(region, frame.image.shape))
+            found = Faces.join([self._last[kept], found[fresh]]).suppressed()
         self._last = found
         return found
-
-
-def whole_in(boxes: NDArray[np.float32], region: Region, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Which boxes, in pixels of the region, it does not cut: none of its edges inside the frame touches them."""
-    x1, y1, x2, y2 = region
-    inner = np.array([x1 > 0, y1 > 0, x2 < shape[1], y2 < shape[0]])
-    room = np.stack([boxes[:, 0], boxes[:, 1], x2 - x1 - boxes[:, 2], y2 - y1 - boxes[:, 3]], 1)
-    return ~((room < 1) & inner).any(1)

@@ -17,6 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+SOFT_LIMIT = 37.0  # PSNR in dB of a chip against itself halved and doubled, above which it has no true detail
+
 
 @dataclass(frozen=True)
 class ChipSet:
@@ -32,6 +34,10 @@ class ChipSet:
     identity: NDArray[np.str_]
     soft_db: NDArray[np.float32]
     dev: NDArray[np.bool_]
+
+    def detailed(self, dev: bool) -> NDArray[np.intp]:
+        """Rows with true detail at 128 pixels, for super-resolution: of the dev split, or all others."""
+        return np.flatnonzero((self.dev == dev) & (self.soft_db <= SOFT_LIMIT))
 
     def landmarks68(self) -> NDArray[np.float32]:
         """(N, 68, 2) iBUG points in chip pixels; all zero where none was found."""

@@ -12,11 +12,12 @@ from __future__ import annotations
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from training.feature_similarity import feature_distance
+
 OUTPUT = 0.1
-FADED = 0.5  # share of the run after which features are no longer distilled
+FADED = 0.5  # share of the run after which nothing is distilled any more
 KINDS = ("l1", "cosine", "none")
 
 
@@ -24,16 +25,6 @@ class Teacher(Protocol):
     """A network that shows what it sees on the way."""
 
     def with_features(self, x: Tensor, parsing: Tensor | None) -> tuple[list[Tensor], list[Tensor]]: ...
-
-
-def feature_distance(kind: str, mine: list[Tensor], told: list[Tensor]) -> Tensor:
-    """Mean distance over the layers: ``l1``, or ``cosine`` for 1 - cosine of each face's flattened features."""
-    pairs = [(a.float(), b.float()) for a, b in zip(mine, told, strict=True)]
-    if kind == "cosine":
-        parts = [1 - F.cosine_similarity(a.flatten(1), b.flatten(1)).mean() for a, b in pairs]
-    else:
-        parts = [(a - b).abs().mean() for a, b in pairs]
-    return torch.stack(parts).mean()
 
 
 class Distillation:

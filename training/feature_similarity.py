@@ -7,22 +7,28 @@ the relations between two pictures of one person.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 LAMBDA = 20.0
 RELATION = 4.0
-KINDS = ("cosine", "l2", "none")
+KINDS = ("cosine", "l2", "none")  # how stages may be compared
 
 
-def stage_distance(kind: str, student: list[Tensor], teacher: list[Tensor]) -> Tensor:
-    """Mean over stages and faces of 1 - cosine between flattened features (``cosine``), or of their squared distance (``l2``)."""
-    parts = []
-    for mine, told in zip(student, teacher, strict=True):
-        a, b = mine.float().flatten(1), told.float().flatten(1)
-        parts.append((1 - F.cosine_similarity(a, b)).mean() if kind == "cosine" else F.mse_loss(a, b))
-    return torch.stack(parts).mean()
+DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cosine": lambda a, b: (1 - F.cosine_similarity(a, b)).mean(),
+    "l1": F.l1_loss,
+    "l2": F.mse_loss,
+}
+
+
+def feature_distance(kind: str, student: list[Tensor], teacher: list[Tensor]) -> Tensor:
+    """Mean over layers and faces of how far flattened features are apart: 1 - ``cosine``, absolute (``l1``), squared (``l2``)."""
+    pairs = zip(student, teacher, strict=True)
+    return torch.stack([DISTANCES[kind](a.float().flatten(1), b.float().flatten(1)) for a, b in pairs]).mean()
 
 
 class Hints(nn.Module):

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
+from models.export import KINDS
 from models.weights_io import save_weights
 
 LICENCE = "Apache-2.0 for the weights; research use: trained on data whose terms are non-commercial or not stated"
@@ -52,14 +52,6 @@ CARDS: dict[str, dict[str, Any]] = {
 }
 
 
-def network(kind: str) -> nn.Module:
-    from models.detector import DetectorNet
-    from models.recognizer import Recognizer
-    from models.superres import SuperResNet
-
-    return {"recognizer": Recognizer, "detector": DetectorNet, "superres": SuperResNet}[kind]()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kind", choices=CARDS)
@@ -67,7 +59,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     state = torch.load(args.run / "state.pt", weights_only=True, map_location="cpu")
-    net = network(args.kind)
+    net = KINDS[args.kind]()
     net.load_state_dict(state["average"])
     with (args.run / "log.csv").open() as file:
         last = list(csv.DictReader(file))[-1]

@@ -36,7 +36,6 @@ from training import degradations
 from training.chips import ChipSet, load_chips
 from training.loop import Plan, Rival, Run, ahead, averaged, plan
 from training.priors import heat_maps, mirrored
-from training.train_superres import SOFT_LIMIT
 
 PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {"samples": 12_000, "batch": 16, "lr": 1e-3},
@@ -194,7 +193,7 @@ def main() -> None:
         no_critic={"action": "store_true", "help": "leave the adversarial term out"},
     )
     chips = load_chips(job.args.data, job.args.cache)
-    rows = np.flatnonzero(~chips.dev & (chips.soft_db <= SOFT_LIMIT))
+    rows = chips.detailed(dev=False)
     (train_landmarks if job.args.what == "landmarks" else train_generator)(job, chips, rows)
 
 

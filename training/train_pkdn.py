@@ -5,8 +5,8 @@
     python -m training.train_pkdn --data DATA --out runs/pkdn-alone                            # student without distillation
 
 ×8 from clean bicubic. Teacher: L1. Student: L1 + 10 · fade · mean L1 of seven features + 0.1 · L1 to the teacher's
-picture, the fade falling to nothing over the first half (KDFSRNet, on which our reading of the paper rests, fades over 10 of
-400 epochs; `training.distillation`). ``--blocks`` 2, 4 or 6 RCABs a stage.
+picture, the fade falling to nothing over the first half, where distillation ends (`training.distillation`; KDFSRNet, on which
+our reading of the paper rests, fades over 10 of 400 epochs). ``--blocks`` 2, 4 or 6 RCABs a stage.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from training import degradations
 from training.chips import load_chips
 from training.distillation import KINDS, Distillation
 from training.loop import Run, ahead, averaged, plan
-from training.priors import REGIONS, parsing_maps
-from training.train_superres import SOFT_LIMIT, mirror
+from training.priors import REGIONS, mirror, parsing_maps
 
 PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {"samples": 12_000, "batch": 8, "lr": 4e-4},
@@ -46,7 +45,7 @@ def main() -> None:
     args, device = job.args, job.device
     chips = load_chips(args.data, args.cache)
     points = chips.landmarks68()
-    train = np.flatnonzero(~chips.dev & (chips.soft_db <= SOFT_LIMIT))
+    train = chips.detailed(dev=False)
     arguments: dict[str, Any] = {"blocks": args.blocks}
     if args.role == "teacher":
         arguments |= {"regions": len(REGIONS), "softmax": not args.no_softmax}

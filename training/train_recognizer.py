@@ -33,7 +33,7 @@ from models.iresnet import IResNet
 from models.recognizer import Recognizer, view
 from training import degradations, margins
 from training.chips import ChipSet, load_chips
-from training.feature_similarity import KINDS, LAMBDA, RELATION, Hints, relation_distance, stage_distance
+from training.feature_similarity import KINDS, LAMBDA, RELATION, Hints, feature_distance, relation_distance
 from training.loop import Run, ahead, averaged, plan
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -181,7 +181,7 @@ def main() -> None:
                     told = teacher.with_features(y)[1]
                 followed = beside["hints"](stages) if args.hints else stages
             if args.features != "none":
-                terms["stages"] = LAMBDA * stage_distance(args.features, followed, told)
+                terms["stages"] = LAMBDA * feature_distance(args.features, followed, told)
             if args.relation:
                 halves = [t[-1].float().chunk(2) for t in (stages, told)]
                 terms["relation"] = RELATION * relation_distance(*halves[0], *halves[1])

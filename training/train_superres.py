@@ -12,7 +12,7 @@ With a GPU the same with ``--preset gpu``. The loss joins both super-resolution 
   heat map of the target) at 64 and 128 pixels;
 - with ``--teacher``, PKDN's distillation (arXiv 2409.14385): the student's features at 16, 32 and 64 pixels follow
   those of the teacher, who sees the parsing map of the sharp face, and its picture follows the teacher's; the features'
-  part fades to nothing over the first half, as in KDFSRNet;
+  part fades to nothing over the first half, and then the teacher is not asked any more, as in KDFSRNet;
 - identity: 1 - cosine between the recogniser's vectors of the result and of the sharp chip.
 
 Inputs are clean bicubic or `cctv-even` of a face between half the rung's size and all of it, moved about as badly placed
@@ -39,7 +39,7 @@ from training import degradations
 from training.chips import load_chips
 from training.distillation import KINDS, Distillation
 from training.loop import Run, ahead, averaged, plan
-from training.priors import REGIONS, attention_map, mirrored, parsing_maps
+from training.priors import REGIONS, attention_map, mirror, parsing_maps
 
 PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {"samples": 45_000, "batch": 16, "lr": 6e-4},
@@ -51,7 +51,6 @@ STEP_WEIGHT = {32: 0.25, 64: 0.25, 128: 1.0}
 ATTENTION = 2.0
 FEATURES = 0.2  # at KDFSRNet's 10 their gradient was 30 times the picture's
 IDENTITY = 0.06
-SOFT_LIMIT = 37.0  # above it a chip has no true detail at 128 pixels to learn from
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]
 
@@ -98,7 +97,7 @@ def main() -> None:
     args, device = job.args, job.device
     chips = load_chips(args.data, args.cache)
     points = chips.landmarks68()
-    train = np.flatnonzero(~chips.dev & (chips.soft_db <= SOFT_LIMIT))
+    train = chips.detailed(dev=False)
     arguments = {"regions": len(REGIONS)} if args.role == "teacher" else {}
     net = SuperResNet(**arguments)
     if args.start:
@@ -150,11 +149,6 @@ def main() -> None:
             for name, term in losses(*batch).items():
                 terms[name] = terms.get(name, 0.0) + SHARES[rung] * term
         run.update(torch.stack(list(terms.values())).sum(), **terms)
-
-
-def mirror(low: torch.Tensor, high: torch.Tensor, marks: torch.Tensor, parsing: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """The batch as in a mirror."""
-    return low.flip(2), high.flip(2), mirrored(marks), parsing.flip(3) if len(parsing) else parsing
 
 
 if __name__ == "__main__":

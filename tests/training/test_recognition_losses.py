@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from training.feature_similarity import Hints, relation_distance, stage_distance
+from training.feature_similarity import Hints, feature_distance, relation_distance
 from training.margins import KINDS, MarginHead
 
 
@@ -46,8 +46,8 @@ def test_adaface_asks_more_of_the_side_it_can_trust() -> None:
 
 def test_stage_distance_by_hand() -> None:
     a, b = [torch.tensor([[[[1.0, 0.0]]]])], [torch.tensor([[[[0.0, 2.0]]]])]
-    assert float(stage_distance("cosine", a, b)) == 1 and float(stage_distance("l2", a, b)) == 2.5
-    assert float(stage_distance("cosine", a, [a[0] * 7])) == pytest.approx(0)  # size does not count
+    assert float(feature_distance("cosine", a, b)) == 1 and float(feature_distance("l2", a, b)) == 2.5
+    assert float(feature_distance("cosine", a, [a[0] * 7])) == pytest.approx(0)  # size does not count
 
 
 def test_relations_of_equal_features_are_equal() -> None:

@@ -11,7 +11,8 @@ from evaluation.lfw import enlarge
 from evaluation.superres import Judge, Model, trained
 from tests.faces68 import landmarks68
 from training import train_pfsr, train_pkdn, train_superres
-from training.distillation import Distillation, feature_distance
+from training.distillation import Distillation
+from training.feature_similarity import feature_distance
 from training.train_pfsr import normalised, step_of
 
 
