@@ -18,22 +18,22 @@ MOST_PICTURES = 1500  # tracks without a match that are shown with pictures; the
 THUMB = 160
 
 
-def write_report(store: Store, out: Path) -> Path:
-    """Write the report of the run in ``out`` and return its path."""
+def write_report(store: Store, out: Path, started_after: float | None = None) -> Path:
+    """Write the report of the run in ``out``, or of its tracks since a Unix time, and return its path."""
     path = out / "report.html"
     part = path.with_suffix(".part")
-    part.write_text(render_report(store, out))
+    part.write_text(render_report(store, out, started_after))
     part.replace(path)
     return path
 
 
-def render_report(store: Store, out: Path) -> str:
+def render_report(store: Store, out: Path, started_after: float | None = None) -> str:
     """The report as HTML, made from the database, the crops and ``run.json``."""
     run = json.loads((out / "run.json").read_text()) if (out / "run.json").is_file() else {}
     enrolled: dict[int, str] = {}
     for enrolment in store.enrolments():
         enrolled.setdefault(enrolment.identity, _inline(enrolment.chip))
-    tracks = store.tracks()
+    tracks = store.tracks(started_after=started_after)
     cards: dict[str, list[dict[str, Any]]] = {"match": [], "no_match": [], "not_assessable": []}
     for track in tracks:
         shown = track["outcome"] == "match" or len(cards[track["outcome"]]) < MOST_PICTURES

@@ -216,6 +216,22 @@ def render(
     return clip
 
 
+def repeat(clip: Path, path: Path, times: int) -> Path:
+    """The same recording so many times in one file, without encoding it again."""
+    with av.open(str(path), "w") as output:
+        stream, shift = None, 0
+        for _ in range(times):
+            with av.open(str(clip)) as container:
+                source = container.streams.video[0]
+                stream = stream or output.add_stream_from_template(source)
+                for packet in container.demux(source):
+                    if packet.dts is not None:
+                        packet.pts, packet.dts, packet.stream = packet.pts + shift, packet.dts + shift, stream
+                        output.mux(packet)
+                shift += source.duration
+    return path
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.delays import Delays
 from pipeline.errors import SettingsError
 from pipeline.protocol import Batch, Counting, Stage, Stateful
 from pipeline.settings import GroupSettings, build_stage
@@ -15,12 +16,14 @@ from pipeline.settings import GroupSettings, build_stage
 
 @dataclass
 class StageMetrics:
-    """Records in and out of a stage, and the seconds it was busy."""
+    """Batches and records of a stage, the seconds it was busy, and how old live records were when it was done with them."""
 
     name: str
+    batches: int = 0
     records_in: int = 0
     records_out: int = 0
     busy_s: float = 0.0
+    delays: dict[int, int] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
 
 
@@ -30,6 +33,7 @@ class Chain:
     def __init__(self, stages: list[tuple[str, Stage]]) -> None:
         self.stages = [stage for _, stage in stages]
         self._metrics = [StageMetrics(name) for name, _ in stages]
+        self._delays = [Delays() for _ in stages]
 
     @classmethod
     def build(cls, group: GroupSettings, context: dict[str, Any]) -> Chain:
@@ -45,14 +49,19 @@ class Chain:
 
     def process(self, batch: Batch, first: int = 0) -> Batch:
         """Pass a batch through the stages from ``first`` on."""
-        for stage, metrics in zip(self.stages[first:], self._metrics[first:], strict=True):
+        for place in range(first, len(self.stages)):
+            stage, metrics = self.stages[place], self._metrics[place]
             if not batch:
                 break
+            metrics.batches += 1
             metrics.records_in += len(batch)
             started = time.perf_counter()
             batch = stage.process(batch)
             metrics.busy_s += time.perf_counter() - started
             metrics.records_out += len(batch)
+            for record in batch:
+                if (captured := getattr(record, "captured", None)) is not None:
+                    self._delays[place].add(time.time() - captured)
         return batch
 
     def flush(self) -> Batch:
@@ -69,7 +78,8 @@ class Chain:
             stage.close()
 
     def metrics(self) -> list[StageMetrics]:
-        for stage, metrics in zip(self.stages, self._metrics, strict=True):
+        for stage, metrics, delays in zip(self.stages, self._metrics, self._delays, strict=True):
+            metrics.delays = dict(delays.bins)
             if isinstance(stage, Counting):
                 metrics.counters = stage.counters()
         return self._metrics

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.checkpoints import Checkpoints
+from pipeline.delays import Delays
 from pipeline.protocol import SourceReport, SourceSpec
 from pipeline.settings import GroupSettings, Settings
 
@@ -35,11 +36,12 @@ class Job:
 
 @dataclass
 class GroupStatus:
-    """A group at a moment: stage metrics summed over replicas, batches waiting, records dropped."""
+    """A group at a moment: stage metrics and delays summed over replicas, batches waiting, records dropped."""
 
     name: str
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
+    delays: dict[str, Delays] = field(default_factory=dict)
     queued: int = 0
     dropped: int = 0
 
@@ -96,8 +98,9 @@ def resume_point(job: Job, spec: SourceSpec) -> tuple[SourceReport | None, tuple
 def add_metrics(into: GroupStatus, metrics: list[dict[str, Any]]) -> None:
     """Add one replica's stage metrics to its group's."""
     for stage in metrics:
-        row = into.stages.setdefault(stage["name"], {"records_in": 0, "records_out": 0, "busy_s": 0.0})
+        row = into.stages.setdefault(stage["name"], {"batches": 0, "records_in": 0, "records_out": 0, "busy_s": 0.0})
         for key in row:
             row[key] += stage[key]
+        into.delays.setdefault(stage["name"], Delays()).merge(stage["delays"])
         for name, count in stage["counters"].items():
             into.counters[name] = into.counters.get(name, 0) + count

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pipeline.chain import Chain
 from pipeline.checkpoints import Checkpoints
 from pipeline.engine import GroupStatus, Job, Status, Watch, add_metrics, resume_point
-from pipeline.protocol import Batch, SourceReport
+from pipeline.protocol import Batch, Source, SourceReport
 from pipeline.runner import SourceRunner
 from pipeline.settings import build_stage
 
@@ -39,12 +39,26 @@ class DirectOutbox:
 
 
 class InlineEngine:
-    """Runs a job in the calling process; sources come one after another."""
+    """Runs a job in the calling process; sources come one after another.
+
+    It ends by itself after ``duration_s`` seconds of reading, where they are given.
+    """
+
+    def __init__(self, duration_s: float | None = None) -> None:
+        self._duration_s = duration_s
+        self._stopping = threading.Event()
+        self._source: Source | None = None
+
+    def stop(self) -> None:
+        """End soon and orderly; may be called from a signal handler or another thread."""
+        self._stopping.set()
+        if self._source is not None:
+            self._source.stop()
 
     def run(self, job: Job, watch: Watch) -> Status:
         first = job.groups[0]
         assert first.source is not None
-        source = build_stage(first.source, job.context)
+        source = self._source = build_stage(first.source, job.context)
         chains = [Chain.build(group, job.context) for group in job.groups]
         store = Checkpoints(job.checkpoints) if job.checkpoints else None
         reports: list[SourceReport] = []
@@ -67,6 +81,10 @@ class InlineEngine:
         for chain in chains:
             chain.open()
         save = store.save if store else None
+        if self._duration_s is not None:
+            timer = threading.Timer(self._duration_s, self.stop)
+            timer.daemon = True
+            timer.start()
         runner = SourceRunner(source, chains[0], DirectOutbox(chains[1:], tell), save, job.checkpoint_every_s)
         try:
             for spec in job.sources:
@@ -74,7 +92,7 @@ class InlineEngine:
                 if done:
                     reports.append(done)
                     continue
-                reports.append(runner.run(spec, point, threading.Event()))
+                reports.append(runner.run(spec, point, self._stopping))
             final = status()
             watch(final)
             return final

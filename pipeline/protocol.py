@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 Batch = list[Any]
-"""Records of one kind. What crosses a group boundary has the attributes the group's ``key`` names."""
+"""Records of one kind. What crosses a group boundary has the attributes the group's ``key`` names.
+
+A live record has ``captured``, the Unix time of the picture it is about; each stage's delay is measured from it.
+"""
 
 
 class Stage(Protocol):
@@ -45,10 +48,11 @@ class Counting(Protocol):
 
 @dataclass(frozen=True)
 class SourceSpec:
-    """One thing to read: ``name`` is unique within a run, ``url`` a file path or a URL."""
+    """One thing to read: ``name`` is unique within a run, ``url`` a file path or a URL; ``options`` are for its reader."""
 
     name: str
     url: str
+    options: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass
@@ -56,7 +60,8 @@ class SourceReport:
     """How reading a source ended.
 
     ``status`` is ``ok``, ``incomplete`` (part was lost, ``reason`` says what), ``failed`` or ``stopped``;
-    ``position_s`` and ``duration_s`` are PTS seconds; ``choices`` says what was chosen automatically, and why.
+    ``position_s`` and ``duration_s`` are PTS seconds; ``choices`` says what was chosen automatically, and why. ``state`` is
+    where a camera stands, ``delay_s`` how old its last picture was when it had been searched.
     """
 
     name: str
@@ -67,6 +72,8 @@ class SourceReport:
     duration_s: float | None = None
     counts: dict[str, int] = field(default_factory=dict)
     choices: dict[str, str] = field(default_factory=dict)
+    state: str = ""
+    delay_s: float | None = None
 
 
 class Source(Protocol):

@@ -47,7 +47,7 @@ class RayEngine:
             start_ray()
 
     def run(self, job: Job, watch: Watch) -> Status:
-        return _Run(job, watch).to_the_end()
+        return RayRun(job, watch).to_the_end()
 
     def close(self) -> None:
         if self._own:
@@ -87,8 +87,10 @@ def replicas(group: GroupSettings) -> int:
     return group.replicas if isinstance(group.replicas, int) else 1
 
 
-class _Run:
+class RayRun:
     """One job: makes the actors, hands out the sources, watches, ends everything."""
+
+    restarts = RESTARTS  # of an actor behind the readers, and how often what it was given is tried again
 
     def __init__(self, job: Job, watch: Watch) -> None:
         self.job, self.watch = job, watch
@@ -104,10 +106,11 @@ class _Run:
         try:
             self._check()
             self._make_groups()
-            ray.get([actor.ready.remote() for actors in [self.sources, *self.groups] for actor in actors])
+            self._make_sources()
+            self._wait_for([actor.ready.remote() for actors in [self.sources, *self.groups] for actor in actors])
             self._read_all()
             for actors in self.groups:
-                ray.get([actor.finish.remote() for actor in actors])
+                self._finish(actors)
             return self.last
         except KeyboardInterrupt:
             self._stop_gently()
@@ -147,8 +150,8 @@ class _Run:
                 "num_cpus": group.cpus,
                 "num_gpus": group.gpus,
                 "enable_task_events": False,  # Ray would keep one of each call, up to 100,000: memory that grows for hours
-                "max_restarts": RESTARTS,
-                "max_task_retries": RESTARTS,
+                "max_restarts": self.restarts,
+                "max_task_retries": self.restarts,
                 "max_concurrency": 2 + group.queue * self.readers,
                 "scheduling_strategy": writer_node if last else "DEFAULT",
             }
@@ -168,7 +171,16 @@ class _Run:
                 ],
             )
             self.names.insert(0, names)
+
+    def _make_sources(self) -> None:
         self.sources = [self._make_source() for _ in range(self.readers)]
+
+    def _wait_for(self, refs: list[Any]) -> None:
+        ray.get(refs)
+
+    def _finish(self, actors: list[Any]) -> None:
+        """A group hands on what it still holds."""
+        ray.get([actor.finish.remote() for actor in actors])
 
     def _make_source(self) -> Any:
         job, group = self.job, self.job.groups[0]

@@ -46,7 +46,10 @@ class SourceRunner:
         try:
             while not stopping.is_set() and (batch := self.source.read()) is not None:
                 something = True
-                self.outbox.send(self.chain.process(batch))
+                found = self.chain.process(batch)
+                if (captured := getattr(batch[-1], "captured", None)) is not None:
+                    self.source.report().delay_s = time.time() - captured
+                self.outbox.send(found)
                 if time.monotonic() - last >= self._every_s:
                     self._checkpoint(spec)
                     last = time.monotonic()

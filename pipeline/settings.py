@@ -57,7 +57,28 @@ class CameraSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(pattern=r"^[\w.-]{1,100}$", description="unique; names its sightings")
-    url: str = Field(description="rtsp:// or http://; ${VARIABLE} is taken from the environment")
+    url: str = Field(description="rtsp(s)://, http(s):// or /dev/videoN; ${VARIABLE} is taken from the environment")
+    transport: Literal["tcp", "udp"] = Field("tcp", description="how RTSP pictures travel; udp for a network that loses nothing")
+
+
+class AlertSettings(BaseModel):
+    """Who is told at once; in all of it ${VARIABLE} is taken from the environment."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cooldown_s: float = Field(60.0, ge=0, description="how long the same person at the same camera raises no other alert")
+    webhook: str | None = Field(None, description="http(s):// address that gets each alert as a POST of JSON")
+    webhook_secret: str | None = Field(None, description="signs each POST with HMAC-SHA256")
+    mqtt: str | None = Field(None, description="mqtt(s)://[user:password@]host[:port][/topic]")
+
+
+class MetricsSettings(BaseModel):
+    """The address of /metrics, /healthz and /readyz."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    host: str = Field("127.0.0.1", description="interface; there is no password, so keep it where only the monitoring reaches it")
+    port: int = Field(9464, ge=0, le=65535, description="0: none")
 
 
 class Settings(BaseModel):
@@ -73,6 +94,12 @@ class Settings(BaseModel):
     annotate: list[GroupSettings] = Field(default_factory=list, description="the second graph, which draws the annotated video")
     shared: dict[str, Any] = Field(default_factory=dict, description="keywords given to every stage that asks for them by name")
     cameras: list[CameraSettings] = Field(default_factory=list, description="live cameras (for `live`)")
+    alerts: AlertSettings = Field(
+        default_factory=lambda: AlertSettings.model_validate({}), description="who is told at once (for `live`)"
+    )
+    metrics: MetricsSettings = Field(
+        default_factory=lambda: MetricsSettings.model_validate({}), description="where monitoring asks (for `live`)"
+    )
     watchlist: str | None = Field(None, description="database or directory of people to find (for `live`)")
     out: str | None = Field(None, description="where results go (for `live`)")
 

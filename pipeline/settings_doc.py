@@ -12,13 +12,24 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from pipeline.settings import CameraSettings, GroupSettings, Settings, StageSettings, load_settings, stage_class
+from pipeline.settings import (
+    AlertSettings,
+    CameraSettings,
+    GroupSettings,
+    MetricsSettings,
+    Settings,
+    StageSettings,
+    load_settings,
+    stage_class,
+)
 
 MODELS: dict[str, type[BaseModel]] = {
     "The file": Settings,
     "A group (`groups`, `annotate`)": GroupSettings,
     "A stage (`stages`, `source`)": StageSettings,
     "A camera (`cameras`)": CameraSettings,
+    "Alerts (`alerts`)": AlertSettings,
+    "Monitoring (`metrics`)": MetricsSettings,
 }
 CONFIGS = Path(__file__).parent.parent / "configs"
 
@@ -37,8 +48,9 @@ def page() -> str:
             parts.append(f"| `{name}` | {default} | {field.description} |")
         parts.append("")
     parts.append("## Stages\n")
-    shipped = load_settings(CONFIGS / "recording.yaml")
-    used = [s for g in [*shipped.groups, *shipped.annotate] for s in [*([g.source] if g.source else []), *g.stages]]
+    shipped = [load_settings(CONFIGS / name) for name in ("recording.yaml", "live.yaml")]
+    groups = [group for settings in shipped for group in [*settings.groups, *settings.annotate]]
+    used = [s for g in groups for s in [*([g.source] if g.source else []), *g.stages]]
     for use in dict.fromkeys(s.use for s in used):
         cls = stage_class(use)
         keys = [_parameter(p) for p in inspect.signature(cls).parameters.values()]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import __version__
+from pipeline.delays import Delays
 from pipeline.engine import Status, cores
 from pipeline.errors import redact
 from pipeline.settings import Settings
@@ -31,6 +32,13 @@ def _version(name: str) -> str:
         return "not installed"
 
 
+def _percentiles(delays: Delays | None) -> dict[str, dict[str, float]]:
+    """Seconds from a live picture's capture to the end of a stage; nothing for recordings."""
+    if delays is None or not delays.count:
+        return {}
+    return {"delay_s": {f"p{percent}": round(delays.percentile(percent), 3) for percent in (50, 95, 99)}}
+
+
 def write_summary(
     path: Path, settings: Settings, choices: dict[str, str], status: Status, elapsed: dict[str, float], outcomes: dict[str, int]
 ) -> dict[str, Any]:
@@ -41,6 +49,7 @@ def write_summary(
             name: {
                 **{k: round(v, 3) for k, v in row.items()},
                 "per_busy_s": round(row["records_in"] / row["busy_s"], 2) if row["busy_s"] else None,
+                **_percentiles(group.delays.get(name)),
             }
             for name, row in group.stages.items()
         }
@@ -48,7 +57,7 @@ def write_summary(
     sources = [asdict(source) for source in status.sources]
     summary = {
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "settings": settings.model_dump(mode="json", exclude={"cameras"}),
+        "settings": settings.model_dump(mode="json", exclude={"cameras": True, "alerts": {"webhook_secret"}}),
         "choices": choices | {f"{s['name']}: {k}": v for s in sources for k, v in s["choices"].items()},
         "versions": versions(),
         "machine": {"cores": cores(), "processor": platform.machine()},

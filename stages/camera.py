@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import queue
 import random
+import socket
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -23,6 +25,8 @@ from stages.records import Frame
 ROOT = Path(__file__).parents[1]
 LOOK_S = 0.2
 BACKOFF_S = (1.0, 30.0)
+KNOCK_S = 1.0
+PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 STEADY_S = 10.0  # a stream that lasted so long was well: the next wait is the shortest again
 
 
@@ -38,11 +42,13 @@ class State(StrEnum):
 
 class Camera:
     """The source of the live graph. A process of its own reads the stream (`stages.camera_reader`); this side watches over it and
-    kills it when it is silent, whatever it hangs in, then tries again after a wait that doubles, with jitter, up to 30 s.
+    kills it when it is silent, whatever it hangs in, then tries again after a wait that doubles, with jitter, up to 30 s, or as
+    soon as a port that was shut opens.
 
-    PTS are seconds since `start`, told by when a frame came: cameras' own stamps jump, stop and start anew, this clock never
-    goes back. ``detect_every`` as for recordings; ``connect_s`` and ``stall_s``: how long a camera may take for its first frame
-    and for each next one; ``transport``: tcp, or udp for a network that loses nothing; ``live_seconds``: stop by itself.
+    PTS are seconds since ``epoch`` (Unix time; by default that of `start`), told by when a frame came: cameras' own stamps jump,
+    stop and start anew, this clock is one for all cameras and never goes back. ``detect_every`` as for recordings; ``connect_s``
+    and ``stall_s``: how long a camera may take for its first frame and for each next one; ``transport``: tcp, or udp for a
+    network that loses nothing; ``live_seconds``: stop by itself.
     """
 
     def __init__(
@@ -52,16 +58,18 @@ class Camera:
         stall_s: float = 8.0,
         transport: Literal["tcp", "udp"] = "tcp",
         live_seconds: float | None = None,
+        epoch: float | None = None,
     ) -> None:
         check_every(detect_every)
         if transport not in ("tcp", "udp"):
             raise ValueError(f"transport = {transport!r}: must be tcp or udp")
         self._ask = {"transport": transport, "detect_every": detect_every}
         self._connect_s, self._stall_s, self._live_seconds = connect_s, stall_s, live_seconds
+        self._given_epoch = epoch
         self._stop = threading.Event()
         self._reader: _Reader | None = None
         self._report = SourceReport("", "")
-        self.state = State.STOPPED
+        self._enter(State.STOPPED)
 
     def start(self, spec: SourceSpec, after_s: float | None) -> None:
         self.close()
@@ -69,17 +77,19 @@ class Camera:
         self._spec = spec
         self._report = SourceReport(spec.name, redact(spec.url), choices={"clock": "seconds since the start of watching"})
         self._began = time.monotonic()
+        self._epoch = time.time() if self._given_epoch is None else self._given_epoch
         self._index, self._last_s = 0, -1.0
         self._before = {"decoded": 0, "dropped": 0}  # by readers that are gone
         self._seen = self._before
         self._wait_s, self._retry_at = BACKOFF_S[0], 0.0
-        self.state = State.BACKING_OFF
+        self._door = _Door(spec.url)
+        self._enter(State.BACKING_OFF)
 
     def read(self) -> Batch | None:
         """Wait for the next frame; None when it is time to stop."""
         while not self._over():
             if self._reader is None:
-                if time.monotonic() < self._retry_at:
+                if time.monotonic() < self._retry_at and not self._door.opens():
                     self._stop.wait(LOOK_S / 4)
                     continue
                 self._connect()
@@ -92,10 +102,10 @@ class Camera:
             if isinstance(item, str):
                 self._give_up(item)
             elif silent > limit:
-                self.state = State.STALLED
+                self._enter(State.STALLED)
                 self._count("stalls")
                 self._give_up(f"silent for {silent:.0f} s")
-        self.state = State.STOPPED
+        self._enter(State.STOPPED)
         return None
 
     def report(self) -> SourceReport:
@@ -109,32 +119,39 @@ class Camera:
         if self._reader is not None:
             self._reader.kill()
             self._reader = None
-        self.state = State.STOPPED
+        self._enter(State.STOPPED)
+
+    def _enter(self, state: State) -> None:
+        self.state = state
+        self._report.state = state.value
 
     def _over(self) -> bool:
         return self._stop.is_set() or (self._live_seconds is not None and time.monotonic() - self._began > self._live_seconds)
 
     def _connect(self) -> None:
-        self.state = State.CONNECTING
+        self._enter(State.CONNECTING)
         self._heard = self._connected = time.monotonic()
-        self._reader = _Reader({"url": self._spec.url, **self._ask})
+        self._reader = _Reader({"url": self._spec.url, **self._ask, **dict(self._spec.options)})
 
     def _frame(self, item: dict[str, Any]) -> Frame:
-        self.state = State.STREAMING
+        self._enter(State.STREAMING)
         self._heard = time.monotonic()
         self._report.reason = ""
         self._seen = {key: self._before[key] + item[key] for key in self._before}
         self._report.counts |= {"frames_decoded": self._seen["decoded"], "dropped_for_newer": self._seen["dropped"]}
-        pts_s = max(item["at"] - self._began, self._last_s + 1e-3)
+        captured = item["at"] - time.monotonic() + time.time()
+        pts_s = max(captured - self._epoch, self._last_s + 1e-3)
         self._last_s = self._report.position_s = pts_s
         self._index += 1
-        return Frame(self._spec.name, self._index - 1, pts_s, item["image"])
+        self._report.counts["frames_searched"] = self._index
+        return Frame(self._spec.name, self._index - 1, pts_s, item["image"], captured)
 
     def _give_up(self, why: str) -> None:
         """End this reader and wait before the next one."""
         assert self._reader is not None
         self._reader.kill()
         self._reader = None
+        self._door.seen_closed = False
         self._before = self._seen
         self._count("reconnects")
         self._report.reason = redact(f"reconnecting: {why}")
@@ -142,10 +159,35 @@ class Camera:
             self._wait_s = BACKOFF_S[0]
         self._retry_at = time.monotonic() + self._wait_s * random.uniform(0.75, 1.25)
         self._wait_s = min(2 * self._wait_s, BACKOFF_S[1])
-        self.state = State.BACKING_OFF
+        self._enter(State.BACKING_OFF)
 
     def _count(self, what: str) -> None:
         self._report.counts[what] = self._report.counts.get(what, 0) + 1
+
+
+class _Door:
+    """Knocks at a camera's port while it is waited for: one that was shut and opens need not be waited for any longer."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        try:
+            self._at = (parts.hostname, parts.port or PORTS.get(parts.scheme, 0))
+        except ValueError:  # a port that is none
+            self._at = (None, 0)
+        self._next = 0.0
+        self.seen_closed = False
+
+    def opens(self) -> bool:
+        """Whether the port was found shut since the last failure and is open now; looks once a second."""
+        if not all(self._at) or time.monotonic() < self._next:
+            return False
+        self._next = time.monotonic() + KNOCK_S
+        try:
+            socket.create_connection(self._at, KNOCK_S / 4).close()
+        except OSError:
+            self.seen_closed = True
+            return False
+        return self.seen_closed
 
 
 class _Reader:

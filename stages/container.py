@@ -20,7 +20,9 @@ def open_video(url: str, transport: str = "tcp") -> tuple[Any, Any]:
     """The container and its first video stream. Raises SourceError if there is none that can be read."""
     try:
         options = {"rtsp_transport": transport} if url.startswith("rtsp") else {}
-        container = av.open(url, options=options, timeout=NETWORK_TIMEOUT_S if "://" in url else None, metadata_errors="ignore")
+        timeout = NETWORK_TIMEOUT_S if "://" in url else None
+        form = "v4l2" if url.startswith("/dev/video") else None
+        container = av.open(url, format=form, options=options, timeout=timeout, metadata_errors="ignore")
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise SourceError(why(error)) from None
     try:

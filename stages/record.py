@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import json
-import sqlite3
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from pipeline.errors import OutputError
 from pipeline.protocol import Batch
-from stages.records import Sighting
+from stages.patience import patiently
+from stages.records import Sighting, Track
 
 
 class Record:
     """``out``: the output folder; ``database``: its database. Writing is repeatable: the same track again changes nothing.
 
-    Raises OutputError when the disk is full or not writable; what was written before is kept.
+    When the disk is full or not writable it raises OutputError, and what was written before is kept; with ``keep_trying`` it
+    waits until it can write, and so do the stages before it. ``epoch``: Unix time of PTS 0, of live cameras.
     """
 
-    def __init__(self, out: Path, database: Path, recognizer: str | None = None) -> None:
+    def __init__(
+        self, out: Path, database: Path, recognizer: str | None = None, keep_trying: bool = False, epoch: float | None = None
+    ) -> None:
         self._out, self._database, self._recognizer = out, database, recognizer
-        self._outcomes: dict[str, int] = {}
+        self._keep_trying, self._epoch = keep_trying, epoch
+        self._outcomes: Counter[str] = Counter()
+        self._trouble: Counter[str] = Counter()
 
     def open(self) -> None:
         from models import recognizer_card
@@ -33,26 +38,17 @@ class Record:
         self._store = Store(self._database)
         (self._out / "crops").mkdir(parents=True, exist_ok=True)
         self._lines = self._out / "sightings.jsonl"
+        if self._epoch is not None:
+            self._store.finish_abandoned()
         write_jsonl(self._lines, self._store.tracks())
 
     def process(self, batch: Batch) -> Batch:
-        try:
-            rows = [self._row(sighting) for sighting in batch]
-            fresh = [r for r in rows if r["final"] and not self._store.is_final(r["source"], r["track"])]
-            self._store.put_tracks(rows)
-            if fresh:
-                with self._lines.open("a") as file:
-                    file.writelines(
-                        json_line({**r, "reasons": json.loads(r["reasons"]), "best_box": json.loads(r["best_box"])})
-                        for r in fresh
-                    )
-        except (OSError, sqlite3.Error) as error:
-            raise OutputError(
-                f"cannot write to {self._out}: {getattr(error, 'strerror', None) or error}; "
-                "what was written is kept, go on with --resume"
-            ) from None
-        for row in fresh:
-            self._outcomes[row["outcome"]] = self._outcomes.get(row["outcome"], 0) + 1
+        rows = patiently(lambda: [self._row(sighting) for sighting in batch], *self._patience)
+        fresh = [r for r in rows if r["final"] and not self._store.is_final(r["source"], r["track"])]
+        patiently(lambda: self._store.put_tracks(rows), *self._patience)
+        if fresh:
+            patiently(lambda: self._append(fresh), *self._patience)
+        self._outcomes.update(row["outcome"] for row in fresh)
         return batch
 
     def flush(self) -> Batch:
@@ -62,17 +58,26 @@ class Record:
         self._store.close()
 
     def counters(self) -> dict[str, int]:
-        return {f"tracks: {outcome}": count for outcome, count in sorted(self._outcomes.items())}
+        return {f"tracks: {outcome}": count for outcome, count in sorted(self._outcomes.items())} | dict(self._trouble)
+
+    @property
+    def _patience(self) -> tuple[bool, Path, Counter[str]]:
+        return self._keep_trying, self._out, self._trouble
+
+    def _append(self, rows: list[dict[str, Any]]) -> None:
+        """Add lines, or none of them."""
+        lines = (json_line({**r, "reasons": json.loads(r["reasons"]), "best_box": json.loads(r["best_box"])}) for r in rows)
+        append_whole(self._lines, "".join(lines))
 
     def _row(self, sighting: Sighting) -> dict[str, Any]:
         track, template = sighting.track, sighting.template
         best = track.shots[0] if track.shots else track.rejected
         matched = sighting.outcome == "match"
-        crop = self._picture(track.source, track.track, "crop", best.crop) if best and best.crop else None
+        crop = self._picture(track, "crop", best.crop) if best and best.crop else None
         restored = None
         if template.restored is not None:
             code = cv2.imencode(".png", np.ascontiguousarray(template.restored[..., ::-1]))[1].tobytes()
-            restored = self._picture(track.source, track.track, "restored", code)
+            restored = self._picture(track, "restored", code)
         return {
             "source": track.source,
             "track": track.track,
@@ -98,14 +103,34 @@ class Record:
             "threshold": sighting.threshold,
             "fpir": sighting.fpir,
             "reasons": json.dumps(list(sighting.reasons)),
+            "started_at": None if self._epoch is None else self._epoch + track.start_s,
+            "ended_at": None if self._epoch is None else self._epoch + track.end_s,
         }
 
-    def _picture(self, source: str, track: str, kind: str, content: bytes) -> str:
-        name = f"crops/{source}/{track}-{kind}.png"
+    def _picture(self, track: Track, kind: str, content: bytes) -> str:
+        name = picture_name(track, kind)
         path = self._out / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         return name
+
+
+def picture_name(track: Track, kind: str) -> str:
+    """Where in the output folder a track's ``crop`` or ``restored`` chip lies."""
+    return f"crops/{track.source}/{track.track}-{kind}.png"
+
+
+def append_whole(path: Path, text: str) -> None:
+    """Add ``text`` to a file; if that fails half-way, what came of it is cut off again. Raises OSError."""
+    with path.open("ab", buffering=0) as file:
+        end = file.seek(0, 2)
+        try:
+            content = text.encode()
+            while content:
+                content = content[file.write(content) :]
+        except OSError:
+            file.truncate(end)
+            raise
 
 
 def json_line(row: dict[str, Any]) -> str:

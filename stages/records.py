@@ -19,16 +19,27 @@ Vector = NDArray[np.float32]
 @dataclass(frozen=True)
 class Frame:
     """A decoded picture. ``index`` counts decoded frames from 0; ``image`` is (H, W, 3) RGB, or planar yuv420p (3H/2,
-    W) where asked for."""
+    W) where asked for. ``captured`` is the Unix time at which a live picture came, None in recordings."""
 
     source: str
     index: int
     pts_s: float
     image: Image
+    captured: float | None = None
+
+
+class _OfFrame:
+    """What is about a frame was captured with it."""
+
+    frame: Frame
+
+    @property
+    def captured(self) -> float | None:
+        return self.frame.captured
 
 
 @dataclass(frozen=True)
-class DetectedFrame:
+class DetectedFrame(_OfFrame):
     """A frame and the faces in it."""
 
     frame: Frame
@@ -36,7 +47,7 @@ class DetectedFrame:
 
 
 @dataclass(frozen=True)
-class TrackedFrame:
+class TrackedFrame(_OfFrame):
     """A frame, its faces, and for each the number of its track (int64 (N,)); -1 where there is none (yet)."""
 
     frame: Frame
@@ -69,7 +80,8 @@ class Track:
 
     ``version`` grows with each report of the same track, ``final`` marks the last. ``path`` is float32 (M, 5): PTS
     and box of each detection. ``shots`` are the accepted ones, best first; ``rejected`` is the best one that was
-    refused, kept for the eye when nothing else is there. ``reasons`` counts refusals by name.
+    refused, kept for the eye when nothing else is there. ``reasons`` counts refusals by name. ``captured`` is the Unix
+    time of the live picture that led to this report, None in recordings.
     """
 
     source: str
@@ -82,10 +94,21 @@ class Track:
     shots: tuple[Shot, ...]
     rejected: Shot | None
     reasons: dict[str, int]
+    captured: float | None = None
+
+
+class _OfTrack:
+    """What is about a track was captured with it."""
+
+    track: Track
+
+    @property
+    def captured(self) -> float | None:
+        return self.track.captured
 
 
 @dataclass(frozen=True)
-class RestoredTrack:
+class RestoredTrack(_OfTrack):
     """A track and, for each shot, its super-resolved 128×128 chip or None where that was not asked for."""
 
     track: Track
@@ -93,7 +116,7 @@ class RestoredTrack:
 
 
 @dataclass(frozen=True)
-class EmbeddedTrack:
+class EmbeddedTrack(_OfTrack):
     """``vectors`` float32 (K, D) unit length and ``quality`` float32 (K,) in 0..1, one for each shot."""
 
     track: Track
@@ -103,7 +126,7 @@ class EmbeddedTrack:
 
 
 @dataclass(frozen=True)
-class Template:
+class Template(_OfTrack):
     """One vector for a track: ``vector`` float32 (D,) unit length, or None where no shot was good enough; ``quality`` 0..1."""
 
     track: Track
@@ -113,7 +136,7 @@ class Template:
 
 
 @dataclass(frozen=True)
-class Sighting:
+class Sighting(_OfTrack):
     """A template and what the watchlist says of it.
 
     ``outcome`` is ``match``, ``no_match`` or ``not_assessable``; ``score`` is the raw cosine to the best identity,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,8 +41,10 @@ class Select:
     ``top_k`` shots are kept by size, sharpness, pose and score, at least ``apart_s`` seconds from each other, so that
     they differ. ``min_face_px``, ``min_sharpness``, ``min_score`` refuse a shot; raising them makes templates cleaner
     and tracks without any shot (not assessable) more frequent. A track ends ``lost_s`` seconds after its last
-    detection; one that lasts is reported every ``report_every_s`` seconds. One that never ends (a
-    poster, a guard) is cut after ``longest_s`` and begins anew. ``track_prefix`` begins each track's name.
+    detection; one that lasts is reported every ``report_every_s`` seconds, and once before that as soon as it has
+    ``early_shots`` of them: lower decides sooner, on less. One that never ends (a poster, a guard) is cut after
+    ``longest_s`` and begins anew. ``dated_tracks`` begins each track's name with the time at which this stage was opened, so
+    that a restart never takes a name again.
     """
 
     def __init__(
@@ -54,29 +57,37 @@ class Select:
         lost_s: float = 1.5,
         report_every_s: float = 10.0,
         longest_s: float = 600.0,
-        track_prefix: str = "",
+        early_shots: int | None = None,
+        dated_tracks: bool = False,
     ) -> None:
         if top_k < 1:
             raise ValueError(f"top_k = {top_k}: must be at least 1")
         self._top_k, self._min_face_px, self._min_sharpness, self._min_score = top_k, min_face_px, min_sharpness, min_score
         self._apart_s, self._lost_s, self._report_every_s = apart_s, lost_s, report_every_s
-        self._longest_s, self._prefix = longest_s, track_prefix
+        self._longest_s, self._early_shots, self._dated = longest_s, early_shots, dated_tracks
+        self._prefix = ""
         self._open: dict[int, _Open] = {}
         self._source = ""
+        self._captured: float | None = None
         self._refused: Counter[str] = Counter()
 
     def open(self) -> None:
         self._open = {}
+        if self._dated:
+            now = time.time()
+            self._prefix = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now))}.{now % 1 * 1000:03.0f}Z-"
 
     def process(self, batch: Batch) -> Batch:
         out: list[Track] = []
         for item in batch:
             self._source = item.frame.source
+            self._captured = item.captured
             self._look(item)
             out.extend(self._due(item.frame.pts_s))
         return out
 
     def flush(self) -> Batch:
+        self._captured = None  # no picture leads to these reports, only the end of them all
         out = [self._report(track, final=True) for track in self._open.values()]
         self._open = {}
         return out
@@ -150,9 +161,12 @@ class Select:
             if now - track.last_s > self._lost_s or now - track.start_s > self._longest_s:
                 out.append(self._report(track, final=True))
                 del self._open[number]
-            elif now - track.reported_s >= self._report_every_s:
+            elif now - track.reported_s >= self._report_every_s or self._early(track):
                 out.append(self._report(track, final=False))
         return out
+
+    def _early(self, track: _Open) -> bool:
+        return not track.version and self._early_shots is not None and len(track.shots) >= self._early_shots
 
     def _report(self, track: _Open, final: bool) -> Track:
         track.version += 1
@@ -160,8 +174,9 @@ class Select:
         name = f"{self._prefix}{track.start_s:09.2f}-{track.number:04d}"
         path = np.array(track.path, np.float32)
         shots, rejected = tuple(track.shots), None if track.shots else track.rejected
+        reasons, captured = dict(track.reasons), self._captured
         return Track(
-            self._source, name, track.version, final, track.start_s, track.last_s, path, shots, rejected, dict(track.reasons)
+            self._source, name, track.version, final, track.start_s, track.last_s, path, shots, rejected, reasons, captured
         )
 
 

@@ -142,3 +142,26 @@ class Picky(Pass):
 class FullDisk(Pass):
     def process(self, batch: list[Any]) -> list[Any]:
         raise OutputError("cannot write: No space left on device")
+
+
+class Ticks(Numbers):
+    """A camera: numbers without end, one each ``pause_s`` seconds; its url is the first of them."""
+
+    def __init__(self, pause_s: float = 0.02) -> None:
+        super().__init__(pause_s)
+
+    def start(self, spec: SourceSpec, after_s: float | None) -> None:
+        self._report = SourceReport(spec.name, spec.url, state="streaming")
+        self._next, self._end = int(spec.url), 10**9
+
+
+class Poison(Pass):
+    """Raises for one value, as a stage with a fault does."""
+
+    def __init__(self, at: int = 1005) -> None:
+        self._at = at
+
+    def process(self, batch: list[Any]) -> list[Any]:
+        if any(item.value == self._at for item in batch):
+            raise ZeroDivisionError("a fault")
+        return batch

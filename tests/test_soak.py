@@ -7,53 +7,16 @@ import subprocess
 import time
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
-from evaluation.corridor import render
+from evaluation.corridor import render, repeat
+from evaluation.memory import resident_mb
 from tests.running import command, farsight
 
 MINUTES = float(os.environ.get("FARSIGHT_SOAK_MINUTES", "20"))
 SETTLED_S = 120.0
 FASTEST = 6  # the clip is made long enough for a machine so many times faster than real time
-
-
-def repeat(clip: Path, path: Path, times: int) -> Path:
-    """The same recording so many times in one file, without encoding it again."""
-    with av.open(str(path), "w") as output:
-        stream, shift = None, 0
-        for _ in range(times):
-            with av.open(str(clip)) as container:
-                source = container.streams.video[0]
-                stream = stream or output.add_stream_from_template(source)
-                for packet in container.demux(source):
-                    if packet.dts is not None:
-                        packet.pts, packet.dts, packet.stream = packet.pts + shift, packet.dts + shift, stream
-                        output.mux(packet)
-                shift += source.duration
-    return path
-
-
-def resident_mb(root: int) -> float:
-    """Resident memory of a process and all its descendants, shared pages counted once (PSS)."""
-    rows = [
-        line.split() for line in subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True).stdout.splitlines()[1:]
-    ]
-    family = {root}
-    while True:
-        grown = family | {int(pid) for pid, parent in rows if int(parent) in family}
-        if grown == family:
-            break
-        family = grown
-    total = 0.0
-    for pid in family:
-        try:
-            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        except OSError:
-            continue
-        total += next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) / 1024
-    return total
 
 
 @pytest.mark.soak

@@ -28,6 +28,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from training.muon import Muon
+
 CHECKPOINT_SECONDS = 150
 BAR = 20
 
@@ -168,11 +170,12 @@ class Run:
         betas: tuple[float, float] = (0.9, 0.999),
         constant: bool = False,
         clip: float = 5.0,
+        muon: bool = False,
     ) -> None:
         """``arguments`` are those the network was made with, kept beside its weights; ``rival`` is trained against it;
         ``beside`` is trained with it and saved, but no part of what is published.
 
-        With ``constant`` the learning rate stays as it is; ``clip`` is the longest gradient.
+        With ``constant`` the learning rate stays as it is; ``clip`` is the longest gradient; ``muon``: instead of AdamW.
         """
         self.arguments, self.rival, self.constant, self.clip = arguments or {}, rival, constant, clip
         self.beside = beside or nn.Module()
@@ -182,10 +185,14 @@ class Run:
         self.folder, self.net, self.steps, self.batch, self.lr, self.seed = folder, net, steps, batch, lr, seed
         folder.mkdir(parents=True, exist_ok=True)
         self.trained = [*net.parameters(), *self.beside.parameters()]
-        decayed = [p for p in self.trained if p.ndim > 1]
-        plain = [p for p in self.trained if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True)
+        self.optimizer: torch.optim.AdamW | Muon
+        if muon:
+            self.optimizer = Muon(self.trained, lr, weight_decay, betas)
+        else:
+            decayed = [p for p in self.trained if p.ndim > 1]
+            plain = [p for p in self.trained if p.ndim <= 1]
+            groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+            self.optimizer = torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True)
         self.average = Average(net)
         self.step = 0
         self.seconds = 0.0

@@ -108,7 +108,9 @@ def main() -> None:
         teacher = averaged(args.teacher, {"SuperResNet": SuperResNet}).to(device, memory_format=torch.channels_last)
         distil = Distillation(teacher, args.features, FEATURES, job.steps)
     identity = None if args.no_identity or args.role == "teacher" else frozen_recognizer(device)
-    run = Run(args.out, net, job.steps, job.batch, job.preset["lr"], 0.0, args.seed, arguments, betas=(0.9, 0.99), clip=0.1)
+    run = Run(
+        args.out, net, job.steps, job.batch, job.preset["lr"], 0.0, args.seed, arguments, betas=(0.9, 0.99), clip=0.1, muon=True
+    )
 
     def make_rung(rung: int, rng: np.random.Generator) -> tuple[torch.Tensor, ...]:
         rows = rng.choice(train, int(job.batch * SHARES[rung]), replace=False)

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-VERSION = 1
 SCHEMA = """
 CREATE TABLE identities (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -67,9 +66,31 @@ CREATE TABLE tracks (
 CREATE INDEX tracks_time ON tracks (source, start_s);
 CREATE TABLE audit (id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, what TEXT NOT NULL, detail TEXT NOT NULL);
 """
+LIVE = """
+ALTER TABLE tracks ADD COLUMN started_at REAL;
+ALTER TABLE tracks ADD COLUMN ended_at REAL;
+CREATE INDEX tracks_at ON tracks (started_at);
+CREATE TABLE alerts (
+    key TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    at REAL NOT NULL,
+    source TEXT NOT NULL,
+    track TEXT NOT NULL,
+    identity INTEGER NOT NULL,
+    content TEXT NOT NULL
+);
+CREATE INDEX alerts_last ON alerts (source, identity, at);
+CREATE TABLE undelivered (
+    sink TEXT NOT NULL,
+    alert TEXT NOT NULL REFERENCES alerts (key) ON DELETE CASCADE,
+    PRIMARY KEY (sink, alert)
+);
+"""
+MIGRATIONS = (SCHEMA, LIVE)  # the n-th leads to ``user_version`` n
+VERSION = len(MIGRATIONS)
 TRACK_COLUMNS = (
     "source track version final start_s end_s face_px shots template recognizer quality best_pts_s best_box crop restored path "
-    "outcome identity name nearest score threshold fpir reasons"
+    "outcome identity name nearest score threshold fpir reasons started_at ended_at"
 ).split()
 
 
@@ -104,6 +125,20 @@ class Enrolment:
     face_px: float
 
 
+@dataclass(frozen=True)
+class Alert:
+    """What somebody is told at once: ``kind`` is ``match`` or ``withdrawn``, ``key`` the same however often it is sent, ``at``
+    Unix time, ``content`` JSON."""
+
+    key: str
+    kind: str
+    at: float
+    source: str
+    track: str
+    identity: int
+    content: str
+
+
 class Store:
     """Opens (and makes, unless ``must_exist``) a database. Raises StoreError if the file is none, or of a newer version."""
 
@@ -125,12 +160,15 @@ class Store:
         found = self._db.execute("PRAGMA user_version").fetchone()[0]
         if found > VERSION:
             raise StoreError(f"{self.path}: written by a newer version (schema {found}, this one knows {VERSION})")
-        if found == 0:
-            with self.transaction():
-                for statement in SCHEMA.split(";\n"):
+        if found == VERSION:
+            return
+        with self.transaction():
+            found = self._db.execute("PRAGMA user_version").fetchone()[0]  # another process may have been quicker
+            for script in MIGRATIONS[found:]:
+                for statement in script.split(";\n"):
                     if statement.strip():
                         self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {VERSION}")
+            self._db.execute(f"PRAGMA user_version = {VERSION}")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -238,16 +276,21 @@ class Store:
                 rows,
             )
 
-    def tracks(self, source: str | None = None, final_only: bool = True) -> list[dict[str, Any]]:
-        """Tracks as dictionaries of their columns, by source and time; ``reasons`` and ``best_box`` decoded."""
+    def tracks(
+        self, source: str | None = None, final_only: bool = True, started_after: float | None = None
+    ) -> list[dict[str, Any]]:
+        """Tracks as dictionaries of their columns, by source and time; ``reasons`` and ``best_box`` decoded.
+
+        ``started_after`` is Unix time, and leaves out those whose hour is not known.
+        """
         where = ["final = 1"] if final_only else []
         if source is not None:
             where.append("source = :source")
+        if started_after is not None:
+            where.append("started_at >= :started_after")
         clause = f"WHERE {' AND '.join(where)}" if where else ""
-        rows = [
-            dict(r)
-            for r in self._db.execute(f"SELECT * FROM tracks {clause} ORDER BY source, start_s, track", {"source": source})
-        ]
+        given = {"source": source, "started_after": started_after}
+        rows = [dict(r) for r in self._db.execute(f"SELECT * FROM tracks {clause} ORDER BY source, start_s, track", given)]
         for row in rows:
             row["reasons"] = json.loads(row["reasons"])
             row["best_box"] = json.loads(row["best_box"]) if row["best_box"] else None
@@ -266,6 +309,47 @@ class Store:
         rows = [row for row in self.tracks() if row["template"] is not None]
         vectors = [np.frombuffer(row["template"], np.float16).astype(np.float32) for row in rows]
         return rows, np.stack(vectors) if vectors else np.zeros((0, 1), np.float32), {row["recognizer"] for row in rows}
+
+    def finish_abandoned(self) -> int:
+        """Make the last report of every unfinished track its final one: whoever followed it is gone. Returns how many."""
+        done = self._db.execute("UPDATE tracks SET final = 1 WHERE final = 0")
+        return done.rowcount
+
+    # --- alerts
+
+    def put_alerts(self, alerts: list[Alert], sinks: list[str]) -> int:
+        """Keep alerts, each to be delivered to every sink; those kept before are left alone. Returns how many were new."""
+        new = 0
+        with self.transaction():
+            for alert in alerts:
+                done = self._db.execute(
+                    "INSERT OR IGNORE INTO alerts (key, kind, at, source, track, identity, content) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (alert.key, alert.kind, alert.at, alert.source, alert.track, alert.identity, alert.content),
+                )
+                if done.rowcount:
+                    new += 1
+                    self._db.executemany("INSERT INTO undelivered VALUES (?, ?)", [(sink, alert.key) for sink in sinks])
+        return new
+
+    def last_alert(self, source: str, *, track: str | None = None, identity: int | None = None) -> Alert | None:
+        """The newest alert of a track, or the newest match of an identity at a source."""
+        what = "track = ?" if track is not None else "kind = 'match' AND identity = ?"
+        row = self._db.execute(
+            f"SELECT * FROM alerts WHERE source = ? AND {what} ORDER BY at DESC, rowid DESC LIMIT 1",
+            (source, track if track is not None else identity),
+        ).fetchone()
+        return None if row is None else Alert(**dict(row))
+
+    def undelivered(self, sink: str, most: int = 100) -> list[Alert]:
+        """What a sink has not had yet, oldest first."""
+        rows = self._db.execute(
+            "SELECT a.* FROM undelivered u JOIN alerts a ON a.key = u.alert WHERE u.sink = ? ORDER BY a.rowid LIMIT ?",
+            (sink, most),
+        )
+        return [Alert(**dict(row)) for row in rows]
+
+    def delivered(self, sink: str, key: str) -> None:
+        self._db.execute("DELETE FROM undelivered WHERE sink = ? AND alert = ?", (sink, key))
 
     # --- audit
 

@@ -2,58 +2,122 @@
 
 from __future__ import annotations
 
-import os
-import re
+import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pipeline.cli.common import CONFIGS, DATABASE, close_engine, console, make_engine, open_store
+from pipeline.cameras import CameraFile, from_environment
+from pipeline.cli.common import CONFIGS, DATABASE, close_engine, console, open_store
 from pipeline.cli.run import fill_watchlist, finish, require
 from pipeline.engine import Job, Status
 from pipeline.errors import SettingsError
+from pipeline.log import Changes, open_log
 from pipeline.progress import ProgressView
-from pipeline.protocol import SourceSpec
-from pipeline.settings import Settings, load_settings
+from pipeline.settings import AlertSettings, load_settings
+
+REPORTED_S = 86_400.0  # the report at the end shows no more than the last day
 
 
 def command(
     config: Annotated[Path, typer.Option(help="settings with cameras, watchlist and out")],
     duration: Annotated[float | None, typer.Option(help="stop after so many seconds")] = None,
 ) -> None:
-    """Watch cameras until stopped (Ctrl-C or SIGTERM)."""
-    settings = load_settings(config, **_defaults(config))
-    for key in ("cameras", "watchlist", "out"):
-        if not getattr(settings, key):
-            raise SettingsError(f"{config.name}: {key} is missing")
+    """Watch cameras until stopped (Ctrl-C or SIGTERM). Cameras are followed as the settings file changes."""
+    open_log(console.print if console.is_terminal else None)
+    cameras = CameraFile(config, **_defaults(config))
+    settings = cameras.settings
     require(Path(str(settings.watchlist)))
     out = Path(str(settings.out))
+    alerts = _alerts(settings.alerts)
     store = open_store(out / DATABASE)
     fill_watchlist(store, Path(str(settings.watchlist)), settings)
+    started, epoch = time.monotonic(), time.time()
     context: dict[str, Any] = {
         "out": out,
         "database": out / DATABASE,
         "fpir": settings.fpir,
         "device": settings.device,
-        "live_seconds": duration,
+        "epoch": epoch,
+        "alerts": alerts,
         **settings.shared,
     }
-    # A restart must not overwrite what was seen before: the tracks of each start have names of their own.
-    context["track_prefix"] = time.strftime("%Y%m%dT%H%M%S-")
-    sources = [SourceSpec(c.name, _expand(c.url)) for c in settings.cameras]
-    job = Job(settings.groups, sources, context, None, 1e9)
-    engine = make_engine(settings.engine)
-    started = time.monotonic()
+    job = Job(settings.groups, cameras.wanted(), context, None, 1e9)
+    engine = _engine(settings.engine, cameras, duration)
+    signal.signal(signal.SIGHUP, lambda *_: cameras.reload())
+    for wish in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(wish, _once(engine.stop))
+    monitor, changes = _monitor(settings.metrics.host, settings.metrics.port), Changes()
     try:
-        with ProgressView("watching", console, len(sources), endless=True) as view:
-            status = engine.run(job, view.update)
-    except KeyboardInterrupt:
+        with ProgressView("watching", console, len(job.sources), endless=True) as view:
+
+            def watch(status: Status) -> None:
+                view.update(status)
+                changes.update(status)
+                if monitor:
+                    monitor.update(status)
+
+            status = engine.run(job, watch)
+    except KeyboardInterrupt:  # a second time: at once
         status = Status()
     finally:
         close_engine(engine)
-    raise typer.Exit(finish(settings, job, status, store, out, {"all": time.monotonic() - started}))
+        if monitor:
+            monitor.close()
+    since = max(epoch, time.time() - REPORTED_S)
+    raise typer.Exit(finish(settings, job, status, store, out, {"all": time.monotonic() - started}, since))
+
+
+def _engine(name: str, cameras: CameraFile, duration: float | None) -> Any:
+    if name == "inline":
+        from pipeline.inline import InlineEngine
+
+        if len(cameras.wanted()) > 1:
+            raise SettingsError(f"engine = 'inline' watches one camera, here are {len(cameras.wanted())}: must be ray")
+        return InlineEngine(duration)
+    from pipeline.ray_live import RayLiveEngine
+
+    return RayLiveEngine(cameras.wanted, duration)
+
+
+def _monitor(host: str, port: int) -> Any:
+    if not port:
+        return None
+    from pipeline.monitor import Monitor
+
+    return Monitor(host, port)
+
+
+def _once(stop: Callable[[], None]) -> Callable[..., None]:
+    """A signal handler that ends orderly the first time, and at once the second."""
+    asked = False
+
+    def handle(*_: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        stop()
+
+    return handle
+
+
+def _alerts(settings: AlertSettings) -> dict[str, Any]:
+    """What the alert stage is told, with variables filled in; addresses are checked here, where the user sees it."""
+    from stages.delivery import sinks_of
+
+    given = settings.model_dump()
+    for key, value in given.items():
+        if isinstance(value, str):
+            given[key] = from_environment(value, f"alerts.{key}")
+    try:
+        sinks_of(Path(), given)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    return given
 
 
 def _defaults(config: Path) -> dict[str, Any]:
@@ -66,12 +130,5 @@ def _defaults(config: Path) -> dict[str, Any]:
         return {}  # load_settings says what is wrong
     if not isinstance(given, dict) or "groups" in given or "base" in given:
         return {}
-    shipped: Settings = load_settings(CONFIGS / "live.yaml")
+    shipped = load_settings(CONFIGS / "live.yaml")
     return {"groups": [g.model_dump() for g in shipped.groups], "annotate": []}
-
-
-def _expand(url: str) -> str:
-    missing = [v for v in re.findall(r"\$\{(\w+)\}", url) if v not in os.environ]
-    if missing:
-        raise SettingsError(f"camera url: ${{{missing[0]}}} is not set in the environment")
-    return re.sub(r"\$\{(\w+)\}", lambda m: os.environ[m.group(1)], url)

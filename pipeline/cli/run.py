@@ -167,18 +167,30 @@ def check_recognizer(store: Store, recognizer: str | None) -> None:
         raise SettingsError(f"{store.path}: {error}") from None
 
 
-def finish(settings: Settings, job: Job, status: Status, store: Store, out: Path, elapsed: dict[str, float]) -> int:
-    """Write ``sightings.jsonl``, ``run.json`` and the report, tell the user, and decide the exit code."""
+def finish(
+    settings: Settings,
+    job: Job,
+    status: Status,
+    store: Store,
+    out: Path,
+    elapsed: dict[str, float],
+    started_after: float | None = None,
+) -> int:
+    """Write ``sightings.jsonl``, ``run.json`` and the report, tell the user, and decide the exit code.
+
+    With ``started_after`` (Unix time) only the tracks since then are told and reported, and the lines are left as they are.
+    """
     from console.report import write_report
     from stages.record import write_jsonl
 
-    tracks = store.tracks()
-    write_jsonl(out / "sightings.jsonl", tracks)
+    tracks = store.tracks(started_after=started_after)
+    if started_after is None:
+        write_jsonl(out / "sightings.jsonl", tracks)
     outcomes = dict(Counter(track["outcome"] for track in tracks))
     readers, why = source_replicas(job)
     choices = {"readers": f"{readers}: {why}", "threads": f"{threads_for(job.groups[0], readers)} in each reader"}
     write_summary(out / "run.json", settings, choices, status, elapsed, outcomes)
-    write_report(store, out)
+    write_report(store, out, started_after)
     store.note("run", sources=[s.url for s in status.sources], fpir=settings.fpir, outcomes=outcomes)
     store.close()
     bad = [s for s in status.sources if s.status in ("failed", "incomplete")]

@@ -1,0 +1,79 @@
+"""The cameras of a settings file, read again whenever it changes."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from pipeline.errors import SettingsError
+from pipeline.protocol import SourceSpec
+from pipeline.settings import Settings, load_settings
+
+VARIABLE = re.compile(r"\$\{(\w+)\}")
+AT_ONCE = {"cameras"}  # what is followed while it runs; the rest needs a restart
+
+
+class CameraFile:
+    """Looks at the file at each call of `wanted`; a wrong file leaves the cameras as they are and is said once.
+
+    ``defaults`` are settings for keys the file does not name. Raises SettingsError if the file is wrong at first.
+    """
+
+    def __init__(self, path: Path, **defaults: Any) -> None:
+        self._path, self._defaults = path, defaults
+        self._log = structlog.get_logger()
+        self._stamp = self._look()
+        self.settings, self._specs = self._read()
+
+    def wanted(self) -> list[SourceSpec]:
+        """The cameras to watch now."""
+        stamp = self._look()
+        if stamp != self._stamp:
+            self._stamp = stamp
+            self.reload()
+        return self._specs
+
+    def reload(self) -> None:
+        """Read the file again, as after SIGHUP; variables of the environment too."""
+        try:
+            settings, specs = self._read()
+        except SettingsError as error:
+            self._log.error("settings kept", why=str(error))
+            return
+        for key in Settings.model_fields:
+            if key not in AT_ONCE and getattr(settings, key) != getattr(self.settings, key):
+                self._log.warning("needs a restart", key=key)
+        before, now = {s.name: s for s in self._specs}, {s.name: s for s in specs}
+        changed = [name for name in now if name in before and before[name] != now[name]]
+        self._specs = specs
+        self._log.info("settings read", added=[*(now.keys() - before)], removed=[*(before.keys() - now)], changed=changed)
+
+    def _read(self) -> tuple[Settings, list[SourceSpec]]:
+        settings = load_settings(self._path, **self._defaults)
+        for key in ("cameras", "watchlist", "out"):
+            if not getattr(settings, key):
+                raise SettingsError(f"{self._path.name}: {key} is missing")
+        specs = [
+            SourceSpec(c.name, from_environment(c.url, f"camera {c.name}: url"), (("transport", c.transport),))
+            for c in settings.cameras
+        ]
+        return settings, specs
+
+    def _look(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:  # just being replaced
+            return None
+        return found.st_mtime_ns, found.st_size
+
+
+def from_environment(text: str, key: str) -> str:
+    """``text`` with each ${VARIABLE} replaced. Raises SettingsError for one that is not set."""
+    missing = [v for v in VARIABLE.findall(text) if v not in os.environ]
+    if missing:
+        raise SettingsError(f"{key}: ${{{missing[0]}}} is not set in the environment")
+    return VARIABLE.sub(lambda m: os.environ[m.group(1)], text)

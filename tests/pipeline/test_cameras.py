@@ -1,0 +1,64 @@
+"""The cameras of a settings file while the file changes under the program."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.cameras import CameraFile
+from pipeline.errors import SettingsError
+from pipeline.log import open_log
+
+GRAPH = [{"name": "read", "source": {"use": "tests.fakes.Numbers"}}]
+A, B = {"name": "a", "url": "rtsp://10.0.0.1/x"}, {"name": "b", "url": "rtsp://${USER_B}:${PASS_B}@10.0.0.2/x"}
+
+
+@pytest.fixture
+def log() -> list[dict]:
+    said: list[dict] = []
+    open_log(said.append)
+    return said
+
+
+def write(path: Path, cameras: object, **more: object) -> None:
+    path.write_text(yaml.safe_dump({"cameras": cameras, "watchlist": "w", "out": "o", "groups": GRAPH, **more}))
+    os.utime(path, ns=(path.stat().st_mtime_ns, path.stat().st_mtime_ns + len(path.read_bytes())))
+
+
+def test_cameras_are_followed_and_a_wrong_file_leaves_them(tmp_path: Path, log: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "live.yaml"
+    write(path, [A])
+    cameras = CameraFile(path)
+    assert [s.name for s in cameras.wanted()] == ["a"]
+    monkeypatch.setenv("USER_B", "joe")
+    monkeypatch.setenv("PASS_B", "secret")
+    write(path, [{**A, "transport": "udp"}, B])
+    first, second = cameras.wanted()
+    assert dict(first.options) == {"transport": "udp"} and second.url == "rtsp://joe:secret@10.0.0.2/x"
+    assert "added=['b']" in log[-1] and "changed=['a']" in log[-1]
+    for wrong, why in (
+        ([{**A, "speed": 3}], "unknown key 'cameras.0.speed'"),
+        ([A, A], "used twice"),
+        ([], "cameras is missing"),
+        ([{"name": "c", "url": "${NO_SUCH}"}], "${NO_SUCH} is not set"),
+    ):
+        write(path, wrong)
+        assert [s.name for s in cameras.wanted()] == ["a", "b"]
+        assert "settings kept" in log[-1] and why in log[-1]
+        said = len(log)
+        cameras.wanted()
+        assert len(log) == said  # said once, not at every look
+    path.unlink()
+    assert [s.name for s in cameras.wanted()] == ["a", "b"]
+    write(path, [A], fpir=0.002)
+    assert [s.name for s in cameras.wanted()] == ["a"]
+    assert any("needs a restart" in line and "fpir" in line for line in log)
+    assert "secret" not in json.dumps(log)
+
+
+def test_a_file_that_is_wrong_at_first_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "live.yaml", [])
+    with pytest.raises(SettingsError, match=r"live\.yaml: cameras is missing"):
+        CameraFile(tmp_path / "live.yaml")

@@ -1,0 +1,110 @@
+"""When an alert is raised, kept back, or withdrawn."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.errors import OutputError
+from stages import patience
+from stages.alert import Alert
+from stages.records import Shot, Sighting, Template, Track
+from tests.servers import until
+from watchlist.store import Store
+
+SHOT = Shot(1.0, np.zeros(4, np.float32), 0.9, 20.0, 9.0, 0.5, np.zeros((16, 16, 3), np.uint8), b"")
+PEOPLE = {1: "Ada", 2: "Bo"}
+
+
+def sighting(track: str, identity: int | None, version: int = 1, source: str = "gate") -> Sighting:
+    seen = Track(source, track, version, False, 0.0, 1.0, np.zeros((1, 5), np.float32), (SHOT,), None, {}, captured=1.7e9)
+    outcome = "no_match" if identity is None else "match"
+    return Sighting(Template(seen, None, None, 0.5), outcome, identity, PEOPLE.get(identity or 0), 0.6, 0.4, 0.01, 20.0, ())
+
+
+@pytest.fixture
+def alert(tmp_path: Path) -> Iterator[Alert]:
+    found = Alert(tmp_path, tmp_path / "f.db", {"cooldown_s": 60})
+    found.open()
+    yield found
+    found.close()
+
+
+def told(alert: Alert, count: int) -> list[tuple[Any, ...]]:
+    """The lines of the file, once there are so many."""
+    path = alert._out / "alerts.jsonl"
+    until(lambda: path.exists() and len(path.read_text().splitlines()) == count)
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    return [(line["camera"], line["track"], line["kind"], line["name"]) for line in found]
+
+
+def test_one_alert_a_track_and_its_withdrawal(alert: Alert) -> None:
+    alert.process(
+        [sighting("t1", None), sighting("t1", 1, 2), sighting("t1", 1, 3), sighting("t1", 2, 4), sighting("t1", None, 5)]
+    )
+    assert told(alert, 4) == [
+        ("gate", "t1", "match", "Ada"),
+        ("gate", "t1", "withdrawn", "Ada"),
+        ("gate", "t1", "match", "Bo"),
+        ("gate", "t1", "withdrawn", "Bo"),
+    ]
+    line = json.loads((alert._out / "alerts.jsonl").read_text().splitlines()[0])
+    assert (
+        line["captured"] == "2023-11-14T22:13:20.000+00:00" and line["crop"] == "crops/gate/t1-crop.png" and line["score"] == 0.6
+    )
+
+
+def test_cool_down_is_per_camera_and_person(alert: Alert) -> None:
+    alert.process([sighting("t1", 1), sighting("t2", 1), sighting("t3", 2), sighting("t4", 1, source="yard")])
+    assert told(alert, 3) == [("gate", "t1", "match", "Ada"), ("gate", "t3", "match", "Bo"), ("yard", "t4", "match", "Ada")]
+    assert alert.counters()["alerts: in cool-down"] == 1
+
+
+def test_the_same_batch_again_tells_nothing_new_even_after_a_restart(alert: Alert, tmp_path: Path) -> None:
+    alert.process([sighting("t1", 1)])
+    told(alert, 1)
+    alert.close()
+    again = Alert(tmp_path, tmp_path / "f.db", {"cooldown_s": 0})
+    again.open()
+    again.process([sighting("t1", 1), sighting("t2", 1)])
+    assert [line[1] for line in told(again, 2)] == ["t1", "t2"]
+    again.close()
+
+
+def test_a_locked_database_is_waited_for(alert: Alert, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "WAIT_S", (0.05, 0.1))
+    alert._store._db.execute("PRAGMA busy_timeout = 50")
+    other = sqlite3.connect(tmp_path / "f.db", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(OutputError, match="database is locked"):
+        alert.process([sighting("t1", 1)])
+    alert._keep_trying = True
+    threading.Timer(0.5, lambda: other.execute("ROLLBACK")).start()
+    alert.process([sighting("t1", 1)])
+    assert told(alert, 1) == [("gate", "t1", "match", "Ada")]
+    assert alert.counters()["trouble: writing: database is locked"] >= 2
+    other.close()
+
+
+def test_an_early_track_without_a_shot_can_be_withdrawn(alert: Alert) -> None:
+    bare = sighting("t1", None, 2)
+    bare = replace(bare, template=replace(bare.template, track=replace(bare.track, shots=())))
+    alert.process([sighting("t1", 1), bare])
+    assert told(alert, 2)[1] == ("gate", "t1", "withdrawn", "Ada")
+    assert json.loads((alert._out / "alerts.jsonl").read_text().splitlines()[1])["crop"] is None
+
+
+def test_people_removed_meanwhile_can_still_be_told_of(alert: Alert, tmp_path: Path) -> None:
+    store = Store(tmp_path / "f.db")
+    store.remove_identity(store.add_identity("Ada"))
+    store.close()
+    alert.process([sighting("t1", 1)])
+    assert told(alert, 1) == [("gate", "t1", "match", "Ada")]
