@@ -41,7 +41,10 @@ class ProgressView:
         done, total, note = self._position(status)
         if self._console.is_terminal:
             self._bar.update(self._task, completed=done, total=total, note=note)
-            self._live.update(Group(self._bar, self._table(status)))
+            tables = [self._table(status)]
+            if self._endless:
+                tables.insert(0, self._cameras(status))
+            self._live.update(Group(self._bar, *tables))
         elif time.monotonic() - self._printed > PLAIN_EVERY_S:
             self._printed = time.monotonic()
             share = f" of {total:.0f} s" if total else ""
@@ -55,6 +58,26 @@ class ProgressView:
         done = sum(s.position_s if s.status != "failed" else 0.0 for s in status.sources)
         total = None if self._endless or not known else max(done, sum(known) / len(known) * self._total)
         return done, total, f"{len(status.sources)} of {self._total} sources"
+
+    def _cameras(self, status: Status) -> Table:
+        table = Table(box=None, header_style="dim")
+        for heading in ("camera", "state", "searched/s", "delay", "searched", "skipped", "reconnects"):
+            table.add_column(heading, justify="left" if heading in ("camera", "state") else "right")
+        span = max(1e-3, time.monotonic() - self._at)
+        for source in status.sources:
+            searched = source.counts.get("frames_searched", 0)
+            before, _ = self._before.get(("cameras", source.name), (float(searched), 0.0))
+            self._before["cameras", source.name] = (searched, 0.0)
+            table.add_row(
+                source.name,
+                f"{source.state} ({source.reason})" if source.reason else source.state,
+                f"{(searched - before) / span:.1f}",
+                "" if source.delay_s is None else f"{source.delay_s:.2f} s",
+                str(searched),
+                str(source.counts.get("dropped_for_newer", 0)),
+                str(source.counts.get("reconnects", 0)),
+            )
+        return table
 
     def _table(self, status: Status) -> Table:
         now = time.monotonic()

@@ -11,18 +11,20 @@ import numpy as np
 MILLISECONDS = Fraction(1, 1000)
 
 
-def write_clip(path: Path, times: list[float], codec: str = "libx264", keyframes: int = 10, rate: int = 10) -> Path:
-    """A clip of 64x48 whose frame k has brightness 10 + 4k at its left edge, at the given PTS seconds.
+def write_clip(
+    path: Path, times: list[float], codec: str = "libx264", keyframes: int = 10, rate: int = 10, size: tuple[int, int] = (64, 48)
+) -> Path:
+    """A clip whose frame k has brightness 10 + 4k at its left edge, at the given PTS seconds.
 
     Codecs other than H.264 keep even times of their own, one frame each ``1 / rate`` seconds.
     """
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate, options={"g": str(keyframes), "crf": "1"})
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        (stream.width, stream.height), stream.pix_fmt = size, "yuv420p"
         if codec == "libx264":
             stream.time_base = stream.codec_context.time_base = MILLISECONDS
         for number, time in enumerate(times):
-            picture = np.zeros((48, 64, 3), np.uint8)
+            picture = np.zeros((size[1], size[0], 3), np.uint8)
             picture[:, :16] = 10 + 4 * number % 240
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = (round(time * 1000), MILLISECONDS) if codec == "libx264" else (number, Fraction(1, rate))

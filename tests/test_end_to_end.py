@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import yaml
 from evaluation.scoring import score
 from tests.clips import write_clip, write_sound
 from tests.running import ROOT, command, comparable, farsight, lines
+from tests.servers import Receiver, free_port, until
 from watchlist.store import Store
 
 
@@ -278,3 +280,62 @@ def test_live_watches_a_camera_for_a_while(corridor: Path, people: Path, tmp_pat
     done = farsight("live", "--config", settings, "--duration", 6)
     assert done.returncode == 0, done.stderr
     assert {line["source"] for line in lines(tmp_path / "out")} == {"gate"}
+
+
+def test_live_follows_its_settings_tells_alerts_and_ends_orderly(corridor: Path, people: Path, tmp_path: Path) -> None:
+    """As a service: two cameras one after the other, a receiver that comes late, metrics, a wrong file, SIGTERM."""
+    out, port, late = tmp_path / "out", free_port(), free_port()
+    hook = f"http://joe:secret@127.0.0.1:{late}/alerts"
+
+    def write(*names: str, **more: object) -> None:
+        cameras = [{"name": name, "url": str(corridor / "corridor.mp4")} for name in names]
+        alerts = {"webhook": hook, "webhook_secret": "${SIGNING}", "cooldown_s": 0}
+        settings = {
+            "cameras": cameras,
+            "watchlist": str(people),
+            "out": str(out),
+            "metrics": {"port": port},
+            "alerts": alerts,
+            **more,
+        }
+        (tmp_path / "new.yaml").write_text(yaml.safe_dump(settings))
+        (tmp_path / "new.yaml").rename(tmp_path / "live.yaml")
+
+    def metrics() -> str:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2) as answer:
+                return answer.read().decode()
+        except OSError:
+            return ""
+
+    write("gate")
+    with (tmp_path / "log").open("w") as log:
+        service = subprocess.Popen(
+            command("live", "--config", tmp_path / "live.yaml"),
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            env={**os.environ, "SIGNING": "hush-hush"},
+        )
+    try:
+        until(lambda: (out / "alerts.jsonl").exists() and (out / "alerts.jsonl").stat().st_size, 60)
+        write("gate", speed=3)  # a wrong file changes nothing
+        until(lambda: "settings kept" in (tmp_path / "log").read_text())
+        write("gate", "yard")
+        until(lambda: 'farsight_camera_state{camera="yard",state="streaming"} 1.0' in metrics(), 40)
+        assert 'farsight_counted_total{group="watch",what="delivered to file"}' in metrics()
+        receiver = Receiver(late)
+        until(lambda: receiver.got, 40)  # what was kept while nobody listened
+        service.send_signal(signal.SIGTERM)
+        started = time.monotonic()
+        assert service.wait(timeout=30) == 0
+        assert time.monotonic() - started < 10
+    finally:
+        service.kill()
+    receiver.close()
+    assert {"gate"} <= {alert["camera"] for alert in receiver.contents()} <= {"gate", "yard"}
+    told = [json.loads(line) for line in (out / "alerts.jsonl").read_text().splitlines()]
+    assert told[0]["key"] == receiver.contents()[0]["key"] and told[0]["kind"] == "match"
+    seen = {line["track"] for line in lines(out)}
+    assert {alert["track"] for alert in told} <= seen  # whatever was told of is in the sightings, finished
+    everything = (tmp_path / "log").read_text() + (out / "run.json").read_text() + metrics()
+    assert "secret" not in everything.replace("webhook_secret", "") and "hush-hush" not in everything

@@ -16,6 +16,7 @@ import pytest
 from pipeline.protocol import SourceSpec
 from stages.camera import Camera, State
 from tests.clips import write_clip
+from tests.servers import free_port, needs_rtsp, start_rtsp, stop
 
 TIMES = [k / 10 for k in range(15)]
 
@@ -155,3 +156,54 @@ def test_no_reader_outlives_its_camera(watch, serve) -> None:  # type: ignore[no
 def test_wrong_settings_are_named(keyword: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"{keyword} = {value!r}: must be"):
         Camera(**{keyword: value})  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Ten seconds each in H.264 and H.265, and one of another size."""
+    folder = tmp_path_factory.mktemp("films")
+    times = [k / 10 for k in range(100)]
+    return {
+        "h264": write_clip(folder / "h264.mp4", times),
+        "h265": write_clip(folder / "h265.mp4", times, codec="libx265"),
+        "large": write_clip(folder / "large.mp4", times, size=(128, 96)),
+    }
+
+
+@pytest.mark.live
+@needs_rtsp
+@pytest.mark.parametrize(("name", "transport"), [("h264", "tcp"), ("h264", "udp"), ("h265", "tcp")])
+def test_rtsp_streams_at_its_own_pace(watch, films: dict[str, Path], name: str, transport: str) -> None:  # type: ignore[no-untyped-def]
+    port = free_port()
+    server = start_rtsp(port, **{name: films[name]})
+    camera = watch(f"rtsp://127.0.0.1:{port}/{name}", connect_s=8.0, live_seconds=20.0, transport=transport)
+    frames = [camera.read()[0] for _ in range(25)]
+    stop(server)
+    times = [f.pts_s for f in frames]
+    assert times == sorted(set(times)) and 1.5 < times[-1] - times[0] < 4.0
+    assert frames[0].image.shape == (48, 64, 3) and all(abs(f.captured - camera._epoch - f.pts_s) < 0.1 for f in frames)
+
+
+@pytest.mark.live
+@needs_rtsp
+def test_a_restarted_server_is_back_within_five_seconds_and_may_have_changed(watch, films: dict[str, Path]) -> None:  # type: ignore[no-untyped-def]
+    port = free_port()
+    server = start_rtsp(port, cam=films["h264"])
+    camera = watch(f"rtsp://127.0.0.1:{port}/cam", connect_s=5.0, live_seconds=60.0)
+    before = camera.read()[0]
+    stop(server)
+    back: list[float] = []
+
+    def return_later() -> None:
+        time.sleep(9)  # long enough for the waits to have grown to several seconds
+        servers.append(start_rtsp(port, cam=films["large"]))
+        back.append(time.monotonic())
+
+    servers: list[subprocess.Popen[str]] = []
+    threading.Thread(target=return_later).start()
+    while (frame := camera.read()[0]).image.shape == before.image.shape:
+        assert not back or time.monotonic() - back[0] < 10
+    assert time.monotonic() - back[0] < 5.0
+    assert frame.image.shape == (96, 128, 3) and frame.pts_s > before.pts_s
+    assert camera.report().counts["reconnects"] >= 2
+    stop(servers[0])

@@ -1,4 +1,7 @@
 import json
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -6,9 +9,11 @@ import pytest
 
 from models import recognizer_card
 from pipeline.errors import OutputError
-from stages.record import Record
+from stages import patience
+from stages.record import Record, append_whole
 from stages.records import Shot, Template, Track
 from stages.search import Search
+from tests.running import ROOT
 from watchlist.store import Store
 
 DIM = 256
@@ -110,3 +115,50 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_written(database: Path, monk
         record.process(decide(database, template(unit(2), "t2")))
     assert caught.value.exit_code == 4
     assert [t["track"] for t in Store(database).tracks()] == ["t1"]
+
+
+def test_a_disk_that_fails_for_a_while_loses_nothing(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "WAIT_S", (0.05, 0.1))
+    out = database.parent
+    record = Record(out, database, keep_trying=True, epoch=1.7e9)
+    record.open()
+    sightings = decide(database, template(unit(1), "t1"), template(unit(2), "t2"))
+    record.process(sightings[:1])
+    (out / "sightings.jsonl").rename(out / "kept")
+    (out / "sightings.jsonl").mkdir()  # nothing can be added to a folder
+
+    def mend() -> None:
+        (out / "sightings.jsonl").rmdir()
+        (out / "kept").rename(out / "sightings.jsonl")
+
+    threading.Timer(0.4, mend).start()
+    record.process(sightings[1:])
+    record.close()
+    assert [json.loads(line)["track"] for line in (out / "sightings.jsonl").read_text().splitlines()] == ["t1", "t2"]
+    assert record.counters()["trouble: writing: Is a directory"] >= 2
+    store = Store(database)
+    assert [(t["started_at"], t["ended_at"]) for t in store.tracks()] == [(1.7e9, 1.7e9 + 1)] * 2
+    assert store.tracks(started_after=1.7e9 + 1) == []
+
+
+def test_half_a_line_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real full file system would do; a limit on the size of files does the same for anybody."""
+    path = tmp_path / "lines"
+    append_whole(path, "first\n")
+    code = (
+        "import resource, signal, sys; from pathlib import Path; from stages.record import append_whole;"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100));"
+        "append_whole(Path(sys.argv[1]), 'x' * 200)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, cwd=ROOT)
+    assert "File too large" in done.stderr and path.read_text() == "first\n"
+
+
+def test_tracks_of_a_start_that_was_cut_off_are_finished_by_the_next(database: Path) -> None:
+    for start in range(2):
+        record = Record(database.parent, database, epoch=1.7e9 + start)
+        record.open()
+        if start == 0:
+            record.process(decide(database, template(unit(1), final=False)))
+        record.close()
+    assert [json.loads(line)["name"] for line in (database.parent / "sightings.jsonl").read_text().splitlines()] == ["Ada"]

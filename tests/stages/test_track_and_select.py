@@ -99,3 +99,16 @@ def test_state_survives_pickling_and_gives_the_same_tracks(chips: np.ndarray) ->
     again = select2.flush()
     assert (again[0].path == whole[0].path).all()
     assert [s.pts_s for s in again[0].shots] == [s.pts_s for s in whole[0].shots]
+
+
+def test_a_live_track_is_told_as_soon_as_it_has_shots_enough(chips: np.ndarray) -> None:
+    frames = [frame(k / 5, [(60 + 4 * k, 100)], chips[0]) for k in range(12)]
+    early = follow(frames, early_shots=3, report_every_s=100.0)
+    assert [(t.version, t.final) for t in early] == [(1, False), (2, True)]
+    assert len(early[0].shots) == 3 and early[0].end_s < early[1].end_s
+
+
+def test_names_of_live_tracks_are_never_taken_again(chips: np.ndarray) -> None:
+    frames = [frame(k / 5, [(60 + 4 * k, 100)], chips[0]) for k in range(3)]
+    first, second = (follow(frames, dated_tracks=True)[0].track for _ in range(2))
+    assert first != second and first[:8].isdigit()

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from watchlist.store import Store, StoreError
+from watchlist.store import MIGRATIONS, Store, StoreError
 
 VECTOR = np.ones(4, np.float32) / 2
 
@@ -76,3 +76,14 @@ def test_a_run_keeps_a_copy_of_who_was_looked_for(tmp_path: Path) -> None:
     for _ in range(2):
         run.copy_watchlist(people)
     assert [i.id for i in run.identities()] == [kept]
+
+
+def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "w.db") as old:
+        old.executescript(MIGRATIONS[0])
+        old.execute("INSERT INTO identities (name, created) VALUES ('Ada', 0)")
+        old.execute("PRAGMA user_version = 1")
+    store = Store(tmp_path / "w.db")
+    assert [i.name for i in store.identities()] == ["Ada"] and store.undelivered("file") == []
+    store.close()
+    assert sqlite3.connect(tmp_path / "w.db").execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
