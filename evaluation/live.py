@@ -195,6 +195,7 @@ def flap(film: Path, people: Path, seconds: float) -> dict[str, Any]:
     with watching(film, people, [["healthy"], ["flapping"]]) as (program, servers, ports):
         begin, started = program.scrape(), time.monotonic()
         memory: list[float] = []
+        returns: list[float] = []
         deaths = 0
         while time.monotonic() - started < seconds:
             time.sleep(FLAP_S)
@@ -203,7 +204,12 @@ def flap(film: Path, people: Path, seconds: float) -> dict[str, Any]:
             deaths += 1
             memory.append(resident_mb(program.process.pid))
             time.sleep(FLAP_S)
+            before = program.camera(program.scrape(), "flapping")["decoded"]
             servers[1] = serve(ports[1], ["flapping"], film)
+            back = time.monotonic()
+            while program.camera(program.scrape(), "flapping")["decoded"] == before:
+                time.sleep(0.1)
+            returns.append(time.monotonic() - back)
         end, took = program.scrape(), time.monotonic() - started
         stopped = program.stop()
     rows = {}
@@ -214,6 +220,7 @@ def flap(film: Path, people: Path, seconds: float) -> dict[str, Any]:
     return {
         "seconds": round(took, 1),
         "server_deaths": deaths,
+        "frames_again_after_s": {f"p{p}": round(float(np.percentile(returns, p)), 2) for p in (50, 100)},
         "healthy": rows["healthy"] | {"expected": round(10 * took)},
         "flapping": rows["flapping"],
         "memory_mb": [round(float(np.mean(memory[:fifth]))), round(float(np.mean(memory[-fifth:])))],

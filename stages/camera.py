@@ -89,9 +89,11 @@ class Camera:
         """Wait for the next frame; None when it is time to stop."""
         while not self._over():
             if self._reader is None:
-                if time.monotonic() < self._retry_at and not self._door.opens():
-                    self._stop.wait(LOOK_S / 4)
-                    continue
+                if time.monotonic() < self._retry_at:
+                    if not self._door.opens():
+                        self._stop.wait(LOOK_S / 4)
+                        continue
+                    self._wait_s = BACKOFF_S[0]  # whoever opens it has only just started
                 self._connect()
             assert self._reader is not None
             item = self._reader.newest(LOOK_S)
