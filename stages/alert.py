@@ -83,7 +83,7 @@ class Alert:
                 delivery.wake()
 
     def _make(self, kind: str, sighting: Sighting, identity: int, name: str | None) -> Any:
-        from watchlist import store
+        from watchlist import alerts
 
         track, now = sighting.track, time.time()
         key = f"{track.source}/{track.track}/{track.version}/{identity}/{kind}"
@@ -104,7 +104,7 @@ class Alert:
             "shots": len(track.shots),
             "crop": picture_name(track, "crop") if best else None,
         }
-        return store.Alert(key, kind, now, track.source, track.track, identity, json.dumps(content))
+        return alerts.Alert(key, kind, now, track.source, track.track, identity, json.dumps(content))
 
 
 def _iso(at: float | None) -> str | None:

@@ -16,7 +16,8 @@ from urllib.parse import unquote, urlsplit
 
 from pipeline.errors import redact
 from stages.record import append_whole
-from watchlist.store import Alert, Store
+from watchlist.alerts import Alert
+from watchlist.store import Store
 
 BACKOFF_S = (1.0, 60.0)
 ANSWER_S = 5.0

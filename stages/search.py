@@ -11,7 +11,7 @@ from stages.records import Sighting, Template
 
 
 class Search:
-    """``database``: where the watchlist is; ``fpir``: false alarms allowed per passer-by. ``min_quality``: templates
+    """``database``: where the watchlist is, which may change at any time; ``fpir``: false alarms allowed per passer-by. ``min_quality``: templates
     below it are not assessable; higher hides more people behind "not assessable", lower lets noise compete."""
 
     def __init__(self, database: Path, fpir: float = 0.01, min_quality: float = 0.1, recognizer: str | None = None) -> None:
@@ -24,12 +24,13 @@ class Search:
         from watchlist.thresholds import Thresholds
 
         card = recognizer_card(self._recognizer)
-        store = Store(self._database)
-        self._gallery = Gallery(store.enrolments(), card["sha256"])
-        store.close()
-        self._thresholds = Thresholds(card["impostors"])
+        self._digest, self._thresholds = card["sha256"], Thresholds(card["impostors"])
+        self._store = Store(self._database)
+        self._generation = self._store.generation()
+        self._gallery = Gallery(self._store.enrolments(), self._digest)
 
     def process(self, batch: Batch) -> Batch:
+        self._follow()
         vectors = [t.vector for t in batch if t.vector is not None]
         candidates = iter(self._gallery.nearest(np.stack(vectors)) if vectors else [])
         return [self._decide(t, next(candidates) if t.vector is not None else None) for t in batch]
@@ -38,7 +39,16 @@ class Search:
         return []
 
     def close(self) -> None:
-        return
+        self._store.close()
+
+    def _follow(self) -> None:
+        """Search the watchlist as it is now."""
+        from watchlist.gallery import Gallery
+
+        generation = self._store.generation()
+        if generation != self._generation:
+            self._gallery = Gallery(self._store.enrolments(), self._digest)
+            self._generation = generation
 
     def _decide(self, template: Template, candidate: object) -> Sighting:
         from watchlist.gallery import Candidate

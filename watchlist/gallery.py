@@ -8,7 +8,8 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from watchlist.store import Enrolment, StoreError
+from watchlist.database import StoreError
+from watchlist.people import Enrolment
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ def database_path(named: Path) -> Path:
 
 
 def open_store(path: Path, must_exist: bool = False) -> Store:
-    from watchlist.store import Store, StoreError
+    from watchlist.database import StoreError
+    from watchlist.store import Store
 
     try:
         return Store(path, must_exist)

@@ -51,9 +51,9 @@ def import_people(
 
 
 def _enrol(entries: list, db: Path, as_json: bool) -> None:  # type: ignore[type-arg]
+    from watchlist.database import StoreError
     from watchlist.enrol import enrol
     from watchlist.gallery import Gallery
-    from watchlist.store import StoreError
 
     store = open_store(database_path(db))
     gate, digest = open_gate("auto")

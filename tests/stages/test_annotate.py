@@ -5,7 +5,8 @@ import numpy as np
 
 from stages.annotate import Annotate, box_at, draw
 from stages.records import Frame
-from watchlist.store import TRACK_COLUMNS, Store
+from watchlist.store import Store
+from watchlist.tracks import TRACK_COLUMNS
 
 
 def row(path: np.ndarray, outcome: str = "match") -> dict:

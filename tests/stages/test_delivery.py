@@ -12,7 +12,8 @@ import pytest
 from stages import delivery
 from stages.delivery import Delivery, Mqtt, Sink, Webhook, sinks_of
 from tests.servers import Receiver, free_port, needs_mosquitto, start_mosquitto, stop, until
-from watchlist.store import Alert, Store
+from watchlist.alerts import Alert
+from watchlist.store import Store
 
 
 @pytest.fixture(autouse=True)

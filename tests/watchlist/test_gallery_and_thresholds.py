@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from models import recognizer_card
+from watchlist.database import StoreError
 from watchlist.gallery import Gallery
-from watchlist.store import Enrolment, StoreError
+from watchlist.people import Enrolment
 from watchlist.thresholds import Thresholds
 
 BINS = [
@@ -18,7 +19,7 @@ def enrolments(count: int) -> list[Enrolment]:
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((count, 32)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return [Enrolment(i // 2 + 1, f"p{i // 2}", "", b"", v, "r", 0.9, 50.0) for i, v in enumerate(vectors)]
+    return [Enrolment(i + 1, i // 2 + 1, f"p{i // 2}", "", b"", v, "r", 0.9, 50.0) for i, v in enumerate(vectors)]
 
 
 def test_search_agrees_with_numpy() -> None:

@@ -4,7 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from watchlist.store import MIGRATIONS, Store, StoreError
+from watchlist.database import StoreError
+from watchlist.schema import MIGRATIONS
+from watchlist.store import Store
 
 VECTOR = np.ones(4, np.float32) / 2
 

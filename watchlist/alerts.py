@@ -1,0 +1,59 @@
+"""Alerts, and who has not had them yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from watchlist.database import Database
+
+
+@dataclass(frozen=True)
+class Alert:
+    """What somebody is told at once: ``kind`` is ``match`` or ``withdrawn``, ``key`` the same however often it is sent, ``at``
+    Unix time, ``content`` JSON."""
+
+    key: str
+    kind: str
+    at: float
+    source: str
+    track: str
+    identity: int
+    content: str
+
+
+class Alerts(Database):
+    """The alerts' tables: an outbox that outlives the program."""
+
+    def put_alerts(self, alerts: list[Alert], sinks: list[str]) -> int:
+        """Keep alerts, each to be delivered to every sink; those kept before are left alone. Returns how many were new."""
+        new = 0
+        with self.transaction():
+            for alert in alerts:
+                done = self._db.execute(
+                    "INSERT OR IGNORE INTO alerts (key, kind, at, source, track, identity, content) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (alert.key, alert.kind, alert.at, alert.source, alert.track, alert.identity, alert.content),
+                )
+                if done.rowcount:
+                    new += 1
+                    self._db.executemany("INSERT INTO undelivered VALUES (?, ?)", [(sink, alert.key) for sink in sinks])
+        return new
+
+    def last_alert(self, source: str, *, track: str | None = None, identity: int | None = None) -> Alert | None:
+        """The newest alert of a track, or the newest match of an identity at a source."""
+        what = "track = ?" if track is not None else "kind = 'match' AND identity = ?"
+        row = self._db.execute(
+            f"SELECT * FROM alerts WHERE source = ? AND {what} ORDER BY at DESC, rowid DESC LIMIT 1",
+            (source, track if track is not None else identity),
+        ).fetchone()
+        return None if row is None else Alert(**dict(row))
+
+    def undelivered(self, sink: str, most: int = 100) -> list[Alert]:
+        """What a sink has not had yet, oldest first."""
+        rows = self._db.execute(
+            "SELECT a.* FROM undelivered u JOIN alerts a ON a.key = u.alert WHERE u.sink = ? ORDER BY a.rowid LIMIT ?",
+            (sink, most),
+        )
+        return [Alert(**dict(row)) for row in rows]
+
+    def delivered(self, sink: str, key: str) -> None:
+        self._db.execute("DELETE FROM undelivered WHERE sink = ? AND alert = ?", (sink, key))

@@ -1,0 +1,185 @@
+"""Who is looked for: identities and their enrolled photos."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from watchlist.database import Database, StoreError
+
+DETAILS = ("external_id", "purpose", "authority", "expires")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A person on the watchlist; ``photos`` counts those looked for, ``set_aside`` is since when they are not (Unix time)."""
+
+    id: int
+    name: str
+    external_id: str | None
+    purpose: str | None
+    authority: str | None
+    expires: str | None
+    photos: int
+    set_aside: float | None = None
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """One enrolled photo: ``chip`` the 128×128 chip as PNG, ``vector`` float32 (D,), ``recognizer`` the digest it belongs to."""
+
+    id: int
+    identity: int
+    name: str
+    photo: str
+    chip: bytes
+    vector: NDArray[np.float32]
+    recognizer: str
+    quality: float
+    face_px: float
+    set_aside: float | None = None
+
+
+class People(Database):
+    """The watchlist's tables. Ids are never used again."""
+
+    def add_identity(self, name: str, **details: str | None) -> int:
+        """The id of the person of this name, made if need be; given details replace kept ones."""
+        row = self._db.execute("SELECT id FROM identities WHERE name = ? AND removed IS NULL", (name,)).fetchone()
+        if row is None:
+            made = self._db.execute("INSERT INTO identities (name, created) VALUES (?, ?)", (name, time.time()))
+            found = int(made.lastrowid or 0)
+        else:
+            found = int(row["id"])
+        for key in DETAILS:
+            if details.get(key):
+                self._db.execute(f"UPDATE identities SET {key} = ? WHERE id = ?", (details[key], found))
+        return found
+
+    def add_enrolment(
+        self,
+        identity: int,
+        photo: str,
+        sha256: str,
+        chip: bytes,
+        vector: NDArray[np.float32],
+        recognizer: str,
+        quality: float,
+        face_px: float,
+    ) -> None:
+        """Keep one photo's chip and vector; the same photo again replaces itself."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO enrolments (identity, photo, sha256, chip, vector, recognizer, quality, face_px, created) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (identity, photo, sha256, chip, vector.astype(np.float32).tobytes(), recognizer, quality, face_px, time.time()),
+        )
+
+    def remove_identity(self, identity: int) -> bool:
+        """Take a person off the list: vectors and chips are deleted, the id is never used again."""
+        with self.transaction():
+            self._db.execute("DELETE FROM enrolments WHERE identity = ?", (identity,))
+            done = self._db.execute("UPDATE identities SET removed = ? WHERE id = ? AND removed IS NULL", (time.time(), identity))
+        return done.rowcount > 0
+
+    def set_aside(self, identity: int, photo: int | None = None, restore: bool = False) -> bool:
+        """Keep a person, or one photo of theirs by its id, without looking for them; or look for them again.
+
+        Returns whether there was anything to change.
+        """
+        at = None if restore else time.time()
+        change = "SET set_aside = ? WHERE (set_aside IS NULL) = ? AND"
+        if photo is None:
+            done = self._db.execute(f"UPDATE identities {change} removed IS NULL AND id = ?", (at, not restore, identity))
+        else:
+            done = self._db.execute(f"UPDATE enrolments {change} identity = ? AND id = ?", (at, not restore, identity, photo))
+        return done.rowcount > 0
+
+    def update_identity(self, identity: int, **details: str) -> bool:
+        """Change a person's name, external_id, purpose, authority or expires; "" empties one. Raises StoreError for a name that
+        somebody else has."""
+        keys = [key for key in ("name", *DETAILS) if key in details]
+        changes = ", ".join(f"{key} = ?" for key in keys)
+        try:
+            done = self._db.execute(
+                f"UPDATE identities SET {changes} WHERE id = ? AND removed IS NULL",
+                (*(details[k] or None for k in keys), identity),
+            )
+        except sqlite3.IntegrityError:
+            raise StoreError(f"name = {details['name']!r}: somebody on the list has it, or it is empty") from None
+        return done.rowcount > 0
+
+    def identities(self) -> list[Identity]:
+        rows = self._db.execute(
+            "SELECT i.*, COUNT(e.id) AS photos FROM identities i "
+            "LEFT JOIN enrolments e ON e.identity = i.id AND e.set_aside IS NULL WHERE i.removed IS NULL GROUP BY i.id ORDER BY i.id"
+        )
+        keys = ("id", "name", "external_id", "purpose", "authority", "expires", "photos", "set_aside")
+        return [Identity(*(row[key] for key in keys)) for row in rows]
+
+    def enrolments(self, identity: int | None = None) -> list[Enrolment]:
+        """Every enrolled photo that is looked for: not set aside, of people on the list whose entry has not expired. With
+        ``identity`` all photos of that one person, whatever their state."""
+        looked_for = "i.set_aside IS NULL AND e.set_aside IS NULL AND (i.expires IS NULL OR i.expires >= date('now'))"
+        rows = self._db.execute(
+            "SELECT e.*, i.name FROM enrolments e JOIN identities i ON i.id = e.identity "
+            f"WHERE i.removed IS NULL AND {looked_for if identity is None else 'i.id = :identity'} ORDER BY e.id",
+            {"identity": identity},
+        )
+        return [
+            Enrolment(
+                r["id"],
+                r["identity"],
+                r["name"],
+                r["photo"],
+                r["chip"],
+                np.frombuffer(r["vector"], np.float32),
+                r["recognizer"],
+                r["quality"],
+                r["face_px"],
+                r["set_aside"],
+            )
+            for r in rows
+        ]
+
+    def generation(self) -> tuple[int, str]:
+        """Changes whenever `enrolments` may: a count of the list's changes, and the day, on which entries expire."""
+        row = self._db.execute("SELECT watchlist, date('now') FROM generation").fetchone()
+        return int(row[0]), str(row[1])
+
+    def chips(self) -> list[tuple[int, bytes]]:
+        """Id and 128×128 PNG of every kept photo, for another recogniser."""
+        rows = self._db.execute(
+            "SELECT e.id, e.chip FROM enrolments e JOIN identities i ON i.id = e.identity WHERE i.removed IS NULL ORDER BY e.id"
+        )
+        return [(int(row["id"]), bytes(row["chip"])) for row in rows]
+
+    def put_vectors(self, vectors: dict[int, tuple[NDArray[np.float32], float]], recognizer: str) -> None:
+        """Replace vectors and qualities by enrolment id: all of them, or none."""
+        with self.transaction():
+            self._db.executemany(
+                "UPDATE enrolments SET vector = ?, quality = ?, recognizer = ? WHERE id = ?",
+                [(v.astype(np.float32).tobytes(), quality, recognizer, row) for row, (v, quality) in vectors.items()],
+            )
+
+    def copy_watchlist(self, other: People) -> None:
+        """Make this database's watchlist equal to another's, ids and all: the record of who was looked for in this run. Only what
+        differs is written."""
+        self._db.execute("ATTACH DATABASE ? AS other", (str(other.path),))
+        try:
+            with self.transaction():
+                self._db.execute("PRAGMA defer_foreign_keys = ON")
+                for table in ("enrolments", "identities"):
+                    names = [row["name"] for row in self._db.execute(f"PRAGMA main.table_info({table})")]
+                    columns = ", ".join(names)
+                    self._db.execute(f"DELETE FROM main.{table} WHERE id NOT IN (SELECT id FROM other.{table})")
+                    same = " AND ".join(f"m.{name} IS o.{name}" for name in names if name not in ("chip", "vector"))
+                    self._db.execute(
+                        f"INSERT OR REPLACE INTO main.{table} ({columns}) SELECT {columns} FROM other.{table} o "
+                        f"WHERE NOT EXISTS (SELECT 1 FROM main.{table} m WHERE m.id = o.id AND {same})"
+                    )
+        finally:
+            self._db.execute("DETACH DATABASE other")

@@ -1,0 +1,90 @@
+"""The tables, and how databases of earlier versions get them."""
+
+FIRST = """
+CREATE TABLE identities (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL,
+    external_id TEXT, purpose TEXT, authority TEXT, expires TEXT,
+    created REAL NOT NULL,
+    removed REAL
+);
+CREATE UNIQUE INDEX identities_name ON identities (name) WHERE removed IS NULL;
+CREATE TABLE enrolments (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    identity INTEGER NOT NULL REFERENCES identities (id),
+    photo TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    chip BLOB NOT NULL,
+    vector BLOB NOT NULL,
+    recognizer TEXT NOT NULL,
+    quality REAL NOT NULL,
+    face_px REAL NOT NULL,
+    created REAL NOT NULL,
+    UNIQUE (identity, sha256)
+);
+CREATE TABLE tracks (
+    source TEXT NOT NULL,
+    track TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    final INTEGER NOT NULL,
+    start_s REAL NOT NULL,
+    end_s REAL NOT NULL,
+    face_px REAL NOT NULL,
+    shots INTEGER NOT NULL,
+    template BLOB,
+    recognizer TEXT,
+    quality REAL NOT NULL,
+    best_pts_s REAL,
+    best_box TEXT,
+    crop TEXT,
+    restored TEXT,
+    path BLOB NOT NULL,
+    outcome TEXT NOT NULL,
+    identity INTEGER,
+    name TEXT,
+    nearest TEXT,
+    score REAL,
+    threshold REAL,
+    fpir REAL NOT NULL,
+    reasons TEXT NOT NULL,
+    PRIMARY KEY (source, track)
+);
+CREATE INDEX tracks_time ON tracks (source, start_s);
+CREATE TABLE audit (id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, what TEXT NOT NULL, detail TEXT NOT NULL);
+"""
+
+LIVE = """
+ALTER TABLE tracks ADD COLUMN started_at REAL;
+ALTER TABLE tracks ADD COLUMN ended_at REAL;
+CREATE INDEX tracks_at ON tracks (started_at);
+CREATE TABLE alerts (
+    key TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    at REAL NOT NULL,
+    source TEXT NOT NULL,
+    track TEXT NOT NULL,
+    identity INTEGER NOT NULL,
+    content TEXT NOT NULL
+);
+CREATE INDEX alerts_last ON alerts (source, identity, at);
+CREATE TABLE undelivered (
+    sink TEXT NOT NULL,
+    alert TEXT NOT NULL REFERENCES alerts (key) ON DELETE CASCADE,
+    PRIMARY KEY (sink, alert)
+);
+"""
+
+# ``generation`` counts changes of the watchlist, so that who searches it sees at once that there was one.
+KEPT = """
+ALTER TABLE identities ADD COLUMN set_aside REAL;
+ALTER TABLE enrolments ADD COLUMN set_aside REAL;
+CREATE TABLE generation (watchlist INTEGER NOT NULL);
+INSERT INTO generation VALUES (1);
+""" + "".join(
+    f"CREATE TRIGGER {table}_{event} AFTER {event} ON {table} BEGIN UPDATE generation SET watchlist = watchlist + 1; END;\n"
+    for table in ("identities", "enrolments")
+    for event in ("insert", "update", "delete")
+)
+
+MIGRATIONS = (FIRST, LIVE, KEPT)  # the n-th leads to ``user_version`` n
+VERSION = len(MIGRATIONS)
