@@ -81,6 +81,17 @@ class MetricsSettings(BaseModel):
     port: int = Field(9464, ge=0, le=65535, description="0: none")
 
 
+class RetentionSettings(BaseModel):
+    """Days that things are kept after a track of a live camera has ended; none: for ever."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    match: float | None = Field(None, ge=0, description="tracks that matched, with vectors, pictures, lines and alerts")
+    no_match: float | None = Field(None, ge=0, description="tracks that matched nobody")
+    not_assessable: float | None = Field(None, ge=0, description="tracks that could not be judged")
+    pictures: float | None = Field(None, ge=0, description="crops and restored chips of whatever outcome")
+
+
 class Settings(BaseModel):
     """The whole of a run's settings."""
 
@@ -99,6 +110,9 @@ class Settings(BaseModel):
     )
     metrics: MetricsSettings = Field(
         default_factory=lambda: MetricsSettings.model_validate({}), description="where monitoring asks (for `live`)"
+    )
+    retention: RetentionSettings = Field(
+        default_factory=lambda: RetentionSettings.model_validate({}), description="how long what was seen is kept (for `live`)"
     )
     watchlist: str | None = Field(None, description="database or directory of people to find (for `live`)")
     out: str | None = Field(None, description="where results go (for `live`)")

@@ -17,6 +17,7 @@ from pipeline.settings import (
     CameraSettings,
     GroupSettings,
     MetricsSettings,
+    RetentionSettings,
     Settings,
     StageSettings,
     load_settings,
@@ -30,6 +31,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "A camera (`cameras`)": CameraSettings,
     "Alerts (`alerts`)": AlertSettings,
     "Monitoring (`metrics`)": MetricsSettings,
+    "Keeping (`retention`)": RetentionSettings,
 }
 CONFIGS = Path(__file__).parent.parent / "configs"
 

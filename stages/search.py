@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,13 @@ from stages.records import Sighting, Template
 
 
 class Search:
-    """``database``: where the watchlist is, which may change at any time; ``fpir``: false alarms allowed per passer-by. ``min_quality``: templates
-    below it are not assessable; higher hides more people behind "not assessable", lower lets noise compete."""
+    """``database``: where the watchlist is, which may change at any time; ``fpir``: false alarms allowed per passer-by.
+    ``min_quality``: templates below it are not assessable; higher hides more people behind "not assessable", lower lets noise
+    compete."""
 
     def __init__(self, database: Path, fpir: float = 0.01, min_quality: float = 0.1, recognizer: str | None = None) -> None:
         self._database, self._fpir, self._min_quality, self._recognizer = database, fpir, min_quality, recognizer
+        self._trouble: Counter[str] = Counter()
 
     def open(self) -> None:
         from models import recognizer_card
@@ -43,12 +46,20 @@ class Search:
 
     def _follow(self) -> None:
         """Search the watchlist as it is now."""
+        from watchlist.database import StoreError
         from watchlist.gallery import Gallery
 
         generation = self._store.generation()
-        if generation != self._generation:
+        if generation == self._generation:
+            return
+        self._generation = generation
+        try:
             self._gallery = Gallery(self._store.enrolments(), self._digest)
-            self._generation = generation
+        except StoreError as error:  # people look on for those they looked for before
+            self._trouble[f"trouble: watchlist: {error}"] += 1
+
+    def counters(self) -> dict[str, int]:
+        return dict(self._trouble)
 
     def _decide(self, template: Template, candidate: object) -> Sighting:
         from watchlist.gallery import Candidate

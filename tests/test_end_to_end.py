@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -283,7 +284,9 @@ def test_live_watches_a_camera_for_a_while(corridor: Path, people: Path, tmp_pat
 
 
 def test_live_follows_its_settings_tells_alerts_and_ends_orderly(corridor: Path, people: Path, tmp_path: Path) -> None:
-    """As a service: two cameras one after the other, a receiver that comes late, metrics, a wrong file, SIGTERM."""
+    """As a service: two cameras one after the other, a receiver that comes late, metrics, a wrong file, a watchlist that
+    changes, SIGTERM."""
+    shutil.copy(people, tmp_path / "list.db")
     out, port, late = tmp_path / "out", free_port(), free_port()
     hook = f"http://joe:secret@127.0.0.1:{late}/alerts"
 
@@ -292,7 +295,7 @@ def test_live_follows_its_settings_tells_alerts_and_ends_orderly(corridor: Path,
         alerts = {"webhook": hook, "webhook_secret": "${SIGNING}", "cooldown_s": 0}
         settings = {
             "cameras": cameras,
-            "watchlist": str(people),
+            "watchlist": str(tmp_path / "list.db"),
             "out": str(out),
             "metrics": {"port": port},
             "alerts": alerts,
@@ -320,6 +323,8 @@ def test_live_follows_its_settings_tells_alerts_and_ends_orderly(corridor: Path,
         until(lambda: (out / "alerts.jsonl").exists() and (out / "alerts.jsonl").stat().st_size, 60)
         write("gate", speed=3)  # a wrong file changes nothing
         until(lambda: "settings kept" in (tmp_path / "log").read_text())
+        assert farsight("watchlist", "set-aside", 1, "--db", tmp_path / "list.db").returncode == 0
+        until(lambda: Store(out / "farsight.db").identities()[0].set_aside, 5)  # and the next track is not compared with them
         write("gate", "yard")
         until(lambda: 'farsight_camera_state{camera="yard",state="streaming"} 1.0' in metrics(), 40)
         assert 'farsight_counted_total{group="watch",what="delivered to file"}' in metrics()

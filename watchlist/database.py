@@ -64,6 +64,14 @@ class Database:
     def close(self) -> None:
         self._db.close()
 
+    def overwrite_deleted(self) -> None:
+        """From now on what is deleted through this connection is overwritten with zeros, not only unlinked."""
+        self._db.execute("PRAGMA secure_delete = ON")
+
+    def checkpoint(self) -> None:
+        """Bring the write-ahead log into the file and empty it, where nobody else is reading."""
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
     def note(self, what: str, **detail: Any) -> None:
         """Append to the audit log: what was done, when, with what."""
         self._db.execute("INSERT INTO audit (at, what, detail) VALUES (?, ?, ?)", (time.time(), what, json.dumps(detail)))

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from models.chip import CHIP, sharpness_of, template_fit, warp_chip
 from models.faces import Faces
+from watchlist.people import Enrolment
 from watchlist.photos import Entry, PhotoError, read_photo
 from watchlist.store import Store
+from watchlist.thresholds import Thresholds
 
 SIZES = (320, 640, 1280)  # long sides a photo is searched at, so that no face is too large or too small
 LEAST_SCORE = 0.5
@@ -25,6 +27,8 @@ WORST_FIT = 0.25
 LEAST_QUALITY = 0.15
 DOUBTFUL = 0.75  # of the best score: what is less sure is not counted as a second person
 BYSTANDER = 0.3  # a face narrower than this share of the largest is background, not a second person
+AT_ONCE = 64  # chips embedded together
+LOOKS_LIKE_FPIR = 1e-3  # how seldom a stranger's photo may be taken for that of somebody on the list
 LEAST_LIKENESS = 0.1  # cosine between photos of one person
 
 
@@ -53,10 +57,10 @@ class Verdict:
 
 class Gate:
     """Judges photos. Reasons: unreadable, no_face, several_faces, too_small, blurred, extreme_pose, low_quality,
-    unlike_other_photos."""
+    unlike_other_photos, looks_like (somebody else on the list; asked only with ``thresholds``)."""
 
-    def __init__(self, detector: Detector, recognizer: Recognizer) -> None:
-        self._detector, self._recognizer = detector, recognizer
+    def __init__(self, detector: Detector, recognizer: Recognizer, thresholds: Thresholds | None = None) -> None:
+        self._detector, self._recognizer, self._thresholds = detector, recognizer, thresholds
 
     def judge(self, name: str, path: Path) -> Verdict:
         """Find the one face of a photo and embed it, or say why not."""
@@ -88,6 +92,25 @@ class Gate:
         if quality[0] < LEAST_QUALITY:
             return Verdict(name, path.name, f"low_quality: {quality[0]:.2f}", width, float(quality[0]))
         return Verdict(name, path.name, "", width, float(quality[0]), chip, vectors[0])
+
+    def against_list(self, name: str, judged: list[Verdict], listed: list[Enrolment]) -> list[Verdict]:
+        """The same verdicts about one person's photos, after a look at who is on the list already."""
+        own = [e.vector for e in listed if e.name == name]
+        judged = _without_strangers(judged, own)
+        others = [e for e in listed if e.name != name]
+        if self._thresholds is None or not others:
+            return judged
+        vectors = np.stack([e.vector for e in others])
+        out = []
+        for verdict in judged:
+            if verdict.vector is not None:
+                likeness = vectors @ verdict.vector
+                best = int(likeness.argmax())
+                if likeness[best] >= self._thresholds.cosine(LOOKS_LIKE_FPIR, len(others), verdict.face_px):
+                    reason = f"looks_like: {others[best].name}, cosine {likeness[best]:.2f}"
+                    verdict = Verdict(name, verdict.photo, reason, verdict.face_px, verdict.quality)
+            out.append(verdict)
+        return out
 
 
 def find_faces(detector: Detector, photo: NDArray[np.uint8]) -> Faces:
@@ -124,7 +147,7 @@ def enrol(
         by_name.setdefault(entry.name, []).append(entry)
     verdicts: list[Verdict] = []
     for name, photos in by_name.items():
-        judged = _without_strangers([gate.judge(name, entry.photo) for entry in photos])
+        judged = gate.against_list(name, [gate.judge(name, entry.photo) for entry in photos], store.enrolments())
         with store.transaction():
             good = [(v, e) for v, e in zip(judged, photos, strict=True) if v.chip is not None and v.vector is not None]
             if good:
@@ -150,15 +173,37 @@ def enrol(
     return verdicts
 
 
-def _without_strangers(judged: list[Verdict]) -> list[Verdict]:
-    """Of three photos or more, refuse one that is unlike all the person's others."""
+def _without_strangers(judged: list[Verdict], own: list[NDArray[np.float32]]) -> list[Verdict]:
+    """Of three photos or more, with those enrolled before, refuse one that is unlike all the person's others."""
     good = [v for v in judged if v.vector is not None]
-    if len(good) < 3:
+    if len(good) + len(own) < 3 or not good:
         return judged
-    vectors = np.stack([v.vector for v in good if v.vector is not None])
-    likeness = vectors @ vectors.T - 2 * np.eye(len(good), dtype=np.float32)
-    strange = {id(v) for v, best in zip(good, likeness.max(1), strict=True) if best < LEAST_LIKENESS}
+    vectors = np.stack([*(v.vector for v in good if v.vector is not None), *own])
+    likeness = vectors @ vectors.T - 2 * np.eye(len(vectors), dtype=np.float32)
+    strange = {id(v) for v, best in zip(good, likeness.max(1), strict=False) if best < LEAST_LIKENESS}
     return [Verdict(v.name, v.photo, "unlike_other_photos", v.face_px, v.quality) if id(v) in strange else v for v in judged]
+
+
+def reembed(store: Store, recognizer: Recognizer, told: Callable[[int], None] = lambda done: None) -> int:
+    """Make all vectors anew from the kept chips with another recogniser: all of them, or none. Returns how many."""
+    kept = store.chips()
+    vectors: dict[int, tuple[NDArray[np.float32], float]] = {}
+    for start in range(0, len(kept), AT_ONCE):
+        part = kept[start : start + AT_ONCE]
+        made, quality = recognizer.embed_with_quality(np.stack([unpng(chip) for _, chip in part]))
+        vectors |= {row: (vector, float(q)) for (row, _), vector, q in zip(part, made, quality, strict=True)}
+        told(len(vectors))
+    store.put_vectors(vectors, recognizer.digest)
+    store.note("reembed", photos=len(kept), recognizer=recognizer.digest)
+    return len(kept)
+
+
+def unpng(code: bytes) -> NDArray[np.uint8]:
+    """RGB uint8 (H, W, 3) of a PNG."""
+    pixels = cv2.imdecode(np.frombuffer(code, np.uint8), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise ValueError("a kept chip is not a PNG")
+    return np.ascontiguousarray(pixels[..., ::-1]).astype(np.uint8)
 
 
 def png(chip: NDArray[np.uint8]) -> bytes:

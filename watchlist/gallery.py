@@ -32,7 +32,7 @@ class Gallery:
         if strange:
             raise StoreError(
                 f"enrolled with another recogniser ({', '.join(s[:12] for s in sorted(strange))}; "
-                f"this one is {digest[:12]}): enrol the photos again"
+                f"this one is {digest[:12]}): run `watchlist reembed`"
             )
         self._enrolments = enrolments
         self._index = faiss.IndexFlatIP(len(enrolments[0].vector)) if enrolments else None

@@ -115,7 +115,8 @@ class People(Database):
     def identities(self) -> list[Identity]:
         rows = self._db.execute(
             "SELECT i.*, COUNT(e.id) AS photos FROM identities i "
-            "LEFT JOIN enrolments e ON e.identity = i.id AND e.set_aside IS NULL WHERE i.removed IS NULL GROUP BY i.id ORDER BY i.id"
+            "LEFT JOIN enrolments e ON e.identity = i.id AND e.set_aside IS NULL "
+            "WHERE i.removed IS NULL GROUP BY i.id ORDER BY i.id"
         )
         keys = ("id", "name", "external_id", "purpose", "authority", "expires", "photos", "set_aside")
         return [Identity(*(row[key] for key in keys)) for row in rows]

@@ -98,14 +98,15 @@ def _from_csv(path: Path) -> list[Entry]:
     for number, row in enumerate(rows, 2):
         if not (row["name"] or "").strip() or not (row["image"] or "").strip():
             raise PhotoError(f"{path}, line {number}: name and image must not be empty")
-        if row.get("expires") and not _is_date(row["expires"]):
+        if row.get("expires") and not is_date(row["expires"]):
             raise PhotoError(f"{path}, line {number}: expires = {row['expires']!r} must be a date like 2030-12-31")
         details = {key: row[key] for key in COLUMNS[2:] if row.get(key)}
         entries.append(Entry(row["name"].strip(), path.parent / row["image"].strip(), details))
     return entries
 
 
-def _is_date(text: str) -> bool:
+def is_date(text: str) -> bool:
+    """Whether it is a date like 2030-12-31."""
     try:
         return datetime.date.fromisoformat(text).isoformat() == text
     except ValueError:

@@ -86,5 +86,20 @@ INSERT INTO generation VALUES (1);
     for event in ("insert", "update", "delete")
 )
 
-MIGRATIONS = (FIRST, LIVE, KEPT)  # the n-th leads to ``user_version`` n
+# Final tracks that can be searched, by ids that are never used again; ``purged`` counts those that went or changed, so that
+# an index made of them knows when adding is not enough.
+GONE = "DELETE FROM templates WHERE source = OLD.source AND track = OLD.track; UPDATE generation SET purged = purged + 1;"
+COME = "INSERT OR IGNORE INTO templates (source, track) SELECT NEW.source, NEW.track WHERE NEW.template IS NOT NULL;"
+SEARCHABLE = f"""
+CREATE TABLE templates (id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, track TEXT NOT NULL, UNIQUE (source, track));
+ALTER TABLE generation ADD COLUMN purged INTEGER NOT NULL DEFAULT 0;
+INSERT INTO templates (source, track) SELECT source, track FROM tracks WHERE final = 1 AND template IS NOT NULL ORDER BY rowid;
+CREATE TRIGGER tracks_come AFTER INSERT ON tracks WHEN NEW.final = 1 BEGIN {COME} END;
+CREATE TRIGGER tracks_end AFTER UPDATE ON tracks WHEN OLD.final = 0 AND NEW.final = 1 BEGIN {COME} END;
+CREATE TRIGGER tracks_change AFTER UPDATE ON tracks WHEN OLD.final = 1 AND NEW.template IS NOT OLD.template
+    BEGIN {GONE} {COME} END;
+CREATE TRIGGER tracks_go AFTER DELETE ON tracks WHEN OLD.final = 1 BEGIN {GONE} END;
+"""
+
+MIGRATIONS = (FIRST, LIVE, KEPT, SEARCHABLE)  # the n-th leads to ``user_version`` n
 VERSION = len(MIGRATIONS)

@@ -3,17 +3,42 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from watchlist.database import Database
+from watchlist.database import Database, StoreError
 
 TRACK_COLUMNS = (
     "source track version final start_s end_s face_px shots template recognizer quality best_pts_s best_box crop restored path "
     "outcome identity name nearest score threshold fpir reasons started_at ended_at"
 ).split()
+
+
+@dataclass(frozen=True)
+class Where:
+    """Which tracks a question is about. ``since_s`` is PTS seconds, ``since_at`` and ``until_at`` are Unix times (tracks whose
+    hour is not known are left out then), ``least_px`` is the width of the face."""
+
+    source: str | None = None
+    since_s: float | None = None
+    since_at: float | None = None
+    until_at: float | None = None
+    least_px: float | None = None
+
+    def clause(self) -> tuple[str, dict[str, Any]]:
+        """As SQL over the table ``t``, and its values."""
+        conditions = {
+            "source": "t.source = :source",
+            "since_s": "t.end_s >= :since_s",
+            "since_at": "t.ended_at >= :since_at",
+            "until_at": "t.started_at <= :until_at",
+            "least_px": "t.face_px >= :least_px",
+        }
+        given = {key: value for key in conditions if (value := getattr(self, key)) is not None}
+        return ("WHERE " + " AND ".join(conditions[key] for key in given)) if given else "", given
 
 
 class Tracks(Database):
@@ -58,11 +83,77 @@ class Tracks(Database):
         """Delete a source's tracks that end after a checkpoint (all of them with None): they will be made again."""
         self._db.execute("DELETE FROM tracks WHERE source = ? AND (? IS NULL OR end_s > ?)", (source, after_s, after_s))
 
-    def templates(self) -> tuple[list[dict[str, Any]], NDArray[np.float32], set[str]]:
-        """All final tracks that have a template, their vectors float32 (N, D), and the recognisers' digests."""
-        rows = [row for row in self.tracks() if row["template"] is not None]
-        vectors = [np.frombuffer(row["template"], np.float16).astype(np.float32) for row in rows]
-        return rows, np.stack(vectors) if vectors else np.zeros((0, 1), np.float32), {row["recognizer"] for row in rows}
+    def templates(self, after: int = 0) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
+        """Ids (N,) and vectors (N, D) of the finished tracks that have a template, from the id behind ``after`` on.
+
+        Raises StoreError if they were made by several recognisers, or are not all of one length.
+        """
+        rows = self._db.execute(
+            "SELECT p.id, t.template FROM templates p JOIN tracks t USING (source, track) WHERE p.id > ? ORDER BY p.id", (after,)
+        ).fetchall()
+        ids = np.array([row[0] for row in rows], np.int64)
+        lengths = {len(row[1]) for row in rows}
+        if len(lengths) > 1:
+            raise StoreError(f"{self.path}: templates of different recognisers")
+        vectors = np.frombuffer(b"".join(row[1] for row in rows), np.float16)
+        return ids, vectors.reshape(len(ids), -1) if rows else np.zeros((0, 0), np.float16)
+
+    def recognizers(self) -> set[str]:
+        """Digests of the recognisers that made the templates."""
+        return {str(row[0]) for row in self._db.execute("SELECT DISTINCT recognizer FROM tracks WHERE template IS NOT NULL")}
+
+    def template_of(self, source: str, track: str) -> NDArray[np.float32] | None:
+        """A track's vector float32 (D,), or None if there is no such track or it has none."""
+        row = self._db.execute("SELECT template FROM tracks WHERE source = ? AND track = ?", (source, track)).fetchone()
+        return None if row is None or row[0] is None else np.frombuffer(row[0], np.float16).astype(np.float32)
+
+    def purged(self) -> int:
+        """Grows whenever a template that was there before has gone or changed."""
+        return int(self._db.execute("SELECT purged FROM generation").fetchone()[0])
+
+    def searchable(self, where: Where) -> NDArray[np.int64]:
+        """Ids of the templates that a question is about, in order."""
+        clause, given = where.clause()
+        found = self._db.execute(
+            f"SELECT p.id FROM templates p JOIN tracks t USING (source, track) {clause} ORDER BY p.id", given
+        )
+        return np.array([row[0] for row in found], np.int64)
+
+    def of_ids(self, ids: list[int]) -> list[dict[str, Any]]:
+        """Columns of the tracks of those template ids, in that order."""
+        marks = ", ".join("?" * len(ids))
+        rows = self._db.execute(
+            f"SELECT p.id AS template_id, t.* FROM templates p JOIN tracks t USING (source, track) WHERE p.id IN ({marks})", ids
+        )
+        found = {row["template_id"]: dict(row) for row in rows}
+        return [found[i] for i in ids if i in found]
+
+    def without_hour(self) -> int:
+        """How many searchable tracks are of recordings whose time of day is not known."""
+        return int(
+            self._db.execute(
+                "SELECT COUNT(*) FROM templates p JOIN tracks t USING (source, track) WHERE t.started_at IS NULL"
+            ).fetchone()[0]
+        )
+
+    def forget(self, outcome: str, before: float) -> list[tuple[str, str]]:
+        """Delete the finished tracks of an outcome that ended before a Unix time, with their alerts; tells which."""
+        with self.transaction():
+            rows = self._db.execute(
+                "SELECT source, track FROM tracks WHERE final = 1 AND outcome = ? AND ended_at < ?", (outcome, before)
+            ).fetchall()
+            gone = [(str(row[0]), str(row[1])) for row in rows]
+            self._db.executemany("DELETE FROM tracks WHERE source = ? AND track = ?", gone)
+            self._db.executemany("DELETE FROM alerts WHERE source = ? AND track = ?", gone)
+        return gone
+
+    def forget_pictures(self, before: float) -> list[str]:
+        """Take the pictures off finished tracks that ended before a Unix time; tells the files' names."""
+        with self.transaction():
+            old = "final = 1 AND ended_at < ? AND (crop IS NOT NULL OR restored IS NOT NULL)"
+            rows = self._db.execute(f"SELECT crop, restored FROM tracks WHERE {old}", (before,)).fetchall()
+            self._db.execute(f"UPDATE tracks SET crop = NULL, restored = NULL WHERE {old}", (before,))
+        return [str(name) for row in rows for name in row if name]
 
     def finish_abandoned(self) -> int:
         """Make the last report of every unfinished track its final one: whoever followed it is gone. Returns how many."""

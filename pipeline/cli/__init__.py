@@ -8,7 +8,7 @@ import sys
 import typer
 from rich.console import Console
 
-from pipeline.cli import bench, demo, doctor, live, run, search, serve, watchlist
+from pipeline.cli import bench, demo, doctor, keep, live, run, search, serve, watchlist
 from pipeline.errors import FarsightError, redact
 
 app = typer.Typer(
@@ -21,6 +21,8 @@ app.command("run")(run.command)
 app.command("live")(live.command)
 app.add_typer(watchlist.app, name="watchlist")
 app.command("search")(search.command)
+app.command("purge")(keep.purge)
+app.command("export")(keep.export)
 app.command("demo")(demo.command)
 app.command("bench")(bench.command)
 app.command("serve")(serve.command)

@@ -38,14 +38,16 @@ def open_store(path: Path, must_exist: bool = False) -> Store:
         raise SettingsError(str(error)) from None
 
 
-def open_gate(device: str, detector: str | None = None, recognizer: str | None = None) -> tuple[Gate, str]:
-    """The enrolment gate and its recogniser's digest."""
-    from models import load_detector, load_recognizer
+def open_gate(device: str, detector: str | None = None, recognizer: str | None = None, anyway: bool = False) -> tuple[Gate, str]:
+    """The enrolment gate and its recogniser's digest; ``anyway`` lets in who looks like somebody else on the list."""
+    from models import load_detector, load_recognizer, recognizer_card
     from watchlist.enrol import Gate
+    from watchlist.thresholds import Thresholds
 
     try:
         embedder = load_recognizer(recognizer, device)
-        return Gate(load_detector(detector, device, 0.5), embedder), embedder.digest
+        thresholds = None if anyway else Thresholds(recognizer_card(recognizer)["impostors"])
+        return Gate(load_detector(detector, device, 0.5), embedder, thresholds), embedder.digest
     except ValueError as error:
         raise SettingsError(str(error)) from None
 

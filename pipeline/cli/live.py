@@ -12,6 +12,7 @@ import typer
 
 from pipeline.cameras import CameraFile, from_environment
 from pipeline.cli.common import CONFIGS, DATABASE, close_engine, console, open_store
+from pipeline.cli.housekeeping import Housekeeping
 from pipeline.cli.run import fill_watchlist, finish, require
 from pipeline.engine import Job, Status
 from pipeline.errors import SettingsError
@@ -51,6 +52,7 @@ def command(
     for wish in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wish, _once(engine.stop))
     monitor, changes = _monitor(settings.metrics.host, settings.metrics.port), Changes()
+    housekeeping = Housekeeping(Path(str(settings.watchlist)), out, settings.retention)
     try:
         with ProgressView("watching", console, len(job.sources), endless=True) as view:
 
@@ -65,6 +67,7 @@ def command(
         status = Status()
     finally:
         close_engine(engine)
+        housekeeping.close()
         if monitor:
             monitor.close()
     since = max(epoch, time.time() - REPORTED_S)

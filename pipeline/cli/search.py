@@ -3,65 +3,135 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
+from rich.markup import escape
 from rich.table import Table
 
 from pipeline.cli.common import console, database_path, open_gate, open_store
 from pipeline.errors import SettingsError
 
+if TYPE_CHECKING:
+    from watchlist.lookback import Found
+    from watchlist.store import Store
+
 
 def command(
-    photo: Path,
+    photo: Annotated[Path | None, typer.Argument(help="a photo of the person; or give --track or --identity")] = None,
+    *,
     db: Annotated[Path, typer.Option(help="output folder of a run, or its database")],
     top: Annotated[int, typer.Option(min=1)] = 20,
     fpir: Annotated[float, typer.Option(min=1e-6, max=0.5, help="false alarms allowed per search")] = 0.01,
-    since: Annotated[float | None, typer.Option(help="only what ends after this PTS in seconds")] = None,
+    since: Annotated[str | None, typer.Option(help="a time like 2026-11-01 or 2026-11-01T18:30, or PTS seconds")] = None,
+    until: Annotated[str | None, typer.Option(help="a time like 2026-11-30 or 2026-11-30T06:00")] = None,
     camera: Annotated[str | None, typer.Option(help="only this source")] = None,
+    least_px: Annotated[float | None, typer.Option(min=0, help="only faces at least so many pixels wide")] = None,
+    track: Annotated[str | None, typer.Option(help="SOURCE/TRACK: the person of this track instead of a photo")] = None,
+    identity: Annotated[int | None, typer.Option(help="ID: a person of the watchlist instead of a photo")] = None,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """Search every track of the past, matched or not, for the person of a photo."""
+    """Search every track of the past, matched or not, for a person."""
     from models import recognizer_card
+    from watchlist.database import StoreError
+    from watchlist.lookback import LookBack
     from watchlist.thresholds import Thresholds
+    from watchlist.tracks import Where
 
+    if sum(given is not None for given in (photo, track, identity)) != 1:
+        raise SettingsError("search for one of: a photo, --track, --identity")
+    pts_s, since_at = _since(since)
+    where = Where(camera, pts_s, since_at, None if until is None else _time("--until", until, end=True), least_px)
     store = open_store(database_path(db), must_exist=True)
-    gate, digest = open_gate("auto")
-    verdict = gate.judge("", photo)
-    if verdict.vector is None:
-        raise SettingsError(f"{photo}: {verdict.reason}")
-    rows, templates, recognizers = store.templates()
-    store.close()
-    if recognizers - {digest}:
-        raise SettingsError(f"{db}: its templates were made by another recogniser than this one ({digest[:12]})")
-    keep = [i for i, r in enumerate(rows) if (camera in (None, r["source"])) and (since is None or r["end_s"] >= since)]
-    scores = templates[keep] @ verdict.vector if keep else np.zeros(0, np.float32)
-    thresholds = Thresholds(recognizer_card()["impostors"])
-    found = []
-    for place in np.argsort(-scores)[:top]:
-        row = rows[keep[int(place)]]
-        threshold = thresholds.cosine(fpir, len(keep), row["face_px"])
-        score = float(scores[place])
-        found.append(
-            {
-                "source": row["source"],
-                "track": row["track"],
-                "start_s": round(row["start_s"], 3),
-                "end_s": round(row["end_s"], 3),
-                "score": round(score, 4),
-                "threshold": round(threshold, 4),
-                "fpir": fpir,
-                "outcome": "match" if score >= threshold else "no_match",
-                "crop": row["crop"],
-            }
+    card = recognizer_card()
+    try:
+        found, compared = LookBack(store, card["sha256"], Thresholds(card["impostors"])).search(
+            _vectors(store, photo, track, identity), top, fpir, where
         )
+    except StoreError as error:
+        raise SettingsError(str(error)) from None
+    unknown = store.without_hour() if where.since_at is not None or where.until_at is not None else 0
+    store.close()
     if as_json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps([_row(f) for f in found], indent=2))
         return
-    table = Table("score", "needs", "outcome", "source", "from s", "to s", "crop", box=None)
+    table = Table("score", "needs", "outcome", "source", "when", "face px", "crop", box=None)
     for f in found:
-        table.add_row(*(str(f[k]) for k in ("score", "threshold", "outcome", "source", "start_s", "end_s", "crop")))
+        row = _row(f)
+        when = row.get("at") or f"{row['start_s']} to {row['end_s']} s"
+        cells = (
+            row["score"],
+            row["threshold"],
+            row["outcome"],
+            escape(row["source"]),
+            when,
+            round(f.row["face_px"]),
+            row["crop"],
+        )
+        table.add_row(*(str(cell) for cell in cells))
     console.print(table)
-    console.print(f"{len(keep)} tracks searched", markup=False)
+    console.print(f"{compared} tracks searched", markup=False)
+    if unknown:
+        console.print(f"{unknown} tracks of recordings were left out: their time of day is not known", markup=False)
+
+
+def _vectors(store: Store, photo: Path | None, track: str | None, identity: int | None) -> NDArray[np.float32]:
+    """What to search for, float32 (M, D). Raises SettingsError where there is nothing."""
+    if photo is not None:
+        verdict = open_gate("auto")[0].judge("", photo)
+        if verdict.vector is None:
+            raise SettingsError(f"{photo}: {verdict.reason}")
+        return verdict.vector[None]
+    if track is not None:
+        source, _, name = track.partition("/")
+        vector = store.template_of(source, name)
+        if vector is None:
+            raise SettingsError(f"--track {track}: no such track, or it has no template; it is SOURCE/TRACK")
+        return vector[None]
+    photos = store.enrolments(identity)
+    if not photos:
+        raise SettingsError(f"--identity {identity}: nobody on the list has it, or without a photo")
+    return np.stack([p.vector for p in photos])
+
+
+def _row(found: Found) -> dict[str, Any]:
+    row = found.row
+    line = {
+        "source": row["source"],
+        "track": row["track"],
+        "start_s": round(row["start_s"], 3),
+        "end_s": round(row["end_s"], 3),
+        "score": round(found.score, 4),
+        "threshold": round(found.threshold, 4),
+        "fpir": found.fpir,
+        "outcome": found.outcome,
+        "crop": row["crop"],
+    }
+    if row["started_at"] is not None:
+        line["at"] = datetime.fromtimestamp(row["started_at"]).astimezone().isoformat(timespec="seconds")
+    return line
+
+
+def _since(text: str | None) -> tuple[float | None, float | None]:
+    """PTS seconds, or a Unix time."""
+    if text is None:
+        return None, None
+    try:
+        return float(text), None
+    except ValueError:
+        return None, _time("--since", text)
+
+
+def _time(option: str, text: str, end: bool = False) -> float:
+    """A Unix time; without a zone it is this machine's. A date stands for its beginning, or its ``end``."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise SettingsError(f"{option} {text}: must be a time like 2026-11-01 or 2026-11-01T18:30") from None
+    if end and len(text) == 10:
+        found = found.replace(hour=23, minute=59, second=59, microsecond=999_999)
+    return found.timestamp()

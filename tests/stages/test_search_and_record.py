@@ -162,3 +162,18 @@ def test_tracks_of_a_start_that_was_cut_off_are_finished_by_the_next(database: P
             record.process(decide(database, template(unit(1), final=False)))
         record.close()
     assert [json.loads(line)["name"] for line in (database.parent / "sightings.jsonl").read_text().splitlines()] == ["Ada"]
+
+
+def test_a_change_of_the_watchlist_counts_at_once(database: Path) -> None:
+    search = Search(database, fpir=0.01)
+    search.open()
+    store = Store(database)
+    assert search.process([template(unit(2))])[0].outcome == "no_match"
+    store.add_enrolment(store.add_identity("Bo"), "b.png", "2", b"", unit(2), recognizer_card()["sha256"], 0.9, 80.0)
+    assert search.process([template(unit(2))])[0].name == "Bo"
+    store.remove_identity(store.add_identity("Bo"))
+    assert search.process([template(unit(2))])[0].name == "Ada"
+    store.put_vectors({1: (unit(1), 0.9)}, "another recogniser")
+    assert search.process([template(unit(1))])[0].outcome == "match"  # what was searched before stays in use
+    assert [name for name in search.counters() if name.startswith("trouble: watchlist: ")]
+    search.close()

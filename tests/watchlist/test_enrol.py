@@ -7,9 +7,10 @@ import pytest
 from evaluation.corridor import portrait
 from models.facegen import FaceGenerator
 from models.faces import Faces
-from watchlist.enrol import Gate, enrol, find_faces
+from watchlist.enrol import Gate, enrol, find_faces, reembed
 from watchlist.photos import Entry
 from watchlist.store import Store
+from watchlist.thresholds import Thresholds
 
 
 class OneFace:
@@ -112,3 +113,31 @@ def test_the_real_detector_finds_the_face_of_a_photo_of_any_size(generator: Face
     faces = find_faces(load_detector(device="cpu"), photo)
     widths = faces.boxes[:, 2] - faces.boxes[:, 0]
     assert len(faces) >= 1 and 100 * scale < widths.max() < 220 * scale
+
+
+def test_who_looks_like_somebody_else_is_refused_unless_told(tmp_path: Path, photo: Path) -> None:
+    other = tmp_path / "other.png"
+    other.write_bytes(photo.read_bytes() + b" ")  # the same picture in another file
+    thresholds = Thresholds([{"face_px": 1e9, "log10_fmr": [-1, -5], "scores": [0.3, 0.6]}])
+    for number, (asked, reason) in enumerate([(thresholds, "looks_like: Ada, cosine 1.00"), (None, "")]):
+        store = Store(tmp_path / f"{number}.db")
+        gate = Gate(OneFace((0.5, 0.4, 0.35)), Knows(), asked)
+        enrol(store, gate, [Entry("Ada", photo, {})], "knows")
+        assert [v.reason for v in enrol(store, gate, [Entry("Ada", other, {}), Entry("Bo", other, {})], "knows")] == ["", reason]
+        assert len(store.identities()) == (1 if reason else 2)
+
+
+def test_vectors_are_made_anew_all_or_none(tmp_path: Path, photo: Path) -> None:
+    class Twice(Knows):
+        digest = "twice"
+
+        def embed_with_quality(self, chips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            vectors, quality = super().embed_with_quality(chips)
+            return -vectors, quality
+
+    store = Store(tmp_path / "w.db")
+    enrol(store, Gate(OneFace((0.5, 0.4, 0.35)), Knows()), [Entry("Ada", photo, {})], "knows")
+    before = store.enrolments()[0].vector
+    assert reembed(store, Twice()) == 1
+    after = store.enrolments()[0]
+    assert after.recognizer == "twice" and np.allclose(after.vector, -before, atol=0.02)  # the chip is kept whole

@@ -89,3 +89,78 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -
     assert [i.name for i in store.identities()] == ["Ada"] and store.undelivered("file") == []
     store.close()
     assert sqlite3.connect(tmp_path / "w.db").execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+
+
+def looked_for(store: Store) -> list[str]:
+    return [e.name for e in store.enrolments()]
+
+
+def test_people_and_photos_may_be_set_aside_and_come_back(tmp_path: Path) -> None:
+    store = Store(tmp_path / "w.db")
+    ada, _ = enrolled(store, "Ada"), enrolled(store, "Bo")
+    enrolled(store, "Ada", "q")
+    first = store.enrolments(ada)[0].id
+    assert store.set_aside(ada, first) and not store.set_aside(ada, first)
+    assert looked_for(store) == ["Bo", "Ada"] and len(store.enrolments(ada)) == 2
+    assert store.set_aside(ada) and looked_for(store) == ["Bo"]
+    assert [i.photos for i in store.identities() if i.set_aside] == [1]
+    assert store.set_aside(ada, restore=True) and store.set_aside(ada, first, restore=True)
+    assert looked_for(store) == ["Ada", "Bo", "Ada"]
+    assert not store.set_aside(99)
+
+
+def test_details_change_and_names_stay_unique(tmp_path: Path) -> None:
+    store = Store(tmp_path / "w.db")
+    ada, _ = enrolled(store, "Ada"), enrolled(store, "Bo")
+    assert store.update_identity(ada, name="Ida", expires="2001-01-01") and looked_for(store) == ["Bo"]
+    assert store.update_identity(ada, expires="") and looked_for(store) == ["Ida", "Bo"]
+    for wrong in ("Bo", ""):
+        with pytest.raises(StoreError, match="name = "):
+            store.update_identity(ada, name=wrong)
+    assert not store.update_identity(99, name="x")
+
+
+def test_every_change_of_the_list_is_noticed_and_nothing_else(tmp_path: Path) -> None:
+    store, other = Store(tmp_path / "w.db"), Store(tmp_path / "w.db")
+    seen = [store.generation()]
+    steps = [
+        lambda: enrolled(other, "Ada"),
+        lambda: other.set_aside(1),
+        lambda: other.update_identity(1, purpose="x"),
+        lambda: other.put_vectors({1: (VECTOR, 0.5)}, "r2"),
+        lambda: other.remove_identity(1),
+    ]
+    for step in steps:
+        step()
+        seen.append(store.generation())
+    assert len(set(seen)) == len(steps) + 1
+    other.note("x")
+    other.put_alerts([], [])
+    assert store.generation() == seen[-1]
+
+
+def test_a_copied_watchlist_follows_every_kind_of_change(tmp_path: Path) -> None:
+    list_, copy = Store(tmp_path / "w.db"), Store(tmp_path / "c.db")
+
+    def same() -> bool:
+        copy.copy_watchlist(list_)
+        tables = [
+            [tuple(r) for s in (list_, copy) for r in s._db.execute(f"SELECT * FROM {table} ORDER BY id")]
+            for table in ("identities", "enrolments")
+        ]
+        return all(rows[: len(rows) // 2] == rows[len(rows) // 2 :] for rows in tables)
+
+    ada = enrolled(list_, "Ada")
+    enrolled(list_, "Bo")
+    assert same() and looked_for(copy) == ["Ada", "Bo"]
+    before = copy.generation()
+    copy.copy_watchlist(list_)
+    assert copy.generation() == before  # nothing differs, nothing is written
+    list_.update_identity(ada, name="Ida")
+    list_.put_vectors({1: (2 * VECTOR, 0.5)}, "r2")
+    assert same()
+    list_.set_aside(ada)
+    enrolled(list_, "Bo", "second")
+    assert same() and looked_for(copy) == ["Bo", "Bo"]
+    list_.remove_identity(ada)
+    assert same()

@@ -1,0 +1,70 @@
+"""``purge`` and ``export``: what was seen is forgotten in time, or handed on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.common import console, database_path, open_store
+from pipeline.errors import OutputError, SettingsError
+
+Db = Annotated[Path, typer.Option(help="output folder of live cameras, or its database")]
+Days = typer.Option(min=0, help="days to keep them after they ended; without it for ever")
+
+
+def purge(
+    db: Db,
+    match: Annotated[float | None, Days] = None,
+    no_match: Annotated[float | None, Days] = None,
+    not_assessable: Annotated[float | None, Days] = None,
+    pictures: Annotated[float | None, Days] = None,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Delete tracks of live cameras older than so many days, by outcome, and prove that no trace is left."""
+    from console.report import write_report
+    from watchlist.retention import Policy, purge
+
+    if all(days is None for days in (match, no_match, not_assessable, pictures)):
+        raise SettingsError("purge: say how many days to keep: --match, --no-match, --not-assessable or --pictures")
+    path = database_path(db)
+    store = open_store(path, must_exist=True)
+    policy = Policy({"match": match, "no_match": no_match, "not_assessable": not_assessable}, pictures)
+    page = path.parent / "report.html"
+    proof = purge(store, path.parent, policy, refresh=lambda: write_report(store, path.parent) if page.exists() else None)
+    store.close()
+    if as_json:
+        print(json.dumps(vars(proof), indent=2))
+    else:
+        console.print(
+            f"deleted {proof.tracks} tracks and {proof.pictures} pictures; looked for them in {len(proof.looked_in)} files"
+        )
+    if proof.left:
+        raise OutputError(f"purge: still named in {', '.join(proof.left)}")
+
+
+def export(
+    zip_file: Annotated[Path, typer.Argument(metavar="ZIP", help="the file to write")],
+    db: Db,
+    track: Annotated[list[str] | None, typer.Option(help="SOURCE/TRACK; may be given several times")] = None,
+    identity: Annotated[int | None, typer.Option(help="ID: every track that matched this person")] = None,
+) -> None:
+    """Write a case: chosen tracks with pictures, decisions, and hashes of it all."""
+    from watchlist.case import export_case
+
+    path = database_path(db)
+    store = open_store(path, must_exist=True)
+    wanted = set(track or [])
+    rows = [
+        row
+        for row in store.tracks()
+        if f"{row['source']}/{row['track']}" in wanted or (identity is not None and row["identity"] == identity)
+    ]
+    missing = wanted - {f"{row['source']}/{row['track']}" for row in rows}
+    if missing or not rows:
+        raise SettingsError(f"--track {sorted(missing)[0]}: no such track" if missing else "nothing to export: no such track")
+    count = export_case(store, path.parent, rows, zip_file)
+    store.close()
+    console.print(f"{zip_file}: {len(rows)} tracks, {count} files", markup=False)

@@ -1,0 +1,119 @@
+"""The commands that only need the database, called in this process."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from models import recognizer_card
+from pipeline.cli import app
+from pipeline.errors import SettingsError
+from tests.watchlist.test_lookback import put
+from watchlist.store import Store
+
+DIGEST = recognizer_card()["sha256"]
+RNG = np.random.default_rng(5)
+SEEN = RNG.standard_normal((6, 256)).astype(np.float32)
+SEEN /= np.linalg.norm(SEEN, axis=1, keepdims=True)
+MORNING = datetime(2026, 11, 1, 8, 0).timestamp()
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """Six tracks an hour apart, the last two of a recording of unknown hour; the person of the first is enrolled."""
+    store = Store(tmp_path / "farsight.db")
+    for n in range(6):
+        hour = (
+            {"started_at": MORNING + 3600 * n, "ended_at": MORNING + 3600 * n + 5}
+            if n < 4
+            else {"started_at": None, "ended_at": None}
+        )
+        put(
+            store,
+            range(n, n + 1),
+            template=SEEN[n].astype(np.float16).tobytes(),
+            recognizer=DIGEST,
+            outcome="no_match",
+            crop=None,
+            restored=None,
+            **hour,
+        )
+    store.add_enrolment(store.add_identity("Ada"), "a.png", "1", b"chip", SEEN[0], DIGEST, 0.9, 80.0)
+    store.close()
+    return tmp_path
+
+
+def call(*arguments: object) -> str:
+    done = CliRunner().invoke(app, [str(a) for a in arguments])
+    if done.exception is not None:
+        raise done.exception
+    return done.stdout
+
+
+def tracks(out: Path, *arguments: object) -> list[str]:
+    return [hit["track"] for hit in json.loads(call("search", "--db", out, "--json", *arguments))]
+
+
+def test_search_by_track_and_identity(out: Path) -> None:
+    assert tracks(out, "--identity", 1)[0] == "t000" and tracks(out, "--track", "cam2/t005")[0] == "t005"
+    found = json.loads(call("search", "--db", out, "--json", "--identity", 1, "--top", 1))[0]
+    assert found["outcome"] == "match" and found["at"].startswith("2026-11-01T08:00:00")
+
+
+def test_search_by_time_and_camera(out: Path) -> None:
+    assert set(tracks(out, "--identity", 1, "--since", "2026-11-01T09:30")) == {"t002", "t003"}
+    assert set(tracks(out, "--identity", 1, "--since", "2026-11-01", "--until", "2026-11-01T09:30")) == {"t000", "t001"}
+    assert set(tracks(out, "--identity", 1, "--until", "2026-11-01")) == {"t000", "t001", "t002", "t003"}
+    assert set(tracks(out, "--identity", 1, "--since", 4.5)) == {"t004", "t005"}  # PTS seconds
+    assert set(tracks(out, "--identity", 1, "--camera", "cam0")) == {"t000", "t003"}
+    assert set(tracks(out, "--identity", 1, "--least-px", 14.5)) == {"t005"}
+    assert "2 tracks of recordings were left out" in call("search", "--db", out, "--identity", 1, "--since", "2026-11-01")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ((), "search for one of"),
+        (("--identity", 1, "--track", "a/b"), "search for one of"),
+        (("--identity", 9), "nobody on the list"),
+        (("--track", "cam0/none"), "no such track"),
+        (("--identity", 1, "--since", "yesterday"), "--since yesterday: must be a time"),
+    ],
+)
+def test_wrong_questions_are_told(out: Path, arguments: tuple, why: str) -> None:
+    with pytest.raises(SettingsError, match=why):
+        call("search", "--db", out, *arguments)
+
+
+def test_a_person_is_changed_set_aside_and_restored(out: Path) -> None:
+    call("watchlist", "update", 1, "--db", out, "--name", "Ida", "--expires", "2099-01-01", "--purpose", "missing")
+    call("watchlist", "set-aside", 1, "--db", out)
+    listed = json.loads(call("watchlist", "list", "--db", out, "--json"))[0]
+    assert (listed["name"], listed["expires"], listed["purpose"]) == ("Ida", "2099-01-01", "missing") and listed["set_aside"]
+    call("watchlist", "restore", 1, "--db", out)
+    photo = json.loads(call("watchlist", "photos", 1, "--db", out, "--json"))[0]["id"]
+    call("watchlist", "set-aside", 1, "--photo", photo, "--db", out)
+    assert "set aside" in call("watchlist", "photos", 1, "--db", out)
+    for wrong, why in (
+        (("set-aside", 1, "--photo", photo), "nothing to set aside"),
+        (("update", 1, "--expires", "soon"), "must be a date"),
+        (("update", 7, "--name", "x"), "nobody on the list"),
+        (("update", 1), "nothing to change"),
+    ):
+        with pytest.raises(SettingsError, match=why):
+            call("watchlist", *wrong, "--db", out)
+
+
+def test_purge_and_export(out: Path, tmp_path: Path) -> None:
+    assert "2 tracks" in call("export", tmp_path / "case.zip", "--db", out, "--track", "cam0/t000", "--track", "cam1/t001")
+    with pytest.raises(SettingsError, match="cam9/x: no such track"):
+        call("export", tmp_path / "case.zip", "--db", out, "--track", "cam9/x")
+    with pytest.raises(SettingsError, match="say how many days"):
+        call("purge", "--db", out)
+    proof = json.loads(call("purge", "--db", out, "--no-match", 0, "--json"))
+    assert proof["tracks"] == 4 and proof["left"] == [] and set(tracks(out, "--identity", 1)) == {"t004", "t005"}

@@ -1,0 +1,83 @@
+"""The index over every track's template: a file beside the database that can be made again from it at any time."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from watchlist.tracks import Tracks
+
+KEPT_FROM = 20_000  # fewer templates are read from the database as quickly as from a file
+
+
+class Projection:
+    """Exact inner-product search (float16, as the templates are kept) over the templates of a database, brought up to date
+    when it is made: new templates are added, and after a purge it is made anew, so that what was deleted is not in it."""
+
+    def __init__(self, store: Tracks) -> None:
+        self._folder = store.path.with_name(store.path.name + ".templates")
+        self.ids, self._index, purged = self._load()
+        now = store.purged()
+        if self._index is not None and purged != now:
+            self.ids, self._index = np.zeros(0, np.int64), None
+        ids, vectors = store.templates(int(self.ids[-1]) if len(self.ids) else 0)
+        if len(ids):
+            if self._index is None:
+                self._index = faiss.IndexScalarQuantizer(
+                    vectors.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+                )
+            self._index.add(vectors.astype(np.float32))
+            self.ids = np.concatenate([self.ids, ids])
+        if (len(ids) or purged != now) and (len(self.ids) >= KEPT_FROM or self._folder.exists()):
+            self._save(now)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def nearest(
+        self, vectors: NDArray[np.float32], top: int, among: NDArray[np.int64] | None = None
+    ) -> tuple[list[int], list[float]]:
+        """Ids and cosines of the ``top`` templates nearest to any of the vectors (M, D), best first; ``among`` only these ids."""
+        if self._index is None or (among is not None and not len(among)):
+            return [], []
+        parameters = None
+        if among is not None:
+            chosen = np.isin(self.ids, among)
+            selector = faiss.IDSelectorBitmap(np.packbits(chosen, bitorder="little"))  # type: ignore[call-arg, arg-type]
+            parameters = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
+        scores, rows = self._index.search(np.ascontiguousarray(vectors, np.float32), min(top, len(self.ids)), params=parameters)
+        best: dict[int, float] = {}
+        for score, row in zip(scores.ravel(), rows.ravel(), strict=True):
+            if row >= 0:
+                found = int(self.ids[row])
+                best[found] = max(float(score), best.get(found, -1.0))
+        ranked = sorted(best, key=lambda i: -best[i])[:top]
+        return ranked, [best[i] for i in ranked]
+
+    def _load(self) -> tuple[NDArray[np.int64], faiss.Index | None, int]:
+        """What an earlier process has left, or nothing where it is not whole."""
+        try:
+            state = json.loads((self._folder / "state.json").read_text())
+            ids = np.load(self._folder / f"ids-{state['name']}.npy")
+            index = faiss.read_index(str(self._folder / f"index-{state['name']}.faiss"))
+        except (OSError, ValueError, KeyError, RuntimeError):
+            return np.zeros(0, np.int64), None, -1
+        return (ids, index, int(state["purged"])) if index.ntotal == len(ids) else (np.zeros(0, np.int64), None, -1)
+
+    def _save(self, purged: int) -> None:
+        """Write beside what is there, then switch; a process killed in between leaves the old one in use."""
+        self._folder.mkdir(exist_ok=True)
+        name = f"{int(self.ids[-1]) if len(self.ids) else 0}-{purged}-{os.getpid()}"
+        np.save(self._folder / f"ids-{name}.npy", self.ids)
+        if self._index is not None:
+            faiss.write_index(self._index, str(self._folder / f"index-{name}.faiss"))
+        part = self._folder / f"state-{os.getpid()}.part"
+        part.write_text(json.dumps({"name": name, "purged": purged}))
+        part.replace(self._folder / "state.json")
+        for path in self._folder.iterdir():
+            if path.name != "state.json" and name not in path.name:
+                path.unlink(missing_ok=True)
