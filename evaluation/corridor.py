@@ -100,15 +100,34 @@ def cast(count: int, seconds: float, seed: int) -> list[Walker]:
     return walkers
 
 
-class Corridor:
-    """Renders the scene frame by frame; ``width`` in pixels, 16:9."""
+class Generated:
+    """Faces of people who do not exist."""
 
-    def __init__(self, walkers: list[Walker], width: int = 960, fps: int = 15, seed: int = 1) -> None:
+    def __init__(self, walkers: list[Walker]) -> None:
         self.generator = FaceGenerator(WEIGHTS / "facegen.safetensors")
-        self.walkers, self.width, self.height, self.fps = walkers, width, round(width * 9 / 16 / 2) * 2, fps
         self.people = {w.name: self.generator.identity(w.seed) for w in walkers}
+
+    def __call__(self, walker: Walker, look: Look) -> tuple[Image, NDArray[np.float32]]:
+        return self.generator.render(self.people[walker.name], look)
+
+
+class Corridor:
+    """Renders the scene frame by frame; ``width`` in pixels, 16:9. ``faces`` gives a walker's chip (128, 128, 3) and its mask
+    (128, 128) in 0..1; ``ground`` is another background (H, W, 3)."""
+
+    def __init__(
+        self,
+        walkers: list[Walker],
+        faces: Callable[[Walker, Look], tuple[Image, NDArray[np.float32]]],
+        width: int = 960,
+        fps: int = 15,
+        seed: int = 1,
+        ground: Image | None = None,
+    ) -> None:
+        self.walkers, self.width, self.height, self.fps = walkers, width, round(width * 9 / 16 / 2) * 2, fps
+        self._looks = faces
         self._rng = np.random.default_rng(seed)
-        self._ground = background(self.width, self.height, self._rng)
+        self._ground = background(self.width, self.height, self._rng) if ground is None else ground
         self._noise = self._rng.standard_normal((self.height * 2, self.width * 2, 3), np.float32) * 4.0
         self._faces: dict[str, tuple[int, Image, NDArray[np.float32]]] = {}
 
@@ -151,7 +170,7 @@ class Corridor:
         )
         cached = self._faces.get(walker.name)
         if cached is None or number - cached[0] >= 2:
-            self._faces[walker.name] = cached = (number, *self.generator.render(self.people[walker.name], look))
+            self._faces[walker.name] = cached = (number, *self._looks(walker, look))
         _, chip, mask = cached
         body(frame, x, y, face_px, walker.seed, stride, chip)
         paste(frame, chip, mask, x, y, face_px / FACE_WIDTH, blur=0.25 + 0.02 * face_px * 0.35)
@@ -188,9 +207,26 @@ def render(
 ) -> Path:
     """Write clip, truth and enrolment photos to ``out``; ``told`` hears the share done. Returns the clip's path."""
     out.mkdir(parents=True, exist_ok=True)
-    scene = Corridor(cast(walkers, seconds, seed), width, fps, seed)
+    people = cast(walkers, seconds, seed)
+    faces = Generated(people)
+    scene = Corridor(people, faces, width, fps, seed)
+    clip, truth = film(scene, out / "corridor.mp4", seconds, told)
+    (out / "truth.json").write_text(json.dumps({"clip": clip.name, "fps": fps, "walkers": [asdict(t) for t in truth]}))
+    for walker in people:
+        if walker.enrolled:
+            folder = out / "people" / walker.name
+            folder.mkdir(parents=True, exist_ok=True)
+            photo = portrait(faces.generator, faces.people[walker.name], walker.seed)
+            cv2.imwrite(str(folder / "photo.png"), np.ascontiguousarray(photo[..., ::-1]))
+    return clip
+
+
+def film(
+    scene: Corridor, clip: Path, seconds: float, told: Callable[[float], None] = lambda share: None
+) -> tuple[Path, list[Truth]]:
+    """Write so many seconds of a scene as H.264 at a camera's bit rate; returns its path and what is in it."""
+    width, fps = scene.width, scene.fps
     boxes: dict[str, list[list[float]]] = {w.name: [] for w in scene.walkers}
-    clip = out / "corridor.mp4"
     with av.open(str(clip), "w") as container:
         stream = container.add_stream("libx264", rate=fps, options={"preset": "veryfast", "g": str(2 * fps)})
         stream.width, stream.height, stream.pix_fmt = scene.width, scene.height, "yuv420p"
@@ -205,15 +241,7 @@ def render(
             told((number + 1) / total)
         for packet in stream.encode():
             container.mux(packet)
-    truth = [asdict(Truth(w, boxes[w.name])) for w in scene.walkers]
-    (out / "truth.json").write_text(json.dumps({"clip": clip.name, "fps": fps, "walkers": truth}))
-    for walker in scene.walkers:
-        if walker.enrolled:
-            folder = out / "people" / walker.name
-            folder.mkdir(parents=True, exist_ok=True)
-            photo = portrait(scene.generator, scene.people[walker.name], walker.seed)
-            cv2.imwrite(str(folder / "photo.png"), np.ascontiguousarray(photo[..., ::-1]))
-    return clip
+    return clip, [Truth(w, boxes[w.name]) for w in scene.walkers]
 
 
 def repeat(clip: Path, path: Path, times: int) -> Path:

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.impostors import impostors
+from evaluation.impostors import impostors, show
 from evaluation.lfw import Chips, Lfw, Recognizer, Vectors, enlarge, load_lfw, open_recognizers, shrunk
 from evaluation.metrics import tar_at_far, verification_accuracy
 from models import _weights, load_superres
@@ -138,11 +138,7 @@ def write_card(path: Path, recognizer: Any, rows: list[Row], args: argparse.Name
         ],
     }
     path.write_text(json.dumps(card, indent=2) + "\n")
-    for b in card["impostors"]:
-        print(
-            f"up to {b['face_px']:g} px: strangers reach {b['scores'][2]:.3f} at FMR 1e-2, "
-            f"{b['scores'][4]:.3f} at 1e-3, {b['scores'][6]:.3f} at 1e-4"
-        )
+    show(card["impostors"])
 
 
 if __name__ == "__main__":

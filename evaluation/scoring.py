@@ -72,10 +72,8 @@ def score(truth: list[dict[str, Any]], tracks: list[dict[str, Any]]) -> Score:
         boxes.append(found)
     result = Score(walks)
     for track in tracks:
-        path = np.frombuffer(track["path"], np.float32).reshape(-1, 5)
-        shares = [_share(path, found) for found in boxes]
-        best = int(np.argmax(shares)) if shares else -1
-        if best < 0 or shares[best] < LEAST_SHARE:
+        best = walker_of(track, boxes)
+        if best is None:
             result.stray += 1
             result.stray_matches += track["outcome"] == "match"
             continue
@@ -85,6 +83,18 @@ def score(truth: list[dict[str, Any]], tracks: list[dict[str, Any]]) -> Score:
         if track["outcome"] == "match":
             walk.reported.append(track["name"])
     return result
+
+
+def walker_of(track: dict[str, Any], boxes: list[NDArray[np.float32]]) -> int | None:
+    """Which walker a track follows, given the boxes of each (M, 5) as PTS and box; None if it follows nobody."""
+    path = np.frombuffer(track["path"], np.float32).reshape(-1, 5)
+    shares = {
+        place: _share(path, found)
+        for place, found in enumerate(boxes)
+        if len(found) and found[0, 0] <= path[-1, 0] and found[-1, 0] >= path[0, 0]
+    }
+    best = max(shares, key=lambda place: shares[place], default=None)
+    return None if best is None or shares[best] < LEAST_SHARE else best
 
 
 def _share(path: NDArray[np.float32], truth: NDArray[np.float32]) -> float:

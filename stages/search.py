@@ -27,10 +27,9 @@ class Search:
         from watchlist.thresholds import Thresholds
 
         card = recognizer_card(self._recognizer)
-        self._digest, self._thresholds = card["sha256"], Thresholds(card["impostors"])
+        self._thresholds = Thresholds(card["impostors"])
         self._store = Store(self._database)
-        self._generation = self._store.generation()
-        self._gallery = Gallery(self._store.enrolments(), self._digest)
+        self._gallery = Gallery(self._store, card["sha256"])
 
     def process(self, batch: Batch) -> Batch:
         self._follow()
@@ -47,14 +46,9 @@ class Search:
     def _follow(self) -> None:
         """Search the watchlist as it is now."""
         from watchlist.database import StoreError
-        from watchlist.gallery import Gallery
 
-        generation = self._store.generation()
-        if generation == self._generation:
-            return
-        self._generation = generation
         try:
-            self._gallery = Gallery(self._store.enrolments(), self._digest)
+            self._gallery.update()
         except StoreError as error:  # people look on for those they looked for before
             self._trouble[f"trouble: watchlist: {error}"] += 1
 

@@ -238,9 +238,11 @@ def test_the_watchlist_commands(corridor: Path, tmp_path: Path) -> None:
     photos = sorted((corridor / "people").glob("*/photo.png"))
     done = farsight("watchlist", "add", "Zoe", photos[0], "--db", database, "--json")
     assert done.returncode == 0 and json.loads(done.stdout)[0]["enrolled"]
-    assert farsight("watchlist", "import", corridor / "people", "--db", database).returncode == 0
+    again = json.loads(farsight("watchlist", "import", corridor / "people", "--db", database, "--json").stdout)
+    assert [v["reason"].partition(",")[0] for v in again] == ["looks_like: Zoe", ""]  # it is the same photo
+    assert farsight("watchlist", "import", corridor / "people", "--db", database, "--anyway").returncode == 0
     listed = json.loads(farsight("watchlist", "list", "--db", database, "--json").stdout)
-    assert [p["name"] for p in listed] == ["Zoe", *sorted(p.parent.name for p in photos)]
+    assert [p["name"] for p in listed] == ["Zoe", *sorted((p.parent.name for p in photos), reverse=True)]
     assert farsight("watchlist", "remove", listed[0]["id"], "--db", database).returncode == 0
     refused(2, "nobody on the list has it", "watchlist", "remove", listed[0]["id"], "--db", database)
     refused(2, "no such database", "watchlist", "list", "--db", tmp_path / "none.db")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from models.chip import CHIP, sharpness_of, template_fit, warp_chip
 from models.faces import Faces
+from watchlist.gallery import Gallery
 from watchlist.people import Enrolment
 from watchlist.photos import Entry, PhotoError, read_photo
 from watchlist.store import Store
@@ -93,21 +94,15 @@ class Gate:
             return Verdict(name, path.name, f"low_quality: {quality[0]:.2f}", width, float(quality[0]))
         return Verdict(name, path.name, "", width, float(quality[0]), chip, vectors[0])
 
-    def against_list(self, name: str, judged: list[Verdict], listed: list[Enrolment]) -> list[Verdict]:
-        """The same verdicts about one person's photos, after a look at who is on the list already."""
-        own = [e.vector for e in listed if e.name == name]
-        judged = _without_strangers(judged, own)
-        others = [e for e in listed if e.name != name]
-        if self._thresholds is None or not others:
-            return judged
-        vectors = np.stack([e.vector for e in others])
+    def against_list(self, name: str, judged: list[Verdict], own: list[Enrolment], gallery: Gallery) -> list[Verdict]:
+        """The same verdicts about one person's photos, after a look at their enrolled photos and at who else is on the list."""
         out = []
-        for verdict in judged:
-            if verdict.vector is not None:
-                likeness = vectors @ verdict.vector
-                best = int(likeness.argmax())
-                if likeness[best] >= self._thresholds.cosine(LOOKS_LIKE_FPIR, len(others), verdict.face_px):
-                    reason = f"looks_like: {others[best].name}, cosine {likeness[best]:.2f}"
+        for verdict in _without_strangers(judged, [e.vector for e in own]):
+            other = None if verdict.vector is None else gallery.nearest_other(verdict.vector, name)
+            if self._thresholds is not None and other is not None:
+                limit = self._thresholds.cosine(LOOKS_LIKE_FPIR, len(gallery), verdict.face_px)
+                if other.score >= limit:
+                    reason = f"looks_like: {other.name}, cosine {other.score:.2f}"
                     verdict = Verdict(name, verdict.photo, reason, verdict.face_px, verdict.quality)
             out.append(verdict)
         return out
@@ -141,13 +136,20 @@ def find_faces(detector: Detector, photo: NDArray[np.uint8]) -> Faces:
 def enrol(
     store: Store, gate: Gate, entries: Iterable[Entry], digest: str, told: Callable[[Verdict], None] = lambda verdict: None
 ) -> list[Verdict]:
-    """Judge photos and keep the good ones; one transaction a person, so nobody is half enrolled."""
+    """Judge photos and keep the good ones; one transaction a person, so nobody is half enrolled.
+
+    Raises StoreError if the list was enrolled with another recogniser than ``digest``.
+    """
     by_name: dict[str, list[Entry]] = {}
     for entry in entries:
         by_name.setdefault(entry.name, []).append(entry)
     verdicts: list[Verdict] = []
+    gallery = Gallery(store, digest)
     for name, photos in by_name.items():
-        judged = gate.against_list(name, [gate.judge(name, entry.photo) for entry in photos], store.enrolments())
+        judged = [gate.judge(name, entry.photo) for entry in photos]
+        known = store.identity_of(name)
+        gallery.update()
+        judged = gate.against_list(name, judged, [] if known is None else store.enrolments(known), gallery)
         with store.transaction():
             good = [(v, e) for v, e in zip(judged, photos, strict=True) if v.chip is not None and v.vector is not None]
             if good:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 
 from watchlist.database import Database, StoreError
 
+LOOKED_FOR = (
+    "i.removed IS NULL AND i.set_aside IS NULL AND e.set_aside IS NULL AND (i.expires IS NULL OR i.expires >= date('now'))"
+)
 DETAILS = ("external_id", "purpose", "authority", "expires")
 
 
@@ -47,14 +51,17 @@ class Enrolment:
 class People(Database):
     """The watchlist's tables. Ids are never used again."""
 
+    def identity_of(self, name: str) -> int | None:
+        """The id of the person of this name, if there is one on the list."""
+        row = self._db.execute("SELECT id FROM identities WHERE name = ? AND removed IS NULL", (name,)).fetchone()
+        return None if row is None else int(row["id"])
+
     def add_identity(self, name: str, **details: str | None) -> int:
         """The id of the person of this name, made if need be; given details replace kept ones."""
-        row = self._db.execute("SELECT id FROM identities WHERE name = ? AND removed IS NULL", (name,)).fetchone()
-        if row is None:
+        found = self.identity_of(name)
+        if found is None:
             made = self._db.execute("INSERT INTO identities (name, created) VALUES (?, ?)", (name, time.time()))
             found = int(made.lastrowid or 0)
-        else:
-            found = int(row["id"])
         for key in DETAILS:
             if details.get(key):
                 self._db.execute(f"UPDATE identities SET {key} = ? WHERE id = ?", (details[key], found))
@@ -124,10 +131,9 @@ class People(Database):
     def enrolments(self, identity: int | None = None) -> list[Enrolment]:
         """Every enrolled photo that is looked for: not set aside, of people on the list whose entry has not expired. With
         ``identity`` all photos of that one person, whatever their state."""
-        looked_for = "i.set_aside IS NULL AND e.set_aside IS NULL AND (i.expires IS NULL OR i.expires >= date('now'))"
         rows = self._db.execute(
             "SELECT e.*, i.name FROM enrolments e JOIN identities i ON i.id = e.identity "
-            f"WHERE i.removed IS NULL AND {looked_for if identity is None else 'i.id = :identity'} ORDER BY e.id",
+            f"WHERE {LOOKED_FOR if identity is None else 'i.removed IS NULL AND i.id = :identity'} ORDER BY e.id",
             {"identity": identity},
         )
         return [
@@ -145,6 +151,40 @@ class People(Database):
             )
             for r in rows
         ]
+
+    def looked_for(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Ids (N,) of the photos `enrolments` gives, and the identity of each, without loading them."""
+        rows = self._db.execute(
+            f"SELECT e.id, e.identity FROM enrolments e JOIN identities i ON i.id = e.identity WHERE {LOOKED_FOR} ORDER BY e.id"
+        ).fetchall()
+        table = np.array([tuple(row) for row in rows], np.int64).reshape(-1, 2)
+        return table[:, 0], table[:, 1]
+
+    def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Vectors float32 (N, D) of photos by their ids, in that order."""
+        asked = json.dumps([int(row) for row in rows])
+        found = dict(
+            tuple(row)
+            for row in self._db.execute(
+                "SELECT id, vector FROM enrolments WHERE id IN (SELECT value FROM json_each(?))", (asked,)
+            )
+        )
+        return np.stack([np.frombuffer(found[int(row)], np.float32) for row in rows])
+
+    def names(self) -> dict[int, str]:
+        """Everybody's name by identity."""
+        return {int(row[0]): str(row[1]) for row in self._db.execute("SELECT id, name FROM identities WHERE removed IS NULL")}
+
+    def recognizers_enrolled(self) -> set[str]:
+        """Digests of the recognisers that made the vectors of those looked for."""
+        rows = self._db.execute(
+            f"SELECT DISTINCT e.recognizer FROM enrolments e JOIN identities i ON i.id = e.identity WHERE {LOOKED_FOR}"
+        )
+        return {str(row[0]) for row in rows}
+
+    def reembedded(self) -> int:
+        """Grows whenever vectors of photos that were there before have changed."""
+        return int(self._db.execute("SELECT reembedded FROM generation").fetchone()[0])
 
     def generation(self) -> tuple[int, str]:
         """Changes whenever `enrolments` may: a count of the list's changes, and the day, on which entries expire."""

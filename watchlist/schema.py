@@ -78,8 +78,10 @@ CREATE TABLE undelivered (
 KEPT = """
 ALTER TABLE identities ADD COLUMN set_aside REAL;
 ALTER TABLE enrolments ADD COLUMN set_aside REAL;
-CREATE TABLE generation (watchlist INTEGER NOT NULL);
-INSERT INTO generation VALUES (1);
+CREATE TABLE generation (watchlist INTEGER NOT NULL, reembedded INTEGER NOT NULL);
+INSERT INTO generation VALUES (1, 0);
+CREATE TRIGGER enrolments_reembedded AFTER UPDATE OF vector ON enrolments
+    BEGIN UPDATE generation SET reembedded = reembedded + 1; END;
 """ + "".join(
     f"CREATE TRIGGER {table}_{event} AFTER {event} ON {table} BEGIN UPDATE generation SET watchlist = watchlist + 1; END;\n"
     for table in ("identities", "enrolments")

@@ -9,16 +9,22 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Bin:
-    """Impostor scores of faces up to ``face_px`` wide: ``scores[i]`` is exceeded by one stranger's comparison in ``10
-    ** -fmr[i]``."""
+    """Impostor scores of faces up to ``face_px`` wide: ``scores[i]`` is exceeded by one stranger's comparison in ``10 **
+    -fmr[i]``. Beyond the last of them excesses follow a generalised Pareto distribution of ``shape`` and ``scale``."""
 
     face_px: float
     fmr: tuple[float, ...]
     scores: tuple[float, ...]
+    shape: float
+    scale: float
 
     def score_at(self, log_fmr: float) -> float:
-        """The cosine exceeded at a false match rate of ``10 ** log_fmr``: linear between measured points, and beyond
-        the last one along its slope."""
+        """The cosine exceeded at a false match rate of ``10 ** log_fmr``: linear between measured points, then the tail's
+        (Pickands 1975; Coles, An Introduction to Statistical Modeling of Extreme Values, eq. 4.12)."""
+        if log_fmr < self.fmr[-1]:
+            rarer = 10 ** (self.fmr[-1] - log_fmr)
+            excess = math.log(rarer) if abs(self.shape) < 1e-6 else (rarer**self.shape - 1) / self.shape
+            return self.scores[-1] + self.scale * excess
         points = list(zip(self.fmr, self.scores, strict=True))
         place = next((i for i, (x, _) in enumerate(points[1:], 1) if x <= log_fmr), len(points) - 1)
         (x0, y0), (x1, y1) = points[place - 1], points[place]
@@ -29,7 +35,10 @@ class Thresholds:
     """Built from the ``impostors`` entry of a recogniser's card."""
 
     def __init__(self, impostors: list[dict[str, Any]]) -> None:
-        bins = [Bin(float(b["face_px"]), tuple(b["log10_fmr"]), tuple(b["scores"])) for b in impostors]
+        bins = [
+            Bin(float(b["face_px"]), tuple(b["log10_fmr"]), tuple(b["scores"]), b["tail"]["shape"], b["tail"]["scale"])
+            for b in impostors
+        ]
         self._bins = sorted(bins, key=lambda b: b.face_px)
 
     def cosine(self, fpir: float, watchlist: int, face_px: float) -> float:

@@ -158,13 +158,12 @@ def check_recognizer(store: Store, recognizer: str | None) -> None:
     from models import recognizer_card
     from watchlist.gallery import Gallery
 
-    enrolments = store.enrolments()
-    if not enrolments:
-        raise SettingsError(f"{store.path}: nobody is enrolled in it")
     try:
-        Gallery(enrolments, recognizer_card(recognizer)["sha256"])
+        gallery = Gallery(store, recognizer_card(recognizer)["sha256"])
     except ValueError as error:
         raise SettingsError(f"{store.path}: {error}") from None
+    if not len(gallery):
+        raise SettingsError(f"{store.path}: nobody is enrolled in it")
 
 
 def finish(

@@ -63,17 +63,15 @@ def import_people(
 def _enrol(entries: list[Entry], db: Path, anyway: bool, look_back: bool, as_json: bool) -> None:
     from watchlist.database import StoreError
     from watchlist.enrol import enrol
-    from watchlist.gallery import Gallery
 
     store = open_store(database_path(db))
     gate, digest = open_gate("auto", anyway=anyway)
     try:
-        Gallery(store.enrolments(), digest)
+        with Progress(console=console, transient=True) as bar:
+            task = bar.add_task("enrolling", total=len(entries))
+            verdicts = enrol(store, gate, entries, digest, lambda verdict: bar.advance(task))
     except StoreError as error:
         raise SettingsError(f"{store.path}: {error}") from None
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("enrolling", total=len(entries))
-        verdicts = enrol(store, gate, entries, digest, lambda verdict: bar.advance(task))
     if as_json:
         rows = [
             {

@@ -43,6 +43,9 @@ def data(generator: FaceGenerator, tmp_path_factory: pytest.TempPathFactory) -> 
     return root
 
 
+BIN = {"face_px": 20.0, "log10_fmr": [-1, -2], "scores": [0.1, 0.2], "tail": {"shape": -0.1, "scale": 0.05}}
+
+
 def test_verification_is_perfect_on_easy_faces_and_worse_on_small_ones(
     data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,7 +76,7 @@ def test_the_parts_of_open_set_search(data: Path) -> None:
 
 
 def test_a_card_is_written_for_whom_it_is_about(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recognition, "impostors", lambda *_: [{"face_px": 20.0, "scores": [0.1 * i for i in range(9)]}])
+    monkeypatch.setattr(recognition, "impostors", lambda *_: [BIN])
     rows = [{"recognizer": "other", "look": "cctv", "side": 16, "accuracy": 0.91239, "scores": np.zeros(3)}]
     other = SimpleNamespace(card={"kind": "recognizer", "sha256": "x"})
     arguments = SimpleNamespace(data=data, cache=data, pairs=8)

@@ -118,7 +118,7 @@ def test_the_real_detector_finds_the_face_of_a_photo_of_any_size(generator: Face
 def test_who_looks_like_somebody_else_is_refused_unless_told(tmp_path: Path, photo: Path) -> None:
     other = tmp_path / "other.png"
     other.write_bytes(photo.read_bytes() + b" ")  # the same picture in another file
-    thresholds = Thresholds([{"face_px": 1e9, "log10_fmr": [-1, -5], "scores": [0.3, 0.6]}])
+    thresholds = Thresholds([{"face_px": 1e9, "log10_fmr": [-1, -5], "scores": [0.3, 0.6], "tail": {"shape": 0.0, "scale": 0.1}}])
     for number, (asked, reason) in enumerate([(thresholds, "looks_like: Ada, cosine 1.00"), (None, "")]):
         store = Store(tmp_path / f"{number}.db")
         gate = Gate(OneFace((0.5, 0.4, 0.35)), Knows(), asked)

@@ -16,7 +16,9 @@ from watchlist.store import Store
 from watchlist.thresholds import Thresholds
 from watchlist.tracks import Where
 
-THRESHOLDS = Thresholds([{"face_px": 1e9, "log10_fmr": [-1, -2, -3], "scores": [0.3, 0.4, 0.5]}])
+THRESHOLDS = Thresholds(
+    [{"face_px": 1e9, "log10_fmr": [-1, -2, -3], "scores": [0.3, 0.4, 0.5], "tail": {"shape": 0.0, "scale": 0.05}}]
+)
 RNG = np.random.default_rng(0)
 VECTORS = RNG.standard_normal((300, 32)).astype(np.float32)
 VECTORS /= np.linalg.norm(VECTORS, axis=1, keepdims=True)

@@ -1,0 +1,274 @@
+"""Open-set identification from video: who on the list is missed, and do false alarms come as often as was asked for?
+
+    python -m evaluation.watchlist --data DATA [--known 150] [--strangers 450] [--plot FILE] [--json FILE]
+
+Faces of ``DATA/lfw-dev`` (never trained on) walk through a real corridor, drawn over the first clip's background, then noise,
+blur and H.264; the shipped detector, tracker, selection and recogniser see them as they see any recording. Everybody known walks
+with another photo than the enrolled one; the rest of each gallery is filled with people who do not walk. One photo a face, so
+looks change less than real ones do: the rates are of recognition, not of behaviour.
+
+Each walker counts once. A stranger is a false alarm if any of their tracks matches anybody; a known person is found if one
+matches them (FNIR counts all others: beaten by a stranger's photo, below the threshold, not assessable, never tracked). `asked`
+is the rate the thresholds were computed for, `measured` the strangers' share; FNIR at a measured rate moves all thresholds
+together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from evaluation.corridor import Corridor, Image, Truth, Walker, film
+from evaluation.identification import split
+from evaluation.lfw import Lfw, load_lfw
+from evaluation.scoring import walker_of
+from models import load_recognizer, recognizer_card
+from models.facegen import Look
+from pipeline.engine import Job
+from pipeline.inline import InlineEngine
+from pipeline.protocol import SourceSpec
+from pipeline.settings import load_settings
+from watchlist.store import Store
+from watchlist.thresholds import Thresholds
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+ASKED = (0.1, 0.03, 0.01, 0.003)
+MEASURED = (1e-2, 3e-3)
+GALLERIES = (10, 100, 1000)
+SIZES = ((0, 16), (16, 24), (24, 40), (40, 1000))
+WIDTH, FPS, WALK_S, AT_ONCE = 960, 10, 5.0, 6
+
+
+class Photos:
+    """A walker's one photo, with the light of the place."""
+
+    def __init__(self, chips: dict[str, Image]) -> None:
+        self._chips = chips
+        mask = np.zeros((128, 128), np.float32)
+        cv2.ellipse(mask, (64, 68), (42, 58), 0, 0, 360, 1.0, -1)
+        self._mask = cv2.GaussianBlur(mask, (0, 0), 3).astype(np.float32)
+
+    def __call__(self, walker: Walker, look: Look) -> tuple[Image, NDArray[np.float32]]:
+        return cv2.convertScaleAbs(self._chips[walker.name], alpha=look.gain).astype(np.uint8), self._mask
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One track: the walker it follows, its template (D,) or None, and the width of its best face in pixels."""
+
+    walker: int
+    vector: NDArray[np.float32] | None
+    face_px: float
+
+
+def ground(clip: Path) -> Image:
+    """What stands still in a clip: the median of frames all over it, (540, 960, 3)."""
+    with av.open(str(clip)) as container:
+        frames = [f.to_ndarray(format="rgb24") for k, f in enumerate(container.decode(video=0)) if k % 40 == 0]
+    still = np.median(np.stack(frames[:60]), axis=0).astype(np.uint8)
+    return cv2.resize(still, (WIDTH, WIDTH * 9 // 16), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
+
+
+def cast(names: list[str], rng: np.random.Generator) -> tuple[list[Walker], float]:
+    """Everybody walks once, so many at once, up to faces of 14 to 62 pixels; and the seconds it takes."""
+    order = rng.permutation(len(names))
+    walkers = []
+    for place, row in enumerate(order):
+        start = place * WALK_S / AT_ONCE
+        lane = float(np.linspace(-0.8, 0.8, AT_ONCE)[place % AT_ONCE] + rng.uniform(-0.05, 0.05))
+        near = float(np.exp(rng.uniform(np.log(14 / 62), 0)))
+        walkers.append(Walker(names[row], int(row), False, start, start + WALK_S, lane, near, float(rng.uniform(0, 6))))
+    return walkers, start + WALK_S
+
+
+def watch(scene: Corridor, seconds: float, folder: Path, console: Console) -> tuple[list[Truth], list[Seen]]:
+    """Film the scene and let the pipeline see it."""
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("filming", total=1.0)
+        clip, truth = film(scene, folder / "walk.mp4", seconds, lambda share: bar.update(task, completed=share))
+    settings = load_settings(CONFIGS / "recording.yaml")
+    database = folder / "farsight.db"
+    Store(database).close()
+    context = {"out": folder, "database": database, "fpir": settings.fpir, "device": settings.device}
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("watching", total=seconds)
+        InlineEngine().run(
+            Job(settings.groups, [SourceSpec("walk", str(clip))], context, None, 1e9),
+            lambda status: bar.update(task, completed=status.sources[0].position_s if status.sources else 0),
+        )
+    store = Store(database)
+    boxes = [np.array(t.boxes, np.float32).reshape(-1, 5) for t in truth]
+    seen = []
+    for track in store.tracks():
+        walker = walker_of(track, boxes)
+        if walker is not None:
+            vector = None if track["template"] is None else np.frombuffer(track["template"], np.float16).astype(np.float32)
+            assessable = track["outcome"] != "not_assessable"
+            seen.append(Seen(walker, vector if assessable else None, track["face_px"]))
+    store.close()
+    return truth, seen
+
+
+@dataclass(frozen=True)
+class Margins:
+    """By walker, how far the best of their tracks is above the threshold: of the right person (``mate``), of anybody
+    (``alarm``). Minus infinity where there is no track or another person came first."""
+
+    mate: NDArray[np.float64]
+    alarm: NDArray[np.float64]
+
+
+def margins(
+    walkers: int, seen: list[Seen], gallery: NDArray[np.float32], mates: list[int | None], thresholds: Thresholds, fpir: float
+) -> Margins:
+    """``mates`` is each walker's row in the gallery (N, D), None for strangers."""
+    mate, alarm = np.full(walkers, -np.inf), np.full(walkers, -np.inf)
+    for track in seen:
+        if track.vector is None:
+            continue
+        scores = gallery @ track.vector
+        best = int(scores.argmax())
+        above = float(scores[best]) - thresholds.cosine(fpir, len(gallery), track.face_px)
+        alarm[track.walker] = max(alarm[track.walker], above)
+        if best == mates[track.walker]:
+            mate[track.walker] = max(mate[track.walker], above)
+    return Margins(mate, alarm)
+
+
+def fnir(found: Margins, known: NDArray[np.bool_], strangers: NDArray[np.bool_], rate: float) -> float:
+    """FNIR with all thresholds moved so that ``rate`` of the strangers raise an alarm."""
+    alarms = np.sort(found.alarm[strangers])[::-1]
+    offset = alarms[int(rate * len(alarms))]
+    return float((found.mate[known] <= offset).mean())
+
+
+def evaluate(lfw: Lfw, truth: list[Truth], seen: list[Seen], known_names: list[str], rng: np.random.Generator) -> dict[str, Any]:
+    """All rates, for each size of gallery."""
+    enrolled, _, _ = split(lfw)
+    recognizer = load_recognizer()
+    thresholds = Thresholds(recognizer_card()["impostors"])
+    by_name = {str(lfw.names[row]): int(row) for row in enrolled}
+    walking = {t.walker.name for t in truth}
+    fillers = [int(np.flatnonzero(lfw.names == name)[0]) for name in np.unique(lfw.names) if name not in walking]
+    rng.shuffle(fillers)
+    names = [t.walker.name for t in truth]
+    is_known = np.array([name in set(known_names) for name in names])
+    largest = np.array([max((t.face_px for t in seen if t.walker == k), default=0.0) for k in range(len(names))])
+    result: dict[str, Any] = {
+        "known": int(is_known.sum()),
+        "strangers": int((~is_known).sum()),
+        "not_tracked": int((largest == 0).sum()),
+        "not_assessable": len(names) - len({t.walker for t in seen if t.vector is not None}) - int((largest == 0).sum()),
+        "galleries": {},
+    }
+    vectors = recognizer.embed_with_quality(lfw.chips[[*by_name.values(), *fillers]])[0]
+    place = {name: k for k, name in enumerate(by_name)}
+    for size in GALLERIES:
+        in_list = known_names[:size]
+        rows = [place[name] for name in in_list] + list(range(len(by_name), len(vectors)))[: size - len(in_list)]
+        gallery = vectors[rows]
+        mates = [in_list.index(name) if name in in_list else None for name in names]
+        listed = np.array([m is not None for m in mates])
+        by_rate = {rate: margins(len(names), seen, gallery, mates, thresholds, rate) for rate in ASKED}
+        at = by_rate[0.01]
+        result["galleries"][str(len(gallery))] = {
+            "asked": [
+                {"fpir": r, "measured": float((m.alarm[~is_known] >= 0).mean()), "fnir": float((m.mate[listed] < 0).mean())}
+                for r, m in by_rate.items()
+            ],
+            "fnir_at_measured": {str(rate): fnir(at, listed, ~is_known, rate) for rate in MEASURED},
+            "rank_one_missed": float((at.mate[listed] == -np.inf).mean()),
+            "by_face_px": {
+                f"{low}-{high}": {
+                    "known": int(part.sum()),
+                    "fnir_at_1e-2": fnir(at, part, ~is_known, 1e-2) if part.any() else None,
+                }
+                for low, high in SIZES
+                for part in [listed & (largest > low) & (largest <= high)]
+            },
+        }
+    return result
+
+
+def show(result: dict[str, Any], console: Console) -> None:
+    console.print(
+        f"{result['known']} known and {result['strangers']} strangers walked; {result['not_tracked']} never tracked, "
+        f"{result['not_assessable']} not assessable"
+    )
+    table = Table(
+        "gallery", *(f"asked {rate:g}: measured / FNIR" for rate in ASKED), *(f"FNIR at {r:g}" for r in MEASURED), box=None
+    )
+    sizes = Table("gallery", *(f"FNIR at 1e-2, {low}-{high} px" for low, high in SIZES), box=None)
+    for size, row in result["galleries"].items():
+        cells = [f"{a['measured']:.4f} / {a['fnir']:.3f}" for a in row["asked"]]
+        table.add_row(size, *cells, *(f"{v:.3f}" for v in row["fnir_at_measured"].values()))
+        bins = row["by_face_px"].values()
+        sizes.add_row(size, *("-" if b["fnir_at_1e-2"] is None else f"{b['fnir_at_1e-2']:.3f} of {b['known']}" for b in bins))
+    console.print(table)
+    console.print(sizes)
+
+
+def plot(result: dict[str, Any], path: Path) -> None:
+    """Asked against measured rate of false alarms, with the corridor of a third to three times."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(5, 5))
+    line = np.array([1e-3, 0.3])
+    axes.fill_between(line, line / 3, line * 3, alpha=0.15, label="a third to three times")
+    axes.plot(line, line, color="grey", linewidth=1)
+    for size, row in result["galleries"].items():
+        floor = 0.3 / result["strangers"]  # where not one stranger raised an alarm
+        axes.plot(
+            [a["fpir"] for a in row["asked"]], [max(a["measured"], floor) for a in row["asked"]], "o-", label=f"{size} enrolled"
+        )
+    axes.set(xscale="log", yscale="log", xlabel="FPIR asked for", ylabel=f"share of {result['strangers']} strangers")
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--known", type=int, default=150)
+    parser.add_argument("--strangers", type=int, default=450)
+    parser.add_argument("--clip", default="corridor-walking.mp4", help="of DATA/videos, for the background")
+    parser.add_argument("--plot", type=Path)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    console, rng = Console(width=160), np.random.default_rng(0)
+    lfw = load_lfw(args.data)
+    _, probes, strangers = split(lfw)
+    known_rows = rng.permutation(probes)[: args.known]
+    stranger_rows = rng.permutation(strangers)[: args.strangers]
+    known_names = [str(lfw.names[row]) for row in known_rows]
+    chips = {str(lfw.names[row]): lfw.chips[row] for row in (*known_rows, *stranger_rows)}
+    walkers, seconds = cast(list(chips), rng)
+    with tempfile.TemporaryDirectory() as folder:
+        scene = Corridor(walkers, Photos(chips), WIDTH, FPS, 1, ground(args.data / "videos" / args.clip))
+        truth, seen = watch(scene, seconds, Path(folder), console)
+    result = evaluate(lfw, truth, seen, known_names, rng)
+    show(result, console)
+    if args.plot:
+        plot(result, args.plot)
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
