@@ -27,9 +27,11 @@ class Search:
         from watchlist.thresholds import Thresholds
 
         card = recognizer_card(self._recognizer)
-        self._thresholds = Thresholds(card["impostors"])
+        self._card = card
         self._store = Store(self._database)
         self._gallery = Gallery(self._store, card["sha256"])
+        self._generation = self._store.generation()
+        self._thresholds = Thresholds(self._store.calibration(card["sha256"]) or card["impostors"])
 
     def process(self, batch: Batch) -> Batch:
         self._follow()
@@ -46,7 +48,13 @@ class Search:
     def _follow(self) -> None:
         """Search the watchlist as it is now."""
         from watchlist.database import StoreError
+        from watchlist.thresholds import Thresholds
 
+        generation = self._store.generation()
+        if generation == self._generation:
+            return
+        self._generation = generation
+        self._thresholds = Thresholds(self._store.calibration(self._card["sha256"]) or self._card["impostors"])
         try:
             self._gallery.update()
         except StoreError as error:  # people look on for those they looked for before

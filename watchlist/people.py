@@ -6,6 +6,7 @@ import json
 import sqlite3
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +50,7 @@ class Enrolment:
 
 
 class People(Database):
-    """The watchlist's tables. Ids are never used again."""
+    """The watchlist's tables, and the thresholds fitted for it. Ids are never used again."""
 
     def identity_of(self, name: str) -> int | None:
         """The id of the person of this name, if there is one on the list."""
@@ -186,6 +187,19 @@ class People(Database):
         """Grows whenever vectors of photos that were there before have changed."""
         return int(self._db.execute("SELECT reembedded FROM generation").fetchone()[0])
 
+    def calibration(self, recognizer: str) -> list[dict[str, Any]] | None:
+        """Impostor scores fitted to the user's own footage, as a recogniser's card has them; None where the card's hold."""
+        row = self._db.execute("SELECT impostors FROM calibrations WHERE recognizer = ?", (recognizer,)).fetchone()
+        return None if row is None else json.loads(row["impostors"])
+
+    def put_calibration(self, recognizer: str, impostors: list[dict[str, Any]] | None, tracks: int = 0) -> None:
+        """Keep such scores, or with None go back to the card's."""
+        self._db.execute("DELETE FROM calibrations WHERE recognizer = ?", (recognizer,))
+        if impostors is not None:
+            self._db.execute(
+                "INSERT INTO calibrations VALUES (?, ?, ?, ?)", (recognizer, time.time(), tracks, json.dumps(impostors))
+            )
+
     def generation(self) -> tuple[int, str]:
         """Changes whenever `enrolments` may: a count of the list's changes, and the day, on which entries expire."""
         row = self._db.execute("SELECT watchlist, date('now') FROM generation").fetchone()
@@ -213,14 +227,14 @@ class People(Database):
         try:
             with self.transaction():
                 self._db.execute("PRAGMA defer_foreign_keys = ON")
-                for table in ("enrolments", "identities"):
+                for table, key in (("enrolments", "id"), ("identities", "id"), ("calibrations", "recognizer")):
                     names = [row["name"] for row in self._db.execute(f"PRAGMA main.table_info({table})")]
                     columns = ", ".join(names)
-                    self._db.execute(f"DELETE FROM main.{table} WHERE id NOT IN (SELECT id FROM other.{table})")
+                    self._db.execute(f"DELETE FROM main.{table} WHERE {key} NOT IN (SELECT {key} FROM other.{table})")
                     same = " AND ".join(f"m.{name} IS o.{name}" for name in names if name not in ("chip", "vector"))
                     self._db.execute(
                         f"INSERT OR REPLACE INTO main.{table} ({columns}) SELECT {columns} FROM other.{table} o "
-                        f"WHERE NOT EXISTS (SELECT 1 FROM main.{table} m WHERE m.id = o.id AND {same})"
+                        f"WHERE NOT EXISTS (SELECT 1 FROM main.{table} m WHERE m.{key} = o.{key} AND {same})"
                     )
         finally:
             self._db.execute("DETACH DATABASE other")

@@ -74,18 +74,27 @@ CREATE TABLE undelivered (
 );
 """
 
+
+def _counted(table: str) -> str:
+    """Triggers by which every change of a table counts as one of the watchlist."""
+    return "".join(
+        f"CREATE TRIGGER {table}_{event} AFTER {event} ON {table} BEGIN UPDATE generation SET watchlist = watchlist + 1; END;\n"
+        for event in ("insert", "update", "delete")
+    )
+
+
 # ``generation`` counts changes of the watchlist, so that who searches it sees at once that there was one.
-KEPT = """
+KEPT = (
+    """
 ALTER TABLE identities ADD COLUMN set_aside REAL;
 ALTER TABLE enrolments ADD COLUMN set_aside REAL;
 CREATE TABLE generation (watchlist INTEGER NOT NULL, reembedded INTEGER NOT NULL);
 INSERT INTO generation VALUES (1, 0);
 CREATE TRIGGER enrolments_reembedded AFTER UPDATE OF vector ON enrolments
     BEGIN UPDATE generation SET reembedded = reembedded + 1; END;
-""" + "".join(
-    f"CREATE TRIGGER {table}_{event} AFTER {event} ON {table} BEGIN UPDATE generation SET watchlist = watchlist + 1; END;\n"
-    for table in ("identities", "enrolments")
-    for event in ("insert", "update", "delete")
+"""
+    + _counted("identities")
+    + _counted("enrolments")
 )
 
 # Final tracks that can be searched, by ids that are never used again; ``purged`` counts those that went or changed, so that
@@ -103,5 +112,9 @@ CREATE TRIGGER tracks_change AFTER UPDATE ON tracks WHEN OLD.final = 1 AND NEW.t
 CREATE TRIGGER tracks_go AFTER DELETE ON tracks WHEN OLD.final = 1 BEGIN {GONE} END;
 """
 
-MIGRATIONS = (FIRST, LIVE, KEPT, SEARCHABLE)  # the n-th leads to ``user_version`` n
+CALIBRATED = """
+CREATE TABLE calibrations (recognizer TEXT PRIMARY KEY, made REAL NOT NULL, tracks INTEGER NOT NULL, impostors TEXT NOT NULL);
+""" + _counted("calibrations")
+
+MIGRATIONS = (FIRST, LIVE, KEPT, SEARCHABLE, CALIBRATED)  # the n-th leads to ``user_version`` n
 VERSION = len(MIGRATIONS)

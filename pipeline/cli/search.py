@@ -49,9 +49,9 @@ def command(
     store = open_store(database_path(db), must_exist=True)
     card = recognizer_card()
     try:
-        found, compared = LookBack(store, card["sha256"], Thresholds(card["impostors"])).search(
-            _vectors(store, photo, track, identity), top, fpir, where
-        )
+        found, compared = LookBack(
+            store, card["sha256"], Thresholds(store.calibration(card["sha256"]) or card["impostors"])
+        ).search(_vectors(store, photo, track, identity), top, fpir, where)
     except StoreError as error:
         raise SettingsError(str(error)) from None
     unknown = store.without_hour() if where.since_at is not None or where.until_at is not None else 0

@@ -117,3 +117,26 @@ def test_purge_and_export(out: Path, tmp_path: Path) -> None:
         call("purge", "--db", out)
     proof = json.loads(call("purge", "--db", out, "--no-match", 0, "--json"))
     assert proof["tracks"] == 4 and proof["left"] == [] and set(tracks(out, "--identity", 1)) == {"t004", "t005"}
+
+
+def test_thresholds_are_fitted_to_footage_and_reset(out: Path, tmp_path: Path) -> None:
+    footage = Store(tmp_path / "footage" / "farsight.db")
+    strangers = RNG.standard_normal((1200, 256)).astype(np.float16)
+    strangers /= np.linalg.norm(strangers.astype(np.float32), axis=1, keepdims=True).astype(np.float16)
+    for n in range(0, 1200, 300):
+        for k in range(n, n + 300):
+            put(
+                footage,
+                range(k % 300, k % 300 + 1),
+                template=strangers[k].tobytes(),
+                recognizer=DIGEST,
+                track=f"x{k}",
+                face_px=30.0,
+            )
+    footage.close()
+    before = call("watchlist", "calibrate", "--db", out)
+    fitted = call("watchlist", "calibrate", "--db", out, "--strangers", tmp_path / "footage")
+    assert "1200 comparisons" in fitted and "too few: as it came" in fitted and "fitted to your footage" in fitted
+    assert call("watchlist", "calibrate", "--db", out, "--reset") == before
+    with pytest.raises(SettingsError, match="comparisons of one face size, 1000 are needed"):
+        call("watchlist", "calibrate", "--db", out, "--strangers", out)
