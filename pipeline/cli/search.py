@@ -11,7 +11,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from pipeline.cli.common import console, database_path, open_gate, open_store
 from pipeline.errors import SettingsError
@@ -59,10 +59,10 @@ def command(
     if as_json:
         print(json.dumps([_row(f) for f in found], indent=2))
         return
-    table = Table("score", "needs", "outcome", "source", "when", "face px", "crop", box=None)
+    table = Table("score", "needs", "outcome", "source", Column("when", no_wrap=True), "face px", "crop", box=None)
     for f in found:
         row = _row(f)
-        when = row.get("at") or f"{row['start_s']} to {row['end_s']} s"
+        when = row["at"][:19].replace("T", " ") if "at" in row else f"{row['start_s']} to {row['end_s']} s"
         cells = (
             row["score"],
             row["threshold"],
