@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ class Record:
         self._lines = self._out / "sightings.jsonl"
         if self._epoch is not None:
             self._store.finish_abandoned()
-        write_jsonl(self._lines, self._store.tracks())
+        write_jsonl(self._lines, self._store.each_final())
 
     def process(self, batch: Batch) -> Batch:
         rows = patiently(lambda: [self._row(sighting) for sighting in batch], *self._patience)
@@ -158,7 +159,7 @@ def json_line(row: dict[str, Any]) -> str:
     return json.dumps(line) + "\n"
 
 
-def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
+def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write all lines anew, from the database, in one step."""
     part = path.with_suffix(".part")
     with part.open("w") as file:

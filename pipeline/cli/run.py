@@ -148,6 +148,10 @@ def fill_watchlist(store: Store, watchlist: Path, settings: Settings) -> None:
     for verdict in verdicts:
         if verdict.reason:
             console.print(f"refused {verdict.name}/{verdict.photo}: {verdict.reason}", markup=False)
+    named = {entry.name for entry in people}
+    for person in store.identities():  # of an earlier start
+        if store.set_aside(person.id, restore=person.name in named):
+            console.print(f"{'restored' if person.name in named else 'set aside'} {person.name}: see {watchlist}", markup=False)
     if not any(v.reason == "" for v in verdicts):
         raise SettingsError(
             f"--watchlist {watchlist}: no usable photo ({len(verdicts)} refused, {verdicts[0].photo}: {verdicts[0].reason})"

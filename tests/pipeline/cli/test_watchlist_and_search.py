@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import datetime
 from pathlib import Path
 
@@ -12,7 +13,10 @@ from typer.testing import CliRunner
 
 from models import recognizer_card
 from pipeline.cli import app
+from pipeline.cli.common import CONFIGS
+from pipeline.cli.run import fill_watchlist
 from pipeline.errors import SettingsError
+from pipeline.settings import load_settings
 from tests.watchlist.test_lookback import put
 from watchlist.store import Store
 
@@ -140,3 +144,17 @@ def test_thresholds_are_fitted_to_footage_and_reset(out: Path, tmp_path: Path) -
     assert call("watchlist", "calibrate", "--db", out, "--reset") == before
     with pytest.raises(SettingsError, match="comparisons of one face size, 1000 are needed"):
         call("watchlist", "calibrate", "--db", out, "--strangers", out)
+
+
+def test_who_is_taken_out_of_the_folder_is_no_longer_looked_for(corridor: Path, tmp_path: Path) -> None:
+    folder, store = tmp_path / "people", Store(tmp_path / "farsight.db")
+    shutil.copytree(corridor / "people", folder)
+    settings = load_settings(CONFIGS / "recording.yaml")
+    fill_watchlist(store, folder, settings)
+    gone, stays = sorted(p.name for p in folder.iterdir())
+    (folder / gone).rename(tmp_path / gone)
+    fill_watchlist(store, folder, settings)
+    assert [(i.name, bool(i.set_aside)) for i in store.identities()] == [(gone, True), (stays, False)]
+    (tmp_path / gone).rename(folder / gone)
+    fill_watchlist(store, folder, settings)
+    assert not any(i.set_aside for i in store.identities())
