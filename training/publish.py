@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -44,12 +45,20 @@ CARDS: dict[str, dict[str, Any]] = {
         "about": "progressive face super-resolution, 16, 32 or 64 to 128 pixels",
         "preprocessing": "RGB chip, x / 255",
         "data": CHIPS + "; chips without detail at 128 pixels (soft_db above 37) left out",
-        "teacher": "the same network shown the sharp face's parsing map; identity term: the shipped recogniser; "
-        "begun from a run without either (training/train_superres.py)",
+        "teacher": "of the runs whose command says so: the same network shown the sharp face's parsing map; identity term: the "
+        "shipped recogniser (training/train_superres.py)",
         "command": "the three of training/train_superres.py",
         "limits": "what it adds is likely, not seen; its pictures must be labelled as synthetic",
     },
 }
+
+
+def commands(run: Path) -> str:
+    """What made a run, with the run it began from, oldest first."""
+    state = torch.load(run / "state.pt", weights_only=True, map_location="cpu")
+    command = str(state.get("command", ""))
+    start = re.search(r"--start (\S+)", command)
+    return f"{commands(Path(start[1]))}; {command}" if start else command
 
 
 def main() -> None:
@@ -67,7 +76,7 @@ def main() -> None:
     card = {
         "kind": args.kind,
         **CARDS[args.kind],
-        **({"command": state["command"]} if "command" in state else {}),
+        **({"command": commands(args.run)} if "command" in state else {}),
         "architecture": {},
         "trained": {
             "samples": int(last["samples"]),

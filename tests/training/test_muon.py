@@ -1,0 +1,53 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from training.muon import Muon
+
+
+def net() -> nn.Module:
+    torch.manual_seed(0)
+    made = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.PReLU(), nn.Conv2d(8, 3, 3, padding=1), nn.Flatten(), nn.Linear(48, 4))
+    return made.to(memory_format=torch.channels_last)
+
+
+def learn(model: nn.Module, optimizer: object, steps: int) -> float:
+    x = torch.randn(16, 3, 4, 4, generator=torch.Generator().manual_seed(1)).to(memory_format=torch.channels_last)
+    for _ in range(steps):
+        loss = (model(x) - x.flatten(1)[:, :4]).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return float(loss.detach())
+
+
+def test_it_trains_every_parameter_and_goes_on_where_it_was() -> None:
+    model = net()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    optimizer = Muon(model.parameters(), 1e-2, 0.0, (0.9, 0.99))
+    first = learn(model, optimizer, 1)
+    learn(model, optimizer, 20)
+    assert all(not torch.equal(before[name], p) for name, p in model.named_parameters())
+    twin = net()
+    twin.load_state_dict(model.state_dict())
+    resumed = Muon(twin.parameters(), 1e-2, 0.0, (0.9, 0.99))
+    resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))  # as a file does; else the two share their momentum
+    assert learn(model, optimizer, 30) == pytest.approx(learn(twin, resumed, 30), rel=1e-5)
+    assert learn(model, optimizer, 1) < 0.2 * first
+
+
+def test_the_learning_rate_of_both_parts_is_set_from_outside() -> None:
+    model = net()
+    optimizer = Muon(model.parameters(), 1e-2, 0.0, (0.9, 0.99))
+    before = [p.detach().clone() for p in model.parameters()]
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+    learn(model, optimizer, 2)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_weights_that_cannot_be_seen_as_matrices_are_refused() -> None:
+    with pytest.raises(ValueError, match="channels_last"):
+        Muon(nn.Conv2d(3, 8, 3).parameters(), 1e-2, 0.0, (0.9, 0.99))
