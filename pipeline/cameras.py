@@ -26,19 +26,22 @@ class CameraFile:
     def __init__(self, path: Path, **defaults: Any) -> None:
         self._path, self._defaults = path, defaults
         self._log = structlog.get_logger()
-        self._stamp = self._look()
+        self._stamp, self._asked = self._look(), False
         self.settings, self._specs = self._read()
 
     def wanted(self) -> list[SourceSpec]:
         """The cameras to watch now."""
-        stamp = self._look()
+        stamp = None if self._asked else self._look()
         if stamp != self._stamp:
-            self._stamp = stamp
-            self.reload()
+            self._asked, self._stamp = False, self._look()
+            self._reload()
         return self._specs
 
-    def reload(self) -> None:
-        """Read the file again, as after SIGHUP; variables of the environment too."""
+    def look_again(self) -> None:
+        """Read the file at the next look even if it is the same; for signal handlers."""
+        self._asked = True
+
+    def _reload(self) -> None:
         try:
             settings, specs = self._read()
         except SettingsError as error:

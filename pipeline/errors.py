@@ -43,6 +43,6 @@ class Interrupted(FarsightError):
 
 def redact(text: str) -> str:
     """Replace the credentials of every URL in ``text`` by ``***``: what stands before its last @, and secrets in its query."""
-    text = re.sub(r"(\b[a-z][a-z0-9+.-]*://)[^\s\"'<>]*@", r"\1***@", text, flags=re.IGNORECASE)
+    text = re.sub(r"(\b[a-z][a-z0-9+.-]*://)[^\s\"<>]*@", r"\1***@", text, flags=re.IGNORECASE)
     secret = r"([?&][^=&\s]*(?:user|pass|pwd|token|key|secret|auth|sign|credential)[^=&\s]*=)[^&\s\"'<>]+"
     return re.sub(secret, r"\1***", text, flags=re.IGNORECASE)

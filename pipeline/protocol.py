@@ -83,7 +83,7 @@ class Source(Protocol):
         """Open a source; with ``after_s`` the first record is the first one later than that PTS."""
 
     def read(self) -> Batch | None:
-        """The next records, or None at the end."""
+        """The next records, or None at the end. None of them at all: a live stream broke off and may go on later."""
 
     def report(self) -> SourceReport: ...
 

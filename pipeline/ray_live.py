@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from pipeline.engine import Job, Status, Watch
 from pipeline.errors import FarsightError, redact
@@ -62,7 +62,7 @@ class _LiveRun(RayRun):
 
     def __init__(self, job: Job, watch: Watch, wanted: Wanted, duration_s: float | None, stopping: threading.Event) -> None:
         super().__init__(job, watch)
-        self.readers = max(len(job.sources), 1)
+        self.readers = MOST_CAMERAS  # as many as may come; those behind them must have room for their calls
         self._wanted, self._duration_s, self._stopping = wanted, duration_s, stopping
         self._cameras: dict[str, _Camera] = {}
         self._leaving: list[tuple[Any, Any, float]] = []
@@ -93,12 +93,14 @@ class _LiveRun(RayRun):
             if by_name.get(name) != camera.spec:
                 self._leave(self._cameras.pop(name))
         for name, spec in by_name.items():
-            if name not in self._cameras:
+            if name not in self._cameras and len(self._cameras) < self.readers:
                 actor = self._make_source()
                 self.sources.append(actor)
                 self._cameras[name] = _Camera(spec, actor, actor.run.remote(spec, None), time.monotonic())
 
     def _leave(self, camera: _Camera) -> None:
+        if camera.retry_at is not None:  # it has no actor just now
+            return
         camera.actor.stop.remote()
         self._leaving.append((camera.actor, camera.reading, time.monotonic() + LEAVE_S))
 
@@ -127,7 +129,7 @@ class _LiveRun(RayRun):
             if isinstance(error.cause, FarsightError):
                 raise  # a setting that cannot work will not work later either
             camera.why = f"{type(error.cause).__name__} in its stages"
-        except RayActorError as error:
+        except RayError as error:  # dead, or killed for its memory
             camera.why = f"its actor died ({type(error).__name__})"
         if time.monotonic() - camera.since > STEADY_S:
             camera.wait_s = 0.0
@@ -162,6 +164,10 @@ class _LiveRun(RayRun):
             if camera.retry_at is not None:
                 report = replace(report, state="backing off", reason=redact(f"starting again: {camera.why}"))
             sources.append(replace(report, counts=dict(Counter(report.counts) + camera.before)))
+        for spec in self._wanted():
+            if spec.name not in self._cameras:
+                why = f"no room: {self.readers} cameras fit on this machine"
+                sources.append(SourceReport(spec.name, redact(spec.url), "failed", why, state="stopped"))
         self.last = Status(status.groups, sources)
         return self.last
 

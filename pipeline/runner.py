@@ -45,6 +45,9 @@ class SourceRunner:
         last = time.monotonic()
         try:
             while not stopping.is_set() and (batch := self.source.read()) is not None:
+                if not batch:  # a stream broke off: what is open now ends here
+                    self.outbox.send(self.chain.flush())
+                    continue
                 something = True
                 found = self.chain.process(batch)
                 if (captured := getattr(batch[-1], "captured", None)) is not None:

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.errors import SettingsError
 
+SECRETS_IN = ("cameras", "alerts")  # keys below which no value is shown
+
 
 class StageSettings(BaseModel):
     """One stage: the class to use; every other key is passed to its constructor."""
@@ -131,9 +133,10 @@ def load_settings(path: Path, **overrides: Any) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
+        value = "***" if first["loc"] and first["loc"][0] in SECRETS_IN else repr(first.get("input"))
         if first["type"] == "extra_forbidden":
-            raise SettingsError(f"{path.name}: unknown key {key!r} (value {first['input']!r})") from None
-        raise SettingsError(f"{path.name}: {key} = {first.get('input')!r}: {first['msg']}") from None
+            raise SettingsError(f"{path.name}: unknown key {key!r} (value {value})") from None
+        raise SettingsError(f"{path.name}: {key} = {value}: {first['msg']}") from None
     names = [camera.name for camera in settings.cameras]
     for name in names:
         if names.count(name) > 1:

@@ -57,7 +57,7 @@ def write_summary(
     sources = [asdict(source) for source in status.sources]
     summary = {
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "settings": settings.model_dump(mode="json", exclude={"cameras": True, "alerts": {"webhook_secret"}}),
+        "settings": settings.model_dump(mode="json", exclude={"cameras", "alerts"}),
         "choices": choices | {f"{s['name']}: {k}": v for s in sources for k, v in s["choices"].items()},
         "versions": versions(),
         "machine": {"cores": cores(), "processor": platform.machine()},

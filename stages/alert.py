@@ -72,7 +72,9 @@ class Alert:
             fresh.append(self._make("withdrawn", sighting, believed, json.loads(told.content)["name"]))  # type: ignore[union-attr]
         if found is not None:
             before = self._store.last_alert(track.source, identity=found)
-            if before and time.time() - before.at < self._cooldown_s:
+            # Withdrawn and believed again: a track at the edge of its threshold is told of once more at its end, not each second.
+            wavering = told is not None and told.identity == found and not track.final
+            if wavering or (before and 0 <= time.time() - before.at < self._cooldown_s):
                 self._counts["alerts: in cool-down"] += 1
             else:
                 fresh.append(self._make("match", sighting, found, sighting.name))

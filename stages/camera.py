@@ -77,7 +77,8 @@ class Camera:
         self._spec = spec
         self._report = SourceReport(spec.name, redact(spec.url), choices={"clock": "seconds since the start of watching"})
         self._began = time.monotonic()
-        self._epoch = time.time() if self._given_epoch is None else self._given_epoch
+        # Fixed, so that a clock that is set does not stop or turn back PTS.
+        self._pts_at_zero = time.time() - time.monotonic() - (self._given_epoch or time.time())
         self._index, self._last_s = 0, -1.0
         self._before = {"decoded": 0, "dropped": 0}  # by readers that are gone
         self._seen = self._before
@@ -86,7 +87,7 @@ class Camera:
         self._enter(State.BACKING_OFF)
 
     def read(self) -> Batch | None:
-        """Wait for the next frame; None when it is time to stop."""
+        """Wait for the next frame; nothing when the stream broke off, None when it is time to stop."""
         while not self._over():
             if self._reader is None:
                 if time.monotonic() < self._retry_at:
@@ -103,10 +104,12 @@ class Camera:
             silent = time.monotonic() - self._heard
             if isinstance(item, str):
                 self._give_up(item)
-            elif silent > limit:
+                return []
+            if silent > limit:
                 self._enter(State.STALLED)
                 self._count("stalls")
                 self._give_up(f"silent for {silent:.0f} s")
+                return []
         self._enter(State.STOPPED)
         return None
 
@@ -142,7 +145,7 @@ class Camera:
         self._seen = {key: self._before[key] + item[key] for key in self._before}
         self._report.counts |= {"frames_decoded": self._seen["decoded"], "dropped_for_newer": self._seen["dropped"]}
         captured = item["at"] - time.monotonic() + time.time()
-        pts_s = max(captured - self._epoch, self._last_s + 1e-3)
+        pts_s = max(item["at"] + self._pts_at_zero, self._last_s + 1e-3)
         self._last_s = self._report.position_s = pts_s
         self._index += 1
         self._report.counts["frames_searched"] = self._index

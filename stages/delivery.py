@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import random
+import secrets
 import sqlite3
 import threading
 import time
@@ -15,8 +15,8 @@ from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from pipeline.errors import redact
-from stages.record import append_whole
 from watchlist.alerts import Alert
+from watchlist.lines import append_whole
 from watchlist.store import Store
 
 BACKOFF_S = (1.0, 60.0)
@@ -52,6 +52,15 @@ def sinks_of(out: Path, settings: dict[str, Any]) -> list[Sink]:
     return sinks
 
 
+def _is_address(url: str, *schemes: str) -> bool:
+    """Whether it has one of the schemes and a host, and a port that is a number if it has one."""
+    parts = urlsplit(url)
+    try:
+        return parts.scheme in schemes and bool(parts.hostname) and (parts.port or 1) > 0 and "@" not in parts.path
+    except ValueError:
+        return False
+
+
 class Lines:
     """Adds a line to a file for each alert."""
 
@@ -74,7 +83,7 @@ class Webhook:
     name = "webhook"
 
     def __init__(self, url: str, secret: str | None = None) -> None:
-        if not url.startswith(("http://", "https://")) or not urlsplit(url).hostname:
+        if not _is_address(url, "http", "https"):
             raise ValueError(f"alerts.webhook = {redact(url)!r}: must be an http:// or https:// address")
         self._url, self._secret = url, secret
         self._client: Any = None
@@ -106,19 +115,22 @@ class Mqtt:
     name = "mqtt"
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
+        if not _is_address(url, "mqtt", "mqtts"):
             raise ValueError(f"alerts.mqtt = {redact(url)!r}: must be mqtt://[user:password@]host[:port][/topic] or mqtts://")
-        self._parts, self._topic = parts, parts.path.strip("/") or "farsight/alerts"
+        self._parts = urlsplit(url)
+        self._topic = self._parts.path.strip("/") or "farsight/alerts"
         self._client: Any = None
 
     def send(self, alert: Alert) -> None:
-        client = self._client or self._connect()
-        message = client.publish(f"{self._topic}/{alert.source}", alert.content, qos=1)
-        message.wait_for_publish(ANSWER_S)
-        if not message.is_published():
-            self.close()
-            raise OSError("the broker does not answer")
+        try:
+            client = self._client or self._connect()
+            message = client.publish(f"{self._topic}/{alert.source}", alert.content, qos=1)
+            message.wait_for_publish(ANSWER_S)
+            if not message.is_published():
+                raise OSError("the broker does not answer")
+        except Exception:
+            self.close()  # with it goes the client's queue, which would send the alert once more for each try
+            raise
 
     def close(self) -> None:
         if self._client is not None:
@@ -130,16 +142,19 @@ class Mqtt:
         from paho.mqtt.client import Client
         from paho.mqtt.enums import CallbackAPIVersion
 
-        client = Client(CallbackAPIVersion.VERSION2, client_id=f"farsight-{os.getpid()}")
+        client = Client(CallbackAPIVersion.VERSION2, client_id=f"farsight-{secrets.token_hex(6)}")
         if self._parts.username:
             client.username_pw_set(unquote(self._parts.username), unquote(self._parts.password or ""))
         secure = self._parts.scheme == "mqtts"
         if secure:
             client.tls_set()
         assert self._parts.hostname is not None
+        connected = threading.Event()
+        client.on_connect = lambda *_: connected.set()
         client.connect(self._parts.hostname, self._parts.port or (8883 if secure else 1883))
         client.loop_start()
         self._client = client
+        connected.wait(ANSWER_S)
         return client
 
 
@@ -203,7 +218,7 @@ class Delivery:
             self._count(f"delivered to {self._sink.name}")
         except Refused as refusal:
             self._count(f"trouble: {self._sink.name} refused an alert: {refusal}")
-            store.note("alert refused", sink=self._sink.name, key=alert.key, why=str(refusal))
+            store.note("alert refused", sink=self._sink.name, kind=alert.kind, identity=alert.identity, why=str(refusal))
         store.delivered(self._sink.name, alert.key)
         self._waiting = max(0, self._waiting - 1)
 

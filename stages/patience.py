@@ -16,15 +16,14 @@ WAIT_S = (0.2, 5.0)
 
 
 def patiently(write: Callable[[], Result], keep_trying: bool, out: Path, counts: Counter[str]) -> Result:
-    """What ``write`` gives. It may be called again: with ``keep_trying`` until it works, each failure counted as trouble.
-
-    Without, raises OutputError at the first failure.
+    """What ``write`` gives. It may be called again: with ``keep_trying`` until disk and database let it, each failure counted as
+    trouble. Without, raises OutputError at the first failure.
     """
     wait_s = WAIT_S[0]
     while True:
         try:
             return write()
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, sqlite3.OperationalError) as error:
             why = getattr(error, "strerror", None) or str(error)
             if not keep_trying:
                 raise OutputError(f"cannot write to {out}: {why}; what was written is kept, go on with --resume") from None

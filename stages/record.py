@@ -14,20 +14,18 @@ import numpy as np
 from pipeline.protocol import Batch
 from stages.patience import patiently
 from stages.records import Sighting, Track
+from watchlist.lines import append_whole, write_whole
 
 
 class Record:
     """``out``: the output folder; ``database``: its database. Writing is repeatable: the same track again changes nothing.
 
     When the disk is full or not writable it raises OutputError, and what was written before is kept; with ``keep_trying`` it
-    waits until it can write, and so do the stages before it. ``epoch``: Unix time of PTS 0, of live cameras.
+    waits until it can write, and so do the stages before it.
     """
 
-    def __init__(
-        self, out: Path, database: Path, recognizer: str | None = None, keep_trying: bool = False, epoch: float | None = None
-    ) -> None:
-        self._out, self._database, self._recognizer = out, database, recognizer
-        self._keep_trying, self._epoch = keep_trying, epoch
+    def __init__(self, out: Path, database: Path, recognizer: str | None = None, keep_trying: bool = False) -> None:
+        self._out, self._database, self._recognizer, self._keep_trying = out, database, recognizer, keep_trying
         self._outcomes: Counter[str] = Counter()
         self._trouble: Counter[str] = Counter()
 
@@ -37,11 +35,9 @@ class Record:
 
         self._digest = recognizer_card(self._recognizer)["sha256"]
         self._store = Store(self._database)
-        (self._out / "crops").mkdir(parents=True, exist_ok=True)
+        patiently(lambda: (self._out / "crops").mkdir(parents=True, exist_ok=True), *self._patience)
         self._lines = self._out / "sightings.jsonl"
-        if self._epoch is not None:
-            self._store.finish_abandoned()
-        write_jsonl(self._lines, self._store.each_final())
+        patiently(lambda: write_jsonl(self._lines, self._store.each_final()), *self._patience)
 
     def process(self, batch: Batch) -> Batch:
         rows = patiently(lambda: [self._row(sighting) for sighting in batch], *self._patience)
@@ -104,8 +100,8 @@ class Record:
             "threshold": sighting.threshold,
             "fpir": sighting.fpir,
             "reasons": json.dumps(list(sighting.reasons)),
-            "started_at": None if self._epoch is None else self._epoch + track.start_s,
-            "ended_at": None if self._epoch is None else self._epoch + track.end_s,
+            "started_at": None if track.epoch is None else track.epoch + track.start_s,
+            "ended_at": None if track.epoch is None else track.epoch + track.end_s,
         }
 
     def _picture(self, track: Track, kind: str, content: bytes) -> str:
@@ -119,19 +115,6 @@ class Record:
 def picture_name(track: Track, kind: str) -> str:
     """Where in the output folder a track's ``crop`` or ``restored`` chip lies."""
     return f"crops/{track.source}/{track.track}-{kind}.png"
-
-
-def append_whole(path: Path, text: str) -> None:
-    """Add ``text`` to a file; if that fails half-way, what came of it is cut off again. Raises OSError."""
-    with path.open("ab", buffering=0) as file:
-        end = file.seek(0, 2)
-        try:
-            content = text.encode()
-            while content:
-                content = content[file.write(content) :]
-        except OSError:
-            file.truncate(end)
-            raise
 
 
 def json_line(row: dict[str, Any]) -> str:
@@ -161,7 +144,4 @@ def json_line(row: dict[str, Any]) -> str:
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write all lines anew, from the database, in one step."""
-    part = path.with_suffix(".part")
-    with part.open("w") as file:
-        file.writelines(json_line(row) for row in rows)
-    part.replace(path)
+    write_whole(path, (json_line(row) for row in rows))

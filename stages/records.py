@@ -81,7 +81,7 @@ class Track:
     ``version`` grows with each report of the same track, ``final`` marks the last. ``path`` is float32 (M, 5): PTS
     and box of each detection. ``shots`` are the accepted ones, best first; ``rejected`` is the best one that was
     refused, kept for the eye when nothing else is there. ``reasons`` counts refusals by name. ``captured`` is the Unix
-    time of the live picture that led to this report, None in recordings.
+    time of the live picture that led to this report, ``epoch`` that of PTS 0 as the clock stood then; None in recordings.
     """
 
     source: str
@@ -95,6 +95,7 @@ class Track:
     rejected: Shot | None
     reasons: dict[str, int]
     captured: float | None = None
+    epoch: float | None = None
 
 
 class _OfTrack:

@@ -69,6 +69,7 @@ class Select:
         self._open: dict[int, _Open] = {}
         self._source = ""
         self._captured: float | None = None
+        self._epoch: float | None = None
         self._refused: Counter[str] = Counter()
 
     def open(self) -> None:
@@ -82,6 +83,7 @@ class Select:
         for item in batch:
             self._source = item.frame.source
             self._captured = item.captured
+            self._epoch = None if item.captured is None else item.captured - item.frame.pts_s
             self._look(item)
             out.extend(self._due(item.frame.pts_s))
         return out
@@ -176,7 +178,18 @@ class Select:
         shots, rejected = tuple(track.shots), None if track.shots else track.rejected
         reasons, captured = dict(track.reasons), self._captured
         return Track(
-            self._source, name, track.version, final, track.start_s, track.last_s, path, shots, rejected, reasons, captured
+            self._source,
+            name,
+            track.version,
+            final,
+            track.start_s,
+            track.last_s,
+            path,
+            shots,
+            rejected,
+            reasons,
+            captured,
+            self._epoch,
         )
 
 

@@ -39,10 +39,14 @@ class Alerts(Database):
         return new
 
     def last_alert(self, source: str, *, track: str | None = None, identity: int | None = None) -> Alert | None:
-        """The newest alert of a track, or the newest match of an identity at a source."""
-        what = "track = ?" if track is not None else "kind = 'match' AND identity = ?"
+        """The newest alert of a track, or the newest match of an identity at a source that was not withdrawn."""
+        stands = (
+            "identity = ? AND kind = 'match' AND NOT EXISTS (SELECT 1 FROM alerts w WHERE w.source = a.source AND "
+            "w.track = a.track AND w.identity = a.identity AND w.kind = 'withdrawn' AND w.rowid > a.rowid)"
+        )
+        which = "track = ?" if track is not None else stands
         row = self._db.execute(
-            f"SELECT * FROM alerts WHERE source = ? AND {what} ORDER BY at DESC, rowid DESC LIMIT 1",
+            f"SELECT * FROM alerts a WHERE source = ? AND {which} ORDER BY rowid DESC LIMIT 1",
             (source, track if track is not None else identity),
         ).fetchone()
         return None if row is None else Alert(**dict(row))

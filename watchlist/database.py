@@ -50,6 +50,15 @@ class Database:
         return int(self._db.execute("PRAGMA user_version").fetchone()[0])
 
     @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Everything read in it is of one moment; nobody has to wait."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.execute("COMMIT")
+
+    @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing; waits for another writer."""
         self._db.execute("BEGIN IMMEDIATE")

@@ -45,9 +45,19 @@ class Gallery:
 
     def update(self) -> None:
         """Follow the database. Raises StoreError for vectors of another recogniser; what was searched before stays in use."""
-        generation = self._people.generation()
-        if generation == self._generation:
+        if self._people.generation() == self._generation:
             return
+        try:
+            with self._people.snapshot():
+                self._follow()
+        except StoreError:
+            raise
+        except Exception:  # half followed: begin anew at the next look
+            self._rows, self._index, self._generation = np.zeros(0, np.int64), None, None
+            raise
+
+    def _follow(self) -> None:
+        generation = self._people.generation()
         strange = self._people.recognizers_enrolled() - {self._digest}
         if strange:
             self._generation = generation

@@ -79,10 +79,12 @@ class People(Database):
         quality: float,
         face_px: float,
     ) -> None:
-        """Keep one photo's chip and vector; the same photo again replaces itself."""
+        """Keep one photo's chip and vector; the same photo again replaces itself, and stays set aside if it was."""
+        columns = ("photo", "chip", "vector", "recognizer", "quality", "face_px", "created")
         self._db.execute(
-            "INSERT OR REPLACE INTO enrolments (identity, photo, sha256, chip, vector, recognizer, quality, face_px, created) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO enrolments (identity, photo, sha256, chip, vector, recognizer, quality, face_px, created) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (identity, sha256) DO UPDATE SET "
+            + ", ".join(f"{c} = excluded.{c}" for c in columns),
             (identity, photo, sha256, chip, vector.astype(np.float32).tobytes(), recognizer, quality, face_px, time.time()),
         )
 
@@ -227,6 +229,10 @@ class People(Database):
         try:
             with self.transaction():
                 self._db.execute("PRAGMA defer_foreign_keys = ON")
+                self._db.execute(  # replacing rows does not fire the trigger that counts this
+                    "UPDATE generation SET reembedded = reembedded + 1 WHERE EXISTS "
+                    "(SELECT 1 FROM main.enrolments m JOIN other.enrolments o USING (id) WHERE m.vector IS NOT o.vector)"
+                )
                 for table, key in (("enrolments", "id"), ("identities", "id"), ("calibrations", "recognizer")):
                     names = [row["name"] for row in self._db.execute(f"PRAGMA main.table_info({table})")]
                     columns = ", ".join(names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import faiss
 import numpy as np
@@ -14,12 +15,17 @@ from watchlist.tracks import Tracks
 KEPT_FROM = 20_000  # fewer templates are read from the database as quickly as from a file
 
 
+def folder_of(store: Tracks) -> Path:
+    """Where a database's index lies."""
+    return store.path.with_name(store.path.name + ".templates")
+
+
 class Projection:
     """Exact inner-product search (float16, as the templates are kept) over the templates of a database, brought up to date
     when it is made: new templates are added, and after a purge it is made anew, so that what was deleted is not in it."""
 
     def __init__(self, store: Tracks) -> None:
-        self._folder = store.path.with_name(store.path.name + ".templates")
+        self._folder = folder_of(store)
         self.ids, self._index, purged = self._load()
         now = store.purged()
         if self._index is not None and purged != now:

@@ -116,5 +116,11 @@ CALIBRATED = """
 CREATE TABLE calibrations (recognizer TEXT PRIMARY KEY, made REAL NOT NULL, tracks INTEGER NOT NULL, impostors TEXT NOT NULL);
 """ + _counted("calibrations")
 
-MIGRATIONS = (FIRST, LIVE, KEPT, SEARCHABLE, CALIBRATED)  # the n-th leads to ``user_version`` n
+FOR_MONTHS = """
+CREATE INDEX alerts_of_track ON alerts (source, track);
+CREATE INDEX undelivered_alert ON undelivered (alert);
+CREATE INDEX tracks_open ON tracks (ended_at) WHERE final = 0;
+"""
+
+MIGRATIONS = (FIRST, LIVE, KEPT, SEARCHABLE, CALIBRATED, FOR_MONTHS)  # the n-th leads to ``user_version`` n
 VERSION = len(MIGRATIONS)

@@ -76,6 +76,14 @@ class Tracks(Database):
             row["best_box"] = json.loads(row["best_box"]) if row["best_box"] else None
         return rows
 
+    def started_before_last(self, count: int) -> float | None:
+        """The Unix time since which no more than ``count`` finished tracks have begun; None if there are fewer in all."""
+        row = self._db.execute(
+            "SELECT started_at FROM tracks WHERE final = 1 AND started_at IS NOT NULL ORDER BY started_at DESC LIMIT 1 OFFSET ?",
+            (count - 1,),
+        ).fetchone()
+        return None if row is None else float(row[0])
+
     def each_final(self) -> Iterator[dict[str, Any]]:
         """What `tracks` gives but template and path, one after another: years of it need no memory."""
         columns = ", ".join(c for c in TRACK_COLUMNS if c not in ("template", "path"))
@@ -146,26 +154,28 @@ class Tracks(Database):
             ).fetchone()[0]
         )
 
-    def forget(self, outcome: str, before: float) -> list[tuple[str, str]]:
-        """Delete the finished tracks of an outcome that ended before a Unix time, with their alerts; tells which."""
-        with self.transaction():
-            rows = self._db.execute(
-                "SELECT source, track FROM tracks WHERE final = 1 AND outcome = ? AND ended_at < ?", (outcome, before)
-            ).fetchall()
-            gone = [(str(row[0]), str(row[1])) for row in rows]
-            self._db.executemany("DELETE FROM tracks WHERE source = ? AND track = ?", gone)
-            self._db.executemany("DELETE FROM alerts WHERE source = ? AND track = ?", gone)
-        return gone
+    def ended(self, before: float, outcome: str | None = None) -> list[tuple[str, str]]:
+        """Source and name of the finished tracks, of an outcome or with a picture, that ended before a Unix time."""
+        which = "(crop IS NOT NULL OR restored IS NOT NULL)" if outcome is None else "outcome = :outcome"
+        rows = self._db.execute(
+            f"SELECT source, track FROM tracks WHERE final = 1 AND ended_at < :before AND {which}",
+            {"before": before, "outcome": outcome},
+        )
+        return [(str(row[0]), str(row[1])) for row in rows]
 
-    def forget_pictures(self, before: float) -> list[str]:
-        """Take the pictures off finished tracks that ended before a Unix time; tells the files' names."""
+    def forget(self, tracks: list[tuple[str, str]]) -> None:
+        """Delete tracks with their alerts."""
         with self.transaction():
-            old = "final = 1 AND ended_at < ? AND (crop IS NOT NULL OR restored IS NOT NULL)"
-            rows = self._db.execute(f"SELECT crop, restored FROM tracks WHERE {old}", (before,)).fetchall()
-            self._db.execute(f"UPDATE tracks SET crop = NULL, restored = NULL WHERE {old}", (before,))
-        return [str(name) for row in rows for name in row if name]
+            self._db.executemany("DELETE FROM tracks WHERE source = ? AND track = ?", tracks)
+            self._db.executemany("DELETE FROM alerts WHERE source = ? AND track = ?", tracks)
 
-    def finish_abandoned(self) -> int:
-        """Make the last report of every unfinished track its final one: whoever followed it is gone. Returns how many."""
-        done = self._db.execute("UPDATE tracks SET final = 1 WHERE final = 0")
+    def forget_pictures(self, tracks: list[tuple[str, str]]) -> None:
+        """Take the pictures' names off tracks."""
+        with self.transaction():
+            self._db.executemany("UPDATE tracks SET crop = NULL, restored = NULL WHERE source = ? AND track = ?", tracks)
+
+    def finish_abandoned(self, before: float | None = None) -> int:
+        """Make the last report of unfinished tracks, or those seen last before a Unix time, the final one: whoever followed them
+        is gone. Returns how many."""
+        done = self._db.execute("UPDATE tracks SET final = 1 WHERE final = 0 AND (? IS NULL OR ended_at < ?)", (before, before))
         return done.rowcount

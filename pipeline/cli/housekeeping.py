@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import structlog
 
-from pipeline.cli.common import DATABASE, database_path
+from pipeline.cli.common import DATABASE, ROOT, database_path
 from pipeline.settings import RetentionSettings
 
 LOOK_S = 0.3
+TIDY_S = 60.0
 PURGE_S = 3600.0
+ABANDONED_S = 900.0  # no track is followed so long without a report
 
 
 class Housekeeping:
@@ -22,8 +25,11 @@ class Housekeeping:
 
     def __init__(self, watchlist: Path, out: Path, retention: RetentionSettings) -> None:
         path = database_path(watchlist) if watchlist.is_dir() else watchlist
-        self._watchlist = path if path.is_file() and path.suffix.lower() != ".csv" else None
+        own = path.resolve() == (out / DATABASE).resolve()
+        self._watchlist = path if path.is_file() and path.suffix.lower() != ".csv" and not own else None
         self._out, self._retention = out, retention
+        self._seen: object = None
+        self._log = structlog.get_logger()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -33,39 +39,53 @@ class Housekeeping:
         self._thread.join(2.0)
 
     def _run(self) -> None:
-        from watchlist.database import StoreError
-        from watchlist.store import Store
-
-        log = structlog.get_logger()
-        seen: object = None
-        purge_at = 0.0
+        tidy_at = purge_at = 0.0
         while not self._stopping.wait(LOOK_S):
+            now = time.monotonic()
             try:
-                if self._watchlist is not None and self._watchlist.resolve() != (self._out / DATABASE).resolve():
-                    other = Store(self._watchlist, must_exist=True)
-                    generation = other.generation()
-                    if generation != seen:
-                        store = Store(self._out / DATABASE)
-                        store.copy_watchlist(other)
-                        store.close()
-                        log.info("watchlist read", people=len(other.identities()))
-                        seen = generation
-                    other.close()
-                if time.monotonic() >= purge_at and any(days is not None for _, days in self._retention):
-                    purge_at = time.monotonic() + PURGE_S
+                if self._watchlist is not None:
+                    self._follow(self._watchlist)
+                if now >= tidy_at:
+                    tidy_at = now + TIDY_S
+                    self._tidy()
+                if now >= purge_at:
+                    purge_at = now + PURGE_S
                     self._purge()
-            except (StoreError, sqlite3.Error, OSError) as error:
-                log.error("trouble", what=f"housekeeping: {error}")
+            except Exception as error:  # a watchlist just being replaced, a disk that is full: the next look may do better
+                self._log.error("trouble", what=f"housekeeping: {error}")
                 self._stopping.wait(10 * LOOK_S)
 
-    def _purge(self) -> None:
-        from watchlist.retention import Policy, purge
+    def _follow(self, watchlist: Path) -> None:
         from watchlist.store import Store
 
-        days = self._retention.model_dump()
-        pictures = days.pop("pictures")
+        file = watchlist.stat()
+        other = Store(watchlist, must_exist=True)
+        try:
+            state = file.st_dev, file.st_ino, other.generation()  # a file made anew counts from the beginning
+            if state != self._seen:
+                store = Store(self._out / DATABASE)
+                store.copy_watchlist(other)
+                store.close()
+                self._log.info("watchlist read", people=len(other.identities()))
+                self._seen = state
+        finally:
+            other.close()
+
+    def _tidy(self) -> None:
+        """Finish tracks whose reader died."""
+        from watchlist.store import Store
+
         store = Store(self._out / DATABASE)
-        proof = purge(store, self._out, Policy(days, pictures))
+        store.finish_abandoned(time.time() - ABANDONED_S)
         store.close()
-        if proof.tracks or proof.pictures:
-            structlog.get_logger().info("purged", tracks=proof.tracks, pictures=proof.pictures, left=proof.left)
+
+    def _purge(self) -> None:
+        """In a process of its own, because it reads every file."""
+        days = {f"--{key.replace('_', '-')}": value for key, value in self._retention if value is not None}
+        if not days:
+            return
+        options = [str(word) for pair in days.items() for word in pair]
+        command = [sys.executable, str(ROOT / "run_pipeline.py"), "purge", "--db", str(self._out), *options]
+        done = subprocess.run(command, capture_output=True, text=True)
+        level = self._log.error if done.returncode else self._log.info
+        level("purge", said=" ".join((done.stdout + done.stderr).split()))

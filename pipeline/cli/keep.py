@@ -24,7 +24,6 @@ def purge(
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Delete tracks of live cameras older than so many days, by outcome, and prove that no trace is left."""
-    from console.report import write_report
     from watchlist.retention import Policy, purge
 
     if all(days is None for days in (match, no_match, not_assessable, pictures)):
@@ -32,8 +31,7 @@ def purge(
     path = database_path(db)
     store = open_store(path, must_exist=True)
     policy = Policy({"match": match, "no_match": no_match, "not_assessable": not_assessable}, pictures)
-    page = path.parent / "report.html"
-    proof = purge(store, path.parent, policy, refresh=lambda: write_report(store, path.parent) if page.exists() else None)
+    proof = purge(store, path.parent, policy)
     store.close()
     if as_json:
         print(json.dumps(vars(proof), indent=2))

@@ -20,7 +20,8 @@ from pipeline.log import Changes, open_log
 from pipeline.progress import ProgressView
 from pipeline.settings import AlertSettings, load_settings
 
-REPORTED_S = 86_400.0  # the report at the end shows no more than the last day
+REPORTED_S = 86_400.0  # the report at the end shows no more than the last day, and no more tracks than can be shown in a second
+REPORTED_TRACKS = 500
 
 
 def command(
@@ -28,13 +29,16 @@ def command(
     duration: Annotated[float | None, typer.Option(help="stop after so many seconds")] = None,
 ) -> None:
     """Watch cameras until stopped (Ctrl-C or SIGTERM). Cameras are followed as the settings file changes."""
-    open_log(console.print if console.is_terminal else None)
+    for wish in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(wish, _leave)
+    open_log((lambda line: console.print(line, markup=False, soft_wrap=True)) if console.is_terminal else None)
     cameras = CameraFile(config, **_defaults(config))
     settings = cameras.settings
     require(Path(str(settings.watchlist)))
     out = Path(str(settings.out))
     alerts = _alerts(settings.alerts)
     store = open_store(out / DATABASE)
+    store.finish_abandoned()
     fill_watchlist(store, Path(str(settings.watchlist)), settings)
     started, epoch = time.monotonic(), time.time()
     context: dict[str, Any] = {
@@ -48,7 +52,7 @@ def command(
     }
     job = Job(settings.groups, cameras.wanted(), context, None, 1e9)
     engine = _engine(settings.engine, cameras, duration)
-    signal.signal(signal.SIGHUP, lambda *_: cameras.reload())
+    signal.signal(signal.SIGHUP, lambda *_: cameras.look_again())
     for wish in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wish, _once(engine.stop))
     monitor, changes = _monitor(settings.metrics.host, settings.metrics.port), Changes()
@@ -70,7 +74,7 @@ def command(
         housekeeping.close()
         if monitor:
             monitor.close()
-    since = max(epoch, time.time() - REPORTED_S)
+    since = max(epoch, time.time() - REPORTED_S, store.started_before_last(REPORTED_TRACKS) or 0.0)
     raise typer.Exit(finish(settings, job, status, store, out, {"all": time.monotonic() - started}, since))
 
 
@@ -92,6 +96,11 @@ def _monitor(host: str, port: int) -> Any:
     from pipeline.monitor import Monitor
 
     return Monitor(host, port)
+
+
+def _leave(*_: object) -> None:
+    """While nothing is watched yet there is nothing to end."""
+    raise SystemExit(0)
 
 
 def _once(stop: Callable[[], None]) -> Callable[..., None]:
@@ -129,7 +138,7 @@ def _defaults(config: Path) -> dict[str, Any]:
 
     try:
         given = yaml.safe_load(config.read_text())
-    except (OSError, yaml.YAMLError):
+    except (OSError, ValueError, yaml.YAMLError):
         return {}  # load_settings says what is wrong
     if not isinstance(given, dict) or "groups" in given or "base" in given:
         return {}

@@ -127,6 +127,7 @@ def prepare_output(out: Path, resume: bool, sources: list[SourceSpec]) -> Store:
 
 def fill_watchlist(store: Store, watchlist: Path, settings: Settings) -> None:
     """Bring the people into the run's own database: copied from another, or enrolled from photos."""
+    from watchlist.database import StoreError
     from watchlist.enrol import enrol
     from watchlist.photos import PhotoError, list_people
 
@@ -144,14 +145,16 @@ def fill_watchlist(store: Store, watchlist: Path, settings: Settings) -> None:
         raise SettingsError(str(error)) from None
     gate, digest = open_gate(settings.device, settings.shared.get("detector"), settings.shared.get("recognizer"))
     with console.status(f"enrolling {len(people)} photos"):
-        verdicts = enrol(store, gate, people, digest)
+        try:
+            verdicts = enrol(store, gate, people, digest)
+        except StoreError as error:
+            raise SettingsError(f"{store.path}: {error}") from None
     for verdict in verdicts:
         if verdict.reason:
             console.print(f"refused {verdict.name}/{verdict.photo}: {verdict.reason}", markup=False)
     named = {entry.name for entry in people}
-    for person in store.identities():  # of an earlier start
-        if store.set_aside(person.id, restore=person.name in named):
-            console.print(f"{'restored' if person.name in named else 'set aside'} {person.name}: see {watchlist}", markup=False)
+    for person in (p for p in store.identities() if p.name not in named and not p.set_aside):
+        console.print(f"{person.name} is not in {watchlist}, but still looked for: watchlist set-aside {person.id}", markup=False)
     if not any(v.reason == "" for v in verdicts):
         raise SettingsError(
             f"--watchlist {watchlist}: no usable photo ({len(verdicts)} refused, {verdicts[0].photo}: {verdicts[0].reason})"

@@ -121,9 +121,10 @@ def _since(text: str | None) -> tuple[float | None, float | None]:
     if text is None:
         return None, None
     try:
-        return float(text), None
+        seconds = float(text)
     except ValueError:
         return None, _time("--since", text)
+    return (None, _time("--since", text)) if len(text) == 8 and text.isdigit() else (seconds, None)
 
 
 def _time(option: str, text: str, end: bool = False) -> float:

@@ -64,6 +64,8 @@ def _enrol(entries: list[Entry], db: Path, anyway: bool, look_back: bool, as_jso
     from watchlist.database import StoreError
     from watchlist.enrol import enrol
 
+    if as_json and look_back:
+        raise SettingsError("--json and --look-back: must be one of them; `search --identity ID --json` looks back")
     store = open_store(database_path(db))
     gate, digest = open_gate("auto", anyway=anyway)
     try:

@@ -61,3 +61,26 @@ def test_a_fault_in_the_middle_keeps_what_was_read() -> None:
     report = one.run(SourceSpec("a", "9"), None, threading.Event())
     assert (report.status, report.reason) == ("incomplete", "the disk is gone")
     assert [i.value for i in box.batches] == [0, 1, 3] and saved[-1][3] is True
+
+
+def test_what_is_open_when_a_stream_breaks_off_ends_there() -> None:
+    class Flaky(Numbers):
+        def read(self) -> list[Any] | None:
+            self.reads = getattr(self, "reads", 0) + 1
+            return [] if self.reads in (1, 4) else super().read()
+
+    class Keeps(Sums):
+        """Gives what it gathered only when flushed."""
+
+        def process(self, batch: list[Any]) -> list[Any]:
+            self.total += len(batch)
+            return []
+
+        def flush(self) -> list[Any]:
+            total, self.total = self.total, 0
+            return [total] if total else []
+
+    box = Collects()
+    reader = SourceRunner(Flaky(), Chain([("keeps", Keeps())]), box, None, 1e9)
+    assert reader.run(SourceSpec("a", "5"), None, threading.Event()).status == "ok"
+    assert box.batches == [2, 3]

@@ -68,6 +68,21 @@ def test_cool_down_is_per_camera_and_person(alert: Alert) -> None:
     assert alert.counters()["alerts: in cool-down"] == 1
 
 
+def test_a_withdrawn_match_does_not_keep_the_real_person_back(alert: Alert) -> None:
+    alert.process([sighting("t1", 1), sighting("t1", None, 2), sighting("t2", 1)])
+    assert told(alert, 3)[-1] == ("gate", "t2", "match", "Ada")
+
+
+def test_a_wavering_track_is_told_once_more_at_its_end(alert: Alert) -> None:
+    alert._cooldown_s = 0.0
+    alert.process([sighting("t1", 1 if n % 2 else None, n) for n in range(1, 8)])
+    assert [line[2] for line in told(alert, 2)] == ["match", "withdrawn"]
+    last = sighting("t1", 1, 9)
+    last = replace(last, template=replace(last.template, track=replace(last.track, final=True)))
+    alert.process([last])
+    assert [line[2] for line in told(alert, 3)] == ["match", "withdrawn", "match"]
+
+
 def test_the_same_batch_again_tells_nothing_new_even_after_a_restart(alert: Alert, tmp_path: Path) -> None:
     alert.process([sighting("t1", 1)])
     told(alert, 1)

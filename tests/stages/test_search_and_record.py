@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,11 @@ import pytest
 from models import recognizer_card
 from pipeline.errors import OutputError
 from stages import patience
-from stages.record import Record, append_whole
+from stages.record import Record
 from stages.records import Shot, Template, Track
 from stages.search import Search
 from tests.running import ROOT
+from watchlist.lines import append_whole
 from watchlist.store import Store
 
 DIM = 256
@@ -120,9 +122,10 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_written(database: Path, monk
 def test_a_disk_that_fails_for_a_while_loses_nothing(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "WAIT_S", (0.05, 0.1))
     out = database.parent
-    record = Record(out, database, keep_trying=True, epoch=1.7e9)
+    record = Record(out, database, keep_trying=True)
     record.open()
-    sightings = decide(database, template(unit(1), "t1"), template(unit(2), "t2"))
+    live = [template(unit(1), "t1"), template(unit(2), "t2")]
+    sightings = decide(database, *(replace(t, track=replace(t.track, epoch=1.7e9)) for t in live))
     record.process(sightings[:1])
     (out / "sightings.jsonl").rename(out / "kept")
     (out / "sightings.jsonl").mkdir()  # nothing can be added to a folder
@@ -146,7 +149,7 @@ def test_half_a_line_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     path = tmp_path / "lines"
     append_whole(path, "first\n")
     code = (
-        "import resource, signal, sys; from pathlib import Path; from stages.record import append_whole;"
+        "import resource, signal, sys; from pathlib import Path; from watchlist.lines import append_whole;"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100));"
         "append_whole(Path(sys.argv[1]), 'x' * 200)"
     )
@@ -156,10 +159,13 @@ def test_half_a_line_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_tracks_of_a_start_that_was_cut_off_are_finished_by_the_next(database: Path) -> None:
     for start in range(2):
-        record = Record(database.parent, database, epoch=1.7e9 + start)
+        store = Store(database)
+        store.finish_abandoned()
+        record = Record(database.parent, database)
         record.open()
         if start == 0:
             record.process(decide(database, template(unit(1), final=False)))
+            assert not store.is_final("cam", "t1")
         record.close()
     assert [json.loads(line)["name"] for line in (database.parent / "sightings.jsonl").read_text().splitlines()] == ["Ada"]
 

@@ -86,6 +86,27 @@ def test_ids_stay_right_over_deletion_restart_and_addition(store: Store) -> None
     assert found is not None and (found.identity, found.name) == (26, "p27")
 
 
+def test_a_list_that_was_made_anew_with_the_same_ids_is_followed(store: Store, tmp_path: Path) -> None:
+    gallery = Gallery(store, "r")
+    other = Store(tmp_path / "anew.db")
+    for n in reversed(range(50)):
+        enrol(other, n)
+    store.copy_watchlist(other)
+    gallery.update()
+    assert agrees(gallery, store)
+
+
+def test_a_failure_half_way_is_made_good_by_the_next_look(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    gallery = Gallery(store, "r")
+    store.remove_identity(3)
+    enrol(store, 50)
+    with monkeypatch.context() as broken, pytest.raises(OSError, match="disk"):
+        broken.setattr(store, "vectors", lambda rows: (_ for _ in ()).throw(OSError("disk")))
+        gallery.update()
+    gallery.update()
+    assert agrees(gallery, store)
+
+
 def test_vectors_of_another_recogniser_are_refused(store: Store) -> None:
     with pytest.raises(StoreError, match="another recogniser"):
         Gallery(store, "other")

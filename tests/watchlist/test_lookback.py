@@ -104,7 +104,8 @@ def test_it_follows_new_changed_and_deleted_tracks(store: Store) -> None:
 def test_a_purge_removes_tracks_alerts_and_vectors(store: Store) -> None:
     put(store, range(100), outcome="no_match")
     found(store, 3)
-    gone = store.forget("no_match", 1e9 + 50.5)
+    gone = store.ended(1e9 + 50.5, "no_match")
+    store.forget(gone)
     assert len(gone) == 25  # those whose hour is known and that ended before
     again = Projection(store)
     assert len(again) == 75 and not set(found(store, 3)) & {name for _, name in gone}

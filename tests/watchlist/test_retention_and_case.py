@@ -56,6 +56,22 @@ def test_pictures_may_go_before_the_rest(store: Store, tmp_path: Path) -> None:
     assert len(store.tracks()) == 100 and sum(track["crop"] is None for track in store.tracks()) == 50
 
 
+def test_the_report_goes_and_a_broken_line_stays(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("t001")
+    with (tmp_path / "sightings.jsonl").open("a") as file:
+        file.write('{"track": "t0')
+    assert purge(store, tmp_path, Policy({"match": 10}), NOW).left == []
+    assert not (tmp_path / "report.html").exists() and (tmp_path / "sightings.jsonl").read_text().endswith('{"track": "t0')
+
+
+def test_a_purge_that_was_cut_off_is_finished_by_the_next(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
+        broken.setattr(store, "forget", lambda tracks: (_ for _ in ()).throw(KeyboardInterrupt))
+        purge(store, tmp_path, Policy({"match": 10}), NOW)
+    proof = purge(store, tmp_path, Policy({"match": 10}), NOW)
+    assert (proof.tracks, proof.pictures, proof.left) == (10, 0, [])
+
+
 def test_a_trace_is_told(store: Store, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("look at t003 again")
     assert purge(store, tmp_path, Policy({"match": 10}), NOW).left == ["notes.txt"]

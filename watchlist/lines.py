@@ -1,0 +1,51 @@
+"""Files of one JSON object a line, which several processes write and shorten."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One at a time; the lock ends with the process that holds it."""
+    with (path.parent / ".lines.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def append_whole(path: Path, text: str) -> None:
+    """Add ``text`` to a file; if that fails half-way, what came of it is cut off again. Raises OSError."""
+    with _locked(path), path.open("ab", buffering=0) as file:
+        end = file.seek(0, 2)
+        try:
+            content = text.encode()
+            while content:
+                content = content[file.write(content) :]
+        except OSError:
+            file.truncate(end)
+            raise
+
+
+def write_whole(path: Path, lines: Iterable[str]) -> None:
+    """Put ``lines`` in place of a file in one step. Raises OSError."""
+    with _locked(path):
+        _replace(path, lines)
+
+
+def keep_lines(path: Path, wanted: Callable[[str], bool]) -> None:
+    """Take out of a file, if it is there, the lines that are not ``wanted``. Raises OSError."""
+    with _locked(path):
+        if path.exists():
+            with path.open() as file:
+                _replace(path, (line for line in file if wanted(line)))
+
+
+def _replace(path: Path, lines: Iterable[str]) -> None:
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with part.open("w") as file:
+        file.writelines(lines)
+    part.replace(path)
