@@ -10,6 +10,7 @@ import csv
 import json
 import re
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +54,24 @@ CARDS: dict[str, dict[str, Any]] = {
 }
 
 
-def commands(run: Path) -> str:
-    """What made a run, with the run it began from, oldest first."""
+@dataclass(frozen=True)
+class Made:
+    """What made a run, with the runs it began from: commands oldest first, and samples and seconds in all."""
+
+    commands: list[str]
+    samples: int
+    seconds: float
+
+
+def made(run: Path) -> Made:
+    """Follow a run back through each ``--start``."""
     state = torch.load(run / "state.pt", weights_only=True, map_location="cpu")
-    command = str(state.get("command", ""))
+    command = re.sub(r"--data \S+", "--data DATA", str(state.get("command", f"(not kept: {run.name})")))
+    with (run / "log.csv").open() as file:
+        samples = int(list(csv.DictReader(file))[-1]["samples"])
     start = re.search(r"--start (\S+)", command)
-    return f"{commands(Path(start[1]))}; {command}" if start else command
+    before = made(Path(start[1])) if start else Made([], 0, 0.0)
+    return Made([*before.commands, command], before.samples + samples, before.seconds + state["seconds"])
 
 
 def main() -> None:
@@ -70,17 +83,16 @@ def main() -> None:
     state = torch.load(args.run / "state.pt", weights_only=True, map_location="cpu")
     net = KINDS[args.kind]()
     net.load_state_dict(state["average"])
-    with (args.run / "log.csv").open() as file:
-        last = list(csv.DictReader(file))[-1]
+    whole = made(args.run)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     card = {
         "kind": args.kind,
         **CARDS[args.kind],
-        **({"command": commands(args.run)} if "command" in state else {}),
+        **({"command": "; ".join(whole.commands)} if "command" in state else {}),
         "architecture": {},
         "trained": {
-            "samples": int(last["samples"]),
-            "minutes": round(state["seconds"] / 60),
+            "samples": whole.samples,
+            "minutes": round(whole.seconds / 60),
             "machine": "2 CPU cores, bfloat16",
             "commit": commit,
         },
@@ -92,7 +104,7 @@ def main() -> None:
         kept = json.loads(old.read_text())
         card.update({key: kept[key] for key in ("impostors",) if key in kept})
     save_weights(net, args.out, card)
-    print(args.out, last)
+    print(f"{args.out}: {whole.samples} samples, {whole.seconds / 60:.0f} minutes")
 
 
 if __name__ == "__main__":
