@@ -45,13 +45,15 @@ def embedded(recognizer: Recognizer, small: Chips, restore: Callable[[Chips], Ch
     return {**found, "fused": both / np.linalg.norm(both, axis=1, keepdims=True)}
 
 
-def verify(name: str, recognizer: Recognizer, lfw: Lfw, restore: Callable[[Chips], Chips]) -> list[Row]:
-    """The table of one recogniser."""
+def verify(
+    name: str, recognizer: Recognizer, lfw: Lfw, restore: Callable[[Chips], Chips], chosen: list[str] | None = None
+) -> list[Row]:
+    """The table of one recogniser, or only the ``chosen`` looks of it."""
     sharp = recognizer.embed_with_quality(lfw.chips)[0]
     rows: list[Row] = []
     looks = [("clean", px, round(px * CHIP / VIEW), "area") for px in CLEAN] + [("cctv", s, s, "cctv-fixed") for s in CCTV]
     looks += [("bicubic", s, s, "bicubic") for s in BICUBIC]
-    for look, side, chip_side, preset in looks:
+    for look, side, chip_side, preset in (row for row in looks if chosen is None or row[0] in chosen):
         vectors = embedded(recognizer, shrunk(lfw.chips, preset, chip_side), restore)
         for kind, small in vectors.items():
             for protocol in ("HR-LR", "LR-LR") if look == "clean" and side < VIEW else ("HR-LR",):
@@ -109,15 +111,18 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
     parser.add_argument("--pairs", type=int, default=3000)
     parser.add_argument("--recognizer", action="append", default=[], metavar="NAME=FILE")
+    parser.add_argument("--look", action="append", choices=("clean", "cctv", "bicubic"), help="only this one; may be repeated")
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--write-card", action="store_true")
     args = parser.parse_args()
     if args.write_card and args.recognizer and args.recognizer[-1].startswith("edgeface"):
         parser.error("--write-card: EdgeFace has no card; name another recogniser last")
+    if args.write_card and args.look:
+        parser.error("--write-card: the card holds every look")
     lfw = load_lfw(args.data, args.pairs)
     restore = load_superres().upscale
     recognizers = open_recognizers(args.recognizer)
-    rows = [row for name, recognizer in recognizers.items() for row in verify(name, recognizer, lfw, restore)]
+    rows = [row for name, recognizer in recognizers.items() for row in verify(name, recognizer, lfw, restore, args.look)]
     if args.plot:
         plot(args.plot, rows, lfw.same)
     if args.write_card:
