@@ -29,6 +29,7 @@ class _Open:
     last_s: float
     reported_s: float
     version: int = 0
+    news: bool = False
     path: list[tuple[float, ...]] = field(default_factory=list)
     shots: list[Shot] = field(default_factory=list)
     rejected: Shot | None = None
@@ -41,8 +42,8 @@ class Select:
     ``top_k`` shots are kept by size, sharpness, pose and score, at least ``apart_s`` seconds from each other, so that
     they differ. ``min_face_px``, ``min_sharpness``, ``min_score`` refuse a shot; raising them makes templates cleaner
     and tracks without any shot (not assessable) more frequent. A track ends ``lost_s`` seconds after its last
-    detection; one that lasts is reported every ``report_every_s`` seconds, and once before that as soon as it has
-    ``early_shots`` of them: lower decides sooner, on less. One that never ends (a poster, a guard) is cut after
+    detection; one that lasts is reported every ``report_every_s`` seconds if it has new shots, and once before that as soon
+    as it has ``early_shots`` of them: lower decides sooner, on less. One that never ends (a poster, a guard) is cut after
     ``longest_s`` and begins anew. ``dated_tracks`` begins each track's name with the time at which this stage was opened, so
     that a restart never takes a name again.
     """
@@ -154,6 +155,7 @@ class Select:
         others = [s for s in track.shots if all(s is not n for n in near)]
         if len(others) >= self._top_k and others[-1].quality >= shot.quality:
             return
+        track.news = True
         track.shots = sorted([*others, _with_crop(shot, image)], key=lambda s: -s.quality)[: self._top_k]
 
     def _due(self, now: float) -> list[Track]:
@@ -163,7 +165,7 @@ class Select:
             if now - track.last_s > self._lost_s or now - track.start_s > self._longest_s:
                 out.append(self._report(track, final=True))
                 del self._open[number]
-            elif now - track.reported_s >= self._report_every_s or self._early(track):
+            elif track.news and (now - track.reported_s >= self._report_every_s or self._early(track)):
                 out.append(self._report(track, final=False))
         return out
 
@@ -172,6 +174,7 @@ class Select:
 
     def _report(self, track: _Open, final: bool) -> Track:
         track.version += 1
+        track.news = False
         track.reported_s = track.last_s
         name = f"{self._prefix}{track.start_s:09.2f}-{track.number:04d}"
         path = np.array(track.path, np.float32)

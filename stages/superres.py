@@ -10,8 +10,9 @@ from stages.records import Image, RestoredTrack
 
 
 class Superres:
-    """``weights``: a file, else the project's own. ``for_vector``: rungs whose shots are super-resolved before they are
-    embedded; by default none, because measured on the shipped recogniser it does not help there (see its card)."""
+    """The eye is served when a track has ended. ``weights``: a file, else the project's own. ``for_vector``: rungs whose
+    shots are super-resolved before they are embedded; by default none, because where cameras leave little it may make a likely
+    stranger (README, figures)."""
 
     def __init__(self, weights: str | None = None, for_vector: list[int] | None = None, device: str = "auto") -> None:
         self._weights, self._device = weights, device
@@ -29,7 +30,7 @@ class Superres:
             restored.append([None] * len(track.shots))
             for number, shot in enumerate(track.shots):
                 rung = len(shot.chip)
-                if rung < CHIP and (number == 0 or rung in self._for_vector):
+                if rung < CHIP and ((number == 0 and track.final) or rung in self._for_vector):
                     wanted.setdefault(rung, []).append((place, number))
         for places in wanted.values():
             sharp = self._net.upscale(np.stack([batch[place].shots[number].chip for place, number in places]))

@@ -2,13 +2,13 @@ import numpy as np
 
 from stages.aggregate import Aggregate
 from stages.embed import Embed
-from stages.records import EmbeddedTrack, Shot, Track
+from stages.records import EmbeddedTrack, RestoredTrack, Shot, Track
 from stages.superres import Superres
 
 
-def track(*chips: np.ndarray) -> Track:
-    shots = tuple(Shot(0.0, np.zeros(4, np.float32), 0.9, 30.0, 10.0, 0.5, c, b"") for c in chips)
-    return Track("cam", "t", 1, True, 0.0, 1.0, np.zeros((1, 5), np.float32), shots, None, {})
+def track(*chips: np.ndarray, final: bool = True) -> Track:
+    shots = tuple(Shot(float(k), np.zeros(4, np.float32), 0.9, 30.0, 10.0, 0.5, c, b"") for k, c in enumerate(chips))
+    return Track("cam", "t", 1, final, 0.0, 1.0, np.zeros((1, 5), np.float32), shots, None, {})
 
 
 def small(chip: np.ndarray, rung: int) -> np.ndarray:
@@ -23,6 +23,28 @@ def test_the_best_shot_is_restored_for_the_eye_others_only_where_asked(chips: np
         restored = stage.process([shots])[0].restored
         assert [r is not None for r in restored] == wanted
         assert restored[0].shape == (128, 128, 3)
+
+
+def test_only_the_end_of_a_track_is_restored_for_the_eye(chips: np.ndarray) -> None:
+    stage = Superres(device="cpu")
+    stage.open()
+    early, late = stage.process([track(small(chips[0], 32), final=False), track(small(chips[0], 32))])
+    assert early.restored == (None,) and late.restored[0] is not None
+
+
+def test_a_shot_is_embedded_once_however_often_it_is_reported(chips: np.ndarray) -> None:
+    embed = Embed(device="cpu")
+    embed.open()
+    seen: list[int] = []
+    whole = embed._net.embed_with_quality
+    embed._net.embed_with_quality = lambda some: (seen.append(len(some)), whole(some))[1]
+    first, second, third = (RestoredTrack(track(*chips[:k], final=k == 3), (None,) * k) for k in (1, 2, 3))
+    results = [*embed.process([first]), *embed.process([second, third])]  # two reports of one track may come together
+    assert seen == [1, 2]
+    assert [len(r.vectors) for r in results] == [1, 2, 3] and not embed._known
+    fresh = Embed(device="cpu")
+    fresh.open()
+    assert np.allclose(fresh.process([third])[0].vectors, results[2].vectors, atol=1e-2)
 
 
 def test_vectors_of_mixed_rungs_and_a_track_without_shots(chips: np.ndarray) -> None:

@@ -59,9 +59,12 @@ def test_a_gap_is_bridged_by_seconds_not_frames(chips: np.ndarray, gap: float, t
 
 
 def test_a_long_track_reports_early_and_then_refines(chips: np.ndarray) -> None:
-    reports = follow([frame(k / 2, [(100, 100)], chips[0]) for k in range(60)], report_every_s=10.0)
+    nearer = [frame(k / 2, [(100, 100)], chips[0], size=40.0 + k) for k in range(60)]
+    reports = follow(nearer, report_every_s=10.0)
     assert [r.version for r in reports] == [1, 2, 3]
     assert [r.final for r in reports] == [False, False, True]
+    still = follow([frame(k / 2, [(100, 100)], chips[0]) for k in range(120)], report_every_s=10.0)
+    assert len(still) == 2  # nothing new to see is nothing to report
     assert len({r.track for r in reports}) == 1
 
 
