@@ -25,7 +25,7 @@ from stages.records import Frame
 ROOT = Path(__file__).parents[1]
 LOOK_S = 0.2
 BACKOFF_S = (1.0, 30.0)
-KNOCK_S = 1.0
+KNOCK_S = 0.5
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 STEADY_S = 10.0  # a stream that lasted so long was well: the next wait is the shortest again
 
@@ -90,11 +90,9 @@ class Camera:
         """Wait for the next frame; nothing when the stream broke off, None when it is time to stop."""
         while not self._over():
             if self._reader is None:
-                if time.monotonic() < self._retry_at:
-                    if not self._door.opens():
-                        self._stop.wait(LOOK_S / 4)
-                        continue
-                    self._wait_s = BACKOFF_S[0]  # whoever opens it has only just started
+                if not self._worth_trying():
+                    self._stop.wait(LOOK_S / 4)
+                    continue
                 self._connect()
             assert self._reader is not None
             item = self._reader.newest(LOOK_S)
@@ -156,22 +154,37 @@ class Camera:
         assert self._reader is not None
         self._reader.kill()
         self._reader = None
-        self._door.seen_closed = False
         self._before = self._seen
-        self._count("reconnects")
-        self._report.reason = redact(f"reconnecting: {why}")
         if time.monotonic() - self._connected > STEADY_S:
             self._wait_s = BACKOFF_S[0]
+        self._back_off(why)
+
+    def _back_off(self, why: str) -> None:
+        self._count("reconnects")
+        self._report.reason = redact(f"reconnecting: {why}")
         self._retry_at = time.monotonic() + self._wait_s * random.uniform(0.75, 1.25)
         self._wait_s = min(2 * self._wait_s, BACKOFF_S[1])
         self._enter(State.BACKING_OFF)
+
+    def _worth_trying(self) -> bool:
+        """Whether to start a reader now. A shut port is not worth one; when it opens, waiting has an end."""
+        due = time.monotonic() >= self._retry_at
+        before, now = self._door.open, self._door.look()
+        if now is False:
+            if due:
+                self._back_off("its port is shut")
+            return False
+        if now and before is False:
+            self._wait_s = BACKOFF_S[0]  # whoever opens it has only just started
+            return True
+        return due
 
     def _count(self, what: str) -> None:
         self._report.counts[what] = self._report.counts.get(what, 0) + 1
 
 
 class _Door:
-    """Knocks at a camera's port while it is waited for: one that was shut and opens need not be waited for any longer."""
+    """Knocks at a camera's port while nobody reads from it, twice a second. ``open`` is what was found, None without a port."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -180,19 +193,18 @@ class _Door:
         except ValueError:  # a port that is none
             self._at = (None, 0)
         self._next = 0.0
-        self.seen_closed = False
+        self.open: bool | None = None
 
-    def opens(self) -> bool:
-        """Whether the port was found shut since the last failure and is open now; looks once a second."""
-        if not all(self._at) or time.monotonic() < self._next:
-            return False
-        self._next = time.monotonic() + KNOCK_S
-        try:
-            socket.create_connection(self._at, KNOCK_S / 4).close()
-        except OSError:
-            self.seen_closed = True
-            return False
-        return self.seen_closed
+    def look(self) -> bool | None:
+        """Whether it is open."""
+        if all(self._at) and time.monotonic() >= self._next:
+            self._next = time.monotonic() + KNOCK_S
+            try:
+                socket.create_connection(self._at, KNOCK_S / 2).close()
+                self.open = True
+            except OSError:
+                self.open = False
+        return self.open
 
 
 class _Reader:

@@ -193,7 +193,7 @@ def finish(
     if started_after is None:
         write_jsonl(out / "sightings.jsonl", tracks)
     outcomes = dict(Counter(track["outcome"] for track in tracks))
-    readers, why = source_replicas(job)
+    readers, why = source_replicas(job) if started_after is None else (len(job.sources), "one a camera")
     choices = {"readers": f"{readers}: {why}", "threads": f"{threads_for(job.groups[0], readers)} in each reader"}
     write_summary(out / "run.json", settings, choices, status, elapsed, outcomes)
     write_report(store, out, started_after)

@@ -62,3 +62,17 @@ def test_a_file_that_is_wrong_at_first_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "live.yaml", [])
     with pytest.raises(SettingsError, match=r"live\.yaml: cameras is missing"):
         CameraFile(tmp_path / "live.yaml")
+
+
+def test_sighup_reads_the_same_file_with_a_changed_environment(
+    tmp_path: Path, log: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("USER_B", "joe")
+    monkeypatch.setenv("PASS_B", "old")
+    write(tmp_path / "live.yaml", [B])
+    cameras = CameraFile(tmp_path / "live.yaml")
+    monkeypatch.setenv("PASS_B", "new")
+    assert cameras.wanted()[0].url == "rtsp://joe:old@10.0.0.2/x"
+    cameras.look_again()
+    assert cameras.wanted()[0].url == "rtsp://joe:new@10.0.0.2/x" and "changed=['b']" in log[-1]
+    assert "new@" not in json.dumps(log)

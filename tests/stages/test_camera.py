@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import socket
@@ -9,8 +10,10 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -122,6 +125,43 @@ def test_bad_cameras_are_given_up_and_tried_again(watch, serve, clip: Path, kind
     assert (frames > 0) == (kind == "stops")
     assert ("stalls" in report.counts) == (kind != "rubbish")
     assert (kind == "stops" or report.reason.startswith("reconnecting: ")) and "secret" not in report.reason + report.url
+
+
+def test_an_mjpeg_camera(watch, serve) -> None:  # type: ignore[no-untyped-def]
+    jpeg = cv2.imencode(".jpg", np.full((48, 64, 3), 90, np.uint8))[1].tobytes()
+    part = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n".encode() + jpeg + b"\r\n"
+
+    def behave(caller: socket.socket) -> None:
+        caller.recv(4096)
+        caller.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace;boundary=frame\r\n\r\n")
+        try:
+            while True:
+                caller.sendall(part)
+                time.sleep(0.05)
+        except OSError:
+            return
+
+    camera = watch(serve(behave), connect_s=8.0)
+    frames = [next_frame(camera) for _ in range(5)]
+    assert frames[0].image.shape == (48, 64, 3) and camera.report().counts.get("reconnects", 0) == 0
+
+
+def test_an_hls_camera(watch, clip: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "0.ts").write_bytes(clip.read_bytes())
+    playlist = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n#EXTINF:1.5,\n0.ts\n#EXT-X-ENDLIST\n"
+    (tmp_path / "live.m3u8").write_text(playlist)
+    handler = functools.partial(QuietFiles, directory=str(tmp_path))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    camera = watch(f"http://127.0.0.1:{server.server_port}/live.m3u8", connect_s=8.0)
+    assert next_frame(camera).image.shape == (48, 64, 3)
+    camera.close()
+    server.shutdown()
+
+
+class QuietFiles(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        return
 
 
 def test_a_killed_reader_is_replaced(watch, serve, clip: Path) -> None:  # type: ignore[no-untyped-def]
