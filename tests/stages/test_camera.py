@@ -116,7 +116,7 @@ def test_bad_cameras_are_given_up_and_tried_again(watch, serve, clip: Path, kind
             return
         time.sleep(30)
 
-    camera = watch(serve(behave), connect_s=1.5, live_seconds=4.5)
+    camera = watch(serve(behave), connect_s=1.5, live_seconds=6.0)
     frames = 0
     while (batch := camera.read()) is not None:
         frames += len(batch)
@@ -227,10 +227,10 @@ def test_rtsp_streams_at_its_own_pace(watch, films: dict[str, Path], name: str, 
     port = free_port()
     server = start_rtsp(port, **{name: films[name]})
     camera = watch(f"rtsp://127.0.0.1:{port}/{name}", connect_s=8.0, live_seconds=20.0, transport=transport)
-    frames = [next_frame(camera) for _ in range(12)]
+    frames = [next_frame(camera) for _ in range(25)]
     stop(server)
     times = [f.pts_s for f in frames]
-    assert times == sorted(set(times)) and 0.7 < times[-1] - times[0] < 3.0
+    assert times == sorted(set(times)) and 1.5 < times[-1] - times[0] < 4.0
     assert frames[0].image.shape == (48, 64, 3) and abs(frames[-1].captured - time.time()) < 5
     assert np.ptp([f.captured - f.pts_s for f in frames]) < 0.1  # two clocks, both of when it came
 
