@@ -66,6 +66,7 @@ class _LiveRun(RayRun):
         self._wanted, self._duration_s, self._stopping = wanted, duration_s, stopping
         self._cameras: dict[str, _Camera] = {}
         self._leaving: list[tuple[Any, Any, float]] = []
+        self._without_room: list[SourceSpec] = []
 
     def _make_sources(self) -> None:
         """Cameras get their actors when they are wanted, not before."""
@@ -97,6 +98,7 @@ class _LiveRun(RayRun):
                 actor = self._make_source()
                 self.sources.append(actor)
                 self._cameras[name] = _Camera(spec, actor, actor.run.remote(spec, None), time.monotonic())
+        self._without_room = [spec for name, spec in by_name.items() if name not in self._cameras]
 
     def _leave(self, camera: _Camera) -> None:
         if camera.retry_at is not None:  # it has no actor just now
@@ -164,10 +166,9 @@ class _LiveRun(RayRun):
             if camera.retry_at is not None:
                 report = replace(report, state="backing off", reason=redact(f"starting again: {camera.why}"))
             sources.append(replace(report, counts=dict(Counter(report.counts) + camera.before)))
-        for spec in self._wanted():
-            if spec.name not in self._cameras:
-                why = f"no room: {self.readers} cameras fit on this machine"
-                sources.append(SourceReport(spec.name, redact(spec.url), "failed", why, state="stopped"))
+        for spec in self._without_room:
+            why = f"no room: {self.readers} cameras fit on this machine"
+            sources.append(SourceReport(spec.name, redact(spec.url), "failed", why, state="stopped"))
         self.last = Status(status.groups, sources)
         return self.last
 

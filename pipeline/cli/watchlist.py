@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
+from pipeline.cli import calibrate
 from pipeline.cli.common import console, database_path, open_gate, open_store
 from pipeline.errors import SettingsError
 
@@ -259,61 +260,4 @@ def reembed(db: Db) -> None:
     console.print(f"{count} photos embedded with {recognizer.digest[:12]}")
 
 
-@app.command()
-def calibrate(
-    db: Db,
-    strangers: Annotated[
-        Path | None, typer.Option(help="output folder of footage in which nobody on the list is: fit the thresholds to it")
-    ] = None,
-    camera: Annotated[str | None, typer.Option(help="only this source of it")] = None,
-    reset: Annotated[bool, typer.Option("--reset", help="go back to the thresholds that came with the recogniser")] = False,
-) -> None:
-    """Fit the thresholds to your own cameras, and show which cosine each false-alarm rate means, by face size."""
-    from models import recognizer_card
-    from watchlist.thresholds import Thresholds
-
-    store = open_store(database_path(db), must_exist=True)
-    card = recognizer_card()
-    if reset:
-        store.put_calibration(card["sha256"], None)
-    if strangers is not None:
-        _fit(store, card, strangers, camera)
-    size = len(store.looked_for()[0])
-    own = store.calibration(card["sha256"])
-    store.close()
-    thresholds = Thresholds(own or card["impostors"])
-    rates = (0.1, 0.03, 0.01, 0.003, 0.001)
-    origin = "fitted to your footage" if own else "as they came with the recogniser"
-    table = Table("face px", *(f"fpir {rate:g}" for rate in rates), box=None, title=f"{size} enrolled photos, {origin}")
-    for face_px in (12, 16, 24, 40, 80):
-        table.add_row(str(face_px), *(f"{thresholds.cosine(rate, size, face_px):.3f}" for rate in rates))
-    console.print(table)
-
-
-def _fit(store: Store, card: dict[str, Any], strangers: Path, camera: str | None) -> None:
-    """Keep thresholds fitted to the tracks of other footage."""
-    import numpy as np
-
-    from watchlist.calibration import LEAST_COMPARISONS, refit
-
-    footage = open_store(database_path(strangers), must_exist=True)
-    tracks = [t for t in footage.tracks(camera) if t["template"] is not None and t["recognizer"] == card["sha256"]]
-    footage.close()
-    photos = [e.vector for e in store.enrolments() if e.recognizer == card["sha256"]]
-    if not tracks or not photos:
-        raise SettingsError(f"calibrate: {len(tracks)} tracks and {len(photos)} photos of this recogniser; both are needed")
-    vectors = np.stack([np.frombuffer(t["template"], np.float16) for t in tracks]).astype(np.float32)
-    face_px = np.array([t["face_px"] for t in tracks], np.float32)
-    bins, counts = refit(card["impostors"], vectors @ np.stack(photos).T, face_px)
-    if max(counts) < LEAST_COMPARISONS:
-        raise SettingsError(
-            f"calibrate: {len(tracks)} tracks against {len(photos)} photos give at most {max(counts)} comparisons of one face "
-            f"size, {LEAST_COMPARISONS} are needed; take longer footage"
-        )
-    store.put_calibration(card["sha256"], bins, len(tracks))
-    store.note("calibrate", tracks=len(tracks), comparisons=counts)
-    low = 0.0
-    for found, count in zip(bins, counts, strict=True):
-        kept = "" if count >= LEAST_COMPARISONS else ", too few: as it came with the recogniser"
-        console.print(f"faces of {low:g} to {found['face_px']:g} px: {count} comparisons{kept}")
-        low = found["face_px"]
+app.command("calibrate")(calibrate.command)
