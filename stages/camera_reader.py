@@ -15,26 +15,39 @@ import os
 import sys
 import threading
 import time
+from collections import deque
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from pipeline.errors import SourceError
 from stages.container import choose_every, open_video, pixels_of, why
 
+BREATH = 6  # pictures that may wait while the machine is busy with something else for a moment
+OVERRUN_S = 10.0  # so long after a dropped picture only the newest may wait
+
 
 class Newest:
-    """The newest picture; an older one that nobody took is dropped and counted."""
+    """The newest pictures; older ones that nobody took are dropped and counted.
+
+    A machine that keeps up may pause for a few pictures and loses none. One that does not keep up gets the newest only: pictures
+    that wait would be late, and as many would be dropped in the end.
+    """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._picture: tuple[Any, float] | None = None
+        self._waiting: deque[tuple[Any, float]] = deque()
+        self._overrun_until = 0.0
         self.error = ""
         self.decoded = self.dropped = 0
 
     def put(self, picture: Any) -> None:
         with self._changed:
-            self.dropped += self._picture is not None
-            self._picture = picture, time.monotonic()
+            now = time.monotonic()
+            if len(self._waiting) >= (1 if now < self._overrun_until else BREATH):
+                self.dropped += len(self._waiting)
+                self._waiting.clear()
+                self._overrun_until = now + OVERRUN_S
+            self._waiting.append((picture, now))
             self._changed.notify()
 
     def end(self, error: str) -> None:
@@ -45,10 +58,9 @@ class Newest:
     def take(self) -> tuple[Any, float] | None:
         """Wait for a picture; None when reading has ended."""
         with self._changed:
-            while self._picture is None and not self.error:
+            while not self._waiting and not self.error:
                 self._changed.wait()
-            taken, self._picture = self._picture, None
-            return taken
+            return self._waiting.popleft() if self._waiting else None
 
 
 def decode(newest: Newest, url: str, transport: str, detect_every: int | Literal["auto"]) -> None:
