@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import tarfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -16,12 +17,11 @@ from PIL import Image
 
 from models import load_recognizer
 from models.chip import CHIP, RUNGS
-from models.recognizer import VIEW
 from training.degradations import PRESETS
+from training.edgeface import EdgeFace
 
 Chips = NDArray[np.uint8]
 Vectors = NDArray[np.float32]
-BATCH = 64
 FACE_SHARE = 0.63  # width of the face within a chip
 
 
@@ -84,34 +84,38 @@ def shrunk(chips: Chips, preset: str, side: int, seed: int = 0) -> Chips:
     return np.stack([to_rung(PRESETS[preset](np.ascontiguousarray(c), side, rng)) for c in chips])
 
 
-class EdgeFace:
-    """EdgeFace-XS, a yardstick that knows nothing of ours (needs timm, extra `eval`; its weights are non-commercial)."""
+INPUTS = ("direct", "bicubic", "student", "fused")
+
+
+def embedded(
+    recognizer: Recognizer, small: Chips, restore: Callable[[Chips], Chips], inputs: Sequence[str] = INPUTS
+) -> dict[str, tuple[Vectors, Vectors]]:
+    """Vectors and qualities of small chips in every way they may be made: as they are (the recogniser enlarges them itself),
+    enlarged, super-resolved, and the mean of the direct and the super-resolved vector. Chips of full size are only direct."""
+    if small.shape[1] == CHIP:
+        return {"direct": recognizer.embed_with_quality(small)}
+    ways = {"direct": lambda: small, "bicubic": lambda: enlarge(small), "student": lambda: restore(small)}
+    needed = {*inputs, *(("direct", "student") if "fused" in inputs else ())}
+    found = {name: recognizer.embed_with_quality(way()) for name, way in ways.items() if name in needed}
+    if "fused" in inputs:
+        both, trust = (found["direct"][part] + found["student"][part] for part in (0, 1))
+        found["fused"] = both / np.linalg.norm(both, axis=1, keepdims=True), trust / 2
+    return {name: found[name] for name in inputs}
+
+
+class Yardstick:
+    """EdgeFace-XS behind the contract of what is measured; it knows no quality."""
 
     def __init__(self, weights: Path) -> None:
-        import timm
-        from safetensors.torch import load_file
-
-        self._net: Any = timm.create_model("edgenext_x_small", num_classes=512)
-        self._net.load_state_dict({k.removeprefix("model."): v.float() for k, v in load_file(str(weights)).items()})
-        self._net.eval()
+        self._teacher = EdgeFace(weights)
 
     def embed_with_quality(self, chips: Chips) -> tuple[Vectors, Vectors]:
-        """Unit vectors (N, 512) of picture and mirror; it knows no quality."""
-        import torch
-
-        edge = (CHIP - VIEW) // 2
-        large, done = enlarge(chips), []
-        with torch.inference_mode():
-            for i in range(0, len(large), BATCH):
-                crop = np.ascontiguousarray(large[i : i + BATCH, edge:-edge, edge:-edge])
-                x = torch.from_numpy(crop).permute(0, 3, 1, 2).float() / 127.5 - 1
-                done.append(torch.nn.functional.normalize(self._net(x) + self._net(x.flip(3))).numpy())
-        return np.concatenate(done), np.ones(len(chips), np.float32)
+        return self._teacher.embed(enlarge(chips)), np.ones(len(chips), np.float32)
 
 
 def open_recognizers(named: list[str]) -> dict[str, Recognizer]:
     """The project's own and each NAME=FILE: own weights, an ONNX file, or EdgeFace-XS where the name begins with edgeface."""
     found: dict[str, Recognizer] = {"farsight": load_recognizer()}
     for name, file in (entry.split("=", 1) for entry in named):
-        found[name] = EdgeFace(Path(file)) if name.startswith("edgeface") else load_recognizer(file)
+        found[name] = Yardstick(Path(file)) if name.startswith("edgeface") else load_recognizer(file)
     return found

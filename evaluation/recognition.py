@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from evaluation.impostors import impostors, show
-from evaluation.lfw import Chips, Lfw, Recognizer, Vectors, enlarge, load_lfw, open_recognizers, shrunk
+from evaluation.lfw import Chips, Lfw, Recognizer, embedded, load_lfw, open_recognizers, shrunk
 from evaluation.metrics import tar_at_far, verification_accuracy
 from models import _weights, load_superres
 from models.chip import CHIP
@@ -33,16 +33,6 @@ CLEAN = (112, 56, 28, 24, 20, 16, 14, 12)  # sides of the 112 crop
 CCTV = (32, 24, 20, 16)  # sides of the 128 chip
 BICUBIC = (32, 16)  # the same, as super-resolution papers make them
 Row = dict[str, Any]
-
-
-def embedded(recognizer: Recognizer, small: Chips, restore: Callable[[Chips], Chips]) -> dict[str, Vectors]:
-    """A small chip's vector in every way it may be made."""
-    if small.shape[1] == CHIP:
-        return {"direct": recognizer.embed_with_quality(small)[0]}
-    kinds = {"direct": small, "bicubic": enlarge(small), "student": restore(small)}
-    found = {name: recognizer.embed_with_quality(chips)[0] for name, chips in kinds.items()}
-    both = found["direct"] + found["student"]
-    return {**found, "fused": both / np.linalg.norm(both, axis=1, keepdims=True)}
 
 
 def verify(
@@ -55,7 +45,7 @@ def verify(
     looks += [("bicubic", s, s, "bicubic") for s in BICUBIC]
     for look, side, chip_side, preset in (row for row in looks if chosen is None or row[0] in chosen):
         vectors = embedded(recognizer, shrunk(lfw.chips, preset, chip_side), restore)
-        for kind, small in vectors.items():
+        for kind, (small, _) in vectors.items():
             for protocol in ("HR-LR", "LR-LR") if look == "clean" and side < VIEW else ("HR-LR",):
                 scores = ((sharp if protocol == "HR-LR" else small)[lfw.left] * small[lfw.right]).sum(1)
                 rows.append(

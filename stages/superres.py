@@ -6,7 +6,8 @@ import numpy as np
 
 from models.chip import CHIP
 from pipeline.protocol import Batch
-from stages.records import Image, RestoredTrack
+from stages.known import Known
+from stages.records import Image, RestoredTrack, Track
 
 
 class Superres:
@@ -22,24 +23,33 @@ class Superres:
         from models import load_superres
 
         self._net = load_superres(self._weights, self._device)
+        self._known: Known[Image] = Known()
 
     def process(self, batch: Batch) -> Batch:
-        wanted: dict[int, list[tuple[int, int]]] = {}
-        restored: list[list[Image | None]] = []
-        for place, track in enumerate(batch):
-            restored.append([None] * len(track.shots))
+        known = [self._known.of(track) for track in batch]
+        wanted: dict[int, dict[tuple[int, float], tuple[dict[float, Image], Image]]] = {}  # by rung, then by shot
+        for track, chips in zip(batch, known, strict=True):
             for number, shot in enumerate(track.shots):
-                rung = len(shot.chip)
-                if rung < CHIP and ((number == 0 and track.final) or rung in self._for_vector):
-                    wanted.setdefault(rung, []).append((place, number))
+                if shot.pts_s not in chips and self._asked(track, number):
+                    wanted.setdefault(len(shot.chip), {})[id(chips), shot.pts_s] = chips, shot.chip
         for places in wanted.values():
-            sharp = self._net.upscale(np.stack([batch[place].shots[number].chip for place, number in places]))
-            for (place, number), chip in zip(places, sharp, strict=True):
-                restored[place][number] = chip
-        return [RestoredTrack(track, tuple(chips)) for track, chips in zip(batch, restored, strict=True)]
+            sharp = self._net.upscale(np.stack([chip for _, chip in places.values()]))
+            for ((_, pts_s), (chips, _)), chip in zip(places.items(), sharp, strict=True):
+                chips[pts_s] = chip
+        out = [
+            RestoredTrack(track, tuple(chips[s.pts_s] if self._asked(track, n) else None for n, s in enumerate(track.shots)))
+            for track, chips in zip(batch, known, strict=True)
+        ]
+        for track in batch:
+            self._known.drop_stale(track)
+        return out
 
     def flush(self) -> Batch:
         return []
 
     def close(self) -> None:
         self._net = None  # type: ignore[assignment]
+
+    def _asked(self, track: Track, number: int) -> bool:
+        rung = len(track.shots[number].chip)
+        return rung < CHIP and ((number == 0 and track.final) or rung in self._for_vector)

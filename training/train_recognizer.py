@@ -15,6 +15,7 @@ Ablations and options: ``--features l2|none`` in place of the cosine, ``--hints`
 then takes two pictures of one person for strangers), ``--no-embedding`` (no vectors of the strong teacher: labels and stages
 alone), ``--look fskd-nearest`` or ``fskd-any-kernel`` (the paper's sizes and kernels in place of cameras), ``--network
 iresnet18|iresnet50 [--cbam] [--pooled]`` (the paper's networks, for a GPU). The margin counts labelled chips only.
+``--morphs FOLDER``: every other face is one that `training.morphs` has drawn between two people.
 """
 
 from __future__ import annotations
@@ -136,18 +137,31 @@ def main() -> None:
         network={"choices": ("small", "iresnet18", "iresnet50"), "default": "small"},
         cbam={"action": "store_true"},
         pooled={"action": "store_true", "help": "mean of the last features as embedding"},
+        morphs={"type": Path, "help": "folder of training.morphs"},
+        start={"type": Path, "help": "run whose weights are the first ones"},
+        optimizer={"choices": ("muon", "adamw"), "default": "muon"},
     )
     args, steps, batch, device = job.args, job.steps, job.batch, job.device
     if args.teacher is None and (args.hints or args.relation):
         raise SystemExit("--hints and --relation compare with a teacher: --teacher RUN is needed")
     if args.no_embedding and args.teacher is None and args.margin == "none":
         raise SystemExit("nothing to learn from: --no-embedding needs --teacher or --margin")
+    if args.morphs and (args.no_embedding or args.relation):
+        raise SystemExit("--morphs have no label, only the strong teacher's vector: not with --no-embedding or --relation")
     chips = load_chips(args.data, args.cache)
     targets = None if args.no_embedding else torch.from_numpy(chips.teacher_embeddings())
     labels = labels_of(chips)
     train, dev = np.flatnonzero(~chips.dev), np.flatnonzero(chips.dev)[:512]
+    images, drawn = [chips.images], np.array([], np.intp)
+    if args.morphs:
+        images.append(np.load(args.morphs / "images.npy", mmap_mode="r"))
+        drawn = len(labels) + np.arange(len(images[1]))
+        targets = torch.cat([targets, torch.from_numpy(np.load(args.morphs / "vectors.npy"))])
+        labels = F.pad(labels, (0, len(drawn)), value=-1)
 
     net, arguments = network(args)
+    if args.start:
+        net.load_state_dict(averaged(args.start, {type(net).__name__: type(net)}).state_dict())
     net = net.to(device, memory_format=torch.channels_last)
     teacher = averaged(args.teacher, NETWORKS).to(device, memory_format=torch.channels_last) if args.teacher else None
     beside = nn.ModuleDict()
@@ -158,12 +172,21 @@ def main() -> None:
     if targets is not None:
         wide = targets.shape[1]
         beside["project"] = nn.Identity() if net.dim == wide else nn.Linear(net.dim, wide, bias=False)
-    run = Run(args.out, net, steps, batch, job.preset["lr"], 0.05, args.seed, arguments, beside=beside.to(device))
+    muon = args.optimizer == "muon"
+    run = Run(args.out, net, steps, batch, job.preset["lr"], 0.05, args.seed, arguments, beside=beside.to(device), muon=muon)
+
+    def face(row: int) -> Image:
+        known = len(chips.images)
+        return images[0][row] if row < known else images[1][row - known]
 
     def make(step: int) -> tuple[torch.Tensor, ...]:
         rng = run.rng(step)
-        rows = choose(train, labels.numpy(), batch, rng) if args.relation else rng.choice(train, batch, replace=False)
-        pairs = [make_input(chips.images[row], net.side, step / steps, rng, args.look) for row in rows]
+        if args.relation:
+            rows = choose(train, labels.numpy(), batch, rng)
+        else:
+            most = batch // 2 if len(drawn) else 0
+            rows = np.concatenate([rng.choice(train, batch - most, replace=False), rng.choice(drawn, most, replace=False)])
+        pairs = [make_input(face(row), net.side, step / steps, rng, args.look) for row in rows]
         small, sharp = (torch.from_numpy(np.stack(views)) for views in zip(*pairs, strict=True))
         return (sharp if args.role == "teacher" else small), sharp, torch.from_numpy(rows)
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from evaluation import recognition
-from evaluation.identification import split, templates
+from evaluation.identification import photographed, split, templates
 from evaluation.lfw import load_lfw, shrunk
-from models import load_recognizer
+from models import load_recognizer, load_superres
 from models.facegen import FaceGenerator, Look
 
 
@@ -68,8 +68,9 @@ def test_the_parts_of_open_set_search(data: Path) -> None:
     assert enrolled.tolist() == [0, 2, 4, 6] and probes.tolist() == [1, 3, 5, 7] and strangers.tolist() == [8, 9, 10, 11]
     recognizer = load_recognizer(device="cpu")
     gallery = recognizer.embed(lfw.chips[enrolled])
-    for weighted in (False, True):
-        found = templates(recognizer, lfw.chips[probes], 64, 3, weighted)
+    shots = photographed(recognizer, lfw.chips[probes], 64, 3, load_superres(device="cpu").upscale, ("direct", "fused"))
+    for kind, weighted in (("direct", False), ("direct", True), ("fused", True)):
+        found = templates(shots, kind, weighted)
         assert np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-4)
         assert ((found @ gallery.T).argmax(1) == np.arange(4)).all()
     assert shrunk(lfw.chips[:2], "area", 20).shape == (2, 32, 32, 3)  # the next rung

@@ -41,10 +41,23 @@ def test_a_shot_is_embedded_once_however_often_it_is_reported(chips: np.ndarray)
     first, second, third = (RestoredTrack(track(*chips[:k], final=k == 3), (None,) * k) for k in (1, 2, 3))
     results = [*embed.process([first]), *embed.process([second, third])]  # two reports of one track may come together
     assert seen == [1, 2]
-    assert [len(r.vectors) for r in results] == [1, 2, 3] and not embed._known
+    assert [len(r.vectors) for r in results] == [1, 2, 3] and not len(embed._known)
     fresh = Embed(device="cpu")
     fresh.open()
     assert np.allclose(fresh.process([third])[0].vectors, results[2].vectors, atol=1e-2)
+
+
+def test_a_vector_made_with_super_resolution_lies_between_both(chips: np.ndarray) -> None:
+    superres, embed = Superres(for_vector=[16], device="cpu"), Embed(for_vector=[16], device="cpu")
+    superres.open(), embed.open()
+    tiny, other = small(chips[0], 16), small(chips[1], 32)
+    restored = superres.process([track(other, tiny, final=False)])  # the other's is restored at the end, for the eye alone
+    found = embed.process(restored)[0]
+    direct = embed._net.embed(tiny[None])[0] + embed._net.embed(restored[0].restored[1][None])[0]
+    assert np.allclose(found.vectors[1], direct / np.linalg.norm(direct), atol=1e-2)
+    assert np.allclose(found.vectors[0], embed._net.embed(other[None])[0], atol=1e-2)
+    superres._net = None  # the same shots again need no network
+    assert superres.process([track(other, tiny, final=False)])[0].restored[1] is restored[0].restored[1]
 
 
 def test_vectors_of_mixed_rungs_and_a_track_without_shots(chips: np.ndarray) -> None:

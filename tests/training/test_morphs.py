@@ -1,0 +1,61 @@
+"""Faces between two people: what is drawn, and that the recogniser can learn from them."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.facegen import FaceGenerator, Look
+from tests.faces68 import landmarks68
+from training import morphs, train_recognizer
+from training.chips import load_chips
+
+
+class Teacher:
+    """Knows a face by the mean colours of its parts."""
+
+    def __init__(self, weights: Path) -> None: ...
+
+    def embed(self, chips: np.ndarray) -> np.ndarray:
+        parts = chips.reshape(len(chips), 16, 8, 16, 8, 3).mean((2, 4)).reshape(len(chips), -1)[:, :512]
+        return np.asarray(parts / np.linalg.norm(parts, axis=1, keepdims=True), np.float32)
+
+
+def test_points_come_to_lie_on_their_targets() -> None:
+    chip, points = np.zeros((128, 128, 3), np.uint8), landmarks68()
+    chip[60:68, 60:68] = 255
+    moved = morphs.warp(chip, points + [10, 0], points)
+    bright = np.argwhere(moved[..., 0] > 128).mean(0)
+    assert bright == pytest.approx([63.5, 53.5], abs=1.0)
+
+
+def test_a_face_between_itself_and_itself_is_the_face(generator: FaceGenerator) -> None:
+    chip = generator.render(generator.identity(0), Look())[0]
+    assert np.abs(morphs.morph(chip, landmarks68(), chip, landmarks68(), 0.5).astype(int) - chip).max() <= 1
+
+
+def test_partners_are_alike_and_never_the_face_itself() -> None:
+    vectors = np.repeat(np.eye(4, dtype=np.float32), 25, 0)  # four kinds of people
+    found = morphs.pairs(np.arange(100), vectors, 200, np.random.default_rng(0))
+    assert (found[:, 0] != found[:, 1]).all()
+    assert (found[:, 0] // 25 == found[:, 1] // 25).mean() > 0.9
+
+
+def test_the_recogniser_learns_from_them(run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(morphs, "EdgeFace", Teacher)
+    out = tmp_path / "morphs"
+    monkeypatch.setattr(
+        sys, "argv", ["morphs", "--data", str(data), "--cache", str(data), "--teacher", "x", "--out", str(out), "--number", "6"]
+    )
+    morphs.main()
+    images, vectors = np.load(out / "images.npy"), np.load(out / "vectors.npy")
+    assert images.shape == (6, 128, 128, 3) and images.std(0).mean() > 5
+    assert vectors.shape == (6, load_chips(data, data).teacher_embeddings().shape[1])
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1)
+    assert (run(train_recognizer, "student", "--morphs", str(out)) / "state.pt").exists()
+
+
+def test_morphs_have_no_labels(run) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(SystemExit, match="no label"):
+        run(train_recognizer, "x", "--morphs", "@none", "--relation", "--teacher", "@sharp")

@@ -1,0 +1,40 @@
+"""EdgeFace-XS: the recogniser others teach with, as teacher for new pictures and as a yardstick (arXiv 2307.01838).
+
+Needs timm (extra `eval`) and its weights, which are non-commercial and never part of this project.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+
+from models.chip import CHIP
+from models.recognizer import VIEW
+
+BATCH = 64
+
+
+class EdgeFace:
+    """Unit vectors of 512 numbers; knows nothing of this project's networks."""
+
+    def __init__(self, weights: Path) -> None:
+        import timm  # an extra, which only this needs
+
+        self._net: Any = timm.create_model("edgenext_x_small", num_classes=512)
+        self._net.load_state_dict({k.removeprefix("model."): v.float() for k, v in load_file(str(weights)).items()})
+        self._net.eval()
+
+    def embed(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Unit vectors (N, 512) of uint8 RGB chips (N, 128, 128, 3), each the sum of picture and mirror."""
+        edge, done = (CHIP - VIEW) // 2, []
+        with torch.inference_mode():
+            for i in range(0, len(chips), BATCH):
+                crop = np.ascontiguousarray(chips[i : i + BATCH, edge:-edge, edge:-edge])
+                x = (torch.from_numpy(crop).permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+                done.append(torch.nn.functional.normalize(self._net(x) + self._net(x.flip(3))).numpy())
+        return np.concatenate(done)
