@@ -49,6 +49,7 @@ MEASURED = (1e-2, 3e-3)
 GALLERIES = (10, 100, 1000)
 SIZES = ((0, 16), (16, 24), (24, 40), (40, 1000))
 WIDTH, FPS, WALK_S, AT_ONCE = 960, 10, 5.0, 6
+PAUSE_S = 2.0  # before the next person appears where one has gone: nobody turns into somebody else within what a tracker bridges
 
 
 class Photos:
@@ -86,7 +87,7 @@ def cast(names: list[str], rng: np.random.Generator) -> tuple[list[Walker], floa
     order = rng.permutation(len(names))
     walkers = []
     for place, row in enumerate(order):
-        start = place * WALK_S / AT_ONCE
+        start = place * (WALK_S + PAUSE_S) / AT_ONCE
         lane = float(np.linspace(-0.8, 0.8, AT_ONCE)[place % AT_ONCE] + rng.uniform(-0.05, 0.05))
         near = float(np.exp(rng.uniform(np.log(14 / 62), 0)))
         walkers.append(Walker(names[row], int(row), False, start, start + WALK_S, lane, near, float(rng.uniform(0, 6))))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 
-from evaluation.watchlist import AT_ONCE, WALK_S, Seen, cast, fnir, margins
+from evaluation.watchlist import AT_ONCE, PAUSE_S, WALK_S, Seen, cast, fnir, margins
 from watchlist.thresholds import Thresholds
 
 FLAT = Thresholds([{"face_px": 1e9, "log10_fmr": [-1, -2], "scores": [0.5, 0.5], "tail": {"shape": 0.0, "scale": 1e-9}}])
@@ -45,3 +47,5 @@ def test_everybody_walks_once_and_not_too_many_at_a_time() -> None:
     for now in np.arange(0, seconds, 0.5):
         assert sum(w.start_s <= now < w.end_s for w in walkers) <= AT_ONCE
     assert all(w.end_s - w.start_s == pytest.approx(WALK_S) for w in walkers)
+    for first, then in combinations(walkers, 2):  # nobody turns into somebody else
+        assert abs(first.lane - then.lane) > 0.2 or then.start_s - first.end_s > PAUSE_S - 1e-9
