@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import genpareto
 
-from evaluation.lfw import FACE_SHARE, Recognizer, shrunk
-from models import load_recognizer
+from evaluation.lfw import FACE_SHARE, Recognizer, embedded, shrunk
+from models import load_recognizer, load_superres
+from models.chip import FUSED
 from models.weights_io import WEIGHTS
 from training.chips import load_chips
 from watchlist.thresholds import Thresholds
@@ -27,12 +28,14 @@ ONE_PERSON = 0.5  # cosine of the teacher above which two sharp photos of unlabe
 
 def impostors(recognizer: Recognizer, data: Path, cache: Path) -> list[dict[str, Any]]:
     """One entry a bin of face widths, on the dev chips (never trained on, disjoint from lfw-dev); probes are templates of `SHOTS`
-    shots as cameras take them. The rarest hundredth of the scores is told by the generalised Pareto distribution fitted to it."""
+    shots as cameras take them, embedded as the pipeline does. The rarest hundredth of the scores is told by the generalised
+    Pareto distribution fitted to it."""
     chips = load_chips(data, cache)
     # Computer-made portraits resemble each other more than people do (the teacher finds so too): left out.
     rows = np.flatnonzero(chips.dev & (chips.source != "gen"))
     images = np.ascontiguousarray(chips.images[rows])
     labels = np.array([chips.identity[r] or f"row {r}" for r in rows])
+    restore = load_superres().upscale
     gallery, _ = recognizer.embed_with_quality(images)
     teacher = chips.teacher_embeddings()[rows]
     different = (labels[:, None] != labels[None, :]) & (teacher @ teacher.T < ONE_PERSON)
@@ -42,7 +45,9 @@ def impostors(recognizer: Recognizer, data: Path, cache: Path) -> list[dict[str,
         total = np.zeros_like(gallery)
         for shot in range(SHOTS):
             side = min(128, round(float(rng.uniform(low, high)) / FACE_SHARE))
-            vectors, quality = recognizer.embed_with_quality(shrunk(images, "cctv", side, seed=100 * place + shot))
+            small = shrunk(images, "cctv", side, seed=100 * place + shot)
+            kind = "fused" if small.shape[1] in FUSED else "direct"
+            vectors, quality = embedded(recognizer, small, restore, (kind,))[kind]
             total += vectors * quality[:, None] ** 2
         probes = total / np.linalg.norm(total, axis=1, keepdims=True)
         scores = (probes @ gallery.T)[different]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RUNGS = (16, 32, 64, 128)
+FUSED = (16, 32)  # rungs at which a shot's vector is the mean of its own and that of its super-resolved chip (README, figures)
 CHIP = 128
 
 TEMPLATE: NDArray[np.float32] = np.array(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from models.chip import FUSED
 from pipeline.protocol import Batch
 from stages.known import Known
 from stages.records import EmbeddedTrack, Image, RestoredTrack, Vector
@@ -13,12 +14,12 @@ Embedded = tuple[Vector, float]
 
 class Embed:
     """A shot that was reported before is not embedded again. ``recognizer``: a weight file, else the project's own.
-    Where a shot was super-resolved for its vector (``for_vector`` of that stage), the vector is the mean of the chip's own and
-    the super-resolved one's: better than either (README, figures)."""
+    ``for_vector``: rungs at which the vector is the mean of the chip's own and the super-resolved chip's, better than either;
+    the same list as the super-resolution stage's, by default the one that thresholds were measured with."""
 
     def __init__(self, recognizer: str | None = None, for_vector: list[int] | None = None, device: str = "auto") -> None:
         self._recognizer, self._device = recognizer, device
-        self._for_vector = frozenset(for_vector or [])
+        self._for_vector = frozenset(FUSED if for_vector is None else for_vector)
 
     def open(self) -> None:
         from models import load_recognizer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.chip import CHIP
+from models.chip import CHIP, FUSED
 from pipeline.protocol import Batch
 from stages.known import Known
 from stages.records import Image, RestoredTrack, Track
@@ -12,12 +12,11 @@ from stages.records import Image, RestoredTrack, Track
 
 class Superres:
     """The eye is served when a track has ended. ``weights``: a file, else the project's own. ``for_vector``: rungs whose
-    shots are super-resolved before they are embedded; by default none, because where cameras leave little it may make a likely
-    stranger (README, figures)."""
+    shots are all super-resolved, for their vectors (`stages.embed`); by default those that thresholds were measured with."""
 
     def __init__(self, weights: str | None = None, for_vector: list[int] | None = None, device: str = "auto") -> None:
         self._weights, self._device = weights, device
-        self._for_vector = frozenset(for_vector or [])
+        self._for_vector = frozenset(FUSED if for_vector is None else for_vector)
 
     def open(self) -> None:
         from models import load_superres

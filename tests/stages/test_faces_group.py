@@ -26,7 +26,7 @@ def test_the_best_shot_is_restored_for_the_eye_others_only_where_asked(chips: np
 
 
 def test_only_the_end_of_a_track_is_restored_for_the_eye(chips: np.ndarray) -> None:
-    stage = Superres(device="cpu")
+    stage = Superres(for_vector=[], device="cpu")
     stage.open()
     early, late = stage.process([track(small(chips[0], 32), final=False), track(small(chips[0], 32))])
     assert early.restored == (None,) and late.restored[0] is not None
