@@ -58,7 +58,7 @@ class Photos:
     def __init__(self, chips: dict[str, Image]) -> None:
         self._chips = chips
         mask = np.zeros((128, 128), np.float32)
-        cv2.ellipse(mask, (64, 68), (42, 58), 0, 0, 360, 1.0, -1)
+        cv2.ellipse(mask, (64, 66), (56, 64), 0, 0, 360, 1.0, -1)  # with the hair
         self._mask = cv2.GaussianBlur(mask, (0, 0), 3).astype(np.float32)
 
     def __call__(self, walker: Walker, look: Look) -> tuple[Image, NDArray[np.float32]]:
