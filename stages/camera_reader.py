@@ -2,10 +2,10 @@
 
     python -m stages.camera_reader        # started by stages.camera, talks over stdin and stdout
 
-The first line in is JSON: url, transport, detect_every. Then each line asks for the newest frame not asked for yet. Each answer
-is a line of JSON with the frame's shape, the time it came (CLOCK_MONOTONIC, which all processes share) and counters, and the
-pixels. A last line with ``error`` says why it ends. The address comes in by stdin because it may hold a password, which arguments
-show. When stdin ends, so does the process: nobody is left to read for.
+The first line in is JSON: url, transport, detect_every. Then each line asks for the next frame, the oldest of those that wait
+(`Newest`). Each answer is a line of JSON with the frame's shape, the time it came (CLOCK_MONOTONIC, which all processes share)
+and counters, and the pixels. A last line with ``error`` says why it ends. The address comes in by stdin because it may hold a
+password, which arguments show. When stdin ends, so does the process: nobody is left to read for.
 """
 
 from __future__ import annotations

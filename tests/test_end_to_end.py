@@ -21,7 +21,12 @@ from tests.running import ROOT, command, comparable, farsight, lines
 from tests.servers import Receiver, free_port, until
 from watchlist.store import Store
 
-RARE = ("--fpir", "0.0001")  # faces drawn from one small generator resemble each other more than people do
+
+def watching(corridor: Path, watchlist: Path, out: Path) -> tuple[object, ...]:
+    """A command that looks for people in the corridor's clip; its faces, drawn by one small generator, resemble each other more
+    than people do, so a rarer false alarm is asked for."""
+    clip = corridor / "corridor.mp4"
+    return "run", "--fpir", "0.0001", "--source", clip, "--watchlist", watchlist, "--out", out
 
 
 @pytest.fixture(scope="session")
@@ -29,14 +34,7 @@ def inline(corridor: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output of an unbroken inline run: what every other way of running must give as well."""
     out = tmp_path_factory.mktemp("inline") / "out"
     done = farsight(
-        "run",
-        *RARE,
-        "--source",
-        corridor / "corridor.mp4",
-        "--watchlist",
-        corridor / "people",
-        "--out",
-        out,
+        *watching(corridor, corridor / "people", out),
         "--engine",
         "inline",
     )
@@ -74,14 +72,7 @@ def test_ray_gives_the_same_sightings_and_leaves_nothing_behind(corridor: Path, 
     before = leftovers()
     # From another folder than the repository's, as an installed tool is used.
     done = farsight(
-        "run",
-        *RARE,
-        "--source",
-        corridor / "corridor.mp4",
-        "--watchlist",
-        corridor / "people",
-        "--out",
-        tmp_path / "out",
+        *watching(corridor, corridor / "people", tmp_path / "out"),
         "--no-video",
         cwd=tmp_path,
     )
@@ -101,14 +92,7 @@ def test_killed_again_and_again_and_resumed_it_gives_the_same(corridor: Path, in
     store.copy_watchlist(Store(inline / "farsight.db"))
     store.close()
     arguments = [
-        "run",
-        *RARE,
-        "--source",
-        corridor / "corridor.mp4",
-        "--watchlist",
-        tmp_path / "people.db",
-        "--out",
-        tmp_path / "out",
+        *watching(corridor, tmp_path / "people.db", tmp_path / "out"),
         "--engine",
         "inline",
         "--no-video",
@@ -137,16 +121,9 @@ def test_killed_again_and_again_and_resumed_it_gives_the_same(corridor: Path, in
 def test_interrupted_it_says_so_and_leaves_nothing_behind(corridor: Path, inline: Path, tmp_path: Path) -> None:
     before = leftovers()
     arguments = [
-        "run",
-        *RARE,
-        "--source",
-        corridor / "corridor.mp4",
+        *watching(corridor, inline, tmp_path / "out"),
         "--source",
         ROOT / "none.mp4",
-        "--watchlist",
-        inline,
-        "--out",
-        tmp_path / "out",
         "--no-video",
     ]
     process = subprocess.Popen(
