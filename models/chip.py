@@ -66,8 +66,12 @@ def eye_distance(landmarks: NDArray[np.float32]) -> float:
 
 def rung_for(landmarks: NDArray[np.float32]) -> int:
     """The lowest rung that loses nothing of a face with these landmarks (5, 2)."""
-    size = eye_distance(landmarks) / EYE_DISTANCE * CHIP / RUNG_TOLERANCE
-    return next((r for r in RUNGS if size <= r), CHIP)
+    return rung_of(eye_distance(landmarks) / EYE_DISTANCE * CHIP)
+
+
+def rung_of(side: float) -> int:
+    """The lowest rung that loses nothing of a face whose chip would be ``side`` pixels wide in its picture."""
+    return next((r for r in RUNGS if side <= r * RUNG_TOLERANCE), CHIP)
 
 
 def warp_chip(image: NDArray[np.uint8], landmarks: NDArray[np.float32], rung: int | None = None) -> NDArray[np.uint8]:

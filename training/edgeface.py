@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from models.chip import CHIP
 from models.recognizer import VIEW
 
-BATCH = 64
+BATCH = 128
 
 
 class EdgeFace:
@@ -29,12 +29,18 @@ class EdgeFace:
         self._net.load_state_dict({k.removeprefix("model."): v.float() for k, v in load_file(str(weights)).items()})
         self._net.eval()
 
-    def embed(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Unit vectors (N, 512) of uint8 RGB chips (N, 128, 128, 3), each the sum of picture and mirror."""
+    def embed(self, chips: NDArray[np.uint8], mirrored: bool = True) -> NDArray[np.float32]:
+        """Unit vectors (N, 512) of uint8 RGB chips (N, 128, 128, 3), each the sum of picture and mirror, or the picture's alone.
+
+        In bfloat16, whose vectors have a cosine of 0.9998 to those in float32; to the sum, the picture's alone has 0.998.
+        """
         edge, done = (CHIP - VIEW) // 2, []
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
             for i in range(0, len(chips), BATCH):
                 crop = np.ascontiguousarray(chips[i : i + BATCH, edge:-edge, edge:-edge])
                 x = (torch.from_numpy(crop).permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
-                done.append(torch.nn.functional.normalize(self._net(x) + self._net(x.flip(3))).numpy())
+                vectors = self._net(x).float()
+                if mirrored:
+                    vectors = vectors + self._net(x.flip(3)).float()
+                done.append(torch.nn.functional.normalize(vectors).numpy())
         return np.concatenate(done)

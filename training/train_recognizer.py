@@ -2,11 +2,12 @@
 the sharp picture. Needs DATA/chips (training/chips.py). On 2 cores, ten minutes and then about an hour:
 
     python -m training.morphs --data DATA --teacher edgeface_xs.safetensors --out .cache/morphs
-    python -m training.train_recognizer --data DATA --morphs .cache/morphs --out runs/recognizer
+    python -m training.train_recognizer --data DATA --morphs .cache/morphs --restored --out runs/recognizer
 
 With ``--morphs`` every other face is one drawn between two people. Without them the student learns the few thousand people of
 the chips by heart: it came to a cosine of 0.53 to the teacher on sharp dev chips, and went on to 0.60 within 130,000 samples with
-them. ``--start RUN`` goes on from another run's weights.
+them. ``--restored`` shows some small faces as the shipped super-resolution student draws them. ``--start RUN`` goes on from
+another run's weights, not from easy to hard once more. ``--look cctv`` is for machines without PyAV: JPEG, no H.264.
 
 Always: the cosine to a strong teacher's vector of the sharp picture (EdgeFace-XS), and a contrast over the batch (the
 student's vector must pick its own teacher vector among all of them), which keeps strangers apart where the cosine alone is
@@ -27,28 +28,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
+from models import load_superres
 from models.iresnet import IResNet
 from models.recognizer import Recognizer, view
 from training import degradations, margins
 from training.chips import ChipSet, load_chips
 from training.feature_similarity import KINDS, LAMBDA, RELATION, Hints, feature_distance, relation_distance
 from training.loop import Run, ahead, averaged, plan
+from training.recognizer_inputs import LOOKS, Inputs, make_inputs
 
 PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {"samples": 680_000, "batch": 128, "lr": 2e-3},
     "gpu": {"samples": 8_000_000, "batch": 512, "lr": 3e-3},
 }
 NETWORKS: dict[str, type[nn.Module]] = {"Recognizer": Recognizer, "IResNet": IResNet}
-LOOKS = ("cctv", "fskd-nearest", "fskd-any-kernel")
-FSKD_SIDES = (14, 28, 56, 112)
-SMALLEST = 13
+RESTORED = 0.1  # share of faces shown super-resolved
 EMBEDDING, CONTRAST, CONTRAST_SCALE = 4.0, 0.5, 24.0
 MARGIN = 0.2  # beside the strong teacher's vectors; without them the margin counts whole, as in the paper
 MARGINS = {  # F-SKD: CosFace 0.25 (2023); of 2024 the others, smaller for the student
@@ -57,49 +57,6 @@ MARGINS = {  # F-SKD: CosFace 0.25 (2023); of 2024 the others, smaller for the s
 }
 
 Image = NDArray[np.uint8]
-
-
-def camera_look(chip: Image, progress: float, rng: np.random.Generator) -> tuple[Image, Image]:
-    """A chip moved about as badly placed landmarks would, and what a camera leaves of it; sizes fall with ``progress``."""
-    # Easy first: the smallest face falls from 48 to 13 pixels over the first third.
-    least = SMALLEST + max(0.0, 1 - 3 * progress) * (48 - SMALLEST)
-    size = 128 if rng.random() < 0.2 else int(np.exp(rng.uniform(np.log(least), np.log(100))))
-    chip = degradations.jitter(chip, float(np.clip(24 / size, 0.3, 1.3)), rng)
-    kind = rng.random()
-    if kind < 0.6:
-        small = degradations.cctv(chip, size, rng)
-    elif kind < 0.85:
-        small = degradations.area(chip, size, rng)
-    else:
-        small = degradations.bicubic(chip, size, rng)
-    if rng.random() < 0.1:
-        small = cv2.cvtColor(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    return chip, small
-
-
-def paper_look(chip: Image, preset: str, rng: np.random.Generator) -> tuple[Image, Image]:
-    """A chip and what F-SKD leaves of it: one of four sizes, there and back with the preset's kernels."""
-    size = int(rng.choice(FSKD_SIDES)) * 128 // 112
-    return chip, degradations.PRESETS[preset](degradations.PRESETS[preset](chip, size, rng), 128, rng)
-
-
-def seen(small: Image, side: int) -> Image:
-    """The recogniser's view of a square chip of any size: its centre 112/128 at (side, side, 3)."""
-    size = small.shape[0]
-    scale = side / size * 128 / 112
-    if scale < 1:
-        margin = round(size / 16)
-        return cv2.resize(small[margin : size - margin, margin : size - margin], (side, side), interpolation=cv2.INTER_AREA)
-    away = side / 2 - 0.5 - scale * (size / 2 - 0.5)
-    move = np.array([[scale, 0, away], [0, scale, away]])
-    return cv2.warpAffine(small, move, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-
-
-def make_input(chip: Image, side: int, progress: float, rng: np.random.Generator, look: str = "cctv") -> tuple[Image, Image]:
-    """One training example: the student's view (side, side, 3) uint8 and the sharp view of the same chip."""
-    chip = np.ascontiguousarray(chip[:, ::-1] if rng.random() < 0.5 else chip)
-    chip, small = camera_look(chip, progress, rng) if look == "cctv" else paper_look(chip, look, rng)
-    return seen(small, side), seen(chip, side)
 
 
 def labels_of(chips: ChipSet) -> torch.Tensor:
@@ -137,11 +94,12 @@ def main() -> None:
         relation={"action": "store_true", "help": "also compare relations between two pictures of one person"},
         margin={"choices": (*margins.KINDS, "none"), "default": "none", "help": "margin loss over labelled identities"},
         no_embedding={"action": "store_true", "help": "ablation: no vectors of the strong teacher"},
-        look={"choices": LOOKS, "default": "cctv", "help": "what the student's pictures go through"},
+        look={"choices": LOOKS, "default": "video", "help": "what the student's pictures go through"},
+        restored={"action": "store_true", "help": "show some small faces super-resolved"},
         network={"choices": ("small", "iresnet18", "iresnet50"), "default": "small"},
         cbam={"action": "store_true"},
         pooled={"action": "store_true", "help": "mean of the last features as embedding"},
-        morphs={"type": Path, "help": "folder of training.morphs"},
+        morphs={"type": Path, "nargs": "+", "default": [], "help": "folders of training.morphs"},
         start={"type": Path, "help": "run whose weights are the first ones"},
         optimizer={"choices": ("muon", "adamw"), "default": "muon"},
     )
@@ -156,12 +114,13 @@ def main() -> None:
     targets = None if args.no_embedding else torch.from_numpy(chips.teacher_embeddings())
     labels = labels_of(chips)
     train, dev = np.flatnonzero(~chips.dev), np.flatnonzero(chips.dev)[:512]
-    images, drawn = [chips.images], np.array([], np.intp)
+    images = [chips.images, *(np.load(folder / "images.npy", mmap_mode="r") for folder in args.morphs)]
+    firsts = np.cumsum([0, *map(len, images)])
+    drawn = np.arange(firsts[1], firsts[-1])
     if args.morphs:
-        images.append(np.load(args.morphs / "images.npy", mmap_mode="r"))
-        drawn = len(labels) + np.arange(len(images[1]))
-        targets = torch.cat([targets, torch.from_numpy(np.load(args.morphs / "vectors.npy"))])
+        targets = torch.cat([targets, *(torch.from_numpy(np.load(folder / "vectors.npy")) for folder in args.morphs)])
         labels = F.pad(labels, (0, len(drawn)), value=-1)
+    student = load_superres(device=device) if args.restored else None
 
     net, arguments = network(args)
     if args.start:
@@ -180,22 +139,29 @@ def main() -> None:
     run = Run(args.out, net, steps, batch, job.preset["lr"], 0.05, args.seed, arguments, beside=beside.to(device), muon=muon)
 
     def face(row: int) -> Image:
-        known = len(chips.images)
-        return images[0][row] if row < known else images[1][row - known]
+        part = int(np.searchsorted(firsts, row, "right")) - 1
+        return images[part][row - firsts[part]]
 
-    def make(step: int) -> tuple[torch.Tensor, ...]:
+    def make(step: int) -> tuple[Inputs, torch.Tensor]:
         rng = run.rng(step)
         if args.relation:
             rows = choose(train, labels.numpy(), batch, rng)
         else:
             most = batch // 2 if len(drawn) else 0
             rows = np.concatenate([rng.choice(train, batch - most, replace=False), rng.choice(drawn, most, replace=False)])
-        pairs = [make_input(face(row), net.side, step / steps, rng, args.look) for row in rows]
-        small, sharp = (torch.from_numpy(np.stack(views)) for views in zip(*pairs, strict=True))
-        return (sharp if args.role == "teacher" else small), sharp, torch.from_numpy(rows)
+            rng.shuffle(rows)
+        hardness = 1.0 if args.start else step / steps
+        restored = round(RESTORED * batch) if student else 0
+        return make_inputs([face(row) for row in rows], net.side, hardness, rng, args.look, restored), torch.from_numpy(rows)
 
-    for small, sharp, rows in ahead(make, run.step, steps, threads=1 if device == "cpu" else 12):
-        x, y = (t.to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1) for t in (small, sharp))
+    def signed(views: torch.Tensor | Image) -> torch.Tensor:
+        return torch.as_tensor(views).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+    for inputs, rows in ahead(make, run.step, steps, threads=1 if device == "cpu" else 12):
+        y = signed(inputs.sharp)
+        x = y if args.role == "teacher" else signed(inputs.seen)
+        for where, low in inputs.to_restore:
+            x[where] = view(signed(student.upscale(low)), net.side)
         with torch.autocast(device, torch.bfloat16):
             embedding, stages = net.with_features(x)
         embedding = embedding.float()
@@ -233,7 +199,7 @@ def vector_terms(net: nn.Module, embedding: torch.Tensor, project: nn.Module, ta
 
 
 @torch.no_grad()
-def dev_cosines(net: torch.nn.Module, images: np.ndarray, target: torch.Tensor, device: str) -> dict[str, float]:
+def dev_cosines(net: nn.Module, images: NDArray[np.uint8], target: torch.Tensor, device: str) -> dict[str, float]:
     """Mean cosine to the teacher on dev chips, sharp and as cameras of several sizes see them."""
     found = {}
     if not isinstance(net, Recognizer):

@@ -17,7 +17,7 @@ class Teacher:
 
     def __init__(self, weights: Path) -> None: ...
 
-    def embed(self, chips: np.ndarray) -> np.ndarray:
+    def embed(self, chips: np.ndarray, mirrored: bool = True) -> np.ndarray:
         parts = chips.reshape(len(chips), 16, 8, 16, 8, 3).mean((2, 4)).reshape(len(chips), -1)[:, :512]
         return np.asarray(parts / np.linalg.norm(parts, axis=1, keepdims=True), np.float32)
 
@@ -25,14 +25,26 @@ class Teacher:
 def test_points_come_to_lie_on_their_targets() -> None:
     chip, points = np.zeros((128, 128, 3), np.uint8), landmarks68()
     chip[60:68, 60:68] = 255
-    moved = morphs.warp(chip, points + [10, 0], points)
+    moved, kept = morphs.warp((chip, chip), (points + np.float32([10, 0]), points), points)
     bright = np.argwhere(moved[..., 0] > 128).mean(0)
     assert bright == pytest.approx([63.5, 53.5], abs=1.0)
+    assert (kept == chip).all()
 
 
 def test_a_face_between_itself_and_itself_is_the_face(generator: FaceGenerator) -> None:
     chip = generator.render(generator.identity(0), Look())[0]
-    assert np.abs(morphs.morph(chip, landmarks68(), chip, landmarks68(), 0.5).astype(int) - chip).max() <= 1
+    assert (
+        np.abs(
+            morphs.morph(chip, landmarks68(), chip, landmarks68(), morphs.shares(np.random.default_rng(0))).astype(int) - chip
+        ).max()
+        <= 1
+    )
+
+
+def test_shares_change_smoothly_over_the_face() -> None:
+    many = np.stack([morphs.shares(np.random.default_rng(seed)) for seed in range(50)])
+    assert many.min() >= 0 and many.max() <= 1 and many.mean() == pytest.approx(0.5, abs=0.1)
+    assert np.abs(np.diff(many, axis=1)).max() < 0.05 and many.std((1, 2)).mean() > 0.1
 
 
 def test_partners_are_alike_and_never_the_face_itself() -> None:

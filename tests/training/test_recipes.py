@@ -4,12 +4,13 @@ import cv2
 import numpy as np
 import torch
 
+from models.chip import FUSED
 from models.detector import STRIDES, DetectorNet, cell_centres, decode_cells
 from models.recognizer import view
 from tests.faces68 import landmarks68
 from training.detector_scenes import Scene, SceneMaker, mirrored
+from training.recognizer_inputs import make_inputs
 from training.train_detector import assign, giou, losses
-from training.train_recognizer import make_input
 from training.train_superres import make_pair
 
 
@@ -88,9 +89,12 @@ def test_made_scenes_are_whole(chips: np.ndarray) -> None:
 
 def test_training_inputs_look_like_what_the_pipeline_feeds(chips: np.ndarray) -> None:
     for seed in range(20):
-        small, sharp = make_input(chips[0], 64, seed / 20, np.random.default_rng(seed))
-        assert small.shape == sharp.shape == (64, 64, 3)
-        assert np.corrcoef(small.reshape(-1), sharp.reshape(-1))[0, 1] > 0.6  # the same face in the same place
+        made = make_inputs(list(chips[:8]), 64, seed / 20, np.random.default_rng(seed), restored=2)
+        assert made.seen.shape == made.sharp.shape == (8, 64, 64, 3)
+        for small, sharp in zip(made.seen.numpy(), made.sharp.numpy(), strict=True):
+            assert np.corrcoef(small.reshape(-1), sharp.reshape(-1))[0, 1] > 0.6  # the same face in the same place
+        assert sorted(row for rows, low in made.to_restore for row in rows.tolist()) == [6, 7]
+        assert all(low.shape[1] in FUSED and len(low) == len(rows) for rows, low in made.to_restore)
     seen = view(torch.from_numpy(chips[:1].copy()).permute(0, 3, 1, 2).float(), 64)
     assert seen.shape == (1, 3, 64, 64)
     for rung in (16, 32, 64):

@@ -24,6 +24,17 @@ def test_feature_similarity_from_a_teacher_of_the_same_build(run) -> None:  # ty
     assert averaged(student, NETWORKS).with_features(torch.zeros(1, 3, 64, 64))[0].shape == (1, 256)
 
 
+def test_small_faces_super_resolved_and_morphs_of_several_folders(run, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    for number, name in enumerate(("first", "second")):
+        (tmp_path / name).mkdir()
+        rng = np.random.default_rng(number)
+        np.save(tmp_path / name / "images.npy", rng.integers(0, 256, (5, 128, 128, 3), np.uint8))
+        np.save(tmp_path / name / "vectors.npy", np.eye(5, 256, dtype=np.float32))
+    run(train_recognizer, "first-run")
+    out = run(train_recognizer, "on", "--restored", "--morphs", "@first", "@second", "--start", "@first-run", batch=20)
+    assert {"embedding", "contrast"} <= set(columns(out))
+
+
 @pytest.mark.parametrize("look", ["fskd-nearest", "fskd-any-kernel"])
 def test_the_papers_own_network_without_the_strong_teacher(run, look: str) -> None:  # type: ignore[no-untyped-def]
     options = ("--network", "iresnet18", "--cbam", "--pooled", "--no-embedding", "--margin", "cosface", "--look", look)
