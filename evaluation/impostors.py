@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import genpareto
 
 from evaluation.lfw import FACE_SHARE, Recognizer, embedded, shrunk
@@ -23,6 +24,9 @@ from watchlist.thresholds import Thresholds
 BINS = ((10, 14), (14, 20), (20, 32), (32, 64), (64, 81))
 LOG_FMR = (-0.5, -1.0, -1.5, -2.0)
 SHOTS = 3
+GALLERIES, RATES, DRAWS = (10, 100, 1000), (0.1, 0.03, 0.01), 20  # for the chances that a stranger has against so many photos
+
+Scores = NDArray[np.float32]
 
 
 def impostors(recognizer: Recognizer, data: Path, cache: Path) -> list[dict[str, Any]]:
@@ -50,7 +54,8 @@ def impostors(recognizer: Recognizer, data: Path, cache: Path) -> list[dict[str,
             vectors, quality = embedded(recognizer, small, restore, (kind,))[kind]
             total += vectors * quality[:, None] ** 2
         probes = total / np.linalg.norm(total, axis=1, keepdims=True)
-        scores = (probes @ gallery.T)[different]
+        matrix = probes @ gallery.T
+        scores = matrix[different]
         quantiles = np.quantile(scores, [1 - 10**f for f in LOG_FMR])
         over = scores[scores > quantiles[-1]] - quantiles[-1]
         shape, _, scale = genpareto.fit(over, floc=0)
@@ -61,11 +66,31 @@ def impostors(recognizer: Recognizer, data: Path, cache: Path) -> list[dict[str,
                 "log10_fmr": list(LOG_FMR),
                 "scores": [round(float(q), 4) for q in quantiles],
                 "tail": {"shape": round(float(shape), 4), "scale": round(float(scale), 5)},
+                "chances": round(chances(matrix, different, rng), 3),
                 "comparisons": int(scores.size),
                 "same_photo_mean": round(float(own.mean()), 4),
             }
         )
     return found
+
+
+def chances(scores: Scores, different: NDArray[np.bool_], rng: np.random.Generator) -> float:
+    """The exponent a for which strangers (rows) err against N photos (columns) as often as in ``N ** a`` independent comparisons.
+
+    Strangers' best scores against drawn galleries are set beside single comparisons: at the cosine that a share ``rate`` of the
+    best scores exceed, a share ``single`` of all does, and ``1 - (1 - single) ** (N ** a) = rate``.
+    """
+    single = np.sort(scores[different])
+    found = []
+    for size in (n for n in GALLERIES if n <= scores.shape[1]):
+        best = []
+        for _ in range(DRAWS):
+            columns = rng.choice(scores.shape[1], size, replace=False)
+            best.append(np.where(different[:, columns], scores[:, columns], -1).max(1))
+        for rate in RATES:
+            share = 1 - np.searchsorted(single, np.quantile(np.concatenate(best), 1 - rate)) / len(single)
+            found.append(np.log(np.log1p(-rate) / np.log1p(-share)) / np.log(size))
+    return float(np.mean(found))
 
 
 def show(found: list[dict[str, Any]]) -> None:
