@@ -27,7 +27,7 @@ from models.chip import RUNGS
 from models.facegen import FaceGenerator, Identity, Look
 from models.weights_io import WEIGHTS
 from training.degradations import PRESETS
-from watchlist.lookback import LookBack
+from watchlist.lookback import DatabasePast, LookBack
 from watchlist.store import Store
 from watchlist.thresholds import Thresholds
 
@@ -138,7 +138,7 @@ def search(out: Path, tracks: dict[str, set[str]]) -> tuple[float, float, int]:
 
     recognizer, card = load_recognizer(), recognizer_card()
     gate = Gate(load_detector(min_score=0.5), recognizer)
-    past = LookBack(Store(out / "farsight.db"), recognizer.digest, Thresholds(card["impostors"]))
+    past = LookBack(DatabasePast(Store(out / "farsight.db"), recognizer.digest), Thresholds(card["impostors"]))
     precision, first = [], []
     for name, own in list(tracks.items())[:SEARCHED]:
         verdict = gate.judge(name, out / "photos" / f"{name}.png")

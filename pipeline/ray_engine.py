@@ -21,7 +21,7 @@ if not os.environ.get("RAY_ADDRESS"):
 elif (Path.home() / ".ray" / "auth_token").exists():
     os.environ.setdefault("RAY_AUTH_MODE", "token")  # a cluster asks for the token where there is one; ray.init forgets it
 
-import ray
+import ray as ray  # others take it from here, so that the lines above come first
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from watchlist.projection import Projection
 from watchlist.store import Store
 from watchlist.thresholds import Thresholds
 from watchlist.tracks import Where
+
+Hit = tuple[dict[str, Any], float]  # a track's columns, and its cosine
 
 
 @dataclass(frozen=True)
@@ -29,15 +31,36 @@ class Found:
         return "match" if self.score >= self.threshold else "no_match"
 
 
-class LookBack:
-    """Answers questions about the past of one database. Raises StoreError if another recogniser than ``digest`` made it."""
+class Past(Protocol):
+    """Tracks that can be searched."""
 
-    def __init__(self, store: Store, digest: str, thresholds: Thresholds) -> None:
+    def nearest(self, vectors: NDArray[np.float32], top: int, where: Where | None) -> tuple[list[Hit], int]:
+        """The ``top`` tracks nearest to any of the vectors (M, D), best first, and how many were compared."""
+        ...
+
+
+class DatabasePast:
+    """The past of one database. Raises StoreError if another recogniser than ``digest`` made it."""
+
+    def __init__(self, store: Store, digest: str) -> None:
         strange = store.recognizers() - {digest}
         if strange:
             raise StoreError(f"{store.path}: its templates were made by another recogniser than this one ({digest[:12]})")
-        self._store, self._thresholds = store, thresholds
-        self._projection = Projection(store)
+        self._store, self._projection = store, Projection(store)
+
+    def nearest(self, vectors: NDArray[np.float32], top: int, where: Where | None) -> tuple[list[Hit], int]:
+        among = None if where is None or where == Where() else self._store.searchable(where)
+        ids, scores = self._projection.nearest(vectors, top, among)
+        rows = {row["template_id"]: row for row in self._store.of_ids(ids)}
+        hits = [(rows[i], score) for i, score in zip(ids, scores, strict=True) if i in rows]
+        return hits, len(self._projection) if among is None else len(among)
+
+
+class LookBack:
+    """Answers questions about the past."""
+
+    def __init__(self, past: Past, thresholds: Thresholds) -> None:
+        self._past, self._thresholds = past, thresholds
 
     def search(
         self, vectors: NDArray[np.float32], top: int = 20, fpir: float = 0.01, where: Where | None = None
@@ -46,14 +69,6 @@ class LookBack:
 
         ``fpir`` is the rate of false alarms for the whole search: the more tracks are compared, the more a match needs.
         """
-        among = None if where is None or where == Where() else self._store.searchable(where)
-        ids, scores = self._projection.nearest(vectors, top, among)
-        compared = len(self._projection) if among is None else len(among)
+        hits, compared = self._past.nearest(vectors, top, where)
         chances = max(1, compared * len(vectors))
-        rows = {row["template_id"]: row for row in self._store.of_ids(ids)}
-        found = [
-            Found(rows[i], score, self._thresholds.cosine(fpir, chances, rows[i]["face_px"]), fpir)
-            for i, score in zip(ids, scores, strict=True)
-            if i in rows
-        ]
-        return found, compared
+        return [Found(row, score, self._thresholds.cosine(fpir, chances, row["face_px"]), fpir) for row, score in hits], compared

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,14 +19,14 @@ from pipeline.cli.common import console, database_path, open_gate, open_store
 from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
-    from watchlist.lookback import Found
+    from watchlist.lookback import Found, Past
     from watchlist.store import Store
 
 
 def command(
     photo: Annotated[Path | None, typer.Argument(help="a photo of the person; or give --track or --identity")] = None,
     *,
-    db: Annotated[Path, typer.Option(help="output folder of a run, or its database")],
+    db: Annotated[list[Path], typer.Option(help="output folder of a run, or its database; several are searched side by side")],
     top: Annotated[int, typer.Option(min=1)] = 20,
     fpir: Annotated[float, typer.Option(min=1e-6, max=0.5, help="false alarms allowed per search")] = 0.01,
     since: Annotated[str | None, typer.Option(help="a time like 2026-11-01 or 2026-11-01T18:30, or PTS seconds")] = None,
@@ -42,20 +44,26 @@ def command(
     from watchlist.thresholds import Thresholds
     from watchlist.tracks import Where
 
+    if len({path.resolve() for path in db}) < len(db):
+        raise SettingsError("--db: the same folder is given twice")
+
     if sum(given is not None for given in (photo, track, identity)) != 1:
         raise SettingsError("search for one of: a photo, --track, --identity")
     pts_s, since_at = _since(since)
     where = Where(camera, pts_s, since_at, None if until is None else _time("--until", until, end=True), least_px)
-    store = open_store(database_path(db), must_exist=True)
+    stores = [open_store(database_path(path), must_exist=True) for path in db]
     card = recognizer_card()
+    thresholds = Thresholds(stores[0].calibration(card["sha256"]) or card["impostors"])
+    vectors = _vectors(stores[0], photo, track, identity)
     try:
-        found, compared = LookBack(
-            store, card["sha256"], Thresholds(store.calibration(card["sha256"]) or card["impostors"])
-        ).search(_vectors(store, photo, track, identity), top, fpir, where)
+        with _past_of(stores, card["sha256"]) as past:
+            found, compared = LookBack(past, thresholds).search(vectors, top, fpir, where)
     except StoreError as error:
         raise SettingsError(str(error)) from None
-    unknown = store.without_hour() if where.since_at is not None or where.until_at is not None else 0
-    store.close()
+    timed = where.since_at is not None or where.until_at is not None
+    unknown = sum(store.without_hour() for store in stores) if timed else 0
+    for store in stores:
+        store.close()
     if as_json:
         print(json.dumps([_row(f) for f in found], indent=2))
         return
@@ -67,7 +75,7 @@ def command(
             row["score"],
             row["threshold"],
             row["outcome"],
-            escape(row["source"]),
+            escape(f"{row['db']}: {row['source']}" if "db" in row else row["source"]),
             when,
             round(f.row["face_px"]),
             row["crop"],
@@ -77,6 +85,23 @@ def command(
     console.print(f"{compared} tracks searched", markup=False)
     if unknown:
         console.print(f"{unknown} tracks of recordings were left out: their time of day is not known", markup=False)
+
+
+@contextmanager
+def _past_of(stores: list[Store], digest: str) -> Iterator[Past]:
+    """The past of one database here, or that of several, each in an actor of its own."""
+    from watchlist.lookback import DatabasePast
+
+    if len(stores) == 1:
+        yield DatabasePast(stores[0], digest)
+        return
+    from pipeline.ray_shards import Shards
+
+    shards = Shards([store.path for store in stores], digest)
+    try:
+        yield shards
+    finally:
+        shards.close()
 
 
 def _vectors(store: Store, photo: Path | None, track: str | None, identity: int | None) -> NDArray[np.float32]:
@@ -111,6 +136,8 @@ def _row(found: Found) -> dict[str, Any]:
         "outcome": found.outcome,
         "crop": row["crop"],
     }
+    if "db" in row:
+        line["db"] = row["db"]
     if row["started_at"] is not None:
         line["at"] = datetime.fromtimestamp(row["started_at"]).astimezone().isoformat(timespec="seconds")
     return line

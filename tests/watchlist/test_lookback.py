@@ -10,7 +10,7 @@ import pytest
 from tests.stages.test_annotate import PATH, row
 from watchlist import projection
 from watchlist.database import StoreError
-from watchlist.lookback import LookBack
+from watchlist.lookback import DatabasePast, LookBack
 from watchlist.projection import Projection
 from watchlist.store import Store
 from watchlist.thresholds import Thresholds
@@ -54,7 +54,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def found(store: Store, probe: int, **where: object) -> list[str]:
-    hits, _ = LookBack(store, "r", THRESHOLDS).search(VECTORS[probe][None], 5, 0.01, Where(**where))  # type: ignore[arg-type]
+    hits, _ = LookBack(DatabasePast(store, "r"), THRESHOLDS).search(VECTORS[probe][None], 5, 0.01, Where(**where))  # type: ignore[arg-type]
     return [hit.row["track"] for hit in hits]
 
 
@@ -122,16 +122,16 @@ def test_what_a_killed_process_left_is_not_trusted(store: Store) -> None:
 
 def test_the_more_is_compared_the_more_a_match_needs(store: Store) -> None:
     put(store, range(200))
-    few, _ = LookBack(store, "r", THRESHOLDS).search(VECTORS[:1], 1, 0.01, Where(source="cam0", since_s=190.0))
-    many, compared = LookBack(store, "r", THRESHOLDS).search(VECTORS[:1], 1, 0.01)
+    few, _ = LookBack(DatabasePast(store, "r"), THRESHOLDS).search(VECTORS[:1], 1, 0.01, Where(source="cam0", since_s=190.0))
+    many, compared = LookBack(DatabasePast(store, "r"), THRESHOLDS).search(VECTORS[:1], 1, 0.01)
     assert compared == 200 and many[0].threshold > few[0].threshold and many[0].outcome == "match"
 
 
 def test_another_recogniser_is_refused(store: Store) -> None:
     put(store, range(2))
     with pytest.raises(StoreError, match="another recogniser"):
-        LookBack(store, "other", THRESHOLDS)
+        DatabasePast(store, "other")
 
 
 def test_an_empty_past_is_no_error(store: Store) -> None:
-    assert LookBack(store, "r", THRESHOLDS).search(VECTORS[:2]) == ([], 0)
+    assert LookBack(DatabasePast(store, "r"), THRESHOLDS).search(VECTORS[:2]) == ([], 0)

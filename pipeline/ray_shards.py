@@ -1,0 +1,46 @@
+"""Search back in several databases at once: each is searched by an actor of its own, and the best of all are kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.ray_engine import RayEngine, ray
+from watchlist.database import StoreError
+from watchlist.lookback import DatabasePast, Hit
+from watchlist.store import Store
+from watchlist.tracks import Where
+
+
+class ShardActor:
+    """Holds the index of one database. Where Ray spans machines, its path must be reachable from all of them."""
+
+    def __init__(self, path: Path, digest: str) -> None:
+        self._path, self._past = path, DatabasePast(Store(path), digest)
+
+    def nearest(self, vectors: NDArray[np.float32], top: int, where: Where | None) -> tuple[list[Hit], int]:
+        hits, compared = self._past.nearest(vectors, top, where)
+        return [({**row, "db": str(self._path.parent)}, score) for row, score in hits], compared
+
+
+class Shards:
+    """The past of several databases as one; a hit's row says in ``db`` whose it is."""
+
+    def __init__(self, paths: list[Path], digest: str) -> None:
+        self._engine = RayEngine()
+        self._actors = [ray.remote(ShardActor).remote(path.resolve(), digest) for path in paths]
+
+    def nearest(self, vectors: NDArray[np.float32], top: int, where: Where | None) -> tuple[list[Hit], int]:
+        try:
+            answers = ray.get([actor.nearest.remote(vectors, top, where) for actor in self._actors])
+        except ray.exceptions.RayError as error:
+            raise StoreError(str(error).strip().splitlines()[-1]) from None
+        hits = sorted((hit for found, _ in answers for hit in found), key=lambda hit: -hit[1])
+        return hits[:top], sum(compared for _, compared in answers)
+
+    def close(self) -> None:
+        for actor in self._actors:
+            ray.kill(actor)
+        self._engine.close()
