@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import genpareto
 
-from evaluation.lfw import FACE_SHARE, Recognizer, embedded, shrunk
+from evaluation.identification import templates
+from evaluation.lfw import FACE_SHARE, Recognizer, as_shipped, shrunk
 from models import load_recognizer, load_superres
-from models.chip import FUSED
 from models.weights_io import WEIGHTS
 from training.chips import load_chips
 from watchlist.thresholds import Thresholds
@@ -46,14 +46,12 @@ def impostors(recognizer: Recognizer, data: Path, cache: Path) -> list[dict[str,
     found = []
     for place, (low, high) in enumerate(BINS):
         rng = np.random.default_rng(place)
-        total = np.zeros_like(gallery)
+        shots = []
         for shot in range(SHOTS):
             side = min(128, round(float(rng.uniform(low, high)) / FACE_SHARE))
             small = shrunk(images, "cctv", side, seed=100 * place + shot)
-            kind = "fused" if small.shape[1] in FUSED else "direct"
-            vectors, quality = embedded(recognizer, small, restore, (kind,))[kind]
-            total += vectors * quality[:, None] ** 2
-        probes = total / np.linalg.norm(total, axis=1, keepdims=True)
+            shots.append({"shipped": as_shipped(recognizer, small, restore)})
+        probes = templates(shots, "shipped", weighted=True)
         matrix = probes @ gallery.T
         scores = matrix[different]
         quantiles = np.quantile(scores, [1 - 10**f for f in LOG_FMR])

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models import load_recognizer
-from models.chip import CHIP, RUNGS
+from models.chip import CHIP, FUSED, RUNGS
 from training.degradations import PRESETS
 from training.edgeface import EdgeFace
 
@@ -101,6 +101,12 @@ def embedded(
         both, trust = (found["direct"][part] + found["student"][part] for part in (0, 1))
         found["fused"] = both / np.linalg.norm(both, axis=1, keepdims=True), trust / 2
     return {name: found[name] for name in inputs}
+
+
+def as_shipped(recognizer: Recognizer, small: Chips, restore: Callable[[Chips], Chips]) -> tuple[Vectors, Vectors]:
+    """Vectors and qualities of chips of one rung, made as the pipeline makes them."""
+    way = "fused" if small.shape[1] in FUSED else "direct"
+    return embedded(recognizer, small, restore, (way,))[way]
 
 
 class Yardstick:

@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.progress import track as shown
 
 from evaluation.corridor import Image, portrait
-from evaluation.lfw import FACE_SHARE
-from models import load_recognizer, recognizer_card
+from evaluation.lfw import FACE_SHARE, as_shipped
+from models import load_recognizer, load_superres, recognizer_card
 from models.chip import RUNGS
 from models.facegen import FaceGenerator, Identity, Look
 from models.weights_io import WEIGHTS
@@ -66,6 +66,7 @@ def shots(generator: FaceGenerator, person: Identity, face_px: float, rng: np.ra
 def build(out: Path, people: int, passes: int) -> dict[str, set[str]]:
     """Write the month's database, crops and photos; returns everybody's tracks as SOURCE/TRACK."""
     generator, recognizer = FaceGenerator(WEIGHTS / "facegen.safetensors"), load_recognizer()
+    restore = load_superres().upscale
     rng = np.random.default_rng(0)
     store = Store(out / "farsight.db")
     digest = recognizer.digest
@@ -80,7 +81,7 @@ def build(out: Path, people: int, passes: int) -> dict[str, set[str]]:
         for k in range(int(rng.integers(1, 2 * passes))):
             face_px = float(rng.uniform(12, 45))
             chips = shots(generator, person, face_px, rng)
-            vectors, quality = recognizer.embed_with_quality(np.stack(chips))
+            vectors, quality = as_shipped(recognizer, np.stack(chips), restore)
             mean = (vectors * quality[:, None] ** 2).sum(0)
             at = START.timestamp() + float(rng.uniform(0, DAYS * 86_400))
             camera = str(rng.choice(CAMERAS))
