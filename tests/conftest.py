@@ -10,6 +10,7 @@ import pytest
 from evaluation.corridor import render
 from models.facegen import FaceGenerator, Look
 from models.weights_io import WEIGHTS
+from tests.running import farsight, watching
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +31,21 @@ def corridor(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("corridor")
     render(folder, seconds=8.0, width=640, walkers=4, fps=10, seed=6)
     return folder
+
+
+@pytest.fixture(scope="session")
+def inline(corridor: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output of an unbroken inline run: what every other way of running must give as well."""
+    out = tmp_path_factory.mktemp("inline") / "out"
+    done = farsight(
+        *watching(corridor, corridor / "people", out),
+        "--engine",
+        "inline",
+    )
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.fixture(scope="session")
+def people(inline: Path) -> Path:
+    return inline / "farsight.db"

@@ -1,0 +1,76 @@
+"""Bad input: a clear line, the right exit code, and nothing lost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from tests.clips import write_clip, write_sound
+from tests.running import ROOT, farsight, refused
+from watchlist.store import Store
+
+
+def test_nothing_that_can_be_read(tmp_path: Path, people: Path) -> None:
+    shared = ("--watchlist", people, "--engine", "inline", "--no-video")
+    (tmp_path / "empty").mkdir()
+    refused(3, "no video in this folder", "run", "--source", tmp_path / "empty", "--out", tmp_path / "o1", *shared)
+    refused(3, "no such file", "run", "--source", tmp_path / "none.mp4", "--out", tmp_path / "o2", *shared)
+    refused(
+        3, "no video in it, only audio", "run", "--source", write_sound(tmp_path / "a.m4a"), "--out", tmp_path / "o3", *shared
+    )
+
+
+def test_bad_sources_do_not_stop_good_ones(tmp_path: Path, people: Path) -> None:
+    good = write_clip(tmp_path / "good.mp4", [k / 10 for k in range(20)])
+    whole = write_clip(tmp_path / "whole.mkv", [k / 10 for k in range(40)]).read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) * 7 // 10])
+    (tmp_path / "bad.mp4").write_bytes(b"rubbish" * 100)
+    sources = [x for name in ("bad.mp4", "cut.mkv", "good.mp4") for x in ("--source", tmp_path / name)]
+    refused(
+        4, "bad: failed: cannot be read", "run", *sources, "--watchlist", people, "--out", tmp_path / "out", "--engine", "inline"
+    )
+    found = {s["name"]: s["status"] for s in json.loads((tmp_path / "out" / "run.json").read_text())["sources"]}
+    assert found == {"bad": "failed", "cut": "incomplete", "good": "ok"}
+    out = ("--watchlist", people, "--out", tmp_path / "out", "--engine", "inline", "--resume")
+    again = farsight("run", *sources, *out)
+    assert again.returncode == 4 and "cut: incomplete" in again.stdout  # what was lost stays lost
+    (tmp_path / "other").mkdir()
+    refused(2, "good was", "run", "--source", write_clip(tmp_path / "other" / "good.mp4", [0.0, 0.1]), *out)
+    assert (
+        good.exists() and (tmp_path / "out" / "report.html").exists() and (tmp_path / "out" / "annotated" / "good.mp4").exists()
+    )
+
+
+def test_bad_settings_and_watchlists(tmp_path: Path, people: Path) -> None:
+    clip = write_clip(tmp_path / "a.mp4", [0.0, 0.1])
+    run = ("run", "--source", clip, "--engine", "inline", "--no-video")
+    settings = tmp_path / "s.yaml"
+    settings.write_text("base: " + str(ROOT / "configs" / "recording.yaml") + "\ncolour: red\n")
+    refused(2, "unknown key 'colour'", *run, "--watchlist", people, "--out", tmp_path / "o", "--config", settings)
+    refused(2, "no such file or folder", *run, "--watchlist", tmp_path / "none", "--out", tmp_path / "o")
+    (tmp_path / "people" / "Ada").mkdir(parents=True)
+    (tmp_path / "people" / "Ada" / "a.jpg").write_text("no photo")
+    refused(2, "no usable photo (1 refused", *run, "--watchlist", tmp_path / "people", "--out", tmp_path / "o")
+    other = Store(tmp_path / "other.db")
+    other.add_enrolment(other.add_identity("Ada"), "a", "1", b"", np.ones(256, np.float32), "0" * 64, 0.9, 80.0)
+    other.close()
+    refused(2, "another recogniser", *run, "--watchlist", tmp_path / "other.db", "--out", tmp_path / "o3")
+    refused(2, "fpir = 7.0", *run, "--watchlist", people, "--out", tmp_path / "o4", "--fpir", "7")
+
+
+def test_an_earlier_run_is_not_overwritten(corridor: Path, inline: Path, people: Path) -> None:
+    refused(
+        2,
+        "holds an earlier run",
+        "run",
+        "--source",
+        corridor / "corridor.mp4",
+        "--watchlist",
+        people,
+        "--out",
+        inline,
+        "--engine",
+        "inline",
+    )
