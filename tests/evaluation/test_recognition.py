@@ -1,5 +1,6 @@
 """The recognition tables on a little test set of the project's own faces."""
 
+import argparse
 import csv
 import io
 import json
@@ -11,12 +12,15 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from evaluation import recognition
+from evaluation.ablation import RECIPES
 from evaluation.identification import photographed, split, templates
 from evaluation.lfw import load_lfw, shrunk
 from models import load_recognizer, load_superres
 from models.facegen import FaceGenerator, Look
+from models.recognizer import Recognizer
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +92,11 @@ def test_a_card_is_written_for_whom_it_is_about(data: Path, tmp_path: Path, monk
         and card["impostors"]
         and card["figures"]["rows"] == [{"look": "cctv", "side": 16, "accuracy": 0.9124}]
     )
+
+
+def test_a_run_is_measured_for_the_ablation(data: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    state = {"network": "Recognizer", "arguments": {}, "average": Recognizer().state_dict()}
+    torch.save(state, tmp_path / "state.pt")
+    found = RECIPES["recognizer"].measure(argparse.Namespace(data=data))("untrained", tmp_path)
+    assert set(found) == {"16 px", "cctv 20"} and all(0 <= value <= 100 for value in found.values())
