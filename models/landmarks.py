@@ -1,0 +1,101 @@
+"""Where exactly the five landmarks are: a small network that looks at each found face once more, aligned as it is.
+
+A detector tells landmarks from maps whose cells are as large as a small face's eye. Cut out and enlarged, the same face shows
+them to about half that error, and alignment decides how well a small face is recognised.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.chip import CHIP, TEMPLATE, rung_for, similarity, warp_chip
+from models.detector import Residual, conv
+from models.runtime import ready
+from models.weights_io import WEIGHTS, finite, load_weights, read_card
+
+SIDE = 48  # pixels of the network's view
+SEEN = 0.875  # the centre of the chip that it sees
+UNIT = CHIP / 4  # chip pixels to one unit of its output, from the chip's centre
+FURTHEST = 0.5  # eye distances; a face whose landmarks would move further keeps its own
+
+
+class LandmarkNet(nn.Module):
+    """``forward``: float (N, 3, 48, 48) in [-1, 1], the centre of chips -> landmarks (N, 5, 2) in `UNIT`s from the centre."""
+
+    def __init__(self, widths: tuple[int, ...] = (24, 48, 96, 128)) -> None:
+        super().__init__()
+        w24, w12, w6, w3 = widths
+        self.body = nn.Sequential(
+            conv(3, w24, stride=2),
+            conv(w24, w12, stride=2),
+            Residual(w12),
+            conv(w12, w6, stride=2),
+            Residual(w6),
+            conv(w6, w3, stride=2),
+        )
+        self.head = nn.Linear(9 * w3, 10)
+        nn.init.zeros_(self.head.weight)
+        self.head.bias.data.copy_(torch.from_numpy(to_units(TEMPLATE)).flatten())
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.head(self.body(x).flatten(1)).view(-1, 5, 2)
+        return out
+
+
+def to_units(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Points of a 128 chip (..., 2) in the network's units."""
+    return ((points - (CHIP - 1) / 2) / UNIT).astype(np.float32)
+
+
+def view(chip: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The network's view (48, 48, 3) of a chip of any side."""
+    side = chip.shape[0]
+    scale = SIDE / (SEEN * side)
+    away = (SIDE - 1) / 2 - scale * (side - 1) / 2
+    if scale < 0.6:  # averaged down first, so that nothing aliases
+        return view(cv2.resize(chip, (side // 2, side // 2), interpolation=cv2.INTER_AREA).astype(np.uint8))
+    matrix = np.array([[scale, 0, away], [0, scale, away]])
+    return np.asarray(
+        cv2.warpAffine(chip, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8
+    )
+
+
+class LandmarkRefiner:
+    """Moves a detector's landmarks to where a closer look finds them."""
+
+    def __init__(self, device: torch.device) -> None:
+        path = WEIGHTS / "landmarks.safetensors"
+        net = LandmarkNet(**read_card(path, "landmarks")["architecture"])
+        load_weights(net, path)
+        self._device = device
+        self._net, self._dtype = ready(net, device)
+
+    @torch.inference_mode()
+    def refine(self, frame: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Landmarks (N, 5, 2) of faces in an RGB frame (H, W, 3), refined; those of degenerate faces stay as they are."""
+        views, ways, rows = [], [], []
+        for row, points in enumerate(landmarks):
+            try:
+                rung = rung_for(points)
+                views.append(view(warp_chip(frame, points, rung)))
+                ways.append(similarity(points, TEMPLATE))
+            except (ValueError, cv2.error):
+                continue
+            rows.append(row)
+        if not rows:
+            return landmarks
+        x = torch.from_numpy(np.stack(views)).to(self._device).permute(0, 3, 1, 2).to(self._dtype).sub_(127.5).div_(127.5)
+        told = finite(self._net(x.contiguous(memory_format=torch.channels_last)).float()).cpu().numpy() * UNIT + (CHIP - 1) / 2
+        refined = landmarks.copy()
+        for row, way, points in zip(rows, ways, told, strict=True):
+            back = np.linalg.inv(way[:, :2])
+            placed = (points - way[:, 2]) @ back.T
+            scale = float(np.hypot(way[0, 0], way[1, 0]))
+            moved = np.linalg.norm((placed - landmarks[row]).mean(0)) * scale
+            if moved < FURTHEST * float(np.linalg.norm(TEMPLATE[1] - TEMPLATE[0])):
+                refined[row] = placed
+        return refined
