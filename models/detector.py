@@ -16,7 +16,9 @@ OUTPUTS = 1 + 4 + 10
 
 def conv(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+        nn.Conv2d(inputs, outputs, size, stride, (size - stride + 1) // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
     )
 
 
@@ -37,39 +39,37 @@ class DetectorNet(nn.Module):
     and the five landmarks as offsets from the cell's centre in strides.
     """
 
-    def __init__(
-        self, stem: int = 16, widths: tuple[int, ...] = (24, 48, 80, 112), depths: tuple[int, ...] = (1, 2, 2, 1)
-    ) -> None:
+    def __init__(self, widths: tuple[int, ...] = (32, 48, 80, 112), depths: tuple[int, ...] = (1, 2, 1)) -> None:
         super().__init__()
         w4, w8, w16, w32 = widths
-        self.stem = conv(3, stem, stride=2)
-        self.stages = nn.ModuleList()
-        inputs = stem
-        for width, depth in zip(widths, depths, strict=True):
-            self.stages.append(nn.Sequential(conv(inputs, width, stride=2), *[Residual(width) for _ in range(depth)]))
-            inputs = width
+        self.stem = conv(3, w4, 6, stride=4)
+        self.stages = nn.ModuleList(
+            nn.Sequential(conv(i, o, stride=2), *[Residual(o) for _ in range(d)])
+            for i, o, d in zip(widths, widths[1:], depths, strict=False)
+        )
         self.down16 = conv(w32, w16, 1)
         self.merge16 = conv(w16, w16)
         self.down8 = conv(w16, w8, 1)
         self.merge8 = conv(w8, w8)
-        self.down4 = conv(w8, w4, 1)
-        self.merge4 = conv(w4, w4)
-        self.heads = nn.ModuleList([nn.Sequential(conv(w, w), nn.Conv2d(w, OUTPUTS, 1)) for w in (w4, w8, w16)])
-        for head in self.heads:
-            nn.init.normal_(head[1].weight, std=0.01)
-            nn.init.zeros_(head[1].bias)
-            head[1].bias.data[0] = -4.6  # a cell starts out 1 % sure of a face
-            head[1].bias.data[1:5] = 0.7
+        # The four cells of stride 4 in one of stride 8 are told from its features: a whole level of wide maps is saved.
+        heads = nn.Conv2d(w8, 4 * OUTPUTS, 1), nn.Conv2d(w8, OUTPUTS, 1), nn.Conv2d(w16, OUTPUTS, 1)
+        self.heads = nn.ModuleList(heads)
+        for head in heads:
+            cells = head.out_channels // OUTPUTS
+            nn.init.normal_(head.weight, std=0.01)
+            bias = torch.zeros(OUTPUTS)
+            bias[0] = -4.6  # a cell starts out 1 % sure of a face
+            bias[1:5] = 0.7
+            head.bias.data.copy_(bias.repeat_interleave(cells))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        f4 = self.stages[0](self.stem(x))
-        f8 = self.stages[1](f4)
-        f16 = self.stages[2](f8)
-        f32 = self.stages[3](f16)
+        f8 = self.stages[0](self.stem(x))
+        f16 = self.stages[1](f8)
+        f32 = self.stages[2](f16)
         f16 = self.merge16(f16 + F.interpolate(self.down16(f32), scale_factor=2.0))
         f8 = self.merge8(f8 + F.interpolate(self.down8(f16), scale_factor=2.0))
-        f4 = self.merge4(f4 + F.interpolate(self.down4(f8), scale_factor=2.0))
-        return [head(f) for head, f in zip(self.heads, (f4, f8, f16), strict=True)]
+        fine, middle, coarse = (head(f) for head, f in zip(self.heads, (f8, f8, f16), strict=True))
+        return [F.pixel_shuffle(fine, 2), middle, coarse]
 
 
 def decode_cells(values: Tensor, centres: Tensor, stride: int) -> tuple[Tensor, Tensor]:

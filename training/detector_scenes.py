@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import tarfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from training.label_frames import DEV_CLIPS
 
 SURE = 0.5
 LEAST_WIDTH = 5.0
+OCCLUDED = 0.15  # share of faces partly covered
 CHIP_FACE = np.array([23.9, 18.5, 104.7, 125.8], np.float32)  # median box of the teacher on 104 padded chips
 MIRROR = [1, 0, 2, 4, 3]
 
@@ -81,15 +83,25 @@ class SceneMaker:
     """Makes one training picture of ``side``×``side`` at a time from photos, frames and chips."""
 
     def __init__(
-        self, photos: list[Scene], frames: list[Scene], chips: NDArray[np.uint8], rows: NDArray[np.intp], side: int
+        self,
+        photos: list[Scene],
+        frames: list[Scene],
+        chips: NDArray[np.uint8],
+        rows: NDArray[np.intp],
+        side: int,
+        lures: Sequence[NDArray[np.uint8]] = (),
     ) -> None:
-        self.photos, self.frames, self.chips, self.rows, self.side = photos, frames, chips, rows, side
+        """``lures`` are pieces of pictures that look like faces to a detector and are none."""
+        self.photos, self.frames, self.chips, self.rows, self.side, self.lures = photos, frames, chips, rows, side, lures
         self.noise = np.random.default_rng(7).standard_normal((1 << 20,), np.float32)
 
     def make(self, rng: np.random.Generator) -> Scene:
         scene = self._frame(rng) if rng.random() < 0.5 else self._mosaic(rng)
         if rng.random() < 0.5:
             scene = self._paste_chips(scene, rng)
+        for _ in range(rng.integers(0, 4)):
+            self._lure(scene, rng)
+        self._occlude(scene, rng)
         if rng.random() < 0.5:
             scene = mirrored(scene)
         if rng.random() < 0.8:
@@ -168,14 +180,7 @@ class SceneMaker:
                 continue
             x, y = rng.integers(reach, self.side - reach, 2)
             area = np.array([x - reach, y - reach, x + reach, y + reach])
-            if len(scene.boxes) and bool(
-                (
-                    (scene.boxes[:, 0] < area[2])
-                    & (scene.boxes[:, 2] > area[0])
-                    & (scene.boxes[:, 1] < area[3])
-                    & (scene.boxes[:, 3] > area[1])
-                ).any()
-            ):
+            if touched(scene.boxes, area).any():
                 continue
             chip = np.ascontiguousarray(self.chips[rng.choice(self.rows)])
             matrix = cv2.getRotationMatrix2D((CHIP / 2, CHIP / 2), float(rng.normal(0, 10)), scale)
@@ -197,6 +202,44 @@ class SceneMaker:
             scene.scores = np.append(scene.scores, np.float32(0.9))
         return scene
 
+    def _lure(self, scene: Scene, rng: np.random.Generator) -> None:
+        """Lay letters, or a piece that was taken for a face, where no labelled face is."""
+        size = int(np.exp(rng.uniform(np.log(8), np.log(90))))
+        x, y = rng.integers(0, self.side - size, 2)
+        if touched(scene.boxes, np.array([x, y, x + size, y + size])).any():
+            return
+        window = scene.image[y : y + size, x : x + size]
+        if self.lures and rng.random() < 0.7:
+            piece = self.lures[rng.integers(len(self.lures))]
+            piece = piece[:, ::-1] if rng.random() < 0.5 else piece
+            window[:] = cv2.resize(np.ascontiguousarray(piece), (size, size), interpolation=cv2.INTER_AREA)
+            return
+        letters = "".join(rng.choice(list("ABCDEGOPQRSUaegos0235689&@%?"), int(rng.integers(1, 4))))
+        colour = [int(c) for c in rng.integers(0, 256, 3)]
+        font = int(rng.integers(0, 8))
+        ground = window.copy()
+        scale = size / 30 * float(rng.uniform(0.7, 1.2))
+        cv2.putText(ground, letters, (0, size * 4 // 5), font, scale, colour, int(rng.integers(1, 2 + size // 12)), cv2.LINE_AA)
+        window[:] = ground
+
+    def _occlude(self, scene: Scene, rng: np.random.Generator) -> None:
+        """Cover a part of one face in seven with a piece of something else: it stays a face."""
+        for box in scene.boxes[scene.scores >= SURE]:
+            x1, y1, x2, y2 = np.clip(box, 0, self.side).astype(int)
+            width, height = x2 - x1, y2 - y1
+            if width < 10 or height < 10 or rng.random() > OCCLUDED:
+                continue
+            share = rng.uniform(0.2, 0.4)
+            across, down = (width, int(share * height)) if rng.random() < 0.6 else (int(share * width), height)
+            left = x1 if rng.random() < 0.5 else x2 - across
+            top = y1 if rng.random() < 0.5 else y2 - down
+            source = self.frames[rng.integers(len(self.frames))].image
+            high, wide = source.shape[:2]
+            if high <= down or wide <= across:
+                continue
+            y, x = rng.integers(0, high - down), rng.integers(0, wide - across)
+            scene.image[top : top + down, left : left + across] = source[y : y + down, x : x + across]
+
     def _camera(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
         """Blur, exposure, grey, noise and compression, each drawn."""
         if rng.random() < 0.5:
@@ -213,6 +256,12 @@ class SceneMaker:
             _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 90))])
             image = cv2.imdecode(code, cv2.IMREAD_COLOR)
         return image
+
+
+def touched(boxes: NDArray[np.float32], area: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Which of the boxes (N, 4) overlap an area (x1, y1, x2, y2)."""
+    found = (boxes[:, 0] < area[2]) & (boxes[:, 2] > area[0]) & (boxes[:, 1] < area[3]) & (boxes[:, 3] > area[1])
+    return np.asarray(found, np.bool_)
 
 
 def mirrored(scene: Scene) -> Scene:

@@ -39,7 +39,7 @@ CARDS: dict[str, dict[str, Any]] = {
         "data": "CelebA in the wild (455 photos), frames of 12 short clips (CC-BY-4.0 and unstated terms), "
         "the chips pasted; head-pose-two and mall-door left out",
         "teacher": "labels of SCRFD-2.5GF (non-commercial) at full and doubled size",
-        "command": "python -m training.train_detector --data DATA --frames .cache/frames --out runs/detector",
+        "command": "python -m training.train_detector --data DATA --scenes .cache/scenes --out runs/detector",
         "limits": "faces under 8 pixels, profiles and masked faces are weak; large faces need the enrolment gate's scales",
     },
     "superres": {

@@ -1,8 +1,10 @@
 """Train the small-face detector by resolution distillation.
 
     python -m training.label_frames --data DATA --teacher scrfd_2.5g_kps.onnx --out .cache/frames
-    python -m training.train_detector --data DATA --frames .cache/frames --out runs/detector     # 2 cores, about 35 min
-    python -m training.train_detector --data DATA --frames .cache/frames --out runs/detector --preset gpu
+    python -m training.scene_pool --data DATA --frames .cache/frames --out .cache/scenes
+    python -m training.train_detector --data DATA --scenes .cache/scenes --out runs/detector     # 2 cores, about 35 min
+
+With ``--preset gpu`` longer, from a pool of ``--number 100000``.
 
 Losses: quality focal loss on the score (the target is the IoU the cell's own box reaches), GIoU on the box,
 smooth L1 on the landmarks in units of the face's width. A face belongs to the stride of its size, with some overlap, and
@@ -11,7 +13,6 @@ there to the cells whose centre lies within one stride of the face's.
 
 from __future__ import annotations
 
-import multiprocessing
 from pathlib import Path
 
 import cv2
@@ -21,13 +22,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.detector import STRIDES, DetectorNet, cell_centres, decode_cells
-from training.chips import load_chips
-from training.detector_scenes import LEAST_WIDTH, SURE, Scene, SceneMaker, load_frames, load_photos, mirrored
+from training.detector_scenes import LEAST_WIDTH, SURE, Scene, mirrored
 from training.loop import Run, ahead, plan
+from training.scene_pool import load_pool
 
 PRESETS = {
-    "cpu": {"samples": 85_000, "batch": 16, "side": 320, "lr": 1.5e-3, "pool": 8_000},
-    "gpu": {"samples": 2_000_000, "batch": 128, "side": 320, "lr": 2e-3, "pool": 60_000},
+    "cpu": {"samples": 85_000, "batch": 16, "lr": 2e-3},
+    "gpu": {"samples": 2_000_000, "batch": 128, "lr": 2e-3},
 }
 SIZES = ((0.0, 26.0), (20.0, 68.0), (52.0, 1e9))  # widths in pixels each stride answers for
 
@@ -96,22 +97,6 @@ def losses(outputs: list[Tensor], owners: list[Tensor], boxes: Tensor, landmarks
     return {"score": score / count, "box": box / count, "mark": mark / count}
 
 
-def make_pool(maker: SceneMaker, count: int, seed: int) -> list[Scene]:
-    """Scenes made by as many processes as there are cores."""
-    global _maker
-    _maker = maker
-    with multiprocessing.get_context("fork").Pool() as workers:
-        return workers.map(_make_one, [(seed, i) for i in range(count)], chunksize=50)
-
-
-_maker: SceneMaker
-
-
-def _make_one(seed: tuple[int, int]) -> Scene:
-    cv2.setNumThreads(0)
-    return _maker.make(np.random.default_rng(seed))
-
-
 def vary(scene: Scene, rng: np.random.Generator) -> Scene:
     """The same scene as another camera would expose it, mirrored half of the time."""
     if rng.random() < 0.5:
@@ -121,22 +106,12 @@ def vary(scene: Scene, rng: np.random.Generator) -> Scene:
 
 
 def main() -> None:
-    job = plan(
-        __doc__, PRESETS, frames={"type": Path, "required": True, "help": "labelled frames, made by training.label_frames"}
-    )
+    job = plan(__doc__, PRESETS, scenes={"type": Path, "required": True, "help": "folder of training.scene_pool"})
     args, steps, batch, device = job.args, job.steps, job.batch, job.device
-    side = job.preset["side"]
-    chips = load_chips(args.data, args.cache)
-    maker = SceneMaker(
-        load_photos(args.data, dev=False), load_frames(args.frames, dev=False), chips.images, np.flatnonzero(~chips.dev), side
-    )
-    print(f"{len(maker.photos)} photos, {len(maker.frames)} frames")
-    torch.manual_seed(args.seed)
     net = DetectorNet().to(device, memory_format=torch.channels_last)
-    run = Run(args.out, net, steps, batch, job.preset["lr"], 0.02, args.seed)
-
-    # Making a scene costs as much as learning from it, so a pool is made first and each scene is used several times.
-    pool = make_pool(maker, job.preset["pool"], args.seed)
+    run = Run(args.out, net, steps, batch, job.preset["lr"], 0.02, args.seed, muon=True)
+    pool = load_pool(args.scenes)
+    side = pool[0].image.shape[0]
     print(f"{len(pool)} scenes, {sum(len(p.scores) for p in pool)} faces", flush=True)
 
     def make(step: int) -> tuple[Tensor, list[Tensor], Tensor, Tensor]:

@@ -1,0 +1,99 @@
+"""Make the detector's training pictures, once: making one costs as much as learning from it, and each is used several times.
+
+    python -m training.scene_pool --data DATA --frames .cache/frames --out .cache/scenes [--number 24000]
+
+Writes ``images.npy`` uint8 (N, side, side, 3) RGB and ``faces.npz``: ``count`` (N,), and in the order of the pictures ``boxes``
+(M, 4), ``landmarks`` (M, 5, 2) and ``scores`` (M,). Hard negatives are what the shipped detector takes for faces in the training
+photos and frames, though its teacher saw none there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from models import load_detector
+from models.faces import pairwise_iou
+from training.chips import load_chips
+from training.detector_scenes import Scene, SceneMaker, load_frames, load_photos
+
+SIDE = 320
+LURE_SCORE, LURE_SCALES, LURE_ROOM = 0.25, (1.0, 0.5, 0.25), 1.6
+
+_maker: SceneMaker
+
+
+def lures(scenes: list[Scene]) -> list[NDArray[np.uint8]]:
+    """Pieces of pictures that the shipped detector takes for faces where no label is, with some room around them."""
+    detector, found = load_detector(min_score=LURE_SCORE), []
+    for scene in track(scenes, "hard negatives"):
+        for scale in LURE_SCALES:
+            small = cv2.resize(scene.image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.uint8)
+            boxes = detector.detect([small])[0].boxes / scale
+            labelled = pairwise_iou(boxes, scene.boxes).max(1, initial=0) if len(boxes) else np.zeros(0)
+            for box in boxes[labelled < 0.1]:
+                centre, half = box.reshape(2, 2).mean(0), (box[2:] - box[:2]).max() / 2 * LURE_ROOM
+                x1, y1 = np.maximum(centre - half, 0).astype(int)
+                x2, y2 = (centre + half).astype(int)
+                piece = scene.image[y1:y2, x1:x2]
+                if min(piece.shape[:2]) >= 8:
+                    found.append(np.ascontiguousarray(piece))
+    return found
+
+
+def load_pool(folder: Path) -> list[Scene]:
+    """The pictures of a folder, mapped from it."""
+    images = np.load(folder / "images.npy", mmap_mode="r")
+    with np.load(folder / "faces.npz") as faces:
+        ends = np.cumsum(faces["count"])[:-1]
+        boxes, landmarks, scores = (np.split(faces[name], ends) for name in ("boxes", "landmarks", "scores"))
+    return [Scene(*parts) for parts in zip(images, boxes, landmarks, scores, strict=True)]
+
+
+def _make_one(seed: tuple[int, int]) -> Scene:
+    cv2.setNumThreads(0)
+    return _maker.make(np.random.default_rng(seed))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("data", "frames", "out"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--number", type=int, default=24_000)
+    parser.add_argument("--cache", type=Path, default=Path(".cache"))
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    chips = load_chips(args.data, args.cache)
+    photos, frames = load_photos(args.data, dev=False), load_frames(args.frames, dev=False)
+    pieces = lures(photos + frames)
+    print(f"{len(photos)} photos, {len(frames)} frames, {len(pieces)} hard negatives", flush=True)
+    global _maker
+    _maker = SceneMaker(photos, frames, chips.images, np.flatnonzero(~chips.dev), SIDE, pieces)
+    args.out.mkdir(parents=True, exist_ok=True)
+    part = args.out / "images.part"
+    images = np.lib.format.open_memmap(part, "w+", np.uint8, (args.number, SIDE, SIDE, 3))
+    made: list[Scene] = []
+    with multiprocessing.get_context("fork").Pool() as workers:
+        jobs = ((args.seed, number) for number in range(args.number))
+        for number, scene in enumerate(track(workers.imap(_make_one, jobs, chunksize=20), "scenes", total=args.number)):
+            images[number] = scene.image
+            made.append(Scene(images[0, :0, :0], scene.boxes, scene.landmarks, scene.scores))
+    images.flush()
+    part.rename(args.out / "images.npy")
+    np.savez(
+        args.out / "faces.npz",
+        count=np.array([len(s.scores) for s in made]),
+        boxes=np.concatenate([s.boxes for s in made]).astype(np.float32),
+        landmarks=np.concatenate([s.landmarks for s in made]).astype(np.float32),
+        scores=np.concatenate([s.scores for s in made]).astype(np.float32),
+    )
+
+
+if __name__ == "__main__":
+    main()
