@@ -9,7 +9,7 @@ demo: $(READY)
 	$(BIN)/python run_pipeline.py demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.detector import STRIDES, DetectorNet, cell_centres, decode_cells
 from models.faces import Faces
+from models.landmarks import LandmarkRefiner
 from models.runtime import pick_device, ready
 from models.weights_io import finite, load_weights, read_card
 
@@ -30,6 +31,7 @@ class SmallFaceDetector:
         self._device = pick_device(device)
         self._net, self._dtype = ready(net, self._device)
         self._min_score = min_score
+        self._refiner = LandmarkRefiner(self._device)
 
     def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Faces]:
         """Faces of each frame (uint8 (H, W, 3) RGB, or (H, W) grey). Raises ValueError for anything else."""
@@ -40,7 +42,7 @@ class SmallFaceDetector:
             by_size.setdefault(picture.shape, []).append(place)
         for places in by_size.values():
             for place, faces in zip(places, self._batch(np.stack([pictures[p] for p in places])), strict=True):
-                found[place] = faces
+                found[place] = Faces(faces.boxes, self._refiner.refine(pictures[place], faces.landmarks), faces.scores)
         return found
 
     @torch.inference_mode()

@@ -3,6 +3,7 @@
     python -m models.export superres --out superres.onnx [--side 16]
     python -m models.export recognizer --out recognizer.onnx
     python -m models.export detector --out detector.onnx
+    python -m models.export landmarks --out landmarks.onnx
 
 Batches of any length. The super-resolution network is written for one side of its input, 16, 32 or 64; the detector takes frames
 of any size in multiples of 32 and gives its three maps (models/detector.py says how to read them). What goes in is prepared as
@@ -19,11 +20,18 @@ import torch
 from torch import nn
 
 from models.detector import STRIDES, DetectorNet
+from models.landmarks import SIDE as LANDMARK_SIDE
+from models.landmarks import LandmarkNet
 from models.recognizer import Recognizer
 from models.superres import ENTRIES, SuperResNet
 from models.weights_io import WEIGHTS, load_weights, read_card
 
-KINDS: dict[str, type[nn.Module]] = {"superres": SuperResNet, "recognizer": Recognizer, "detector": DetectorNet}
+KINDS: dict[str, type[nn.Module]] = {
+    "superres": SuperResNet,
+    "recognizer": Recognizer,
+    "detector": DetectorNet,
+    "landmarks": LandmarkNet,
+}
 
 
 def export(kind: str, out: Path, weights: Path | None = None, side: int = 16) -> None:
@@ -37,6 +45,8 @@ def export(kind: str, out: Path, weights: Path | None = None, side: int = 16) ->
     elif isinstance(net, DetectorNet):
         side, outputs = 160, [f"stride{s}" for s in STRIDES]
         shape |= {2: 32 * torch.export.Dim("rows"), 3: 32 * torch.export.Dim("columns")}
+    elif isinstance(net, LandmarkNet):
+        side, outputs = LANDMARK_SIDE, ["points"]
     elif side in ENTRIES:
         outputs = ["picture"]
     else:

@@ -12,12 +12,15 @@ import time
 import urllib.request
 from pathlib import Path
 
+import pytest
 import yaml
 
 from evaluation.scoring import score
 from tests.running import ROOT, command, comparable, farsight, lines, refused, watching
 from tests.servers import Receiver, free_port, until
 from watchlist.store import Store
+
+pytestmark = pytest.mark.xdist_group("cluster")  # one after the other: a test looks for what others have left
 
 
 def leftovers() -> list[str]:

@@ -42,6 +42,14 @@ CARDS: dict[str, dict[str, Any]] = {
         "command": "python -m training.train_detector --data DATA --scenes .cache/scenes --out runs/detector",
         "limits": "faces under 8 pixels, profiles and masked faces are weak; large faces need the enrolment gate's scales",
     },
+    "landmarks": {
+        "about": "five landmarks of a found face, looked for once more in its chip",
+        "preprocessing": "centre 112/128 of the chip cut by the detector's landmarks, 48x48 RGB, (x - 127.5) / 127.5",
+        "data": CHIPS,
+        "teacher": "68-point landmarks of a dense face mesh",
+        "command": "python -m training.train_landmarks --data DATA --out runs/landmarks",
+        "limits": "faces under 10 pixels; profiles, of which its data holds few",
+    },
     "superres": {
         "about": "progressive face super-resolution, 16, 32 or 64 to 128 pixels",
         "preprocessing": "RGB chip, x / 255",

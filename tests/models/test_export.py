@@ -9,6 +9,7 @@ import torch
 
 from models.detector import DetectorNet
 from models.export import export
+from models.landmarks import LandmarkNet
 from models.recognizer import Recognizer
 from models.superres import SuperResNet
 from models.weights_io import WEIGHTS, load_weights
@@ -43,6 +44,11 @@ def test_recognizer(tmp_path: Path) -> None:
 def test_detector(tmp_path: Path) -> None:
     found, expected = both("detector", DetectorNet(), (1, 3, 96, 256), tmp_path)
     assert found.shape == (1, 15, 24, 64) and np.abs(found - expected).max() < 1e-3
+
+
+def test_landmarks(tmp_path: Path) -> None:
+    found, expected = both("landmarks", LandmarkNet(), (3, 3, 48, 48), tmp_path)
+    assert found.shape == (3, 5, 2) and np.abs(found - expected).max() < 1e-3
 
 
 def test_a_side_that_is_none(tmp_path: Path) -> None:

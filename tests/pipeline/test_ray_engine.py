@@ -13,6 +13,8 @@ from pipeline.protocol import SourceSpec
 from pipeline.ray_engine import RayEngine, ray, start_ray  # ray must not be imported before it
 from pipeline.settings import GroupSettings
 
+pytestmark = pytest.mark.xdist_group("cluster")  # one after the other: a test looks for what others have left
+
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[RayEngine]:

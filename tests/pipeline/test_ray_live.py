@@ -16,6 +16,8 @@ from pipeline.ray_live import RayLiveEngine
 from pipeline.settings import GroupSettings
 from tests.pipeline.test_ray_engine import groups, values
 
+pytestmark = pytest.mark.xdist_group("cluster")  # one after the other: a test looks for what others have left
+
 
 def specs(**cameras: str) -> list[SourceSpec]:
     return [SourceSpec(name, url) for name, url in cameras.items()]

@@ -19,6 +19,8 @@ from watchlist.database import StoreError
 from watchlist.store import Store
 from watchlist.tracks import Where
 
+pytestmark = pytest.mark.xdist_group("cluster")  # one after the other: a test looks for what others have left
+
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
