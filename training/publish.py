@@ -40,7 +40,8 @@ CARDS: dict[str, dict[str, Any]] = {
         "the chips pasted; head-pose-two and mall-door left out",
         "teacher": "labels of SCRFD-2.5GF (non-commercial) at full and doubled size",
         "command": "python -m training.train_detector --data DATA --scenes .cache/scenes --out runs/detector",
-        "limits": "faces under 8 pixels, profiles and masked faces are weak; large faces need the enrolment gate's scales",
+        "limits": "faces under 8 pixels, profiles and masked faces are weak; large faces need the enrolment gate's scales; what "
+        "landmarks it tells are looked for once more (landmarks.json)",
     },
     "landmarks": {
         "about": "five landmarks of a found face, looked for once more in its chip",

@@ -1,4 +1,5 @@
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,14 @@ def test_batches_made_ahead_keep_their_order_and_hand_on_errors() -> None:
 
     with pytest.raises(ValueError, match="no"):
         list(ahead(bad, 0, 9, threads=2))
+
+
+def test_threads_end_with_a_training_that_is_stopped() -> None:
+    before = threading.active_count()
+    for _ in (batches := ahead(lambda s: s, 0, 10**9, threads=3)):
+        break
+    batches.close()
+    assert threading.active_count() == before
 
 
 def test_a_log_bears_columns_that_come_and_go_and_drops_what_was_not_kept(tmp_path: Path) -> None:
