@@ -6,9 +6,10 @@ Two clips and four in ten scene photos, none trained on (`training.label_frames.
 full size and shrunk in five steps, clean and as a poor camera sees them. Truth: the teacher's labels at the largest size (doubled
 tiles for the clips). Recall is taken at the score that lets through 0.5 false positives a picture; faces the teacher is unsure of
 count neither way. AP is the area under precision over recall of the faces of one bin, false positives being those as wide as the
-bin. The landmark error is the median in eye distances of a frontal face of that width, since the eyes of a turned head draw
-together. ``--other`` takes YuNet and SCRFD (ONNX) and MediaPipe's BlazeFace (.tflite). The sheet is for your eyes only where the
-clips' terms do not allow showing them.
+bin. The landmark error is the median in eye distances of a frontal face of that width, since the eyes of a
+turned head draw together; `unrefined` is our detector without the second look at landmarks (models/landmarks.py). ``--other``
+takes YuNet and SCRFD (ONNX) and MediaPipe's BlazeFace (.tflite). Times are of one frame at a score of 0.5. The sheet is for your
+eyes only where the clips' terms do not allow showing them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 
 from evaluation.metrics import average_precision
 from models import _weights, load_detector
+from models.detecting import SmallFaceDetector
 from models.faces import Faces, pairwise_iou
 from training.detector_scenes import SURE, Scene, load_frames, load_photos
 
@@ -150,6 +152,15 @@ def time_per_frame(detector: Any, frames: list[Scene], width: int, height: int) 
     return 1000 * float(np.median(spent))
 
 
+def open_detectors(others: list[Path], min_score: float) -> dict[str, Any]:
+    """Ours, with and without the second look at landmarks, and others."""
+    return {
+        "farsight": load_detector(min_score=min_score),
+        "unrefined": SmallFaceDetector(_weights(None, "detector"), "auto", min_score, refine=False),
+        **{path.stem: load_detector(path, "cpu", min_score) for path in others},
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
@@ -159,7 +170,7 @@ def main() -> None:
     parser.add_argument("--write-card", action="store_true")
     args = parser.parse_args()
     frames = load_frames(args.frames, dev=True) + load_photos(args.data, dev=True)
-    detectors = {"farsight": load_detector(min_score=0.05)} | {p.stem: load_detector(p, "cpu", 0.05) for p in args.other}
+    detectors = open_detectors(args.other, 0.05)
     found: list[dict[str, Any]] = []
     for cctv in (False, True):
         scenes = looks(frames, cctv)
@@ -173,7 +184,7 @@ def main() -> None:
         if args.sheet and cctv:
             write_sheet(args.sheet, scenes, detectors)
     times = {}
-    for name, detector in detectors.items():
+    for name, detector in open_detectors(args.other, 0.5).items():
         times[name] = {f"{w}x{h}": round(time_per_frame(detector, frames, w, h), 1) for w, h in ((960, 540), (1920, 1080))}
         print(f"{name:18} ms a frame: {times[name]}")
     if args.write_card:

@@ -20,9 +20,12 @@ MOST_FACES = 1000  # candidates kept per frame before suppression
 
 
 class SmallFaceDetector:
-    """Runs `DetectorNet` at the frame's own size; frames of equal size go through in one batch."""
+    """Runs `DetectorNet` at the frame's own size; frames of equal size go through in one batch.
 
-    def __init__(self, weights: Path, device: str, min_score: float) -> None:
+    Landmarks are looked for once more in each face's chip (`models.landmarks`), unless ``refine`` is False.
+    """
+
+    def __init__(self, weights: Path, device: str, min_score: float, refine: bool = True) -> None:
         if not 0 < min_score < 1:
             raise ValueError(f"min_score = {min_score}: must lie between 0 and 1")
         card = read_card(weights, "detector")
@@ -31,7 +34,7 @@ class SmallFaceDetector:
         self._device = pick_device(device)
         self._net, self._dtype = ready(net, self._device)
         self._min_score = min_score
-        self._refiner = LandmarkRefiner(self._device)
+        self._refiner = LandmarkRefiner(self._device) if refine else None
 
     def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Faces]:
         """Faces of each frame (uint8 (H, W, 3) RGB, or (H, W) grey). Raises ValueError for anything else."""
@@ -42,7 +45,8 @@ class SmallFaceDetector:
             by_size.setdefault(picture.shape, []).append(place)
         for places in by_size.values():
             for place, faces in zip(places, self._batch(np.stack([pictures[p] for p in places])), strict=True):
-                found[place] = Faces(faces.boxes, self._refiner.refine(pictures[place], faces.landmarks), faces.scores)
+                landmarks = self._refiner.refine(pictures[place], faces.landmarks) if self._refiner else faces.landmarks
+                found[place] = Faces(faces.boxes, landmarks, faces.scores)
         return found
 
     @torch.inference_mode()
