@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.protocol import Batch
 from stages.records import TrackedFrame
+
+GROWTH = 1.5  # times its size, that a face may have changed by while it was away
+SMOOTHING = 0.7  # share of the earlier speed that is kept
+
+
+@dataclass
+class _Last:
+    """Where a track was seen last, under the number it has here; ``speed`` of its centre in pixels a second."""
+
+    number: int
+    pts_s: float
+    centre: NDArray[np.float32]
+    width: float
+    speed: NDArray[np.float32]
 
 
 class Track:
     """``lost_s``: how long a face may be away before its track ends; higher bridges longer occlusions and confuses
     people who pass each other more often. ``start_score``: what a detection needs to start a track. ``min_iou``:
-    overlap that makes two boxes the same face; small faces that move fast need a low one."""
+    overlap that makes two boxes the same face; small faces that move fast need a low one. ``most_drift``: face widths by which
+    one that was away may miss the place its motion led to; beyond it, or at another size, it begins a track of its own, since
+    two people in one track hide each other."""
 
-    def __init__(self, lost_s: float = 1.5, start_score: float = 0.5, min_iou: float = 0.05) -> None:
-        self._lost_s, self._start_score, self._min_iou = lost_s, start_score, min_iou
+    def __init__(self, lost_s: float = 1.5, start_score: float = 0.5, min_iou: float = 0.05, most_drift: float = 0.75) -> None:
+        self._lost_s, self._start_score, self._min_iou, self._most_drift = lost_s, start_score, min_iou, most_drift
         self._tracker: Any = None
+        self._last: dict[int, _Last] = {}
+        self._numbers, self._before = 0, -np.inf
         self._dimmed = 0
 
     def open(self) -> None:
-        self._tracker = self._new()
+        self._begin()
 
     def process(self, batch: Batch) -> Batch:
         import supervision
@@ -37,26 +57,52 @@ class Track:
             found = self._tracker.update(detections, timestamp=item.frame.pts_s)
             numbers = np.full(len(faces), -1, np.int64)
             if len(found):
-                numbers[found.data["row"].astype(int)] = found.tracker_id
+                for row, tracker_id in zip(found.data["row"].astype(int), found.tracker_id, strict=True):
+                    numbers[row] = self._number(int(tracker_id), faces.boxes[row], item.frame.pts_s)
+            self._before = item.frame.pts_s
             self._dimmed += int((numbers < 0).sum())
             tracked.append(TrackedFrame(item.frame, faces, numbers))
         return tracked
 
     def flush(self) -> Batch:
-        self._tracker = self._new()
+        self._begin()
         return []
 
     def close(self) -> None:
         self._tracker = None
 
     def state(self) -> Any:
-        return self._tracker
+        return self._tracker, self._last, self._numbers, self._before
 
     def restore(self, state: Any) -> None:
-        self._tracker = state
+        self._tracker, self._last, self._numbers, self._before = state
 
     def counters(self) -> dict[str, int]:
         return {"detections without a track": self._dimmed}
+
+    def _number(self, tracker_id: int, box: NDArray[np.float32], now: float) -> int:
+        """The tracker's number, or -1 while it has none, as one of our own: another one if the face cannot be the same."""
+        if tracker_id < 0:
+            return -1
+        last = self._last.get(tracker_id)
+        centre, width = (box[:2] + box[2:]) / 2, float(box[2] - box[0])
+        if last is None or (last.pts_s < self._before and self._another(last, centre, width, now)):
+            last = self._last[tracker_id] = _Last(self._numbers, now, centre, width, np.zeros(2, np.float32))
+            self._numbers += 1
+            return last.number
+        passed = max(now - last.pts_s, 1e-3)
+        last.speed = SMOOTHING * last.speed + (1 - SMOOTHING) * (centre - last.centre) / passed
+        last.pts_s, last.centre, last.width = now, centre, width
+        return last.number
+
+    def _another(self, last: _Last, centre: NDArray[np.float32], width: float, now: float) -> bool:
+        """Whether a face that was away has come back as somebody else."""
+        expected = last.centre + last.speed * (now - last.pts_s)
+        away = float(np.linalg.norm(centre - expected)) / max(min(width, last.width), 1.0)
+        return away > self._most_drift or not 1 / GROWTH < width / max(last.width, 1.0) < GROWTH
+
+    def _begin(self) -> None:
+        self._tracker, self._last, self._before = self._new(), {}, -np.inf
 
     def _new(self) -> Any:
         from trackers import ByteTrackTracker

@@ -58,6 +58,21 @@ def test_a_gap_is_bridged_by_seconds_not_frames(chips: np.ndarray, gap: float, t
     assert len([t for t in follow([*before, *after]) if t.final]) == tracks
 
 
+@pytest.mark.parametrize(
+    ("x", "size", "tracks"),
+    [
+        (120, 40.0, 1),  # went on as it had gone before
+        (172, 40.0, 2),  # more than a face's width from there
+        (120, 24.0, 2),  # much smaller
+    ],
+)
+def test_who_comes_back_elsewhere_is_somebody_else(chips: np.ndarray, x: float, size: float, tracks: int) -> None:
+    before = [frame(k / 5, [(80 + 5 * k, 100)], chips[0]) for k in range(6)]  # 25 pixels a second
+    away = [frame(1.2, []), frame(1.4, [])]
+    after = [frame(1.6 + k / 5, [(x + 5 * k, 100)], chips[0], size=size) for k in range(6)]
+    assert len([t for t in follow([*before, *away, *after]) if t.final]) == tracks
+
+
 def test_a_long_track_reports_early_and_then_refines(chips: np.ndarray) -> None:
     nearer = [frame(k / 2, [(100, 100)], chips[0], size=40.0 + k) for k in range(60)]
     reports = follow(nearer, report_every_s=10.0)
