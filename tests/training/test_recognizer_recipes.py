@@ -31,7 +31,7 @@ def test_small_faces_super_resolved_and_morphs_of_several_folders(run, tmp_path)
         np.save(tmp_path / name / "images.npy", rng.integers(0, 256, (5, 128, 128, 3), np.uint8))
         np.save(tmp_path / name / "vectors.npy", np.eye(5, 256, dtype=np.float32))
     run(train_recognizer, "first-run")
-    out = run(train_recognizer, "on", "--restored", "--morphs", "@first", "@second", "--start", "@first-run", batch=20)
+    out = run(train_recognizer, "on", "--restored", "--morphs", "@first", "@second", "--start", "@first-run", batch=12)
     assert {"embedding", "contrast"} <= set(columns(out))
 
 
