@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.chip import CHIP, TEMPLATE, rung_for, similarity, warp_chip
+from models.chip import CHIP, EYE_DISTANCE, TEMPLATE, similarity, warp_chip
 from models.detector import Residual, conv
 from models.runtime import ready
 from models.weights_io import WEIGHTS, finite, load_weights, read_card
@@ -80,8 +80,7 @@ class LandmarkRefiner:
         views, ways, rows = [], [], []
         for row, points in enumerate(landmarks):
             try:
-                rung = rung_for(points)
-                views.append(view(warp_chip(frame, points, rung)))
+                views.append(view(warp_chip(frame, points)))
                 ways.append(similarity(points, TEMPLATE))
             except (ValueError, cv2.error):
                 continue
@@ -96,6 +95,6 @@ class LandmarkRefiner:
             placed = (points - way[:, 2]) @ back.T
             scale = float(np.hypot(way[0, 0], way[1, 0]))
             moved = np.linalg.norm((placed - landmarks[row]).mean(0)) * scale
-            if moved < FURTHEST * float(np.linalg.norm(TEMPLATE[1] - TEMPLATE[0])):
+            if moved < FURTHEST * EYE_DISTANCE:
                 refined[row] = placed
         return refined
