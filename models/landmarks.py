@@ -92,9 +92,7 @@ class LandmarkRefiner:
         refined = landmarks.copy()
         for row, way, points in zip(rows, ways, told, strict=True):
             back = np.linalg.inv(way[:, :2])
-            placed = (points - way[:, 2]) @ back.T
-            scale = float(np.hypot(way[0, 0], way[1, 0]))
-            moved = np.linalg.norm((placed - landmarks[row]).mean(0)) * scale
-            if moved < FURTHEST * EYE_DISTANCE:
-                refined[row] = placed
+            # In the chip the landmarks' mean lies on the template's, so what they move by can be told there.
+            if np.linalg.norm((points - TEMPLATE).mean(0)) < FURTHEST * EYE_DISTANCE:
+                refined[row] = (points - way[:, 2]) @ back.T
         return refined

@@ -71,10 +71,13 @@ def walk(chip: Image, side: int, tile: int, rng: np.random.Generator) -> tuple[N
         shot = cv2.warpAffine(large, matrix, (tile, tile), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         noisy = shot * np.float32(brightness) + rng.standard_normal(shot.shape, np.float32) * np.float32(noise)
         shots.append(np.clip(noisy + 0.5, 0, 255).astype(np.uint8))
-    scale = 2 * side / CHIP  # from chip pixels to those of the enlarged one
-    turned[:, 2] += turned[:, :2] @ np.full(2, (scale - 1) / 2)
-    turned[:, :2] *= scale
-    return np.stack(shots), turned
+    return np.stack(shots), of_scaled(turned, 2 * side / CHIP)
+
+
+def of_scaled(matrix: Matrix, scale: float) -> Matrix:
+    """The matrix for pixels ``scale`` times as large as those it was made for; a pixel's own centre is at its integer."""
+    shift = matrix[:, 2] + matrix[:, :2] @ np.full(2, (scale - 1) / 2)
+    return np.hstack([matrix[:, :2] * scale, shift[:, None]])
 
 
 def coded(clip: NDArray[np.uint8], crf: int) -> Image:
@@ -97,9 +100,6 @@ def coded(clip: NDArray[np.uint8], crf: int) -> Image:
 
 def cut(tile: Image, way: Matrix, rung: int) -> Image:
     """The chip at a rung from a tile, whose pixels ``way`` finds from those of a 128 chip."""
-    scale = CHIP / rung
-    back = way.copy()
-    back[:, 2] += back[:, :2] @ np.full(2, (scale - 1) / 2)
-    back[:, :2] *= scale
+    back = of_scaled(way, CHIP / rung)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(cv2.warpAffine(tile, back, (rung, rung), flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8)
