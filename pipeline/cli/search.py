@@ -95,7 +95,7 @@ def _past_of(stores: list[Store], digest: str) -> Iterator[Past]:
     if len(stores) == 1:
         yield DatabasePast(stores[0], digest)
         return
-    from pipeline.ray_shards import Shards
+    from pipeline.cli.ray_shards import Shards
 
     shards = Shards([store.path for store in stores], digest)
     try:

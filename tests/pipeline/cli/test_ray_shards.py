@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from models import recognizer_card
+from pipeline.cli.ray_shards import Shards
 from pipeline.errors import SettingsError
 from pipeline.ray_engine import RayEngine
-from pipeline.ray_shards import Shards
 from tests.pipeline.cli.test_watchlist_and_search import call
 from tests.watchlist.test_lookback import VECTORS, put
 from watchlist.database import StoreError
