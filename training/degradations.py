@@ -20,6 +20,7 @@ Chip = NDArray[np.uint8]
 Degradation = Callable[[Chip, int, np.random.Generator], Chip]
 
 KERNELS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_AREA, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
+LIGHT = 0.85, 1.1  # of each colour
 CCTV_BLUR = 0.35  # sigma in pixels of the small picture
 
 
@@ -90,6 +91,12 @@ def _camera(
     small = np.clip(noisy + 0.5, 0, 255).astype(np.uint8)
     _, code = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return cv2.imdecode(code, cv2.IMREAD_COLOR)
+
+
+def relit(chip: Chip, rng: np.random.Generator) -> Chip:
+    """The same face in light of another strength and colour."""
+    curves = np.clip(np.arange(256)[:, None] * rng.uniform(*LIGHT, 3) + 0.5, 0, 255)
+    return cv2.LUT(chip, curves.astype(np.uint8)[:, None])
 
 
 def jitter_matrix(strength: float, rng: np.random.Generator) -> NDArray[np.float64]:

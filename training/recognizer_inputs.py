@@ -39,7 +39,7 @@ def make_inputs(
     chips: Sequence[Image], side: int, progress: float, rng: np.random.Generator, look: str = "video", restored: int = 0
 ) -> Inputs:
     """A batch from chips (128, 128, 3) uint8; the last ``restored`` of them are small ones to be super-resolved."""
-    chips = [np.ascontiguousarray(chip[:, ::-1] if rng.random() < 0.5 else chip) for chip in chips]
+    chips = [degradations.relit(np.ascontiguousarray(chip[:, ::-1] if rng.random() < 0.5 else chip), rng) for chip in chips]
     if look in KINDS:
         chips, small = cameras(chips, progress, rng, look, restored)
     else:

@@ -4,7 +4,7 @@ the sharp picture. Needs DATA/chips (training/chips.py). On 2 cores, ten minutes
     python -m training.morphs --data DATA --teacher edgeface_xs.safetensors --out .cache/morphs
     python -m training.train_recognizer --data DATA --morphs .cache/morphs --restored --out runs/recognizer
 
-With ``--morphs`` two of three faces are drawn between two people. Without them the student learns the few thousand people of
+With ``--morphs`` two of three faces are of people there never were. Without them the student learns the few thousand people of
 the chips by heart: it came to a cosine of 0.53 to the teacher on sharp dev chips, and went on to 0.60 within 130,000 samples with
 them. ``--restored`` shows some small faces as the shipped super-resolution student draws them. ``--start RUN`` goes on from
 another run's weights, not from easy to hard once more. ``--look cctv`` is for machines without PyAV: JPEG, no H.264.
@@ -48,7 +48,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "gpu": {"samples": 8_000_000, "batch": 512, "lr": 3e-3},
 }
 NETWORKS: dict[str, type[nn.Module]] = {"Recognizer": Recognizer, "IResNet": IResNet}
-RESTORED, MORPHS = 0.1, 0.65  # shares of faces: shown super-resolved; drawn between two people
+RESTORED, MORPHS = 0.1, 0.65  # shares of faces: shown super-resolved; of nobody
 EMBEDDING, CONTRAST, CONTRAST_SCALE = 4.0, 0.5, 24.0
 MARGIN = 0.2  # beside the strong teacher's vectors; without them the margin counts whole, as in the paper
 MARGINS = {  # F-SKD: CosFace 0.25 (2023); of 2024 the others, smaller for the student

@@ -11,7 +11,7 @@ from tests.faces68 import landmarks68
 from training.detector_scenes import Scene, SceneMaker, mirrored
 from training.recognizer_inputs import make_inputs
 from training.train_detector import assign, giou, losses
-from training.train_superres import make_pair
+from training.train_superres import SHIFT, make_pair, varied
 
 
 def scene(*boxes: tuple[float, ...], scores: tuple[float, ...] | None = None, side: int = 128) -> Scene:
@@ -105,3 +105,13 @@ def test_training_inputs_look_like_what_the_pipeline_feeds(chips: np.ndarray) ->
             again = cv2.resize(high, (rung, rung), interpolation=cv2.INTER_AREA).astype(float)
             assert np.corrcoef(low.reshape(-1), again.reshape(-1))[0, 1] > 0.8  # moved together
             assert np.abs(marks - landmarks68()).max() < 25
+
+
+def test_a_varied_face_keeps_its_landmarks(chips: np.ndarray) -> None:
+    edge, rng = slice(SHIFT, -SHIFT), np.random.default_rng(0)
+    for _ in range(20):
+        made, marks = varied(chips[0], landmarks68(), rng)
+        x, y = (marks - landmarks68())[0].round().astype(int)
+        back = np.roll(made, (-y, -x), (0, 1))[edge, edge].astype(float)
+        assert max(abs(x), abs(y)) <= SHIFT
+        assert np.corrcoef(back.reshape(-1), chips[0][edge, edge].reshape(-1))[0, 1] > 0.95
