@@ -26,7 +26,6 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.flop_counter import FlopCounterMode
 
 from evaluation.lfw import enlarge
 from evaluation.metrics import luma, psnr, ssim
@@ -82,13 +81,6 @@ def trained(name: str, folder: Path) -> Model:
 
     sides = ENTRIES if isinstance(net, SuperResNet) else (16,)
     return Model(name + "^" * teacher, upscale, sides)
-
-
-def cost(net: torch.nn.Module, side: int) -> tuple[float, float]:
-    """Parameters in millions, and multiply-adds in billions for one chip."""
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        net.eval()(torch.zeros(1, 3, side, side))
-    return sum(p.numel() for p in net.parameters()) / 1e6, counter.get_total_flops() / 2e9
 
 
 class Judge:
@@ -159,9 +151,6 @@ def main() -> None:
     rows = chips.detailed(dev=True)[: args.faces]
     judge = Judge(np.ascontiguousarray(chips.images[rows]), args.landmarks, args.lpips)
     points = chips.landmarks68()[rows]
-    for side in ENTRIES:
-        parameters, operations = cost(SuperResNet(), side)
-        print(f"student from {side}: {parameters:.2f} M parameters, {operations:.2f} G multiply-adds a chip")
     found: list[dict[str, Any]] = []
     for preset in args.degradations:
         for side in args.sides:

@@ -1,0 +1,133 @@
+"""What the networks cost: parameters, multiply-adds, and how many a second, as a share of what the machine can multiply.
+
+    python -m evaluation.network_speed [--device cpu|cuda] [--batch 256] [--other yunet.onnx ...] [--write-cards]
+
+Whole calls of the public API are timed (`models`), from the picture in memory to the answer in memory, on noise: the detector
+finds no faces in it, whose landmarks would cost a little more. The limit is one large matrix product in the same number format in
+the same run. ``--other`` are detectors by path, timed beside ours. Each time is the best of three rounds. ``--write-cards`` puts
+each network's rows into its card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch.utils.flop_counter import FlopCounterMode
+
+from models import _weights, load_detector, load_recognizer, load_superres
+from models.chip import CHIP
+from models.detector import DetectorNet
+from models.recognizer import Recognizer
+from models.runtime import number_format, pick_device
+from models.superres import ENTRIES, SuperResNet
+
+FRAMES = ((960, 540), (1920, 1080))
+FRAMES_AT_ONCE = (1, 16)
+ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One network on inputs of one size; ``share`` is that of the machine's limit, None where multiply-adds are unknown."""
+
+    network: str
+    input: str
+    batch: int
+    parameters_m: float | None
+    gmac: float | None
+    per_s: float
+    share: float | None
+
+
+def multiply_adds(net: torch.nn.Module, *shape: int) -> tuple[float, float]:
+    """Millions of parameters, and billions of multiply-adds for one input (channels, height, width)."""
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        net.eval()(torch.zeros(1, *shape))
+    return sum(p.numel() for p in net.parameters()) / 1e6, counter.get_total_flops() / 2e9
+
+
+def best(call: Callable[[], object], device: torch.device) -> float:
+    """Seconds of the quickest round, after one that warms up."""
+    spent = []
+    for _ in range(ROUNDS + 1):
+        started = time.perf_counter()
+        call()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        spent.append(time.perf_counter() - started)
+    return min(spent[1:])
+
+
+def limit(device: torch.device) -> float:
+    """Billions of multiply-adds a second in one large matrix product, in the format the networks compute in."""
+    side = 8192 if device.type == "cuda" else 2048
+    left, right = torch.randn(2, side, side, device=device).to(number_format(device.type)[0])
+    return side**3 / 1e9 / best(lambda: left @ right, device)
+
+
+def measure(device: torch.device, batch: int, others: list[Path]) -> tuple[float, list[Cost]]:
+    """The machine's limit and every row."""
+    rng, most, rows = np.random.default_rng(0), limit(device), []
+
+    def add(network: str, size: str, count: int, own: tuple[float, float] | None, call: Callable[[], object]) -> None:
+        rate = count / best(call, device)
+        parameters, gmac = (round(v, 3) for v in own) if own else (None, None)
+        share = round(gmac * rate / most, 3) if gmac else None
+        rows.append(Cost(network, size, count, parameters, gmac, round(rate, 1), share))
+
+    restorer, recognizer = load_superres(device=device.type), load_recognizer(device=device.type)
+    for side in ENTRIES:
+        small = rng.integers(0, 256, (batch, side, side, 3), np.uint8)
+        own = multiply_adds(SuperResNet(), 3, side, side)
+        add("superres", f"{side} to {CHIP}", batch, own, lambda small=small: restorer.upscale(small))  # type: ignore[misc]
+    chips = rng.integers(0, 256, (batch, 32, 32, 3), np.uint8)
+    net = Recognizer()
+    parameters, gmac = multiply_adds(net, 3, net.side, net.side)
+    add("recognizer", "32", batch, (parameters, 2 * gmac), lambda: recognizer.embed(chips))  # with the mirror image
+    for path in (None, *others):
+        detector = load_detector(path, device.type)
+        for width, height in FRAMES:
+            own = None if path else multiply_adds(DetectorNet(), 3, -(-height // 32) * 32, width)
+            for count in FRAMES_AT_ONCE:
+                frames = list(rng.integers(0, 256, (count, height, width, 3), np.uint8))
+                name = path.stem if path else "detector"
+                add(name, f"{width}x{height}", count, own, lambda d=detector, f=frames: d.detect(f))  # type: ignore[misc]
+    return most, rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--batch", type=int, default=256, help="chips at once")
+    parser.add_argument("--other", type=Path, nargs="*", default=[])
+    parser.add_argument("--write-cards", action="store_true")
+    args = parser.parse_args()
+    device = pick_device(args.device)
+    most, rows = measure(device, args.batch, args.other)
+    name = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} CPU cores"
+    table = Table("network", "input", "batch", "M parameters", "GMAC", "a second", "share of the limit", box=None)
+    for row in rows:
+        table.add_row(*("-" if value is None else str(value) for value in asdict(row).values()))
+    console = Console(width=110)
+    console.print(f"{name}: {most:.0f} billion multiply-adds a second in {number_format(device.type)[0]}")
+    console.print(table)
+    if args.write_cards:
+        for network in ("superres", "recognizer", "detector"):
+            path = _weights(None, network).with_suffix(".json")
+            card = json.loads(path.read_text())
+            own = [asdict(row) for row in rows if row.network == network]
+            card["speed"] = card.get("speed", {}) | {name: {"limit_gmac_per_s": round(most), "rows": own}}
+            path.write_text(json.dumps(card, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
