@@ -28,7 +28,8 @@ CARDS: dict[str, dict[str, Any]] = {
     "recognizer": {
         "about": "low-resolution face recogniser, 256 numbers a face",
         "preprocessing": "chip's centre 112/128 scaled to 64x64 (bicubic), RGB, (x - 127.5) / 127.5, mean of it and its mirror",
-        "data": CHIPS + "; faces of nobody, put together from parts of these (training/morphs.py: 75,000 each with --seed 2 and 3; before "
+        "data": CHIPS
+        + "; faces of nobody, put together from parts of these (training/morphs.py: 75,000 each with --seed 2 and 3; before "
         "them 210,000 blended halfway between two people, by that script's former version)",
         "teacher": "embeddings of EdgeFace-XS (non-commercial), image plus mirror",
         "command": "python -m training.train_recognizer --data DATA --out runs/recognizer",
