@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -79,9 +80,9 @@ def main() -> None:
     part = args.out / "images.part"
     images = np.lib.format.open_memmap(part, "w+", np.uint8, (args.number, SIDE, SIDE, 3))
     made: list[Scene] = []
-    with multiprocessing.get_context("fork").Pool() as workers:
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("fork")) as workers:
         jobs = ((args.seed, number) for number in range(args.number))
-        for number, scene in enumerate(track(workers.imap(_make_one, jobs, chunksize=20), "scenes", total=args.number)):
+        for number, scene in enumerate(track(workers.map(_make_one, jobs, chunksize=20), "scenes", total=args.number)):
             images[number] = scene.image
             made.append(Scene(images[0, :0, :0], scene.boxes, scene.landmarks, scene.scores))
     images.flush()

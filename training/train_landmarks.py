@@ -10,6 +10,7 @@ first, each used several times; it lies in the run's folder.
 from __future__ import annotations
 
 import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 
 import cv2
 import numpy as np
@@ -84,8 +85,8 @@ def make_pool(args, count: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]
         _points += TEMPLATE - _points[rows].mean(0)
         rng = np.random.default_rng(args.seed)
         jobs = [(rng.choice(rows, AT_ONCE), int(seed)) for seed in rng.integers(0, 1 << 40, -(-count // AT_ONCE))]
-        with multiprocessing.get_context("fork").Pool() as workers:
-            made = workers.map(_make, jobs, chunksize=4)
+        with ProcessPoolExecutor(mp_context=multiprocessing.get_context("fork")) as workers:
+            made = list(workers.map(_make, jobs, chunksize=4))
         args.out.mkdir(parents=True, exist_ok=True)
         np.savez(path, views=np.concatenate([v for v, _ in made])[:count], points=np.concatenate([p for _, p in made])[:count])
     with np.load(path) as kept:
