@@ -18,6 +18,7 @@ from pipeline.settings import load_settings
 from pipeline.sources import find_sources
 
 MARKER = "truth.json"
+SEED = 3  # of a cast whose faces look no more alike than people do: computer-made ones often do
 
 
 def command(
@@ -35,7 +36,7 @@ def command(
     clip_folder = out / "clip"
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("rendering the clip", total=1.0)
-        clip = render(clip_folder, seconds, told=lambda share: bar.update(task, completed=share))
+        clip = render(clip_folder, seconds, seed=SEED, told=lambda share: bar.update(task, completed=share))
     settings = load_settings(CONFIGS / "demo.yaml", engine=engine)
     code = run_recordings(settings, find_sources([str(clip)]), clip_folder / "people", out, resume=False, video=True, blur=False)
     truth = json.loads((clip_folder / MARKER).read_text())["walkers"]
