@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.protocol import Batch
+from stages.cut import CutDetector
 from stages.records import TrackedFrame
 
 GROWTH = 1.5  # times its size, that a face may have changed by while it was away
@@ -31,14 +32,14 @@ class Track:
     people who pass each other more often. ``start_score``: what a detection needs to start a track. ``min_iou``:
     overlap that makes two boxes the same face; small faces that move fast need a low one. ``most_drift``: face widths by which
     one that was away may miss the place its motion led to; beyond it, or at another size, it begins a track of its own, since
-    two people in one track hide each other."""
+    two people in one track hide each other. Where the picture cuts to another one, every face begins anew."""
 
     def __init__(self, lost_s: float = 1.5, start_score: float = 0.5, min_iou: float = 0.05, most_drift: float = 0.75) -> None:
         self._lost_s, self._start_score, self._min_iou, self._most_drift = lost_s, start_score, min_iou, most_drift
         self._tracker: Any = None
         self._last: dict[int, _Last] = {}
         self._numbers, self._before = 0, -np.inf
-        self._dimmed = 0
+        self._dimmed = self._cuts = 0
 
     def open(self) -> None:
         self._begin()
@@ -49,6 +50,9 @@ class Track:
         tracked = []
         for item in batch:
             faces = item.faces
+            if self._cut(item.frame.image):
+                self._cuts += 1
+                self._tracker, self._last = self._new(), {}
             detections = supervision.Detections(
                 xyxy=faces.boxes.astype(np.float32),
                 confidence=faces.scores.astype(np.float32),
@@ -72,13 +76,13 @@ class Track:
         self._tracker = None
 
     def state(self) -> Any:
-        return self._tracker, self._last, self._numbers, self._before
+        return self._tracker, self._last, self._numbers, self._before, self._cut.last
 
     def restore(self, state: Any) -> None:
-        self._tracker, self._last, self._numbers, self._before = state
+        self._tracker, self._last, self._numbers, self._before, self._cut.last = state
 
     def counters(self) -> dict[str, int]:
-        return {"detections without a track": self._dimmed}
+        return {"detections without a track": self._dimmed} | ({"cuts": self._cuts} if self._cuts else {})
 
     def _number(self, tracker_id: int, box: NDArray[np.float32], now: float) -> int:
         """The tracker's number, or -1 while it has none, as one of our own: another one if the face cannot be the same."""
@@ -102,7 +106,7 @@ class Track:
         return away > self._most_drift or not 1 / GROWTH < width / max(last.width, 1.0) < GROWTH
 
     def _begin(self) -> None:
-        self._tracker, self._last, self._before = self._new(), {}, -np.inf
+        self._tracker, self._last, self._before, self._cut = self._new(), {}, -np.inf, CutDetector()
 
     def _new(self) -> Any:
         from trackers import ByteTrackTracker
