@@ -31,7 +31,7 @@ from models.chip import CHIP
 from models.recognizer import VIEW, view
 from training.chips import load_chips
 from training.degradations import PRESETS
-from training.loop import averaged
+from training.runs import averaged
 from training.train_recognizer import NETWORKS
 
 Measure = Callable[[str, Path], dict[str, float]]  # of a run, by its name and folder

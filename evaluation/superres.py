@@ -36,8 +36,8 @@ from models.pkdn import Pkdn
 from models.superres import ENTRIES, SuperResNet
 from training.chips import load_chips
 from training.degradations import PRESETS
-from training.loop import averaged
 from training.priors import parsing_maps
+from training.runs import averaged
 
 Chips = NDArray[np.uint8]
 DEGRADATIONS = ["bicubic", "cctv-fixed"]

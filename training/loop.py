@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,15 @@ import torch
 from torch import nn
 
 from training.muon import Muon
+from training.runs import made
 
 CHECKPOINT_SECONDS = 150
 BAR = 20
 
 
-def cosine_lr(step: int, total: int, warmup: int = 300) -> float:
-    """Factor on the learning rate: linear warm-up, then half a cosine to 1 %."""
+def cosine_lr(step: int, total: int) -> float:
+    """Factor on the learning rate: linear warm-up, at most a tenth of the run, then half a cosine to 1 %."""
+    warmup = min(300, total // 10)
     if step < warmup:
         return (step + 1) / warmup
     done = (step - warmup) / max(1, total - warmup)
@@ -156,16 +158,6 @@ class Rival:
     optimizer: torch.optim.Optimizer
 
 
-def averaged(folder: Path, makers: dict[str, Callable[..., nn.Module]]) -> nn.Module:
-    """The averaged network of a finished or running training, frozen; ``makers`` by class name are those it may be."""
-    state = torch.load(folder / "state.pt", weights_only=True, map_location="cpu")
-    if state.get("network") not in makers:
-        raise SystemExit(f"{folder}: a run of {state.get('network', 'an older version')}, not of {' or '.join(makers)}")
-    net = makers[state["network"]](**state["arguments"])
-    net.load_state_dict(state["average"])
-    return net.eval().requires_grad_(False)
-
-
 class Run:
     """One training run: optimiser, schedule, average, log and checkpoints of one network."""
 
@@ -185,17 +177,20 @@ class Run:
         constant: bool = False,
         clip: float = 5.0,
         muon: bool = False,
+        start: Path | None = None,
     ) -> None:
         """``arguments`` are those the network was made with, kept beside its weights; ``rival`` is trained against it;
         ``beside`` is trained with it and saved, but no part of what is published.
 
         With ``constant`` the learning rate stays as it is; ``clip`` is the longest gradient; ``muon``: instead of AdamW.
+        ``start`` is the run or weight file whose weights ``net`` holds: the run keeps how they were made.
         """
         self.arguments, self.rival, self.constant, self.clip = arguments or {}, rival, constant, clip
         self.beside = beside or nn.Module()
         self.command = (
             f"python -m training.{Path(sys.argv[0]).stem} {re.sub(r'--data [^ ]+', '--data DATA', ' '.join(sys.argv[1:]))}"
         )
+        self.before = asdict(made(start)) if start else None
         self.folder, self.net, self.steps, self.batch, self.lr, self.seed = folder, net, steps, batch, lr, seed
         folder.mkdir(parents=True, exist_ok=True)
         self.trained = [*net.parameters(), *self.beside.parameters()]
@@ -255,6 +250,8 @@ class Run:
             "network": type(self.net).__name__,
             "arguments": self.arguments,
             "command": self.command,
+            "samples": self.step * self.batch,
+            "before": self.before,
             "net": self.net.state_dict(),
             "average": self.average.net.state_dict(),
             "average_steps": self.average.steps,
@@ -281,7 +278,7 @@ class Run:
         if self.rival:
             self.rival.net.load_state_dict(state["rival"][0])
             self.rival.optimizer.load_state_dict(state["rival"][1])
-        self.step, self.seconds = state["step"], state["seconds"]
+        self.step, self.seconds, self.before = state["step"], state["seconds"], state["before"]
         print(f"resumed at step {self.step} of {self.steps}")
 
     def _log(self) -> None:

@@ -6,18 +6,14 @@ python -m training.publish recognizer --run runs/recognizer --out models/weights
 from __future__ import annotations
 
 import argparse
-import csv
 import json
-import re
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from models.export import KINDS
 from models.weights_io import save_weights
+from training.runs import averaged, made
 
 LICENCE = "Apache-2.0 for the weights; research use: trained on data whose terms are non-commercial or not stated"
 CHIPS = (
@@ -32,7 +28,6 @@ CARDS: dict[str, dict[str, Any]] = {
         + "; faces of nobody, put together from parts of these (training/morphs.py: 75,000 each with --seed 2 and 3; before "
         "them 210,000 blended halfway between two people, by that script's former version)",
         "teacher": "embeddings of EdgeFace-XS (non-commercial), image plus mirror",
-        "command": "python -m training.train_recognizer --data DATA --out runs/recognizer",
         "limits": "below the teacher on sharp faces; not tried on children apart; scores of look-alikes and twins are unknown",
     },
     "detector": {
@@ -41,7 +36,6 @@ CARDS: dict[str, dict[str, Any]] = {
         "data": "CelebA in the wild (455 photos), frames of 12 short clips (CC-BY-4.0 and unstated terms), "
         "the chips pasted; head-pose-two and mall-door left out",
         "teacher": "labels of SCRFD-2.5GF (non-commercial) at full and doubled size",
-        "command": "python -m training.train_detector --data DATA --scenes .cache/scenes --out runs/detector",
         "limits": "faces under 8 pixels, profiles and masked faces are weak; large faces need the enrolment gate's scales; what "
         "landmarks it tells are looked for once more (landmarks.json)",
     },
@@ -50,7 +44,6 @@ CARDS: dict[str, dict[str, Any]] = {
         "preprocessing": "centre 112/128 of the chip cut by the detector's landmarks, 48x48 RGB, (x - 127.5) / 127.5",
         "data": CHIPS,
         "teacher": "68-point landmarks of a dense face mesh",
-        "command": "python -m training.train_landmarks --data DATA --out runs/landmarks",
         "limits": "faces under 10 pixels; profiles, of which its data holds few",
     },
     "superres": {
@@ -59,30 +52,9 @@ CARDS: dict[str, dict[str, Any]] = {
         "data": CHIPS + "; chips without detail at 128 pixels (soft_db above 37) left out",
         "teacher": "of the runs whose command says so: the same network shown the sharp face's parsing map; identity term: the "
         "shipped recogniser (training/train_superres.py)",
-        "command": "the three of training/train_superres.py",
         "limits": "what it adds is likely, not seen; its pictures must be labelled as synthetic",
     },
 }
-
-
-@dataclass(frozen=True)
-class Made:
-    """What made a run, with the runs it began from: commands oldest first, and samples and seconds in all."""
-
-    commands: list[str]
-    samples: int
-    seconds: float
-
-
-def made(run: Path) -> Made:
-    """Follow a run back through each ``--start``."""
-    state = torch.load(run / "state.pt", weights_only=True, map_location="cpu")
-    command = re.sub(r"--data \S+", "--data DATA", str(state.get("command", f"(not kept: {run.name})")))
-    with (run / "log.csv").open() as file:
-        samples = int(list(csv.DictReader(file))[-1]["samples"])
-    start = re.search(r"--start (\S+)", command)
-    before = made(Path(start[1])) if start else Made([], 0, 0.0)
-    return Made([*before.commands, command], before.samples + samples, before.seconds + state["seconds"])
 
 
 def main() -> None:
@@ -91,15 +63,13 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    state = torch.load(args.run / "state.pt", weights_only=True, map_location="cpu")
-    net = KINDS[args.kind]()
-    net.load_state_dict(state["average"])
+    net = averaged(args.run, {KINDS[args.kind].__name__: KINDS[args.kind]})
     whole = made(args.run)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     card = {
         "kind": args.kind,
         **CARDS[args.kind],
-        **({"command": "; ".join(whole.commands)} if "command" in state else {}),
+        "command": "; ".join(whole.commands),
         "architecture": {},
         "trained": {
             "samples": whole.samples,

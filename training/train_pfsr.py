@@ -34,8 +34,9 @@ from torch import Tensor, nn
 from models.pfsr import SIDES, Critic, Generator, LandmarkNet
 from training import degradations
 from training.chips import ChipSet, load_chips
-from training.loop import Plan, Rival, Run, ahead, averaged, plan
+from training.loop import Plan, Rival, Run, ahead, plan
 from training.priors import heat_maps, mirrored
+from training.runs import averaged
 
 PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {"samples": 12_000, "batch": 16, "lr": 1e-3},

@@ -22,8 +22,9 @@ from models.pkdn import Pkdn
 from training import degradations
 from training.chips import load_chips
 from training.distillation import KINDS, Distillation
-from training.loop import Run, ahead, averaged, plan
+from training.loop import Run, ahead, plan
 from training.priors import REGIONS, mirror, parsing_maps
+from training.runs import averaged
 
 PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {"samples": 12_000, "batch": 8, "lr": 4e-4},

@@ -40,8 +40,9 @@ from models.recognizer import Recognizer, view
 from training import degradations, margins
 from training.chips import ChipSet, load_chips
 from training.feature_similarity import KINDS, LAMBDA, RELATION, Hints, feature_distance, relation_distance
-from training.loop import Run, ahead, averaged, plan
+from training.loop import Run, ahead, plan
 from training.recognizer_inputs import LOOKS, Inputs, make_inputs
+from training.runs import averaged
 
 PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {"samples": 680_000, "batch": 128, "lr": 2e-3},
@@ -88,7 +89,7 @@ def main() -> None:
         __doc__,
         PRESETS,
         role={"choices": ("student", "teacher"), "default": "student", "help": "a teacher sees sharp faces only"},
-        teacher={"type": Path, "help": "run whose stages are followed"},
+        teacher={"type": Path, "help": "run or weight file whose stages are followed"},
         features={"choices": KINDS, "default": "cosine", "help": "how stages are compared"},
         hints={"action": "store_true", "help": "1x1 layers between the student's stages and the teacher's"},
         relation={"action": "store_true", "help": "also compare relations between two pictures of one person"},
@@ -100,7 +101,7 @@ def main() -> None:
         cbam={"action": "store_true"},
         pooled={"action": "store_true", "help": "mean of the last features as embedding"},
         morphs={"type": Path, "nargs": "+", "default": [], "help": "folders of training.morphs"},
-        start={"type": Path, "help": "run whose weights are the first ones"},
+        start={"type": Path, "help": "run or weight file whose weights are the first ones"},
         optimizer={"choices": ("muon", "adamw"), "default": "muon"},
     )
     args, steps, batch, device = job.args, job.steps, job.batch, job.device
@@ -136,7 +137,19 @@ def main() -> None:
         wide = targets.shape[1]
         beside["project"] = nn.Identity() if net.dim == wide else nn.Linear(net.dim, wide, bias=False)
     muon = args.optimizer == "muon"
-    run = Run(args.out, net, steps, batch, job.preset["lr"], 0.05, args.seed, arguments, beside=beside.to(device), muon=muon)
+    run = Run(
+        args.out,
+        net,
+        steps,
+        batch,
+        job.preset["lr"],
+        0.05,
+        args.seed,
+        arguments,
+        beside=beside.to(device),
+        muon=muon,
+        start=args.start,
+    )
 
     def face(row: int) -> Image:
         part = int(np.searchsorted(firsts, row, "right")) - 1

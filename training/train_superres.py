@@ -44,8 +44,9 @@ from models.weights_io import WEIGHTS, load_weights
 from training import degradations
 from training.chips import load_chips
 from training.distillation import KINDS, Distillation
-from training.loop import Run, ahead, averaged, plan
+from training.loop import Run, ahead, plan
 from training.priors import REGIONS, attention_map, mirror, parsing_maps
+from training.runs import averaged
 
 PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {"samples": 110_000, "batch": 16, "lr": 1.5e-3},
@@ -107,8 +108,8 @@ def main() -> None:
         __doc__,
         PRESETS,
         role={"choices": ("student", "teacher"), "default": "student"},
-        start={"type": Path, "help": "begin with the weights of this run"},
-        teacher={"type": Path, "help": "distil this teacher's run"},
+        start={"type": Path, "help": "begin with the weights of this run or file"},
+        teacher={"type": Path, "help": "distil this teacher, a run"},
         features={"choices": KINDS, "default": "l1", "help": "how features are distilled"},
         no_attention={"action": "store_true", "help": "ablation: leave the facial attention loss out"},
         no_identity={"action": "store_true", "help": "ablation: leave the identity term out"},
@@ -128,7 +129,18 @@ def main() -> None:
         distil = Distillation(teacher, args.features, FEATURES, job.steps)
     identity = None if args.no_identity or args.role == "teacher" else frozen_recognizer(device)
     run = Run(
-        args.out, net, job.steps, job.batch, job.preset["lr"], 0.0, args.seed, arguments, betas=(0.9, 0.99), clip=0.1, muon=True
+        args.out,
+        net,
+        job.steps,
+        job.batch,
+        job.preset["lr"],
+        0.0,
+        args.seed,
+        arguments,
+        betas=(0.9, 0.99),
+        clip=0.1,
+        muon=True,
+        start=args.start,
     )
 
     def make_rung(rung: int, rng: np.random.Generator) -> tuple[torch.Tensor, ...]:

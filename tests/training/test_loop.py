@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.loop import Run, ahead, averaged, cosine_lr, write_log
+from training.loop import Run, ahead, cosine_lr, write_log
 
 
 def train(folder: Path, steps: int, stop: int) -> torch.nn.Linear:
@@ -42,7 +42,7 @@ def test_a_run_that_is_told_to_stop_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_the_schedule_rises_and_falls() -> None:
-    rates = [cosine_lr(s, 1000, 100) for s in range(1000)]
+    rates = [cosine_lr(s, 1000) for s in range(1000)]
     assert rates[0] < rates[99] == max(rates) and rates[-1] < 0.02
 
 
@@ -71,9 +71,3 @@ def test_a_log_bears_columns_that_come_and_go_and_drops_what_was_not_kept(tmp_pa
     for row in ({"step": 100, "a": 1, "b": 2}, {"step": 200, "a": 3}, {"step": 300, "a": 4}, {"step": 200, "c": 5}):
         write_log(log, row)
     assert log.read_text().splitlines() == ["step,a,b,c", "100,1,2,", "200,,,5"]
-
-
-def test_runs_of_another_kind_are_named(tmp_path: Path) -> None:
-    train(tmp_path / "a", 4, 4)
-    with pytest.raises(SystemExit, match="a run of Linear, not of Other"):
-        averaged(tmp_path / "a", {"Other": torch.nn.Identity})

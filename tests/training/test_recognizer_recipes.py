@@ -6,7 +6,7 @@ import torch
 
 from training import train_recognizer
 from training.chips import load_chips
-from training.loop import averaged
+from training.runs import averaged
 from training.train_recognizer import NETWORKS, choose, labels_of
 
 

@@ -1,0 +1,45 @@
+"""Going on from earlier trainings: their runs, and the weights published from them."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.landmarks import LandmarkNet
+from models.superres import SuperResNet
+from models.weights_io import WEIGHTS
+from training import publish, train_superres
+from training.runs import averaged, made
+
+SUPERRES = {"SuperResNet": SuperResNet}
+
+
+def test_published_weights_are_gone_on_with_and_their_making_is_kept(run, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    first = run(train_superres, "first", "--no-identity")
+    file = tmp_path / "superres.safetensors"
+    monkeypatch.setattr(sys, "argv", ["publish", "superres", "--run", str(first), "--out", str(file)])
+    publish.main()
+    before = averaged(first, SUPERRES).state_dict()
+    for name, weights in averaged(file, SUPERRES).state_dict().items():
+        assert torch.allclose(weights, before[name], atol=1e-2, rtol=1e-3), name
+
+    second = run(train_superres, "second", "--start", "@superres.safetensors", "--no-identity")
+    whole = made(second)
+    assert [("--start" in c) for c in whole.commands] == [False, True] and whole.samples == 16
+
+    monkeypatch.setattr(sys, "argv", ["publish", "superres", "--run", str(second), "--out", str(file)])
+    publish.main()  # in place of what it began from
+    card = json.loads(file.with_suffix(".json").read_text())
+    assert card["trained"]["samples"] == 16 and card["command"] == "; ".join(whole.commands)
+    assert made(second) == whole
+
+
+def test_what_cannot_be_gone_on_with_is_named(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(SystemExit, match="landmarks weights, not of SuperResNet"):
+        averaged(WEIGHTS / "landmarks.safetensors", SUPERRES)
+    with pytest.raises(SystemExit, match="No such file"):
+        averaged(tmp_path / "none.safetensors", SUPERRES)
+    with pytest.raises(SystemExit, match="a run of SuperResNet, not of LandmarkNet"):
+        averaged(run(train_superres, "other", "--no-identity"), {"LandmarkNet": LandmarkNet})

@@ -1,0 +1,59 @@
+"""What an earlier training left behind, as the folder of its run or as published weights beside their card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from models.export import KINDS
+from models.weights_io import load_weights, read_card
+
+
+@dataclass(frozen=True)
+class Made:
+    """What weights were made by, with the runs they began from: commands oldest first, and samples and seconds in all."""
+
+    commands: list[str]
+    samples: int
+    seconds: float
+
+
+def averaged(source: Path, makers: dict[str, Callable[..., nn.Module]]) -> nn.Module:
+    """The averaged network of a finished or running training, or the published one of a ``.safetensors`` file, frozen;
+    ``makers`` by class name are those it may be. Raises SystemExit with the reason if it is none of them."""
+    if source.suffix == ".safetensors":
+        return _published(source, makers)
+    state = torch.load(source / "state.pt", weights_only=True, map_location="cpu")
+    if state.get("network") not in makers:
+        raise SystemExit(f"{source}: a run of {state.get('network', 'an older version')}, not of {' or '.join(makers)}")
+    net = makers[state["network"]](**state["arguments"])
+    net.load_state_dict(state["average"])
+    return net.eval().requires_grad_(False)
+
+
+def _published(file: Path, makers: dict[str, Callable[..., nn.Module]]) -> nn.Module:
+    kinds = {kind: made.__name__ for kind, made in KINDS.items() if made.__name__ in makers}
+    try:
+        kind = json.loads(file.with_suffix(".json").read_text()).get("kind")
+        if kind not in kinds:
+            raise ValueError(f"{file}: {kind} weights, not of {' or '.join(makers)}")
+        net = makers[kinds[kind]](**read_card(file, kind)["architecture"])
+        load_weights(net, file)
+    except (OSError, ValueError) as error:
+        raise SystemExit(str(error)) from None
+    return net.eval().requires_grad_(False)
+
+
+def made(source: Path) -> Made:
+    """How a run, or published weights, came about."""
+    if source.suffix == ".safetensors":
+        card = json.loads(source.with_suffix(".json").read_text())
+        return Made([card["command"]], card["trained"]["samples"], 60.0 * card["trained"]["minutes"])
+    state = torch.load(source / "state.pt", weights_only=True, map_location="cpu")
+    before = Made(**state["before"]) if state["before"] else Made([], 0, 0.0)
+    return Made([*before.commands, state["command"]], before.samples + state["samples"], before.seconds + state["seconds"])
