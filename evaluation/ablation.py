@@ -29,6 +29,7 @@ from evaluation.metrics import tar_at_far, verification_accuracy
 from evaluation.superres import Judge, trained
 from models.chip import CHIP
 from models.recognizer import VIEW, view
+from models.runtime import autocast
 from training.chips import load_chips
 from training.degradations import PRESETS
 from training.runs import averaged
@@ -60,7 +61,7 @@ class Averaged:
         done = []
         for start in range(0, len(chips), 256):
             x = torch.from_numpy(chips[start : start + 256]).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
-            with torch.autocast("cpu", torch.bfloat16):
+            with autocast("cpu"):
                 vectors = self._net.with_features(view(x, self._net.side).contiguous(memory_format=torch.channels_last))[0]
             done.append(F.normalize(vectors.float()).numpy())
         return np.concatenate(done), np.ones(len(chips), np.float32)

@@ -33,6 +33,7 @@ from models import _weights, load_recognizer, load_superres
 from models.chip import CHIP, EYE_DISTANCE
 from models.pfsr import Generator, LandmarkNet, peaks
 from models.pkdn import Pkdn
+from models.runtime import autocast
 from models.superres import ENTRIES, SuperResNet
 from training.chips import load_chips
 from training.degradations import PRESETS
@@ -69,7 +70,7 @@ def trained(name: str, folder: Path) -> Model:
         for i in range(0, len(chips), BATCH):
             x = torch.from_numpy(chips[i : i + BATCH]).permute(0, 3, 1, 2).float() / 255
             prior = parsing_maps(points[i : i + BATCH]).float() / 255 if teacher else None
-            with torch.autocast("cpu", torch.bfloat16):
+            with autocast("cpu"):
                 if isinstance(net, Generator):
                     picture = (net(x * 2 - 1) + 1) / 2
                 else:
@@ -122,7 +123,7 @@ class Judge:
         assert self.landmarks is not None
         half = np.stack([cv2.resize(c, (CHIP // 2, CHIP // 2), interpolation=cv2.INTER_AREA) for c in chips])
         x = torch.from_numpy(half).permute(0, 3, 1, 2).float() / 255
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast("cpu"):
             return torch.cat([peaks(self.landmarks(x[i : i + BATCH]).float()) for i in range(0, len(x), BATCH)])
 
 

@@ -14,6 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from models.runtime import autocast
 from training.feature_similarity import feature_distance
 
 OUTPUT = 0.1
@@ -38,7 +39,7 @@ class Distillation:
         fade = max(0.0, 1 - step / (FADED * self.steps))
         if not fade:
             return {}
-        with torch.no_grad(), torch.autocast(x.device.type, torch.bfloat16):
+        with torch.no_grad(), autocast(x.device.type):
             pictures, told = self.teacher.with_features(x, parsing)
         terms = {"output": OUTPUT * (picture.float() - pictures[-1].float()).abs().mean()}
         if self.kind != "none":

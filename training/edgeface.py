@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from models.chip import CHIP
 from models.recognizer import VIEW
+from models.runtime import autocast
 
 BATCH = 128
 
@@ -35,7 +36,7 @@ class EdgeFace:
         In bfloat16, whose vectors have a cosine of 0.9998 to those in float32; to the sum, the picture's alone has 0.998.
         """
         edge, done = (CHIP - VIEW) // 2, []
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        with torch.inference_mode(), autocast("cpu"):
             for i in range(0, len(chips), BATCH):
                 crop = np.ascontiguousarray(chips[i : i + BATCH, edge:-edge, edge:-edge])
                 x = (torch.from_numpy(crop).permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)

@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from models.runtime import number_format
 from training.muon import Muon
 from training.runs import made
 
@@ -75,7 +76,8 @@ def plan(doc: str | None, presets: dict[str, dict[str, Any]], **own: dict[str, A
     preset = presets[args.preset] | ({"lr": args.lr} if args.lr else {})
     steps = (args.samples or preset["samples"]) // preset["batch"]
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    print(f"{device}, bfloat16 autocast, channels_last, {steps} steps of {preset['batch']}", flush=True)
+    dtype, why = number_format(device)
+    print(f"{device}, {dtype} ({why}), channels_last, {steps} steps of {preset['batch']}", flush=True)
     cv2.setNumThreads(1)
     return Plan(args, preset, steps, device)
 

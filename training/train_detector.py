@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.detector import STRIDES, DetectorNet, cell_centres, decode_cells
+from models.runtime import autocast
 from training.detector_scenes import LEAST_WIDTH, SURE, Scene, mirrored
 from training.loop import Run, ahead, plan
 from training.scene_pool import load_pool
@@ -132,7 +133,7 @@ def main() -> None:
 
     for images, owners, boxes, landmarks in ahead(make, run.step, steps, threads=1 if device == "cpu" else 8):
         x = images.to(device).permute(0, 3, 1, 2).float().sub_(127.5).div_(127.5)
-        with torch.autocast(device, torch.bfloat16):
+        with autocast(device):
             outputs = net(x)
         terms = losses(outputs, [o.to(device) for o in owners], boxes.to(device), landmarks.to(device))
         run.update(terms["score"] + 2 * terms["box"] + 5 * terms["mark"], **terms)

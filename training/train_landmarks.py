@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from models.chip import CHIP, TEMPLATE
 from models.landmarks import UNIT, LandmarkNet, to_units, view
+from models.runtime import autocast
 from training import degradations
 from training.chips import load_chips
 from training.loop import Run, ahead, plan
@@ -108,7 +109,7 @@ def main() -> None:
 
     for pictures, truth in ahead(make, run.step, job.steps):
         x = pictures.to(job.device).permute(0, 3, 1, 2).sub(127.5).div(127.5).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(job.device, torch.bfloat16):
+        with autocast(job.device):
             found = net(x)
         loss = F.l1_loss(found.float(), truth.to(job.device))
         run.update(loss)

@@ -32,6 +32,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.pfsr import SIDES, Critic, Generator, LandmarkNet
+from models.runtime import autocast
 from training import degradations
 from training.chips import ChipSet, load_chips
 from training.loop import Plan, Rival, Run, ahead, plan
@@ -109,7 +110,7 @@ def train_landmarks(job: Plan, chips: ChipSet, rows: np.ndarray) -> None:
 
     for sharp, marks in ahead(make, run.step, job.steps):
         picture = F.avg_pool2d(sharp.to(job.device).float().div_(255), 2)
-        with torch.autocast(job.device, torch.bfloat16):
+        with autocast(job.device):
             maps = net(picture)
         target = heat_maps(marks.to(job.device), 64)
         run.update(((maps.float() - target) ** 2).mean() * 100)
@@ -161,7 +162,7 @@ def train_generator(job: Plan, chips: ChipSet, rows: np.ndarray) -> None:
         side = SIDES[step - 1]
         x = low.to(device).float().div_(127.5).sub_(1)
         y = high.to(device).float().div_(127.5).sub_(1)
-        with torch.autocast(device, torch.bfloat16):
+        with autocast(device):
             fake = net(x, step, fade)
         fake = fake.float()
         error = (fake - y).abs()
@@ -170,7 +171,7 @@ def train_generator(job: Plan, chips: ChipSet, rows: np.ndarray) -> None:
         if perceptual is not None:
             loss = loss + PERCEPTUAL[side] * perceptual((fake + 1) / 2, (y + 1) / 2)
         if HEAT_MAPS[side]:
-            with torch.autocast(device, torch.bfloat16):
+            with autocast(device):
                 of_fake, of_real = landmarks((fake + 1) / 2), landmarks((y + 1) / 2)
             of_fake, of_real = (normalised(m.float(), (1, 2, 3)) for m in (of_fake, of_real))
             attention = normalised(of_real.amax(1, keepdim=True), (0, 1, 2, 3))
@@ -178,7 +179,7 @@ def train_generator(job: Plan, chips: ChipSet, rows: np.ndarray) -> None:
             parts["heat"] = F.mse_loss(of_fake, of_real)
             loss = loss + ATTENTION[side] * parts["attended"] + HEAT_MAPS[side] * parts["heat"]
         if rival:
-            with torch.autocast(device, torch.bfloat16):
+            with autocast(device):
                 loss = loss - ADVERSARIAL[side] * critic(fake, step, fade).float().mean()
 
         run.update(loss, then=partial(teach, rival, fake.detach(), y, step, fade, mix.to(device)) if rival else None, **parts)

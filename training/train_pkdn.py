@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 
 from models.pkdn import Pkdn
+from models.runtime import autocast
 from training import degradations
 from training.chips import load_chips
 from training.distillation import KINDS, Distillation
@@ -70,7 +71,7 @@ def main() -> None:
         x = F.interpolate(x, scale_factor=8, mode="bicubic", align_corners=False)
         y = high.to(device).permute(0, 3, 1, 2).float().div_(255)
         prior = parsing.to(device).float().div_(255) if len(parsing) else None
-        with torch.autocast(device, torch.bfloat16):
+        with autocast(device):
             (picture,), seen = net.with_features(x, prior if args.role == "teacher" else None)
         terms = {"pixel": (picture.float() - y).abs().mean()}
         if distil:

@@ -37,6 +37,7 @@ from torch import nn
 from models import load_superres
 from models.iresnet import IResNet
 from models.recognizer import Recognizer, view
+from models.runtime import autocast
 from training import degradations, margins
 from training.chips import ChipSet, load_chips
 from training.feature_similarity import KINDS, LAMBDA, RELATION, Hints, feature_distance, relation_distance
@@ -175,14 +176,14 @@ def main() -> None:
         x = y if args.role == "teacher" else signed(inputs.seen)
         for where, low in inputs.to_restore:
             x[where] = view(signed(student.upscale(low)), net.side)
-        with torch.autocast(device, torch.bfloat16):
+        with autocast(device):
             embedding, stages = net.with_features(x)
         embedding = embedding.float()
         terms: dict[str, torch.Tensor] = {}
         if targets is not None:
             terms |= vector_terms(net, embedding, beside["project"], targets[rows].to(device))
         if teacher is not None:
-            with torch.autocast(device, torch.bfloat16):
+            with autocast(device):
                 with torch.no_grad():
                     told = teacher.with_features(y)[1]
                 followed = beside["hints"](stages) if args.hints else stages

@@ -39,6 +39,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from models.recognizer import Recognizer, view
+from models.runtime import autocast
 from models.superres import ENTRIES, SuperResNet
 from models.weights_io import WEIGHTS, load_weights
 from training import degradations
@@ -96,7 +97,7 @@ def frozen_recognizer(device: str) -> Callable[[torch.Tensor], torch.Tensor]:
     net = net.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
 
     def embed(chips: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(device, torch.bfloat16):
+        with autocast(device):
             embedding: torch.Tensor = net(view(chips * 2 - 1, net.side))[0]
         return embedding.float()
 
@@ -155,7 +156,7 @@ def main() -> None:
         x = low.to(device).permute(0, 3, 1, 2).float().div_(255)
         y = high.to(device).permute(0, 3, 1, 2).float().div_(255)
         prior = parsing.to(device).float().div_(255) if len(parsing) else None
-        with torch.autocast(device, torch.bfloat16):
+        with autocast(device):
             pictures, seen = net.with_features(x, prior if args.role == "teacher" else None)
         terms = {name: torch.zeros((), device=device) for name in ("pixel", "attention")}
         for picture in pictures:

@@ -48,6 +48,15 @@ def test_the_learning_rate_of_both_parts_is_set_from_outside() -> None:
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
-def test_weights_that_cannot_be_seen_as_matrices_are_refused() -> None:
-    with pytest.raises(ValueError, match="channels_last"):
-        Muon(nn.Conv2d(3, 8, 3).parameters(), 1e-2, 0.0, (0.9, 0.99))
+@pytest.mark.parametrize("shape", [(6, 9), (9, 6), (4, 3, 3, 3)])
+def test_it_steps_as_torch_does_with_matrices(shape: tuple[int, ...]) -> None:
+    mine = nn.Parameter(torch.randn(shape, generator=torch.Generator().manual_seed(0)))
+    oracle = nn.Parameter(mine.detach().flatten(1).clone())
+    ours = Muon([mine, nn.Parameter(torch.zeros(1))], 0.1, 0.5, (0.9, 0.99))
+    theirs = torch.optim.Muon([oracle], lr=0.1, weight_decay=0.5, adjust_lr_fn="match_rms_adamw")
+    for step in range(4):
+        gradient = torch.randn(shape, generator=torch.Generator().manual_seed(step))
+        mine.grad, oracle.grad = gradient, gradient.flatten(1)
+        ours.step()
+        theirs.step()
+    assert torch.allclose(mine.detach().flatten(1), oracle, atol=5e-3)
