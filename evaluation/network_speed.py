@@ -27,7 +27,7 @@ from models import _weights, load_detector, load_recognizer, load_superres
 from models.chip import CHIP
 from models.detector import DetectorNet
 from models.recognizer import Recognizer
-from models.runtime import number_format, pick_device
+from models.runtime import machine, number_format, pick_device
 from models.superres import ENTRIES, SuperResNet
 
 FRAMES = ((960, 540), (1920, 1080))
@@ -113,19 +113,18 @@ def main() -> None:
     args = parser.parse_args()
     device = pick_device(args.device)
     most, rows = measure(device, args.batch, args.other)
-    name = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} CPU cores"
     table = Table("network", "input", "batch", "M parameters", "GMAC", "a second", "share of the limit", box=None)
     for row in rows:
         table.add_row(*("-" if value is None else str(value) for value in asdict(row).values()))
     console = Console(width=110)
-    console.print(f"{name}: {most:.0f} billion multiply-adds a second in {number_format(device.type)[0]}")
+    console.print(f"{machine(device.type)}: {most:.0f} billion multiply-adds a second")
     console.print(table)
     if args.write_cards:
         for network in ("superres", "recognizer", "detector"):
             path = _weights(None, network).with_suffix(".json")
             card = json.loads(path.read_text())
             own = [asdict(row) for row in rows if row.network == network]
-            card["speed"] = card.get("speed", {}) | {name: {"limit_gmac_per_s": round(most), "rows": own}}
+            card["speed"] = card.get("speed", {}) | {machine(device.type): {"limit_gmac_per_s": round(most), "rows": own}}
             path.write_text(json.dumps(card, indent=2) + "\n")
 
 

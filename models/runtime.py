@@ -32,6 +32,12 @@ def number_format(device: str) -> tuple[torch.dtype, str]:
     return torch.float32, "the processor has no bfloat16 arithmetic"
 
 
+def machine(device: str) -> str:
+    """What figures were measured on: ``2 CPU cores, bfloat16``."""
+    name = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} CPU cores"
+    return f"{name}, {str(number_format(device)[0]).removeprefix('torch.')}"
+
+
 def autocast(device: str) -> torch.autocast:
     """The context in which a network is trained or measured: bfloat16 where that pays, else as it is (emulated, it was seven
     times slower than float32)."""

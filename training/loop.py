@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from models.runtime import number_format
+from models.runtime import machine, number_format
 from training.muon import Muon
 from training.runs import made
 
@@ -76,8 +76,7 @@ def plan(doc: str | None, presets: dict[str, dict[str, Any]], **own: dict[str, A
     preset = presets[args.preset] | ({"lr": args.lr} if args.lr else {})
     steps = (args.samples or preset["samples"]) // preset["batch"]
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    dtype, why = number_format(device)
-    print(f"{device}, {dtype} ({why}), channels_last, {steps} steps of {preset['batch']}", flush=True)
+    print(f"{machine(device)} ({number_format(device)[1]}), channels_last, {steps} steps of {preset['batch']}", flush=True)
     cv2.setNumThreads(1)
     return Plan(args, preset, steps, device)
 
@@ -254,6 +253,7 @@ class Run:
             "command": self.command,
             "samples": self.step * self.batch,
             "before": self.before,
+            "machine": machine(next(self.net.parameters()).device.type),
             "net": self.net.state_dict(),
             "average": self.average.net.state_dict(),
             "average_steps": self.average.steps,

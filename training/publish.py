@@ -74,7 +74,7 @@ def main() -> None:
         "trained": {
             "samples": whole.samples,
             "minutes": round(whole.seconds / 60),
-            "machine": "2 CPU cores, bfloat16",
+            "machine": "; ".join(dict.fromkeys(whole.machines)),
             "commit": commit,
         },
         "licence": LICENCE,

@@ -16,11 +16,13 @@ from models.weights_io import load_weights, read_card
 
 @dataclass(frozen=True)
 class Made:
-    """What weights were made by, with the runs they began from: commands oldest first, and samples and seconds in all."""
+    """What weights were made by, with the runs they began from: commands and machines oldest first, and
+    samples and seconds in all."""
 
     commands: list[str]
     samples: int
     seconds: float
+    machines: list[str]
 
 
 def averaged(source: Path, makers: dict[str, Callable[..., nn.Module]]) -> nn.Module:
@@ -53,7 +55,14 @@ def made(source: Path) -> Made:
     """How a run, or published weights, came about."""
     if source.suffix == ".safetensors":
         card = json.loads(source.with_suffix(".json").read_text())
-        return Made([card["command"]], card["trained"]["samples"], 60.0 * card["trained"]["minutes"])
+        return Made(
+            [card["command"]], card["trained"]["samples"], 60.0 * card["trained"]["minutes"], [card["trained"]["machine"]]
+        )
     state = torch.load(source / "state.pt", weights_only=True, map_location="cpu")
-    before = Made(**state["before"]) if state["before"] else Made([], 0, 0.0)
-    return Made([*before.commands, state["command"]], before.samples + state["samples"], before.seconds + state["seconds"])
+    before = Made(**state["before"]) if state["before"] else Made([], 0, 0.0, [])
+    return Made(
+        [*before.commands, state["command"]],
+        before.samples + state["samples"],
+        before.seconds + state["seconds"],
+        [*before.machines, state["machine"]],
+    )
