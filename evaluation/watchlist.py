@@ -3,11 +3,12 @@
     python -m evaluation.watchlist --data DATA [--known 150] [--strangers 450] [--plot FILE] [--json FILE]
 
 Faces of ``DATA/lfw-dev`` (never trained on) walk through a real corridor, drawn over the first clip's background, then noise,
-blur and H.264; the shipped detector, tracker, selection and recogniser see them as they see any recording. Everybody known walks
-with another photo than the enrolled one; the rest of each gallery is filled with people who do not walk. One photo a face, so
-looks change less than real ones do: the rates are of recognition, not of behaviour.
+blur and H.264; the shipped detector, tracker, selection and recogniser see them as they see any recording. Then lists of each
+length are drawn from everybody there is, up to half of them people who walked with another photo than the enrolled one; whoever
+else walked and is not on the list is a stranger. One photo a face, so looks change less than real ones do: the rates are of
+recognition, not of behaviour.
 
-Each walker counts once. A stranger is a false alarm if any of their tracks matches anybody; a known person is found if one
+Each walker counts once a list. A stranger is a false alarm if any of their tracks matches anybody; a known person is found if one
 matches them (FNIR counts all others: beaten by a stranger's photo, below the threshold, not assessable, never tracked). `asked`
 is the rate the thresholds were computed for, `measured` the strangers' share; FNIR at a measured rate moves all thresholds
 together.
@@ -47,6 +48,7 @@ CONFIGS = Path(__file__).parent.parent / "configs"
 ASKED = (0.1, 0.03, 0.01, 0.003)
 MEASURED = (1e-2, 3e-3)
 GALLERIES = (10, 100, 1000)
+DRAWS = 20  # lists of each length
 SIZES = ((0, 16), (16, 24), (24, 40), (40, 1000))
 WIDTH, FPS, WALK_S, AT_ONCE = 960, 10, 5.0, 6
 PAUSE_S = 2.0  # before the next person appears where one has gone: nobody turns into somebody else within what a tracker bridges
@@ -124,80 +126,93 @@ def watch(scene: Corridor, seconds: float, folder: Path, console: Console) -> tu
 
 @dataclass(frozen=True)
 class Margins:
-    """By walker, how far the best of their tracks is above the threshold: of the right person (``mate``), of anybody
-    (``alarm``). Minus infinity where there is no track or another person came first."""
+    """How far the best of a walker's tracks is above the threshold: of those on the list, with the right person (``mate``) and
+    their largest face (``face_px``); of those not on it, with anybody (``alarm``). Minus infinity where there is no track or
+    another person came first."""
 
     mate: NDArray[np.float64]
+    face_px: NDArray[np.float64]
     alarm: NDArray[np.float64]
 
 
 def margins(
-    walkers: int, seen: list[Seen], gallery: NDArray[np.float32], mates: list[int | None], thresholds: Thresholds, fpir: float
+    walkers: list[int], tracks: list[Seen], scores: NDArray[np.float32], gallery: NDArray[np.intp], needed: list[float]
 ) -> Margins:
-    """``mates`` is each walker's row in the gallery (N, D), None for strangers."""
-    mate, alarm = np.full(walkers, -np.inf), np.full(walkers, -np.inf)
-    for track in seen:
-        if track.vector is None:
-            continue
-        scores = gallery @ track.vector
-        best = int(scores.argmax())
-        above = float(scores[best]) - thresholds.cosine(fpir, len(gallery), track.face_px)
-        alarm[track.walker] = max(alarm[track.walker], above)
-        if best == mates[track.walker]:
-            mate[track.walker] = max(mate[track.walker], above)
-    return Margins(mate, alarm)
+    """One list of people, ``gallery``. ``walkers`` are the people who walk, ``scores`` each track's cosines to everybody there is
+    (tracks, people), ``needed`` each track's threshold. Whoever is on the list with the photo they walk with takes no part, and
+    walks as -1."""
+    best = gallery[scores[:, gallery].argmax(1)]
+    above = scores[np.arange(len(tracks)), best] - np.array(needed)
+    top, right, size = (np.full(len(walkers), low) for low in (-np.inf, -np.inf, 0.0))
+    for track, found, margin in zip(tracks, best, above, strict=True):
+        top[track.walker] = max(top[track.walker], margin)
+        size[track.walker] = max(size[track.walker], track.face_px)
+        if found == walkers[track.walker]:
+            right[track.walker] = max(right[track.walker], margin)
+    listed = np.isin(walkers, gallery)
+    return Margins(right[listed], size[listed], top[~listed & (np.array(walkers) >= 0)])
 
 
-def fnir(found: Margins, known: NDArray[np.bool_], strangers: NDArray[np.bool_], rate: float) -> float:
-    """FNIR with all thresholds moved so that ``rate`` of the strangers raise an alarm."""
-    alarms = np.sort(found.alarm[strangers])[::-1]
-    offset = alarms[int(rate * len(alarms))]
-    return float((found.mate[known] <= offset).mean())
+def fnir(found: Margins, rate: float, part: NDArray[np.bool_] | None = None) -> float:
+    """FNIR, of a ``part`` of those on the list, with all thresholds moved so that ``rate`` of the strangers raise an alarm."""
+    alarms = np.sort(found.alarm)[::-1]
+    mate = found.mate if part is None else found.mate[part]
+    return float((mate <= alarms[int(rate * len(alarms))]).mean())
+
+
+def drawn(known: NDArray[np.intp], everybody: int, size: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """A list of so many people, up to half of them such as walk with another photo."""
+    listed = rng.choice(known, min(size // 2, len(known)), replace=False)
+    others = rng.choice(np.setdiff1d(np.arange(everybody), known), size - len(listed), replace=False)
+    return np.concatenate([listed, others])
 
 
 def evaluate(lfw: Lfw, truth: list[Truth], seen: list[Seen], known_names: list[str], rng: np.random.Generator) -> dict[str, Any]:
-    """All rates, for each size of gallery."""
-    enrolled, _, _ = split(lfw)
-    recognizer = load_recognizer()
+    """All rates, for each size of list, over `DRAWS` lists of it."""
     thresholds = Thresholds(recognizer_card()["impostors"])
-    by_name = {str(lfw.names[row]): int(row) for row in enrolled}
-    walking = {t.walker.name for t in truth}
-    fillers = [int(np.flatnonzero(lfw.names == name)[0]) for name in np.unique(lfw.names) if name not in walking]
-    rng.shuffle(fillers)
-    names = [t.walker.name for t in truth]
-    is_known = np.array([name in set(known_names) for name in names])
-    largest = np.array([max((t.face_px for t in seen if t.walker == k), default=0.0) for k in range(len(names))])
+    people, first = np.unique(lfw.names, return_index=True)
+    vectors = load_recognizer().embed_with_quality(lfw.chips[first])[0]
+    walking = np.searchsorted(people, [t.walker.name for t in truth])
+    known = np.searchsorted(people, known_names)
+    tracks = [t for t in seen if t.vector is not None]
+    scores = np.stack([t.vector for t in tracks if t.vector is not None]) @ vectors.T
+    tracked = {t.walker for t in seen}
     result: dict[str, Any] = {
-        "known": int(is_known.sum()),
-        "strangers": int((~is_known).sum()),
-        "not_tracked": int((largest == 0).sum()),
-        "not_assessable": len(names) - len({t.walker for t in seen if t.vector is not None}) - int((largest == 0).sum()),
+        "known": len(known),
+        "strangers": len(walking) - len(known),
+        "not_tracked": len(walking) - len(tracked),
+        "not_assessable": len(tracked) - len({t.walker for t in tracks}),
+        "lists": DRAWS,
         "galleries": {},
     }
-    vectors = recognizer.embed_with_quality(lfw.chips[[*by_name.values(), *fillers]])[0]
-    place = {name: k for k, name in enumerate(by_name)}
     for size in GALLERIES:
-        in_list = known_names[:size]
-        rows = [place[name] for name in in_list] + list(range(len(by_name), len(vectors)))[: size - len(in_list)]
-        gallery = vectors[rows]
-        mates = [in_list.index(name) if name in in_list else None for name in names]
-        listed = np.array([m is not None for m in mates])
-        by_rate = {rate: margins(len(names), seen, gallery, mates, thresholds, rate) for rate in ASKED}
+        needed = {rate: [thresholds.cosine(rate, size, t.face_px) for t in tracks] for rate in ASKED}
+        draws: dict[float, list[Margins]] = {rate: [] for rate in ASKED}
+        for _ in range(DRAWS):
+            gallery = drawn(known, len(people), size, rng)
+            same_photo = np.isin(walking, gallery) & ~np.isin(walking, known)
+            walkers = np.where(same_photo, -1, walking).tolist()
+            for rate, found in draws.items():
+                found.append(margins(walkers, tracks, scores, gallery, needed[rate]))
+        by_rate = {
+            rate: Margins(*(np.concatenate([getattr(m, name) for m in found]) for name in ("mate", "face_px", "alarm")))
+            for rate, found in draws.items()
+        }
         at = by_rate[0.01]
-        result["galleries"][str(len(gallery))] = {
+        result["galleries"][str(size)] = {
             "asked": [
-                {"fpir": r, "measured": float((m.alarm[~is_known] >= 0).mean()), "fnir": float((m.mate[listed] < 0).mean())}
+                {"fpir": r, "measured": float((m.alarm >= 0).mean()), "fnir": float((m.mate < 0).mean())}
                 for r, m in by_rate.items()
             ],
-            "fnir_at_measured": {str(rate): fnir(at, listed, ~is_known, rate) for rate in MEASURED},
-            "rank_one_missed": float((at.mate[listed] == -np.inf).mean()),
+            "fnir_at_measured": {str(rate): fnir(at, rate) for rate in MEASURED},
+            "rank_one_missed": float((at.mate == -np.inf).mean()),
             "by_face_px": {
                 f"{low}-{high}": {
-                    "known": int(part.sum()),
-                    "fnir_at_1e-2": fnir(at, part, ~is_known, 1e-2) if part.any() else None,
+                    "known": int(part.sum()) // DRAWS,
+                    "fnir_at_1e-2": fnir(at, 1e-2, part) if part.any() else None,
                 }
                 for low, high in SIZES
-                for part in [listed & (largest > low) & (largest <= high)]
+                for part in [(at.face_px > low) & (at.face_px <= high)]
             },
         }
     return result
@@ -206,7 +221,7 @@ def evaluate(lfw: Lfw, truth: list[Truth], seen: list[Seen], known_names: list[s
 def show(result: dict[str, Any], console: Console) -> None:
     console.print(
         f"{result['known']} known and {result['strangers']} strangers walked; {result['not_tracked']} never tracked, "
-        f"{result['not_assessable']} not assessable"
+        f"{result['not_assessable']} not assessable; {result['lists']} lists of each length"
     )
     table = Table(
         "gallery", *(f"asked {rate:g}: measured / FNIR" for rate in ASKED), *(f"FNIR at {r:g}" for r in MEASURED), box=None
@@ -233,7 +248,7 @@ def plot(result: dict[str, Any], path: Path) -> None:
     axes.fill_between(line, line / 3, line * 3, alpha=0.15, label="a third to three times")
     axes.plot(line, line, color="grey", linewidth=1)
     for size, row in result["galleries"].items():
-        floor = 0.3 / result["strangers"]  # where not one stranger raised an alarm
+        floor = 0.3 / result["strangers"] / result["lists"]  # where not one stranger raised an alarm
         axes.plot(
             [a["fpir"] for a in row["asked"]], [max(a["measured"], floor) for a in row["asked"]], "o-", label=f"{size} enrolled"
         )

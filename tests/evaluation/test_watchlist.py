@@ -7,38 +7,48 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from evaluation.watchlist import AT_ONCE, PAUSE_S, WALK_S, Seen, cast, fnir, margins
-from watchlist.thresholds import Thresholds
+from evaluation.watchlist import AT_ONCE, PAUSE_S, WALK_S, Margins, Seen, cast, drawn, fnir, margins
 
-FLAT = Thresholds([{"face_px": 1e9, "log10_fmr": [-1, -2], "scores": [0.5, 0.5], "tail": {"shape": 0.0, "scale": 1e-9}}])
-GALLERY = np.eye(4, dtype=np.float32)[:3]
+PEOPLE = np.eye(5, 4, dtype=np.float32)
+LIST = np.array([0, 1, 2])
 
 
 def track(walker: int, *vector: float) -> Seen:
-    return Seen(walker, np.array(vector, np.float32) if vector else None, 20.0)
+    return Seen(walker, np.array(vector, np.float32), 20.0 + walker)
+
+
+def found(walkers: list[int], tracks: list[Seen]) -> Margins:
+    scores = np.stack([t.vector for t in tracks if t.vector is not None]) @ PEOPLE.T
+    return margins(walkers, tracks, scores, LIST, [0.5] * len(tracks))
 
 
 def test_margins_take_the_best_track_and_know_who_came_first() -> None:
-    seen = [
+    tracks = [
         track(0, 0.7, 0.1, 0, 0),
         track(0, 0.9, 0.1, 0, 0),
         track(1, 0.8, 0.2, 0, 0),  # beaten by somebody else's photo
-        track(2, 0, 0, 0, 1.0),  # a stranger who looks like nobody
-        track(3),  # not assessable
+        track(2, 0, 0.1, 0, 1.0),  # a stranger whose own photo is not on the list
+        track(4, 1.0, 0, 0, 0),  # on the list with the photo they walk with
     ]
-    found = margins(4, seen, GALLERY, [0, 1, None, 2], FLAT, 0.01)
-    assert found.mate == pytest.approx([0.4, -np.inf, -np.inf, -np.inf])
-    assert found.alarm == pytest.approx([0.4, 0.3, -0.5, -np.inf])
+    got = found([0, 1, 3, 4, -1], tracks)
+    assert got.mate == pytest.approx([0.4, -np.inf]) and got.face_px == pytest.approx([20, 21])
+    assert got.alarm == pytest.approx([-0.4, -np.inf])
 
 
 def test_fnir_moves_thresholds_to_the_measured_rate() -> None:
     strangers = [track(k, 0, 0, s, 0) for k, s in enumerate((0.9, 0.3, 0.2, 0.1))]
-    mates = [track(4, 0.95, 0, 0, 0), track(5, 0.5, 0, 0, 0), track(6, 0.25, 0, 0, 0)]
-    found = margins(7, [*strangers, *mates], GALLERY, [None] * 4 + [0] * 3, FLAT, 0.01)
-    known = np.arange(7) >= 4
-    assert fnir(found, known, ~known, 0.0) == pytest.approx(2 / 3)  # only one is surer than the worst stranger
-    assert fnir(found, known, ~known, 0.25) == pytest.approx(1 / 3)  # one of four strangers may raise an alarm
-    assert fnir(found, known, ~known, 0.5) == 0.0
+    mates = [track(4, 0.95, 0, 0, 0), track(5, 0, 0.5, 0, 0), track(6, 0, 0, 0.25, 0)]
+    got = found([3, 3, 3, 3, 0, 1, 2], [*strangers, *mates])
+    assert fnir(got, 0.0) == pytest.approx(2 / 3)  # only one is surer than the worst stranger
+    assert fnir(got, 0.25) == pytest.approx(1 / 3)  # one of four strangers may raise an alarm
+    assert fnir(got, 0.25, got.face_px < 26) == fnir(got, 0.5) == 0.0
+
+
+def test_lists_are_half_of_people_who_walk_while_there_are_enough() -> None:
+    known, rng = np.arange(50, 80), np.random.default_rng(0)
+    for size, walk in ((10, 5), (100, 30)):
+        people = drawn(known, 400, size, rng)
+        assert len(set(people)) == size and np.isin(people, known).sum() == walk
 
 
 def test_everybody_walks_once_and_not_too_many_at_a_time() -> None:
