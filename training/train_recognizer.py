@@ -12,7 +12,7 @@ another run's weights, not from easy to hard once more. ``--look cctv`` is for m
 Always: the cosine to a strong teacher's vector of the sharp picture (EdgeFace-XS), and a contrast over the batch (the
 student's vector must pick its own teacher vector among all of them), which keeps strangers apart where the cosine alone is
 content with being near. On top of it, feature-similarity distillation (F-SKD, arXiv 2303.04681): first a network of the same
-build that only ever sees sharp faces, then the student whose stages follow that one's:
+build that sees sharp faces (the shipped one knows those as well), then the student whose stages follow that one's:
 
     python -m training.train_recognizer --data DATA --out runs/recognizer-sharp --role teacher
     python -m training.train_recognizer --data DATA --out runs/recognizer --teacher runs/recognizer-sharp --margin cosface
