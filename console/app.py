@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, HTTPException
+from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import FileResponse, HTMLResponse
 
 from console.report import render_report
 from watchlist.store import Store
 
 HIDDEN = {"template", "path"}
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
-def make_app(database: Path) -> FastAPI:
-    """The application over one output folder's database. Nothing is written through it."""
+def make_app(database: Path, hosts: Sequence[str] = LOOPBACK) -> FastAPI:
+    """The application over one output folder's database. Nothing is written through it.
+
+    ``hosts`` are the names it may be called by: a page of another name that was made to point here reads nothing.
+    """
     out = database.parent
     store = Store(database, must_exist=True)
     app = FastAPI(title="Farsight", docs_url="/api", redoc_url=None)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
 
     @app.get("/", response_class=HTMLResponse)
     def report() -> str:

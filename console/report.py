@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,9 @@ def render_report(store: Store, out: Path, started_after: float | None = None) -
     """The report as HTML, made from the database, the crops and ``run.json``."""
     run = json.loads((out / "run.json").read_text()) if (out / "run.json").is_file() else {}
     enrolled: dict[int, str] = {}
+    people: dict[int, str] = {}
     for enrolment in store.enrolments():
+        people.setdefault(enrolment.identity, enrolment.name)
         enrolled.setdefault(enrolment.identity, _inline(enrolment.chip))
     tracks = store.tracks(started_after=started_after)
     cards: dict[str, list[dict[str, Any]]] = {"match": [], "no_match": [], "not_assessable": []}
@@ -54,7 +57,8 @@ def render_report(store: Store, out: Path, started_after: float | None = None) -
         made=time.strftime("%Y-%m-%d %H:%M"),
         cards=cards,
         hidden=hidden,
-        people=store.identities(),
+        people=list(people.values()),
+        absent=store.not_looked_for(),
         sources=[_lanes(source, tracks) for source in run.get("sources", [])],
         seconds=sum(s["position_s"] for s in run.get("sources", [])),
         fpir=run.get("settings", {}).get("fpir"),
@@ -82,6 +86,7 @@ def _card(track: dict[str, Any], out: Path, enrolled: dict[int, str]) -> dict[st
                 "best_pts_s",
             )
         },
+        "when": _when(track),
         "crop": _inline_file(out, track["crop"]),
         "restored": _inline_file(out, track["restored"]),
         "enrolled": enrolled.get(track["identity"]) if track["identity"] is not None else None,
@@ -89,10 +94,23 @@ def _card(track: dict[str, Any], out: Path, enrolled: dict[int, str]) -> dict[st
     }
 
 
+def _when(track: dict[str, Any]) -> str:
+    """The time of day here where it is known, of cameras; else the place in the recording."""
+    if track["started_at"] is None:
+        return f"{clock(track['start_s'])} to {clock(track['end_s'])}"
+    begin, end = (datetime.fromtimestamp(track[key]).astimezone() for key in ("started_at", "ended_at"))
+    return f"{begin:%Y-%m-%d %H:%M:%S} to {end:%H:%M:%S}"
+
+
 def _lanes(source: dict[str, Any], tracks: list[dict[str, Any]]) -> dict[str, Any]:
-    """A source with its timeline: a lane for each person found, one for the rest of each outcome."""
+    """A source with its timeline: a lane for each person found, one for the rest of each outcome. A camera's goes from the first
+    track to the last, by time of day."""
     mine = [t for t in tracks if t["source"] == source["name"]]
-    length = max([source["duration_s"] or 0.0, source["position_s"], *(t["end_s"] for t in mine), 0.1])
+    live = bool(mine) and all(t["started_at"] is not None for t in mine)
+    first = min(t["started_at"] for t in mine) if live else 0.0
+    begin, end = ("started_at", "ended_at") if live else ("start_s", "end_s")
+    seconds = 0.0 if live else max(source["duration_s"] or 0.0, source["position_s"])
+    length = max([seconds, *(t[end] - first for t in mine), 0.1])
     lanes: dict[str, list[dict[str, Any]]] = {
         t["name"]: [] for t in sorted(mine, key=lambda t: t["name"] or "") if t["outcome"] == "match"
     }
@@ -100,10 +118,10 @@ def _lanes(source: dict[str, Any], tracks: list[dict[str, Any]]) -> dict[str, An
         lane = track["name"] if track["outcome"] == "match" else track["outcome"].replace("_", " ")
         lanes.setdefault(lane, []).append(
             {
-                "left": 100 * track["start_s"] / length,
-                "width": max(0.4, 100 * (track["end_s"] - track["start_s"]) / length),
+                "left": 100 * (track[begin] - first) / length,
+                "width": max(0.4, 100 * (track[end] - track[begin]) / length),
                 "kind": track["outcome"],
-                "title": f"{clock(track['start_s'])} to {clock(track['end_s'])}",
+                "title": _when(track),
                 "link": f"{track['source']}/{track['track']}",
             }
         )

@@ -69,7 +69,12 @@ class Alert:
             return
         fresh = []
         if believed is not None:
-            fresh.append(self._make("withdrawn", sighting, believed, json.loads(told.content)["name"]))  # type: ignore[union-attr]
+            assert told is not None
+            fresh.append(_make("withdrawn", _facts(sighting), believed, json.loads(told.content)["name"]))
+            # Whom that alert had kept quiet: somebody else, who is rightly believed to be that person.
+            quiet = self._store.untold_match(track.source, believed, told.at - self._cooldown_s)
+            if quiet is not None:
+                fresh.append(_make("match", quiet, believed, quiet["name"]))
         if found is not None:
             before = self._store.last_alert(track.source, identity=found)
             # Withdrawn and believed again: a track at the edge of its threshold is told of once more at its end, not each second.
@@ -77,36 +82,53 @@ class Alert:
             if wavering or (before and 0 <= time.time() - before.at < self._cooldown_s):
                 self._counts["alerts: in cool-down"] += 1
             else:
-                fresh.append(self._make("match", sighting, found, sighting.name))
+                fresh.append(_make("match", _facts(sighting), found, sighting.name))
         if fresh and self._store.put_alerts(fresh, [sink.name for sink in self._sinks]):
             for alert in fresh:
                 self._counts[f"alerts: {alert.kind}"] += 1
             for delivery in self._deliveries:
                 delivery.wake()
 
-    def _make(self, kind: str, sighting: Sighting, identity: int, name: str | None) -> Any:
-        from watchlist import alerts
 
-        track, now = sighting.track, time.time()
-        key = f"{track.source}/{track.track}/{track.version}/{identity}/{kind}"
-        best = track.shots[0] if track.shots else None
-        content = {
-            "key": key,
-            "kind": kind,
-            "at": _iso(now),
-            "captured": _iso(sighting.captured),
-            "camera": track.source,
-            "track": track.track,
-            "identity": identity,
-            "name": name,
-            "score": None if sighting.score is None else round(sighting.score, 4),
-            "threshold": None if sighting.threshold is None else round(sighting.threshold, 4),
-            "fpir": sighting.fpir,
-            "face_px": round(sighting.face_px, 1),
-            "shots": len(track.shots),
-            "crop": picture_name(track, "crop") if best else None,
-        }
-        return alerts.Alert(key, kind, now, track.source, track.track, identity, json.dumps(content))
+def _facts(sighting: Sighting) -> dict[str, Any]:
+    """What an alert says of a track, under the names of the tracks' table."""
+    track = sighting.track
+    return {
+        "source": track.source,
+        "track": track.track,
+        "version": track.version,
+        "ended_at": sighting.captured,
+        "score": sighting.score,
+        "threshold": sighting.threshold,
+        "fpir": sighting.fpir,
+        "face_px": sighting.face_px,
+        "shots": len(track.shots),
+        "crop": picture_name(track, "crop") if track.shots else None,
+    }
+
+
+def _make(kind: str, facts: dict[str, Any], identity: int, name: str | None) -> Any:
+    from watchlist import alerts
+
+    now = time.time()
+    key = f"{facts['source']}/{facts['track']}/{facts['version']}/{identity}/{kind}"
+    content = {
+        "key": key,
+        "kind": kind,
+        "at": _iso(now),
+        "captured": _iso(facts["ended_at"]),
+        "camera": facts["source"],
+        "track": facts["track"],
+        "identity": identity,
+        "name": name,
+        "score": None if facts["score"] is None else round(facts["score"], 4),
+        "threshold": None if facts["threshold"] is None else round(facts["threshold"], 4),
+        "fpir": facts["fpir"],
+        "face_px": round(facts["face_px"], 1),
+        "shots": facts["shots"],
+        "crop": facts["crop"],
+    }
+    return alerts.Alert(key, kind, now, facts["source"], facts["track"], identity, json.dumps(content))
 
 
 def _iso(at: float | None) -> str | None:

@@ -53,12 +53,12 @@ class Search:
         generation = self._store.generation()
         if generation == self._generation:
             return
-        self._generation = generation
         self._thresholds = Thresholds(self._store.calibration(self._card["sha256"]) or self._card["impostors"])
         try:
             self._gallery.update()
         except StoreError as error:  # people look on for those they looked for before
             self._trouble[f"trouble: watchlist: {error}"] += 1
+        self._generation = generation  # only now: after any other error the next look tries again
 
     def counters(self) -> dict[str, int]:
         return dict(self._trouble)

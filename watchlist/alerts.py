@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from watchlist.database import Database
 
@@ -50,6 +51,15 @@ class Alerts(Database):
             (source, track if track is not None else identity),
         ).fetchone()
         return None if row is None else Alert(**dict(row))
+
+    def untold_match(self, source: str, identity: int, since: float) -> dict[str, Any] | None:
+        """The columns of the newest track that matched somebody at a source, was seen since a Unix time and raised no alert."""
+        row = self._db.execute(
+            "SELECT * FROM tracks t WHERE source = ? AND identity = ? AND outcome = 'match' AND ended_at >= ? AND NOT EXISTS "
+            "(SELECT 1 FROM alerts a WHERE a.source = t.source AND a.track = t.track) ORDER BY ended_at DESC LIMIT 1",
+            (source, identity, since),
+        ).fetchone()
+        return None if row is None else dict(row)
 
     def undelivered(self, sink: str, most: int = 100) -> list[Alert]:
         """What a sink has not had yet, oldest first."""

@@ -28,6 +28,8 @@ class Found:
 
     @property
     def outcome(self) -> str:
+        if self.row["outcome"] == "not_assessable":
+            return "not_assessable"
         return "match" if self.score >= self.threshold else "no_match"
 
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from watchlist.database import Database, StoreError
 
 LOOKED_FOR = (
-    "i.removed IS NULL AND i.set_aside IS NULL AND e.set_aside IS NULL AND (i.expires IS NULL OR i.expires >= date('now'))"
+    "i.removed IS NULL AND i.set_aside IS NULL AND e.set_aside IS NULL "
+    "AND (i.expires IS NULL OR i.expires >= date('now', 'localtime'))"
 )
 DETAILS = ("external_id", "purpose", "authority", "expires")
 
@@ -204,8 +205,25 @@ class People(Database):
 
     def generation(self) -> tuple[int, str]:
         """Changes whenever `enrolments` may: a count of the list's changes, and the day, on which entries expire."""
-        row = self._db.execute("SELECT watchlist, date('now') FROM generation").fetchone()
+        row = self._db.execute("SELECT watchlist, date('now', 'localtime') FROM generation").fetchone()
         return int(row[0]), str(row[1])
+
+    def not_looked_for(self) -> list[str]:
+        """Names of those on the list whom nobody looks for: set aside, expired, or without a photo."""
+        rows = self._db.execute(
+            "SELECT name FROM identities WHERE removed IS NULL AND id NOT IN "
+            f"(SELECT e.identity FROM enrolments e JOIN identities i ON i.id = e.identity WHERE {LOOKED_FOR}) ORDER BY id"
+        )
+        return [str(row[0]) for row in rows]
+
+    def copied_from(self) -> str | None:
+        """The database whose list this one follows; None where it keeps a list of its own."""
+        found = self._db.execute("SELECT copied_from FROM generation").fetchone()[0]
+        return None if found is None else str(found)
+
+    def keep_own_list(self) -> None:
+        """From now on the list is changed here."""
+        self._db.execute("UPDATE generation SET copied_from = NULL WHERE copied_from IS NOT NULL")
 
     def chips(self) -> list[tuple[int, bytes]]:
         """Id and 128×128 PNG of every kept photo, for another recogniser."""
@@ -224,7 +242,7 @@ class People(Database):
 
     def copy_watchlist(self, other: People) -> None:
         """Make this database's watchlist equal to another's, ids and all: the record of who was looked for in this run. Only what
-        differs is written."""
+        differs is written. Tracks that matched somebody of a list with other ids keep the name and lose the id."""
         self._db.execute("ATTACH DATABASE ? AS other", (str(other.path),))
         try:
             with self.transaction():
@@ -233,6 +251,12 @@ class People(Database):
                     "UPDATE generation SET reembedded = reembedded + 1 WHERE EXISTS "
                     "(SELECT 1 FROM main.enrolments m JOIN other.enrolments o USING (id) WHERE m.vector IS NOT o.vector)"
                 )
+                origin = str(other.path.resolve())
+                self._db.execute("UPDATE generation SET copied_from = ? WHERE copied_from IS NOT ?", (origin, origin))
+                # The same people, not others under the same ids.
+                kept = "SELECT id FROM main.identities m JOIN other.identities o USING (id) WHERE m.created = o.created"
+                if self._db.execute(f"SELECT 1 FROM main.identities WHERE id NOT IN ({kept}) LIMIT 1").fetchone():
+                    self._db.execute(f"UPDATE tracks SET identity = NULL WHERE identity NOT IN ({kept})")
                 for table, key in (("enrolments", "id"), ("identities", "id"), ("calibrations", "recognizer")):
                     names = [row["name"] for row in self._db.execute(f"PRAGMA main.table_info({table})")]
                     columns = ", ".join(names)

@@ -50,6 +50,8 @@ def read_photo(path: Path) -> NDArray[np.uint8]:
             return np.asarray(upright.convert("RGB"))
     except PhotoError:
         raise
+    except IsADirectoryError:
+        raise PhotoError("no photo in this folder") from None
     except FileNotFoundError:
         raise PhotoError("no such file") from None
     except UnidentifiedImageError:
@@ -59,7 +61,7 @@ def read_photo(path: Path) -> NDArray[np.uint8]:
 
 
 def list_people(path: Path) -> list[Entry]:
-    """The photos of a watchlist directory (``NAME/*.jpg``) or a CSV (``name,image[,...]``). Raises PhotoError if
+    """The photos of a watchlist directory (``NAME/*.jpg`` or ``NAME.jpg``) or a CSV (``name,image[,...]``). Raises PhotoError if
     there are none."""
     entries = _from_directory(path) if path.is_dir() else _from_csv(path)
     if not entries:
@@ -68,12 +70,16 @@ def list_people(path: Path) -> list[Entry]:
 
 
 def _from_directory(path: Path) -> list[Entry]:
-    return [
-        Entry(person.name, photo, {})
-        for person in sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
-        for photo in sorted(person.iterdir())
-        if photo.suffix.lower() in SUFFIXES and not photo.name.startswith(".")
-    ]
+    """Every file in a person's folder, so that each is either used or refused with a reason; a folder without any stands for
+    itself. Beside the folders only pictures."""
+    entries = []
+    for place in sorted(p for p in path.iterdir() if not p.name.startswith(".")):
+        if place.is_dir():
+            photos = sorted(p for p in place.iterdir() if p.is_file() and not p.name.startswith("."))
+            entries += [Entry(place.name, photo, {}) for photo in photos or [place]]
+        elif place.suffix.lower() in SUFFIXES:
+            entries.append(Entry(place.stem, place, {}))
+    return entries
 
 
 def _from_csv(path: Path) -> list[Entry]:

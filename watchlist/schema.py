@@ -122,5 +122,8 @@ CREATE INDEX undelivered_alert ON undelivered (alert);
 CREATE INDEX tracks_open ON tracks (ended_at) WHERE final = 0;
 """
 
-MIGRATIONS = (FIRST, LIVE, KEPT, SEARCHABLE, CALIBRATED, FOR_MONTHS)  # the n-th leads to ``user_version`` n
+# The list that this one is a copy of: changes belong there.
+COPIED = "ALTER TABLE generation ADD COLUMN copied_from TEXT;\n"
+
+MIGRATIONS = (FIRST, LIVE, KEPT, SEARCHABLE, CALIBRATED, FOR_MONTHS, COPIED)  # the n-th leads to ``user_version`` n
 VERSION = len(MIGRATIONS)

@@ -56,6 +56,12 @@ class Tracks(Database):
                 rows,
             )
 
+    def put_decisions(self, rows: list[dict[str, Any]]) -> None:
+        """Replace what was decided of tracks, and nothing else of them."""
+        changes = ", ".join(f"{c} = :{c}" for c in ("outcome", "identity", "name", "nearest", "score", "threshold", "fpir"))
+        with self.transaction():
+            self._db.executemany(f"UPDATE tracks SET {changes} WHERE source = :source AND track = :track", rows)
+
     def tracks(
         self, source: str | None = None, final_only: bool = True, started_after: float | None = None
     ) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from pipeline.cli.common import console, database_path, open_store
+from pipeline.cli.common import console, database_path, open_own_list, open_store
 from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ def command(
     from models import recognizer_card
     from watchlist.thresholds import Thresholds
 
-    store = open_store(database_path(db), must_exist=True)
+    changing = reset or strangers is not None
+    store = open_own_list(db) if changing else open_store(database_path(db), must_exist=True)
     card = recognizer_card()
     if reset:
         store.put_calibration(card["sha256"], None)
@@ -52,7 +53,11 @@ def _fit(store: Store, card: dict[str, Any], strangers: Path, camera: str | None
     from watchlist.calibration import LEAST_COMPARISONS, refit
 
     footage = open_store(database_path(strangers), must_exist=True)
-    tracks = [t for t in footage.tracks(camera) if t["template"] is not None and t["recognizer"] == card["sha256"]]
+    tracks = [
+        t
+        for t in footage.tracks(camera)
+        if t["template"] is not None and t["outcome"] != "not_assessable" and t["recognizer"] == card["sha256"]
+    ]
     footage.close()
     photos = [e.vector for e in store.enrolments() if e.recognizer == card["sha256"]]
     if not tracks or not photos:

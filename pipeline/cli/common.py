@@ -38,6 +38,15 @@ def open_store(path: Path, must_exist: bool = False) -> Store:
         raise SettingsError(str(error)) from None
 
 
+def open_own_list(db: Path, must_exist: bool = True) -> Store:
+    """The database whose list is to be changed. Raises SettingsError where that would be undone."""
+    store = open_store(database_path(db), must_exist)
+    if origin := store.copied_from():
+        store.close()
+        raise SettingsError(f"{store.path}: its list is a copy of {origin}, which would undo the change: change that one")
+    return store
+
+
 def open_gate(device: str, detector: str | None = None, recognizer: str | None = None, anyway: bool = False) -> tuple[Gate, str]:
     """The enrolment gate and its recogniser's digest; ``anyway`` lets in who looks like somebody else on the list."""
     from models import load_detector, load_recognizer, recognizer_card

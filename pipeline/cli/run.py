@@ -50,6 +50,8 @@ def run_recordings(
     require(watchlist)
     store = prepare_output(out, resume, sources)
     fill_watchlist(store, watchlist, settings)
+    if resume:
+        decide_anew(store, settings)
     elapsed["watchlist"] = time.monotonic() - began
     database = out / DATABASE
     context: dict[str, Any] = {
@@ -137,8 +139,11 @@ def fill_watchlist(store: Store, watchlist: Path, settings: Settings) -> None:
             other = open_store(path, must_exist=True)
             store.copy_watchlist(other)
             other.close()
+        else:
+            store.keep_own_list()
         check_recognizer(store, settings.shared.get("recognizer"))
         return
+    store.keep_own_list()
     try:
         people = list_people(watchlist)
     except PhotoError as error:
@@ -159,6 +164,24 @@ def fill_watchlist(store: Store, watchlist: Path, settings: Settings) -> None:
         raise SettingsError(
             f"--watchlist {watchlist}: no usable photo ({len(verdicts)} refused, {verdicts[0].photo}: {verdicts[0].reason})"
         )
+    check_recognizer(store, settings.shared.get("recognizer"))
+
+
+def decide_anew(store: Store, settings: Settings) -> None:
+    """Compare what an earlier run has finished with the list and the rate of this one: the report speaks of one of each."""
+    from models import recognizer_card
+    from watchlist.database import StoreError
+    from watchlist.decision import decide_again
+    from watchlist.thresholds import Thresholds
+
+    card = recognizer_card(settings.shared.get("recognizer"))
+    thresholds = Thresholds(store.calibration(card["sha256"]) or card["impostors"])
+    try:
+        changed = decide_again(store, card["sha256"], thresholds, settings.fpir)
+    except StoreError as error:
+        raise SettingsError(f"--resume: {error}") from None
+    if changed:
+        console.print(f"{changed} tracks of the earlier run were decided anew, for this watchlist and rate")
 
 
 def check_recognizer(store: Store, recognizer: str | None) -> None:
@@ -170,7 +193,10 @@ def check_recognizer(store: Store, recognizer: str | None) -> None:
     except ValueError as error:
         raise SettingsError(f"{store.path}: {error}") from None
     if not len(gallery):
-        raise SettingsError(f"{store.path}: nobody is enrolled in it")
+        raise SettingsError(f"{store.path}: nobody in it is looked for (none enrolled, or all set aside or expired)")
+    absent = store.not_looked_for()
+    if absent:
+        console.print(f"not looked for (set aside or expired): {', '.join(absent)}", markup=False)
 
 
 def finish(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime
+from contextlib import contextmanager, suppress
+from datetime import date, datetime
+from datetime import time as clock
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -156,10 +157,9 @@ def _since(text: str | None) -> tuple[float | None, float | None]:
 
 def _time(option: str, text: str, end: bool = False) -> float:
     """A Unix time; without a zone it is this machine's. A date stands for its beginning, or its ``end``."""
+    with suppress(ValueError):
+        return datetime.combine(date.fromisoformat(text), clock.max if end else clock.min).timestamp()
     try:
-        found = datetime.fromisoformat(text)
+        return datetime.fromisoformat(text).timestamp()
     except ValueError:
         raise SettingsError(f"{option} {text}: must be a time like 2026-11-01 or 2026-11-01T18:30") from None
-    if end and len(text) == 10:
-        found = found.replace(hour=23, minute=59, second=59, microsecond=999_999)
-    return found.timestamp()

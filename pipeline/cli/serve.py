@@ -30,7 +30,10 @@ def command(
             raise SettingsError(f"--port {port}: {error.strerror} on {host}") from None
     import uvicorn
 
-    from console.app import make_app
+    from console.app import LOOPBACK, make_app
 
+    local = f"[{host}]" if ":" in host else host
+    if local not in LOOPBACK:
+        console.print(f"everybody who reaches {host} can see faces and names: there is no password", markup=False)
     console.print(f"http://{host}:{port}/  (Ctrl-C ends it)")
-    uvicorn.run(make_app(path), host=host, port=port, log_level="warning")
+    uvicorn.run(make_app(path, LOOPBACK if local in LOOPBACK else ["*"]), host=host, port=port, log_level="warning")

@@ -12,12 +12,14 @@ from rich.progress import Progress
 from rich.table import Table
 
 from pipeline.cli import calibrate
-from pipeline.cli.common import console, database_path, open_gate, open_store
+from pipeline.cli.common import console, database_path, open_gate, open_own_list, open_store
 from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
     from watchlist.photos import Entry
     from watchlist.store import Store
+
+MOST_SEEN = 1000  # tracks of one person that looking back names
 
 app = typer.Typer(no_args_is_help=True, help="Keep the watchlist: who is looked for, with which photos, and why.")
 Db = Annotated[Path, typer.Option(help="database file, or the folder that holds it")]
@@ -67,7 +69,7 @@ def _enrol(entries: list[Entry], db: Path, anyway: bool, look_back: bool, as_jso
 
     if as_json and look_back:
         raise SettingsError("--json and --look-back: must be one of them; `search --identity ID --json` looks back")
-    store = open_store(database_path(db))
+    store = open_own_list(db, must_exist=False)
     gate, digest = open_gate("auto", anyway=anyway)
     try:
         with Progress(console=console, transient=True) as bar:
@@ -93,6 +95,8 @@ def _enrol(entries: list[Entry], db: Path, anyway: bool, look_back: bool, as_jso
             console.print(
                 f"{v.name}  {v.photo}  {v.reason or f'enrolled ({v.face_px:.0f} px, quality {v.quality:.2f})'}", markup=False
             )
+        for name in sorted({v.name for v in verdicts if not v.reason} & set(store.not_looked_for())):
+            console.print(f"{name} is not looked for: set aside or expired", markup=False)
     if look_back:
         _look_back(store, digest, list(dict.fromkeys(v.name for v in verdicts if not v.reason)))
     store.close()
@@ -115,11 +119,13 @@ def _look_back(store: Store, digest: str, names: list[str]) -> None:
         raise SettingsError(str(error)) from None
     ids = {person.name: person.id for person in store.identities()}
     for name in names:
-        found, compared = past.search(np.stack([e.vector for e in store.enrolments(ids[name])]))
-        for hit in (hit for hit in found if hit.outcome == "match"):
+        found, compared = past.search(np.stack([e.vector for e in store.enrolments(ids[name])]), MOST_SEEN)
+        seen = [hit for hit in found if hit.outcome == "match"]
+        for hit in seen:
             where = f"{hit.row['source']}/{hit.row['track']}"
             console.print(f"{name} was seen before: {where}, cosine {hit.score:.2f} (needs {hit.threshold:.2f})", markup=False)
-        console.print(f"{name}: {compared} tracks of the past searched", markup=False)
+        count = f"at least {len(seen)}" if len(seen) == MOST_SEEN else str(len(seen))
+        console.print(f"{name}: seen in {count} of {compared} tracks of the past", markup=False)
 
 
 @app.command("list")
@@ -146,7 +152,7 @@ def list_identities(db: Db, as_json: AsJson = False) -> None:
 @app.command()
 def remove(identity: Annotated[int, typer.Argument(metavar="ID")], db: Db) -> None:
     """Take a person off the list; chips and vectors are deleted."""
-    store = open_store(database_path(db), must_exist=True)
+    store = open_own_list(db)
     done = store.remove_identity(identity)
     if done:
         store.note("remove", identity=identity)
@@ -177,7 +183,7 @@ def restore(
 
 
 def _change(db: Path, identity: int, photo: int | None, restore: bool) -> None:
-    store = open_store(database_path(db), must_exist=True)
+    store = open_own_list(db)
     done = store.set_aside(identity, photo, restore)
     what = f"ID {identity}" + (f", photo {photo}" if photo is not None else "")
     if done:
@@ -210,7 +216,7 @@ def update(
     details = {key: value for key, value in given.items() if value is not None}
     if not details:
         raise SettingsError("update: nothing to change; see --help")
-    store = open_store(database_path(db), must_exist=True)
+    store = open_own_list(db)
     try:
         done = store.update_identity(identity, **details)
     except StoreError as error:
@@ -251,7 +257,7 @@ def reembed(db: Db) -> None:
     from models import load_recognizer
     from watchlist.enrol import reembed as embed_again
 
-    store = open_store(database_path(db), must_exist=True)
+    store = open_own_list(db)
     recognizer = load_recognizer()
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("embedding", total=len(store.chips()))

@@ -1,5 +1,6 @@
 import json
 import re
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -59,10 +60,32 @@ def test_clock(seconds: float | None, shown: str) -> None:
 
 
 def test_the_page_and_the_api(out: Path) -> None:
-    client = TestClient(make_app(out / "farsight.db"))
+    client = TestClient(make_app(out / "farsight.db"), "http://localhost")
     assert "Farsight report" in client.get("/").text
     found = client.get("/api/sightings", params={"outcome": "match"}).json()
     assert [f["name"] for f in found] == ["Ada <script>"] and "template" not in found[0]
     assert client.get("/api/identities").json()[0]["photos"] == 1
     assert client.get("/annotated/..%2Ffarsight.db").status_code == 404
     assert client.get("/healthz").json() == {"status": "ok"}
+
+
+def test_a_page_that_pretends_to_be_this_one_reads_nothing(out: Path) -> None:
+    for base, status in (("http://evil.example", 400), ("http://127.0.0.1:8080", 200), ("http://[::1]:8080", 200)):
+        assert TestClient(make_app(out / "farsight.db"), base).get("/api/identities").status_code == status
+
+
+def test_the_report_says_who_was_not_looked_for(out: Path) -> None:
+    store = Store(out / "farsight.db")
+    store.add_identity("Bo", expires="2001-01-01")
+    text = write_report(store, out).read_text()
+    assert "1 people looked for: Ada" in text and "not looked for (set aside or expired): Bo" in text
+
+
+def test_tracks_of_cameras_lie_at_their_time_of_day(out: Path) -> None:
+    store = Store(out / "farsight.db")
+    day = datetime(2026, 11, 1, 8).timestamp()
+    for track, at in (("x-0007", day), ("y-0001", day + 3600), ("z-0001", day + 7190)):
+        store._db.execute("UPDATE tracks SET started_at = ?, ended_at = ? WHERE track = ?", (at, at + 10, track))
+    text = write_report(store, out).read_text()
+    assert "2026-11-01 08:00:00 to 08:00:10" in text and 'title="2026-11-01 09:00:00 to 09:00:10"' in text
+    assert [float(left) for left in re.findall(r"left:([0-9.]+)%", text)] == [0.0, 50.0, pytest.approx(99.86, abs=0.01)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from stages import patience
 from stages.alert import Alert
 from stages.records import Shot, Sighting, Template, Track
 from tests.servers import until
+from tests.stages.test_annotate import PATH, row
 from watchlist.store import Store
 
 SHOT = Shot(1.0, np.zeros(4, np.float32), 0.9, 20.0, 9.0, 0.5, np.zeros((16, 16, 3), np.uint8), b"")
@@ -66,6 +68,16 @@ def test_cool_down_is_per_camera_and_person(alert: Alert) -> None:
     alert.process([sighting("t1", 1), sighting("t2", 1), sighting("t3", 2), sighting("t4", 1, source="yard")])
     assert told(alert, 3) == [("gate", "t1", "match", "Ada"), ("gate", "t3", "match", "Bo"), ("yard", "t4", "match", "Ada")]
     assert alert.counters()["alerts: in cool-down"] == 1
+
+
+def test_who_was_kept_quiet_by_an_alert_is_told_of_when_it_is_withdrawn(alert: Alert) -> None:
+    alert.process([sighting("t1", 1), sighting("t2", 1)])
+    seen = {"source": "gate", "track": "t2", "identity": 1, "ended_at": time.time()}
+    alert._store.put_tracks([row(PATH) | seen, row(PATH) | seen | {"track": "t0", "ended_at": 1.0}])
+    alert.process([sighting("t1", None, 2)])
+    assert told(alert, 3)[1:] == [("gate", "t1", "withdrawn", "Ada"), ("gate", "t2", "match", "Ada")]
+    alert.process([sighting("t2", 1, 2)])
+    assert alert.counters()["alerts: match"] == 2  # told of once
 
 
 def test_a_withdrawn_match_does_not_keep_the_real_person_back(alert: Alert) -> None:

@@ -1,4 +1,5 @@
 import json
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -62,6 +63,18 @@ def test_an_empty_watchlist_matches_nobody(tmp_path: Path) -> None:
     Store(tmp_path / "farsight.db").close()
     found = decide(tmp_path / "farsight.db", template(unit(1)))[0]
     assert found.outcome == "no_match" and "empty_watchlist" in found.reasons
+
+
+def test_after_a_fault_the_list_is_read_again(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    search = Search(database, fpir=0.01)
+    search.open()
+    store = Store(database)
+    store.add_enrolment(store.add_identity("Bo"), "b.png", "2", b"", unit(2), recognizer_card()["sha256"], 0.9, 80.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "vectors", lambda *_: (_ for _ in ()).throw(sqlite3.OperationalError("disk I/O error")))
+        with pytest.raises(sqlite3.OperationalError):
+            search.process([template(unit(2))])
+    assert search.process([template(unit(2))])[0].name == "Bo"
 
 
 def test_a_line_for_each_finished_track_and_only_one(database: Path) -> None:

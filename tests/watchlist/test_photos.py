@@ -63,10 +63,31 @@ def test_photos_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_folder_of_people(tmp_path: Path) -> None:
-    for name in ("Ada/1.jpg", "Ada/2.PNG", "Ada/notes.txt", "Bo/1.heic", ".hidden/1.jpg", "loose.jpg"):
+    for name in (
+        "Ada/1.jpg",
+        "Ada/2.jfif",
+        "Ada/notes.txt",
+        "Bo/1.heic",
+        "Bo/.hidden.jpg",
+        ".hidden/1.jpg",
+        "Cy.jpg",
+        "list.txt",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert [(e.name, e.photo.name) for e in list_people(tmp_path)] == [("Ada", "1.jpg"), ("Ada", "2.PNG"), ("Bo", "1.heic")]
+    (tmp_path / "Di").mkdir()
+    found = [(e.name, e.photo.name) for e in list_people(tmp_path)]
+    assert found == [
+        ("Ada", "1.jpg"),
+        ("Ada", "2.jfif"),
+        ("Ada", "notes.txt"),
+        ("Bo", "1.heic"),
+        ("Cy", "Cy.jpg"),
+        ("Di", "Di"),  # nobody is left out without a word
+    ]
+    for name, why in (("Ada/notes.txt", "not a picture"), ("Di", "no photo in this folder")):
+        with pytest.raises(PhotoError, match=why):
+            read_photo(tmp_path / name)
 
 
 def test_a_list_of_people(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.stages.test_annotate import PATH, row
 from watchlist.database import StoreError
 from watchlist.schema import MIGRATIONS
 from watchlist.store import Store
@@ -164,3 +165,33 @@ def test_a_copied_watchlist_follows_every_kind_of_change(tmp_path: Path) -> None
     assert same() and looked_for(copy) == ["Bo", "Bo"]
     list_.remove_identity(ada)
     assert same()
+
+
+def test_who_is_on_the_list_and_not_looked_for(tmp_path: Path) -> None:
+    store = Store(tmp_path / "w.db")
+    for name in ("Ada", "Bo", "Cy"):
+        enrolled(store, name)
+    store.set_aside(2)
+    store.update_identity(3, expires="2001-01-01")
+    store.add_identity("Di")
+    assert store.not_looked_for() == ["Bo", "Cy", "Di"]
+
+
+def test_a_copy_knows_of_whom_until_it_keeps_a_list_of_its_own(tmp_path: Path) -> None:
+    people, copy = Store(tmp_path / "w.db"), Store(tmp_path / "c.db")
+    copy.copy_watchlist(people)
+    assert copy.copied_from() == str(people.path) and people.copied_from() is None
+    copy.keep_own_list()
+    assert copy.copied_from() is None
+
+
+def test_tracks_keep_the_name_and_lose_the_id_when_another_list_gives_it_to_somebody_else(tmp_path: Path) -> None:
+    first, second, out = (Store(tmp_path / name) for name in ("1.db", "2.db", "out.db"))
+    enrolled(first, "Ada")
+    enrolled(second, "Bo")
+    out.copy_watchlist(first)
+    out.put_tracks([row(PATH) | {"identity": 1, "name": "Ada"}])
+    out.copy_watchlist(first)
+    assert out.tracks()[0]["identity"] == 1
+    out.copy_watchlist(second)
+    assert (out.tracks()[0]["identity"], out.tracks()[0]["name"]) == (None, "Ada")

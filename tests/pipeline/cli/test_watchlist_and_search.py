@@ -72,7 +72,8 @@ def test_search_by_track_and_identity(out: Path) -> None:
 def test_search_by_time_and_camera(out: Path) -> None:
     assert set(tracks(out, "--identity", 1, "--since", "2026-11-01T09:30")) == {"t002", "t003"}
     assert set(tracks(out, "--identity", 1, "--since", "2026-11-01", "--until", "2026-11-01T09:30")) == {"t000", "t001"}
-    assert set(tracks(out, "--identity", 1, "--until", "2026-11-01")) == {"t000", "t001", "t002", "t003"}
+    for day in ("2026-11-01", "20261101"):
+        assert set(tracks(out, "--identity", 1, "--since", day, "--until", day)) == {"t000", "t001", "t002", "t003"}
     assert set(tracks(out, "--identity", 1, "--since", 4.5)) == {"t004", "t005"}  # PTS seconds
     assert set(tracks(out, "--identity", 1, "--camera", "cam0")) == {"t000", "t003"}
     assert set(tracks(out, "--identity", 1, "--least-px", 14.5)) == {"t005"}
@@ -111,6 +112,23 @@ def test_a_person_is_changed_set_aside_and_restored(out: Path) -> None:
     ):
         with pytest.raises(SettingsError, match=why):
             call("watchlist", *wrong, "--db", out)
+
+
+def test_a_copied_list_is_changed_where_it_comes_from(out: Path, tmp_path: Path) -> None:
+    people, store = Store(tmp_path / "people.db"), Store(out / "farsight.db")
+    people.add_enrolment(people.add_identity("Ada"), "a.png", "1", b"chip", SEEN[0], DIGEST, 0.9, 80.0)
+    store.copy_watchlist(people)
+    for change in (("remove", 1), ("set-aside", 1), ("update", 1, "--name", "x"), ("reembed",), ("calibrate", "--reset")):
+        with pytest.raises(SettingsError, match=r"a copy of .*people\.db, which would undo the change"):
+            call("watchlist", *change, "--db", out)
+    assert "Ada" in call("watchlist", "list", "--db", out) and "fpir" in call("watchlist", "calibrate", "--db", out)
+
+
+def test_what_cannot_be_judged_is_not_called_a_match(out: Path) -> None:
+    store = Store(out / "farsight.db")
+    store._db.execute("UPDATE tracks SET outcome = 'not_assessable' WHERE track = 't000'")
+    found = json.loads(call("search", "--db", out, "--json", "--identity", 1, "--top", 1))[0]
+    assert found["score"] > found["threshold"] and found["outcome"] == "not_assessable"
 
 
 def test_purge_and_export(out: Path, tmp_path: Path) -> None:

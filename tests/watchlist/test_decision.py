@@ -1,0 +1,61 @@
+"""Finished tracks decided once more, for another list or rate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.stages.test_annotate import PATH, row
+from watchlist.database import StoreError
+from watchlist.decision import decide_again
+from watchlist.store import Store
+from watchlist.thresholds import Thresholds
+
+THRESHOLDS = Thresholds(
+    [{"face_px": 1e9, "log10_fmr": [-1, -2, -3], "scores": [0.3, 0.6, 0.9], "tail": {"shape": 0.0, "scale": 0.01}}]
+)
+VECTORS = np.eye(4, dtype=np.float32)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Tracks of two people, and one that nobody can judge; the first is enrolled."""
+    store = Store(tmp_path / "f.db")
+    for n, outcome in enumerate(("no_match", "no_match", "not_assessable")):
+        vector = 0.8 * VECTORS[n] + 0.6 * VECTORS[3]
+        kept = {"track": f"t{n}", "template": vector.astype(np.float16).tobytes(), "recognizer": "r", "name": None}
+        store.put_tracks([row(PATH, outcome) | kept])
+    enrol(store, 0)
+    return store
+
+
+def enrol(store: Store, number: int) -> None:
+    store.add_enrolment(store.add_identity(f"p{number}"), "", str(number), b"", VECTORS[number], "r", 0.9, 50.0)
+
+
+def outcomes(store: Store) -> list[tuple[str, str | None]]:
+    return [(t["outcome"], t["name"]) for t in store.tracks()]
+
+
+def test_somebody_enrolled_since_is_found_in_what_was_done_before(store: Store) -> None:
+    assert decide_again(store, "r", THRESHOLDS, 0.01) == 1
+    assert outcomes(store) == [("match", "p0"), ("no_match", None), ("not_assessable", None)]
+    enrol(store, 1)
+    assert decide_again(store, "r", THRESHOLDS, 0.01) == 1
+    assert outcomes(store) == [("match", "p0"), ("match", "p1"), ("not_assessable", None)]
+    assert decide_again(store, "r", THRESHOLDS, 0.01) == 0
+
+
+def test_another_rate_asks_for_more(store: Store) -> None:
+    decide_again(store, "r", THRESHOLDS, 0.01)
+    assert decide_again(store, "r", THRESHOLDS, 0.001) == 1
+    first = store.tracks()[0]
+    assert (first["outcome"], first["identity"], first["nearest"], first["fpir"]) == ("no_match", None, "p0", 0.001)
+    assert first["score"] == pytest.approx(0.8, abs=1e-3) and first["threshold"] > 0.8
+
+
+def test_another_recogniser_is_told(store: Store) -> None:
+    with pytest.raises(StoreError, match="made with another recogniser"):
+        decide_again(store, "other", THRESHOLDS, 0.01)

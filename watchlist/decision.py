@@ -1,0 +1,41 @@
+"""Decides finished tracks once more: of a run that goes on with another list, other thresholds or another rate."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from watchlist.database import StoreError
+from watchlist.gallery import Gallery
+from watchlist.store import Store
+from watchlist.thresholds import Thresholds
+
+
+def decide_again(store: Store, digest: str, thresholds: Thresholds, fpir: float) -> int:
+    """Compare every finished track that could be judged with the list as it is now, from its kept template. Returns how many
+    outcomes or names changed. Raises StoreError where list or templates are of another recogniser than ``digest``."""
+    strange = store.recognizers() - {digest}
+    if strange:
+        raise StoreError(f"{store.path}: its tracks were made with another recogniser than this one ({digest[:12]})")
+    gallery = Gallery(store, digest)
+    rows = [row for row in store.tracks() if row["template"] is not None and row["outcome"] != "not_assessable"]
+    if not rows or not len(gallery):
+        return 0
+    vectors = np.stack([np.frombuffer(row["template"], np.float16) for row in rows]).astype(np.float32)
+    changed = 0
+    for row, candidate in zip(rows, gallery.nearest(vectors), strict=True):
+        assert candidate is not None  # somebody is enrolled
+        threshold = thresholds.cosine(fpir, len(gallery), row["face_px"])
+        matched = candidate.score >= threshold
+        before = row["outcome"], row["identity"], row["name"]
+        row |= {
+            "outcome": "match" if matched else "no_match",
+            "identity": candidate.identity if matched else None,
+            "name": candidate.name if matched else None,
+            "nearest": candidate.name,
+            "score": candidate.score,
+            "threshold": threshold,
+            "fpir": fpir,
+        }
+        changed += before != (row["outcome"], row["identity"], row["name"])
+    store.put_decisions(rows)
+    return changed
