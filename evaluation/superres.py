@@ -5,11 +5,12 @@
 
 Dev chips only (never trained on), ``soft_db`` at most 37. PSNR and SSIM on Y (BT.601, 16..235) and as the mean over R, G, B;
 no border cropped; SSIM with an 11×11 Gaussian window, sigma 1.5, valid part. `bicubic` is OpenCV's (a = -0.75), which is a little
-better on these chips than Pillow's. ``id`` is the recogniser's cosine between result and sharp chip, the same recogniser the
-identity term was trained with; ``marks``, with ``--landmarks RUN`` of `training.train_pfsr landmarks`, the mean distance between
-the 68 landmarks found in the two, in per cent of the eye distance; ``lpips``, with ``--lpips`` and that package (extra `eval`),
-lower is nearer. Runs of `training.train_superres`, `train_pkdn` and `train_pfsr` are told apart by themselves. Teachers see the
-parsing map of the sharp face: their rows are upper bounds, marked ^. The sheet shows computer-made faces.
+better on these chips than Pillow's. ``id`` is the recogniser's cosine between result and sharp chip (the identity term was
+trained with an earlier one of the same kind); ``marks``, with ``--landmarks RUN`` of `training.train_pfsr landmarks`, the
+mean distance between the 68 landmarks found in the two, in per cent of the eye distance; ``lpips``, with ``--lpips`` and
+that package (extra `eval`), lower is nearer. Runs of `training.train_superres`, `train_pkdn` and `train_pfsr` are told apart
+by themselves. Teachers see the parsing map of the sharp face: their rows are upper bounds, marked ^. The sheet shows
+computer-made faces.
 """
 
 from __future__ import annotations

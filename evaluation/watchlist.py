@@ -2,7 +2,7 @@
 
     python -m evaluation.watchlist --data DATA [--known 150] [--strangers 450] [--plot FILE] [--json FILE]
 
-Faces of ``DATA/lfw-dev`` (never trained on) walk through a real corridor, drawn over the first clip's background, then noise,
+Faces of ``DATA/lfw-dev`` (never trained on) walk through a real corridor, drawn over the background of ``--clip``, then noise,
 blur and H.264; the shipped detector, tracker, selection and recogniser see them as they see any recording. Then lists of each
 length are drawn from everybody there is, up to half of them people who walked with another photo than the enrolled one; whoever
 else walked and is not on the list is a stranger. One photo a face, so looks change less than real ones do: the rates are of

@@ -84,7 +84,7 @@ def load_onnx_detector(path: Path, min_score: float, device: str = "cpu") -> YuN
     try:
         import onnxruntime
     except ImportError:
-        raise ValueError(f"{path}: onnxruntime is not installed; pip install 'farsight[onnx]'") from None
+        raise ValueError(f"{path}: onnxruntime is not installed; pip install '.[onnx]' in Farsight's folder") from None
     try:
         outputs = [o.name for o in onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).get_outputs()]
     except Exception as error:  # onnxruntime raises its own hierarchy without a common public base

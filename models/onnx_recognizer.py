@@ -30,7 +30,7 @@ class OnnxEmbedder(Embedder):
         try:
             import onnxruntime
         except ImportError:
-            raise ValueError(f"{path}: onnxruntime is not installed; pip install 'farsight[onnx]'") from None
+            raise ValueError(f"{path}: onnxruntime is not installed; pip install '.[onnx]' in Farsight's folder") from None
         if device == "cuda" and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
             raise ValueError("device 'cuda' was asked for but onnxruntime has no GPU here; use 'cpu' or 'auto'")
         wanted = ["CUDAExecutionProvider"] if device in ("cuda", "auto") else []

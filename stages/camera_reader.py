@@ -81,7 +81,7 @@ def decode(newest: Newest, url: str, transport: str, detect_every: int | Literal
 
 
 def answer(newest: Newest, asked: threading.Semaphore, out: BinaryIO) -> None:
-    """Send the newest picture whenever one is asked for."""
+    """Send the oldest picture that waits whenever one is asked for."""
     while True:
         asked.acquire()
         taken = newest.take()

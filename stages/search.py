@@ -24,14 +24,13 @@ class Search:
         from models import recognizer_card
         from watchlist.gallery import Gallery
         from watchlist.store import Store
-        from watchlist.thresholds import Thresholds
 
         card = recognizer_card(self._recognizer)
         self._card = card
         self._store = Store(self._database)
         self._gallery = Gallery(self._store, card["sha256"])
         self._generation = self._store.generation()
-        self._thresholds = Thresholds(self._store.calibration(card["sha256"]) or card["impostors"])
+        self._thresholds = self._store.thresholds(card)
 
     def process(self, batch: Batch) -> Batch:
         self._follow()
@@ -48,12 +47,11 @@ class Search:
     def _follow(self) -> None:
         """Search the watchlist as it is now."""
         from watchlist.database import StoreError
-        from watchlist.thresholds import Thresholds
 
         generation = self._store.generation()
         if generation == self._generation:
             return
-        self._thresholds = Thresholds(self._store.calibration(self._card["sha256"]) or self._card["impostors"])
+        self._thresholds = self._store.thresholds(self._card)
         try:
             self._gallery.update()
         except StoreError as error:  # people look on for those they looked for before

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models import recognizer_card
 from tests.clips import write_clip, write_sound
 from tests.running import ROOT, farsight, refused
 from watchlist.store import Store
@@ -56,6 +57,12 @@ def test_bad_settings_and_watchlists(tmp_path: Path, people: Path) -> None:
     (tmp_path / "people" / "Ada").mkdir(parents=True)
     (tmp_path / "people" / "Ada" / "a.jpg").write_text("no photo")
     refused(2, "no usable photo (1 refused", *run, "--watchlist", tmp_path / "people", "--out", tmp_path / "o")
+    settings.write_text("base: " + str(ROOT / "configs" / "recording.yaml") + "\nshared: {detector: none.onnx}\n")
+    known = Store(tmp_path / "known.db")
+    digest = recognizer_card()["sha256"]
+    known.add_enrolment(known.add_identity("Ada"), "a", "1", b"", np.ones(256, np.float32) / 16, digest, 0.9, 80.0)
+    known.close()
+    refused(2, "none.onnx", *run, "--watchlist", known.path, "--out", tmp_path / "o2", "--config", settings)
     other = Store(tmp_path / "other.db")
     other.add_enrolment(other.add_identity("Ada"), "a", "1", b"", np.ones(256, np.float32), "0" * 64, 0.9, 80.0)
     other.close()

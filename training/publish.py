@@ -6,7 +6,6 @@ python -m training.publish recognizer --run runs/recognizer --out models/weights
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,8 @@ CARDS: dict[str, dict[str, Any]] = {
         + "; faces of nobody, put together from parts of these (training/morphs.py: 75,000 each with --seed 2 and 3; before "
         "them 210,000 blended halfway between two people, by that script's former version)",
         "teacher": "embeddings of EdgeFace-XS (non-commercial), image plus mirror",
-        "limits": "below the teacher on sharp faces; not tried on children apart; scores of look-alikes and twins are unknown",
+        "limits": "below the teacher on sharp faces; children look alike to it: thresholds hold for lists of adults; scores of "
+        "look-alikes and twins are unknown",
     },
     "detector": {
         "about": "small-face detector with five landmarks, strides 4, 8, 16",
@@ -51,7 +51,7 @@ CARDS: dict[str, dict[str, Any]] = {
         "preprocessing": "RGB chip, x / 255",
         "data": CHIPS + "; chips without detail at 128 pixels (soft_db above 37) left out",
         "teacher": "of the runs whose command says so: the same network shown the sharp face's parsing map; identity term: the "
-        "shipped recogniser (training/train_superres.py)",
+        "recogniser of the time (training/train_superres.py)",
         "limits": "what it adds is likely, not seen; its pictures must be labelled as synthetic",
     },
 }
@@ -80,10 +80,6 @@ def main() -> None:
         "licence": LICENCE,
         "figures": {},
     }
-    old = args.out.with_suffix(".json")
-    if old.exists():
-        kept = json.loads(old.read_text())
-        card.update({key: kept[key] for key in ("impostors",) if key in kept})
     save_weights(net, args.out, card)
     print(f"{args.out}: {whole.samples} samples, {whole.seconds / 60:.0f} minutes")
 

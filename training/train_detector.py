@@ -2,7 +2,7 @@
 
     python -m training.label_frames --data DATA --teacher scrfd_2.5g_kps.onnx --out .cache/frames
     python -m training.scene_pool --data DATA --frames .cache/frames --out .cache/scenes
-    python -m training.train_detector --data DATA --scenes .cache/scenes --out runs/detector     # 2 cores, about 35 min
+    python -m training.train_detector --data DATA --scenes .cache/scenes --out runs/detector     # 2 cores, about 16 min
 
 With ``--preset gpu`` longer, from a pool of ``--number 100000``.
 

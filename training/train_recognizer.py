@@ -112,6 +112,8 @@ def main() -> None:
         raise SystemExit("nothing to learn from: --no-embedding needs --teacher or --margin")
     if args.morphs and (args.no_embedding or args.relation):
         raise SystemExit("--morphs have no label, only the strong teacher's vector: not with --no-embedding or --relation")
+    if args.restored and args.look.startswith("fskd"):
+        raise SystemExit(f"--restored: --look {args.look} shows no face on a rung of the ladder")
     chips = load_chips(args.data, args.cache)
     targets = None if args.no_embedding else torch.from_numpy(chips.teacher_embeddings())
     labels = labels_of(chips)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchlist.database import Database, StoreError
+from watchlist.thresholds import Thresholds
 
 LOOKED_FOR = (
     "i.removed IS NULL AND i.set_aside IS NULL AND e.set_aside IS NULL "
@@ -194,6 +195,10 @@ class People(Database):
         """Impostor scores fitted to the user's own footage, as a recogniser's card has them; None where the card's hold."""
         row = self._db.execute("SELECT impostors FROM calibrations WHERE recognizer = ?", (recognizer,)).fetchone()
         return None if row is None else json.loads(row["impostors"])
+
+    def thresholds(self, card: dict[str, Any]) -> Thresholds:
+        """Those fitted to the user's own footage, or those of a recogniser's card."""
+        return Thresholds(self.calibration(card["sha256"]) or card["impostors"])
 
     def put_calibration(self, recognizer: str, impostors: list[dict[str, Any]] | None, tracks: int = 0) -> None:
         """Keep such scores, or with None go back to the card's."""

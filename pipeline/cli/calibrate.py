@@ -25,7 +25,6 @@ def command(
 ) -> None:
     """Fit the thresholds to your own cameras, and show which cosine each false-alarm rate means, by face size."""
     from models import recognizer_card
-    from watchlist.thresholds import Thresholds
 
     changing = reset or strangers is not None
     store = open_own_list(db) if changing else open_store(database_path(db), must_exist=True)
@@ -35,9 +34,8 @@ def command(
     if strangers is not None:
         _fit(store, card, strangers, camera)
     size = len(store.looked_for()[0])
-    own = store.calibration(card["sha256"])
+    own, thresholds = store.calibration(card["sha256"]), store.thresholds(card)
     store.close()
-    thresholds = Thresholds(own or card["impostors"])
     rates = (0.1, 0.03, 0.01, 0.003, 0.001)
     origin = "fitted to your footage" if own else "as they came with the recogniser"
     table = Table("face px", *(f"fpir {rate:g}" for rate in rates), box=None, title=f"{size} enrolled photos, {origin}")

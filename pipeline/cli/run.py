@@ -60,6 +60,7 @@ def run_recordings(
         "fpir": settings.fpir,
         "device": settings.device,
         "blur_bystanders": blur,
+        **settings.shared,
     }
     job = Job.of(settings, sources, context, database, resume)
     engine = make_engine(settings.engine)
@@ -172,12 +173,10 @@ def decide_anew(store: Store, settings: Settings) -> None:
     from models import recognizer_card
     from watchlist.database import StoreError
     from watchlist.decision import decide_again
-    from watchlist.thresholds import Thresholds
 
     card = recognizer_card(settings.shared.get("recognizer"))
-    thresholds = Thresholds(store.calibration(card["sha256"]) or card["impostors"])
     try:
-        changed = decide_again(store, card["sha256"], thresholds, settings.fpir)
+        changed = decide_again(store, card["sha256"], store.thresholds(card), settings.fpir)
     except StoreError as error:
         raise SettingsError(f"--resume: {error}") from None
     if changed:

@@ -42,7 +42,6 @@ def command(
     from models import recognizer_card
     from watchlist.database import StoreError
     from watchlist.lookback import LookBack
-    from watchlist.thresholds import Thresholds
     from watchlist.tracks import Where
 
     if len({path.resolve() for path in db}) < len(db):
@@ -54,7 +53,7 @@ def command(
     where = Where(camera, pts_s, since_at, None if until is None else _time("--until", until, end=True), least_px)
     stores = [open_store(database_path(path), must_exist=True) for path in db]
     card = recognizer_card()
-    thresholds = Thresholds(stores[0].calibration(card["sha256"]) or card["impostors"])
+    thresholds = stores[0].thresholds(card)
     vectors = _vectors(stores[0], photo, track, identity)
     try:
         with _past_of(stores, card["sha256"]) as past:

@@ -111,10 +111,9 @@ def _look_back(store: Store, digest: str, names: list[str]) -> None:
     from models import recognizer_card
     from watchlist.database import StoreError
     from watchlist.lookback import DatabasePast, LookBack
-    from watchlist.thresholds import Thresholds
 
     try:
-        past = LookBack(DatabasePast(store, digest), Thresholds(store.calibration(digest) or recognizer_card()["impostors"]))
+        past = LookBack(DatabasePast(store, digest), store.thresholds(recognizer_card()))
     except StoreError as error:
         raise SettingsError(str(error)) from None
     ids = {person.name: person.id for person in store.identities()}

@@ -54,7 +54,12 @@ def test_partners_are_other_pictures_of_the_same_people(data) -> None:  # type: 
 
 
 @pytest.mark.parametrize(
-    ("options", "message"), [(("--hints",), "--teacher RUN is needed"), (("--no-embedding",), "nothing to learn from")]
+    ("options", "message"),
+    [
+        (("--hints",), "--teacher RUN is needed"),
+        (("--no-embedding",), "nothing to learn from"),
+        (("--restored", "--look", "fskd-nearest"), "no face on a rung"),
+    ],
 )
 def test_options_that_ask_for_nothing(run, options: tuple[str, ...], message: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(SystemExit, match=message):
