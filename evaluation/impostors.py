@@ -34,8 +34,8 @@ def impostors(recognizer: Recognizer, data: Path, cache: Path) -> list[dict[str,
     shots as cameras take them, embedded as the pipeline does. Two pictures count as strangers' if their identities are named and
     differ, or if one of them is named and they come from different collections: within one without names both may show one
     person, and those of All-Age-Faces and UTKFace are children and babies in great part, who look alike to the recogniser as
-    adults do not (one pair in 10,000 above .58, of all others above .43). So thresholds hold for lists of adults. The rarest
-    hundredth of the scores is told by the generalised Pareto distribution fitted to it."""
+    adults do not. So thresholds hold for lists of adults. The rarest hundredth of the scores is told by the generalised Pareto
+    distribution fitted to it."""
     chips = load_chips(data, cache)
     # Computer-made portraits resemble each other more than people do (the teacher finds so too): left out.
     rows = np.flatnonzero(chips.dev & (chips.source != "gen"))
