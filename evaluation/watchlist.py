@@ -208,7 +208,7 @@ def evaluate(lfw: Lfw, truth: list[Truth], seen: list[Seen], known_names: list[s
             "rank_one_missed": float((at.mate == -np.inf).mean()),
             "by_face_px": {
                 f"{low}-{high}": {
-                    "known": int(part.sum()) // DRAWS,
+                    "known": int(part.sum()),
                     "fnir_at_1e-2": fnir(at, 1e-2, part) if part.any() else None,
                 }
                 for low, high in SIZES
