@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from PIL import Image, UnidentifiedImageError
 
+from watchlist.people import Enrolment
 from watchlist.store import Store
 
 MOST_PICTURES = 1500  # tracks without a match that are shown with pictures; the others are in sightings.jsonl
@@ -31,12 +32,11 @@ def write_report(store: Store, out: Path, started_after: float | None = None) ->
 def render_report(store: Store, out: Path, started_after: float | None = None) -> str:
     """The report as HTML, made from the database, the crops and ``run.json``."""
     run = json.loads((out / "run.json").read_text()) if (out / "run.json").is_file() else {}
-    enrolled: dict[int, str] = {}
-    people: dict[int, str] = {}
+    first: dict[int, Enrolment] = {}
     for enrolment in store.enrolments():
-        people.setdefault(enrolment.identity, enrolment.name)
-        enrolled.setdefault(enrolment.identity, _inline(enrolment.chip))
+        first.setdefault(enrolment.identity, enrolment)
     tracks = store.tracks(started_after=started_after)
+    enrolled = {i: _inline(first[i].chip) for i in first.keys() & {track["identity"] for track in tracks}}
     cards: dict[str, list[dict[str, Any]]] = {"match": [], "no_match": [], "not_assessable": []}
     for track in tracks:
         shown = track["outcome"] == "match" or len(cards[track["outcome"]]) < MOST_PICTURES
@@ -57,7 +57,7 @@ def render_report(store: Store, out: Path, started_after: float | None = None) -
         made=time.strftime("%Y-%m-%d %H:%M"),
         cards=cards,
         hidden=hidden,
-        people=list(people.values()),
+        people=[enrolment.name for enrolment in first.values()],
         absent=store.not_looked_for(),
         sources=[_lanes(source, tracks) for source in run.get("sources", [])],
         seconds=sum(s["position_s"] for s in run.get("sources", [])),
@@ -89,7 +89,7 @@ def _card(track: dict[str, Any], out: Path, enrolled: dict[int, str]) -> dict[st
         "when": _when(track),
         "crop": _inline_file(out, track["crop"]),
         "restored": _inline_file(out, track["restored"]),
-        "enrolled": enrolled.get(track["identity"]) if track["identity"] is not None else None,
+        "enrolled": enrolled.get(track["identity"]),
         "video": str(video) if (out / video).is_file() else None,
     }
 

@@ -73,8 +73,7 @@ class Search:
             return Sighting(template, "not_assessable", None, None, None, None, self._fpir, face_px, (why, *refusals))
         if not isinstance(candidate, Candidate):
             return Sighting(template, "no_match", None, None, None, None, self._fpir, face_px, ("empty_watchlist", *refusals))
-        threshold = self._thresholds.cosine(self._fpir, len(self._gallery), face_px)
-        outcome = "match" if candidate.score >= threshold else "no_match"
+        outcome, threshold = self._thresholds.decide(candidate.score, self._fpir, len(self._gallery), face_px)
         return Sighting(
             template, outcome, candidate.identity, candidate.name, candidate.score, threshold, self._fpir, face_px, refusals
         )

@@ -24,11 +24,11 @@ def decide_again(store: Store, digest: str, thresholds: Thresholds, fpir: float)
     changed = 0
     for row, candidate in zip(rows, gallery.nearest(vectors), strict=True):
         assert candidate is not None  # somebody is enrolled
-        threshold = thresholds.cosine(fpir, len(gallery), row["face_px"])
-        matched = candidate.score >= threshold
+        outcome, threshold = thresholds.decide(candidate.score, fpir, len(gallery), row["face_px"])
+        matched = outcome == "match"
         before = row["outcome"], row["identity"], row["name"]
         row |= {
-            "outcome": "match" if matched else "no_match",
+            "outcome": outcome,
             "identity": candidate.identity if matched else None,
             "name": candidate.name if matched else None,
             "nearest": candidate.name,

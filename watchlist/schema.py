@@ -122,8 +122,11 @@ CREATE INDEX undelivered_alert ON undelivered (alert);
 CREATE INDEX tracks_open ON tracks (ended_at) WHERE final = 0;
 """
 
-# The list that this one is a copy of: changes belong there.
-COPIED = "ALTER TABLE generation ADD COLUMN copied_from TEXT;\n"
+# ``copied_from`` is the list that this one is a copy of: changes belong there.
+COPIED = """
+ALTER TABLE generation ADD COLUMN copied_from TEXT;
+CREATE INDEX tracks_matched ON tracks (identity, source) WHERE identity IS NOT NULL;
+"""
 
 MIGRATIONS = (FIRST, LIVE, KEPT, SEARCHABLE, CALIBRATED, FOR_MONTHS, COPIED)  # the n-th leads to ``user_version`` n
 VERSION = len(MIGRATIONS)

@@ -58,3 +58,8 @@ class Thresholds:
         found = next((b for b in self._bins if face_px <= b.face_px), self._bins[-1])
         per_comparison = -math.expm1(math.log1p(-fpir) / max(1, watchlist) ** found.chances)
         return min(1.0, found.score_at(math.log10(per_comparison)))
+
+    def decide(self, score: float, fpir: float, watchlist: int, face_px: float) -> tuple[str, float]:
+        """``match`` or ``no_match`` for the cosine to the nearest person, and the cosine a match needs."""
+        threshold = self.cosine(fpir, watchlist, face_px)
+        return "match" if score >= threshold else "no_match", threshold

@@ -143,6 +143,7 @@ def fill_watchlist(store: Store, watchlist: Path, settings: Settings) -> None:
         else:
             store.keep_own_list()
         check_recognizer(store, settings.shared.get("recognizer"))
+        check_list(store)
         return
     store.keep_own_list()
     try:
@@ -165,7 +166,7 @@ def fill_watchlist(store: Store, watchlist: Path, settings: Settings) -> None:
         raise SettingsError(
             f"--watchlist {watchlist}: no usable photo ({len(verdicts)} refused, {verdicts[0].photo}: {verdicts[0].reason})"
         )
-    check_recognizer(store, settings.shared.get("recognizer"))
+    check_list(store)
 
 
 def decide_anew(store: Store, settings: Settings) -> None:
@@ -188,10 +189,14 @@ def check_recognizer(store: Store, recognizer: str | None) -> None:
     from watchlist.gallery import Gallery
 
     try:
-        gallery = Gallery(store, recognizer_card(recognizer)["sha256"])
+        Gallery(store, recognizer_card(recognizer)["sha256"])
     except ValueError as error:
         raise SettingsError(f"{store.path}: {error}") from None
-    if not len(gallery):
+
+
+def check_list(store: Store) -> None:
+    """Say who on the list is not looked for. Raises SettingsError if that is everybody."""
+    if not len(store.looked_for()[0]):
         raise SettingsError(f"{store.path}: nobody in it is looked for (none enrolled, or all set aside or expired)")
     absent = store.not_looked_for()
     if absent:
