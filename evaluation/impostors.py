@@ -6,7 +6,6 @@ python -m evaluation.impostors --data DATA      # measures them for the shipped 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,17 @@ from numpy.typing import NDArray
 from scipy.stats import genpareto
 
 from evaluation.identification import templates
-from evaluation.lfw import FACE_SHARE, Recognizer, as_shipped, shrunk
+from evaluation.lfw import FACE_SHARE, Recognizer, as_seen
+from evaluation.metrics import exceeded_by
 from models import load_recognizer, load_superres
-from models.weights_io import WEIGHTS
+from models.weights_io import WEIGHTS, update_card
 from training.chips import load_chips
 from watchlist.thresholds import Thresholds
 
 BINS = ((10, 14), (14, 20), (20, 32), (32, 64), (64, 81))
 LOG_FMR = (-0.5, -1.0, -1.5, -2.0)
 SHOTS = 3
-GALLERIES, RATES, DRAWS = (10, 100, 1000), (0.1, 0.03, 0.01), 20  # for the chances that a stranger has against so many photos
+GALLERIES, RATES, DRAWS = (10, 50, 250), (0.1, 0.03, 0.01), 20  # for the chances that a stranger has against so many photos
 
 Scores = NDArray[np.float32]
 
@@ -44,16 +44,16 @@ def impostors(recognizer: Recognizer, data: Path, cache: Path) -> list[dict[str,
     named = (names != "").astype(int)
     both, one = (named[:, None] + named[None] > least for least in (1, 0))
     different = np.where(both, names[:, None] != names[None], one & (source[:, None] != source[None]))
+    people = np.where(names == "", np.arange(len(rows)).astype(str), names)
     restore = load_superres().upscale
     gallery, _ = recognizer.embed_with_quality(images)
     found = []
     for place, (low, high) in enumerate(BINS):
         rng = np.random.default_rng(place)
         shots = []
-        for shot in range(SHOTS):
-            side = min(128, round(float(rng.uniform(low, high)) / FACE_SHARE))
-            small = shrunk(images, "cctv", side, seed=100 * place + shot)
-            shots.append({"shipped": as_shipped(recognizer, small, restore)})
+        for _ in range(SHOTS):
+            sides = np.minimum(128, (rng.uniform(low, high, len(rows)) / FACE_SHARE).round().astype(int)).tolist()
+            shots.append({"shipped": as_seen(recognizer, images, sides, restore, rng)})
         probes = templates(shots, "shipped", weighted=True)
         matrix = probes @ gallery.T
         scores = matrix[different]
@@ -67,7 +67,7 @@ def impostors(recognizer: Recognizer, data: Path, cache: Path) -> list[dict[str,
                 "log10_fmr": list(LOG_FMR),
                 "scores": [round(float(q), 4) for q in quantiles],
                 "tail": {"shape": round(float(shape), 4), "scale": round(float(scale), 5)},
-                "chances": round(chances(matrix, different, rng), 3),
+                "chances": round(chances(matrix, different, people, rng), 3),
                 "comparisons": int(scores.size),
                 "same_photo_mean": round(float(own.mean()), 4),
             }
@@ -75,21 +75,31 @@ def impostors(recognizer: Recognizer, data: Path, cache: Path) -> list[dict[str,
     return found
 
 
-def chances(scores: Scores, different: NDArray[np.bool_], rng: np.random.Generator) -> float:
+def chances(scores: Scores, different: NDArray[np.bool_], people: NDArray[np.str_], rng: np.random.Generator) -> float:
     """The exponent a for which strangers (rows) err against N photos (columns) as often as in ``N ** a`` independent comparisons.
 
-    Strangers' best scores against drawn galleries are set beside single comparisons: at the cosine that a share ``rate`` of the
-    best scores exceed, a share ``single`` of all does, and ``1 - (1 - single) ** (N ** a) = rate``.
+    Strangers' best scores against galleries, each drawn from the photos that are certainly ``different`` from the stranger, one
+    photo for each of ``people`` (columns' names), are set beside those strangers' single comparisons: at the cosine that a share
+    ``rate`` of the best scores exceed, a share ``single`` of all does, and ``1 - (1 - single) ** (N ** a) = rate``. Strangers
+    with fewer than N such photos take no part.
     """
-    single = np.sort(scores[different])
     found = []
-    for size in (n for n in GALLERIES if n <= scores.shape[1]):
-        best = []
+    for size in GALLERIES:
+        best, single = [], []
         for _ in range(DRAWS):
-            columns = rng.choice(scores.shape[1], size, replace=False)
-            best.append(np.where(different[:, columns], scores[:, columns], -1).max(1))
+            shuffled = rng.permutation(len(people))
+            one_each = shuffled[np.unique(people[shuffled], return_index=True)[1]]
+            counts = different[:, one_each]
+            rows = np.flatnonzero(counts.sum(1) >= size)
+            order = np.where(counts[rows], rng.random((len(rows), len(one_each))), 2.0).argsort(1)[:, :size]
+            drawn = scores[rows[:, None], one_each[order]]
+            best.append(drawn.max(1))
+            single.append(drawn.ravel())
+        if not best[0].size:
+            continue
+        alone = np.sort(np.concatenate(single))
         for rate in RATES:
-            share = 1 - np.searchsorted(single, np.quantile(np.concatenate(best), 1 - rate)) / len(single)
+            share = 1 - np.searchsorted(alone, exceeded_by(rate, np.concatenate(best)), "right") / len(alone)
             found.append(np.log(np.log1p(-rate) / np.log1p(-share)) / np.log(size))
     return float(np.mean(found))
 
@@ -107,11 +117,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
     args = parser.parse_args()
-    path = WEIGHTS / "recognizer.json"
-    card = json.loads(path.read_text())
-    card["impostors"] = impostors(load_recognizer(), args.data, args.cache)
-    path.write_text(json.dumps(card, indent=2) + "\n")
-    show(card["impostors"])
+    found = impostors(load_recognizer(), args.data, args.cache)
+    update_card(WEIGHTS / "recognizer.safetensors", impostors=found)
+    show(found)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models import load_recognizer
-from models.chip import CHIP, FUSED, RUNGS
+from models.chip import CHIP, FUSED, RUNGS, rung_of
 from training.degradations import PRESETS
 from training.edgeface import EdgeFace
 
@@ -72,16 +72,15 @@ def enlarge(chips: Chips, interpolation: int = cv2.INTER_CUBIC) -> Chips:
     return np.stack([cv2.resize(c, (CHIP, CHIP), interpolation=interpolation) for c in chips]).astype(np.uint8)
 
 
-def to_rung(chip: Chips) -> Chips:
-    """A chip of any side on the rung it would enter the ladder at: the next one up."""
-    side = next(r for r in RUNGS if r >= chip.shape[0])
-    return chip if side == chip.shape[0] else cv2.resize(chip, (side, side), interpolation=cv2.INTER_LINEAR).astype(np.uint8)
+def to_rung(chip: Chips, rung: int) -> Chips:
+    """A chip of any side at a rung of the ladder."""
+    return chip if rung == chip.shape[0] else cv2.resize(chip, (rung, rung), interpolation=cv2.INTER_LINEAR).astype(np.uint8)
 
 
 def shrunk(chips: Chips, preset: str, side: int, seed: int = 0) -> Chips:
-    """Sharp chips as a degradation leaves them at ``side`` pixels, on their rung."""
-    rng = np.random.default_rng(seed)
-    return np.stack([to_rung(PRESETS[preset](np.ascontiguousarray(c), side, rng)) for c in chips])
+    """Sharp chips as a degradation leaves them at ``side`` pixels, on the next rung up, where all of them is kept."""
+    rng, rung = np.random.default_rng(seed), next(r for r in RUNGS if r >= side)
+    return np.stack([to_rung(PRESETS[preset](np.ascontiguousarray(c), side, rng), rung) for c in chips])
 
 
 INPUTS = ("direct", "bicubic", "student", "fused")
@@ -107,6 +106,21 @@ def as_shipped(recognizer: Recognizer, small: Chips, restore: Callable[[Chips], 
     """Vectors and qualities of chips of one rung, made as the pipeline makes them."""
     way = "fused" if small.shape[1] in FUSED else "direct"
     return embedded(recognizer, small, restore, (way,))[way]
+
+
+def as_seen(
+    recognizer: Recognizer, chips: Chips, sides: Sequence[int], restore: Callable[[Chips], Chips], rng: np.random.Generator
+) -> tuple[Vectors, Vectors]:
+    """Vectors and qualities of sharp chips, each seen by a camera at its own side, on the rung that the pipeline cuts it at."""
+    seen = [PRESETS["cctv"](np.ascontiguousarray(chip), side, rng) for chip, side in zip(chips, sides, strict=True)]
+    rungs = np.array([rung_of(side) for side in sides])
+    parts = {
+        rung: as_shipped(recognizer, np.stack([to_rung(seen[row], rung) for row in np.flatnonzero(rungs == rung)]), restore)
+        for rung in np.unique(rungs).tolist()
+    }
+    order = np.argsort(np.argsort(rungs, kind="stable"))
+    vectors, quality = (np.concatenate([part[which] for part in parts.values()])[order] for which in (0, 1))
+    return vectors, quality
 
 
 class Yardstick:

@@ -22,10 +22,14 @@ def verification_accuracy(scores: Float, same: NDArray[np.bool_], fold: NDArray[
     return float(np.mean(found))
 
 
+def exceeded_by(share: float, scores: Float) -> float:
+    """The threshold that no more than this ``share`` of strangers' scores (N,) lies above."""
+    return float(np.sort(scores)[::-1][min(int(share * len(scores)), len(scores) - 1)])
+
+
 def tar_at_far(scores: Float, same: NDArray[np.bool_], far: float) -> float:
-    """Share of genuine pairs above the score that a share ``far`` of impostor pairs exceeds."""
-    threshold = np.quantile(scores[~same], 1 - far)
-    return float((scores[same] > threshold).mean())
+    """Share of genuine pairs above the threshold that a share ``far`` of impostor pairs exceeds, and no more."""
+    return float((scores[same] > exceeded_by(far, scores[~same])).mean())
 
 
 def luma(image: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -62,9 +66,9 @@ def fnir_at_fpir(known: Float, unknown: Float, fpir: float) -> float:
     """False negative identification rate (NIST FRTE 1:N), for one enrolled template a person.
 
     ``known`` (P, P): scores of probe i, whose mate is column i; ``unknown`` (U, P): scores of strangers. The threshold is
-    exceeded by the best score of a share ``fpir`` of the strangers; missed is who is not first or not above it.
+    exceeded by the best score of a share ``fpir`` of the strangers, and no more; missed is who is not first or not above it.
     """
-    threshold = np.quantile(unknown.max(1), 1 - fpir)
+    threshold = exceeded_by(fpir, unknown.max(1))
     own = known[np.arange(len(known)), np.arange(len(known))]
     return float(1 - ((known.argmax(1) == np.arange(len(known))) & (own > threshold)).mean())
 

@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.progress import track as shown
 
 from evaluation.corridor import Image, portrait
-from evaluation.lfw import FACE_SHARE, as_shipped
+from evaluation.lfw import FACE_SHARE, as_shipped, to_rung
 from models import load_recognizer, load_superres, recognizer_card
-from models.chip import RUNGS
+from models.chip import rung_of
 from models.facegen import FaceGenerator, Identity, Look
 from models.weights_io import WEIGHTS
 from training.degradations import PRESETS
@@ -53,13 +53,11 @@ def shots(generator: FaceGenerator, person: Identity, face_px: float, rng: np.ra
     """Chips at their rung, as a camera gives them."""
     seen, mood = [], look(rng)
     side = min(128, round(face_px / FACE_SHARE))
-    rung = next(r for r in RUNGS if r >= side)
     for _ in range(SHOTS):
         chip, mask = generator.render(person, mood)
         ground = np.full_like(chip, rng.integers(60, 200))
         sharp = (chip * mask[..., None] + ground * (1 - mask[..., None])).astype(np.uint8)
-        small = PRESETS["cctv"](sharp, side, rng)
-        seen.append(cv2.resize(small, (rung, rung), interpolation=cv2.INTER_CUBIC).astype(np.uint8))
+        seen.append(to_rung(PRESETS["cctv"](sharp, side, rng), rung_of(side)))
     return seen
 
 

@@ -34,6 +34,7 @@ from rich.table import Table
 from evaluation.corridor import Corridor, Image, Truth, Walker, film
 from evaluation.identification import split
 from evaluation.lfw import Lfw, load_lfw
+from evaluation.metrics import exceeded_by
 from evaluation.scoring import walker_of
 from models import load_recognizer, recognizer_card
 from models.facegen import Look
@@ -155,9 +156,8 @@ def margins(
 
 def fnir(found: Margins, rate: float, part: NDArray[np.bool_] | None = None) -> float:
     """FNIR, of a ``part`` of those on the list, with all thresholds moved so that ``rate`` of the strangers raise an alarm."""
-    alarms = np.sort(found.alarm)[::-1]
     mate = found.mate if part is None else found.mate[part]
-    return float((mate <= alarms[int(rate * len(alarms))]).mean())
+    return float((mate <= exceeded_by(rate, found.alarm)).mean())
 
 
 def drawn(known: NDArray[np.intp], everybody: int, size: int, rng: np.random.Generator) -> NDArray[np.intp]:

@@ -44,13 +44,22 @@ def load_weights(net: nn.Module, path: Path) -> None:
 
 
 def save_weights(net: nn.Module, path: Path, card: dict[str, Any]) -> None:
-    """Write a network as float16 with its card; ``card`` gets the digest."""
+    """Write a network as float16 with its card."""
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {k: (v.half() if v.is_floating_point() else v).contiguous().cpu() for k, v in net.state_dict().items()}
     save_file(state, str(path))
-    parameters = sum(p.numel() for p in net.parameters())
-    full = {**card, "parameters": parameters, "sha256": digest(path)}
-    path.with_suffix(".json").write_text(json.dumps(full, indent=2) + "\n")
+    write_card(path, {**card, "parameters": sum(p.numel() for p in net.parameters())})
+
+
+def write_card(path: Path, card: dict[str, Any]) -> None:
+    """Put a card beside a weight file, with the file's digest."""
+    path.with_suffix(".json").write_text(json.dumps({**card, "sha256": digest(path)}, indent=2) + "\n")
+
+
+def update_card(path: Path, **entries: Any) -> None:
+    """Put figures into the card beside a weight file."""
+    card_path = path.with_suffix(".json")
+    card_path.write_text(json.dumps(json.loads(card_path.read_text()) | entries, indent=2) + "\n")
 
 
 def finite(values: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,17 @@
 import numpy as np
 import pytest
 
-from evaluation.metrics import average_precision, fnir_at_fpir, luma, psnr, rank_one, ssim, tar_at_far, verification_accuracy
+from evaluation.metrics import (
+    average_precision,
+    exceeded_by,
+    fnir_at_fpir,
+    luma,
+    psnr,
+    rank_one,
+    ssim,
+    tar_at_far,
+    verification_accuracy,
+)
 
 
 def test_psnr_and_ssim_of_known_pictures(chips: np.ndarray) -> None:
@@ -22,6 +32,12 @@ def test_tar_by_hand() -> None:
     assert tar_at_far(scores, same, 0.1) == pytest.approx(0.75)
 
 
+@pytest.mark.parametrize(("strangers", "rate", "above"), [(750, 1e-2, 7), (750, 1e-3, 0), (1340, 3e-3, 4), (5, 1.0, 4)])
+def test_no_more_strangers_exceed_a_threshold_than_was_asked(strangers: int, rate: float, above: int) -> None:
+    scores = np.random.default_rng(0).normal(size=strangers)
+    assert (scores > exceeded_by(rate, scores)).sum() == above
+
+
 def test_accuracy_takes_its_threshold_from_the_other_folds() -> None:
     rng = np.random.default_rng(0)
     same = np.arange(400) % 2 == 0
@@ -36,7 +52,7 @@ def test_open_set_rates_by_hand() -> None:
     unknown = np.array([[0.1, 0.2, 0.5], [0.7, 0.1, 0.1], [0.2, 0.2, 0.3], [0.3, 0.4, 0.1]])
     assert rank_one(known) == pytest.approx(2 / 3)
     assert fnir_at_fpir(known, unknown, 0.0) == pytest.approx(2 / 3)  # above 0.7 only the first
-    assert fnir_at_fpir(known, unknown, 0.5) == pytest.approx(1 / 3)  # above 0.45 the second too
+    assert fnir_at_fpir(known, unknown, 0.5) == pytest.approx(1 / 3)  # above 0.4 the second too
 
 
 def test_average_precision_by_hand() -> None:
