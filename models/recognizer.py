@@ -6,6 +6,7 @@ embedding), on 64×64 inputs, because faces this project looks for carry no more
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -54,9 +55,11 @@ class Recognizer(nn.Module):
 def view(chips: Tensor, side: int) -> Tensor:
     """Cut the centre 112/128 of float chips (N, 3, r, r) and scale it to (N, 3, side, side)."""
     rung = chips.shape[-1]
-    margin = (CHIP - VIEW) * rung // (2 * CHIP)
-    centre = chips[..., margin : rung - margin, margin : rung - margin]
-    if centre.shape[-1] == side:
-        return centre
-    shrink = centre.shape[-1] > side
-    return F.interpolate(centre, (side, side), mode="bicubic", align_corners=False, antialias=shrink)
+    if rung * VIEW > side * CHIP:
+        margin = (CHIP - VIEW) * rung // (2 * CHIP)
+        centre = chips[..., margin : rung - margin, margin : rung - margin]
+        return F.interpolate(centre, (side, side), mode="bicubic", align_corners=False, antialias=True)
+    # Not cut first: what lies beyond the centre belongs to its edges, of which a 16-pixel chip has most.
+    move = VIEW / CHIP * torch.eye(2, 3, device=chips.device).expand(len(chips), 2, 3)
+    grid = F.affine_grid(move, [len(chips), 3, side, side], align_corners=False)
+    return F.grid_sample(chips, grid, mode="bicubic", padding_mode="border", align_corners=False)
