@@ -51,7 +51,7 @@ class Recipe:
 
 
 class Averaged:
-    """The averaged recogniser of a run, to be measured as those that ship are."""
+    """The averaged recogniser of a run; no mirror image is looked at, which would cost as much again for every variant alike."""
 
     def __init__(self, folder: Path) -> None:
         self._net = averaged(folder, NETWORKS)
@@ -145,8 +145,9 @@ def main() -> None:
     table: dict[str, list[dict[str, float]]] = {name: [] for name in variants}
     for seed in range(args.seeds):
         for name, options in variants.items():
-            folder = args.out / f"{name.replace(' ', '-').replace(':', '')}-{seed}"
-            train(args, folder, ("--samples", str(args.samples or recipe.samples), "--seed", str(seed), *options))
+            samples = str(args.samples or recipe.samples)
+            folder = args.out / f"{name.replace(' ', '-').replace(':', '')}-{samples}-{seed}"
+            train(args, folder, ("--samples", samples, "--seed", str(seed), *options))
             table[name].append(measure(name, folder))
             (args.out / "table.json").write_text(json.dumps(table, indent=1) + "\n")
             found = {m: np.array([row[m] for row in table[name]]) for m in table[name][0]}

@@ -2,20 +2,19 @@
 
     python -m evaluation.detection --data DATA --frames .cache/frames [--other yunet.onnx ...] [--sheet sheet.png] [--write-card]
 
-Two clips and four in ten scene photos, none trained on (`training.label_frames.DEV_CLIPS`, `detector_scenes.dev_photo`), at
+Two clips and a quarter of the scene photos, none trained on (`training.label_frames.DEV_CLIPS`, `detector_scenes.dev_photo`), at
 full size and shrunk in five steps, clean and as a poor camera sees them. Truth: the teacher's labels at the largest size (doubled
 tiles for the clips). Recall is taken at the score that lets through 0.5 false positives a picture; faces the teacher is unsure of
 count neither way. AP is the area under precision over recall of the faces of one bin, false positives being those as wide as the
 bin. The landmark error is the median in eye distances of a frontal face of that width, since the eyes of a
 turned head draw together; `unrefined` is our detector without the second look at landmarks (models/landmarks.py). ``--other``
-takes YuNet and SCRFD (ONNX) and MediaPipe's BlazeFace (.tflite). Times are of one frame at a score of 0.5. The sheet is for your
-eyes only where the clips' terms do not allow showing them.
+takes YuNet and SCRFD (ONNX) and MediaPipe's BlazeFace (.tflite). Times are of one frame at a score of 0.5, on the CPU. The sheet
+is for your eyes only where the clips' terms do not allow showing them.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,10 @@ from evaluation.metrics import average_precision
 from models import _weights, load_detector
 from models.detecting import SmallFaceDetector
 from models.faces import Faces, pairwise_iou
+from models.runtime import machine
+from models.weights_io import update_card
 from training.detector_scenes import SURE, Scene, load_frames, load_photos
+from training.label_frames import DEV_CLIPS
 
 BINS = ((8, 12), (12, 16), (16, 24), (24, 32), (32, 64), (64, 1000))
 SCALES = (1, 1 / 2, 1 / 3, 1 / 5, 1 / 8, 1 / 12)
@@ -155,8 +157,8 @@ def time_per_frame(detector: Any, frames: list[Scene], width: int, height: int) 
 def open_detectors(others: list[Path], min_score: float) -> dict[str, Any]:
     """Ours, with and without the second look at landmarks, and others."""
     return {
-        "farsight": load_detector(min_score=min_score),
-        "unrefined": SmallFaceDetector(_weights(None, "detector"), "auto", min_score, refine=False),
+        "farsight": load_detector(None, "cpu", min_score),
+        "unrefined": SmallFaceDetector(_weights(None, "detector"), "cpu", min_score, refine=False),
         **{path.stem: load_detector(path, "cpu", min_score) for path in others},
     }
 
@@ -169,7 +171,8 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path)
     parser.add_argument("--write-card", action="store_true")
     args = parser.parse_args()
-    frames = load_frames(args.frames, dev=True) + load_photos(args.data, dev=True)
+    photos = load_photos(args.data, dev=True)
+    frames = load_frames(args.frames, dev=True) + photos
     detectors = open_detectors(args.other, 0.05)
     found: list[dict[str, Any]] = []
     for cctv in (False, True):
@@ -188,16 +191,17 @@ def main() -> None:
         times[name] = {f"{w}x{h}": round(time_per_frame(detector, frames, w, h), 1) for w, h in ((960, 540), (1920, 1080))}
         print(f"{name:18} ms a frame: {times[name]}")
     if args.write_card:
-        path = _weights(None, "detector").with_suffix(".json")
-        card = json.loads(path.read_text())
-        command = "python -m evaluation.detection --data DATA --frames .cache/frames"
-        card["figures"] = {
-            "command": command,
-            "data": "head-pose-two, mall-door and 293 photos at 1 to 1/12 size; % of faces, landmark error % of the eye distance",
+        others = "".join(f" {path.name}" for path in args.other)
+        figures = {
+            "command": "python -m evaluation.detection --data DATA --frames .cache/frames"
+            + (f" --other{others}" if others else ""),
+            "data": f"{', '.join(DEV_CLIPS)} and {len(photos)} photos at 1 to 1/12 size; % of faces, landmark error % of the eye "
+            "distance",
             "rows": found,
+            "machine": machine("cpu"),
             "ms_per_frame": times,
         }
-        path.write_text(json.dumps(card, indent=2) + "\n")
+        update_card(_weights(None, "detector"), figures=figures)
 
 
 if __name__ == "__main__":

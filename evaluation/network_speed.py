@@ -11,7 +11,6 @@ each network's rows into its card.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -29,6 +28,7 @@ from models.detector import DetectorNet
 from models.recognizer import Recognizer
 from models.runtime import machine, number_format, pick_device
 from models.superres import ENTRIES, SuperResNet
+from models.weights_io import read_card, update_card
 
 FRAMES = ((960, 540), (1920, 1080))
 FRAMES_AT_ONCE = (1, 16)
@@ -121,11 +121,10 @@ def main() -> None:
     console.print(table)
     if args.write_cards:
         for network in ("superres", "recognizer", "detector"):
-            path = _weights(None, network).with_suffix(".json")
-            card = json.loads(path.read_text())
+            path = _weights(None, network)
             own = [asdict(row) for row in rows if row.network == network]
-            card["speed"] = card.get("speed", {}) | {machine(device.type): {"limit_gmac_per_s": round(most), "rows": own}}
-            path.write_text(json.dumps(card, indent=2) + "\n")
+            speed = read_card(path, network).get("speed", {})
+            update_card(path, speed=speed | {machine(device.type): {"limit_gmac_per_s": round(most), "rows": own}})
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ puts the figures, and the scores strangers reach (evaluation/impostors.py), into
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from evaluation.metrics import tar_at_far, verification_accuracy
 from models import _weights, load_superres
 from models.chip import CHIP
 from models.recognizer import VIEW
+from models.weights_io import update_card
 
 CLEAN = (112, 56, 28, 24, 20, 16, 14, 12)  # sides of the 112 crop
 CCTV = (32, 24, 20, 16)  # sides of the 128 chip
@@ -118,22 +118,23 @@ def main() -> None:
     if args.write_card:
         name, recognizer = list(recognizers.items())[-1]
         path = _weights(args.recognizer[-1].split("=", 1)[1] if args.recognizer else None, "recognizer")
-        write_card(path.with_suffix(".json"), recognizer, [row for row in rows if row["recognizer"] == name], args)
+        figures = {
+            "command": f"python -m evaluation.recognition --data DATA --pairs {args.pairs}",
+            "data": f"lfw-dev, {len(lfw.same)} pairs",
+            "rows": rounded(rows, name),
+        }
+        strangers = impostors(recognizer, args.data, args.cache)
+        update_card(path, impostors=strangers, figures=figures)
+        show(strangers)
 
 
-def write_card(path: Path, recognizer: Any, rows: list[Row], args: argparse.Namespace) -> None:
-    card = recognizer.card
-    card["impostors"] = impostors(recognizer, args.data, args.cache)
-    card["figures"] = {
-        "command": f"python -m evaluation.recognition --data DATA --pairs {args.pairs}",
-        "data": "lfw-dev",
-        "rows": [
-            {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items() if k not in ("scores", "recognizer")}
-            for row in rows
-        ],
-    }
-    path.write_text(json.dumps(card, indent=2) + "\n")
-    show(card["impostors"])
+def rounded(rows: list[Row], name: str) -> list[Row]:
+    """The rows of one recogniser as its card holds them."""
+    return [
+        {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items() if k not in ("scores", "recognizer")}
+        for row in rows
+        if row["recognizer"] == name
+    ]
 
 
 if __name__ == "__main__":

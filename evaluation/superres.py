@@ -32,10 +32,11 @@ from evaluation.lfw import enlarge
 from evaluation.metrics import luma, psnr, ssim
 from models import _weights, load_recognizer, load_superres
 from models.chip import CHIP, EYE_DISTANCE
-from models.pfsr import Generator, LandmarkNet, peaks
+from models.pfsr import Generator, HeatMapNet, peaks
 from models.pkdn import Pkdn
 from models.runtime import autocast
 from models.superres import ENTRIES, SuperResNet
+from models.weights_io import update_card
 from training.chips import load_chips
 from training.degradations import PRESETS
 from training.priors import parsing_maps
@@ -92,7 +93,7 @@ class Judge:
         self.sharp = sharp
         self.recognizer = load_recognizer(device="cpu")
         self.vectors = self.recognizer.embed(sharp)
-        self.landmarks = averaged(landmarks, {"LandmarkNet": LandmarkNet}) if landmarks else None
+        self.landmarks = averaged(landmarks, {"HeatMapNet": HeatMapNet}) if landmarks else None
         self.marks = self._marks(sharp) if self.landmarks else None
         self.lpips: Any = None
         if lpips:
@@ -142,6 +143,8 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path)
     parser.add_argument("--write-card", action="store_true")
     args = parser.parse_args()
+    if args.write_card and (set(args.sides) != set(ENTRIES) or args.degradations != DEGRADATIONS):
+        parser.error("--write-card: the card holds every side and degradation")
     student = load_superres(device="cpu")
     models = [Model("bicubic", lambda c, _: enlarge(c)), Model("student", lambda c, _: student.upscale(c))]
     for run in args.run:
@@ -161,6 +164,7 @@ def main() -> None:
             for model in models:
                 if side not in model.sides:
                     continue
+                model.upscale(low[:1], points[:1])  # warms up
                 started = time.perf_counter()
                 result = model.upscale(low, points)
                 rate = len(low) / (time.perf_counter() - started)
@@ -172,14 +176,14 @@ def main() -> None:
     if args.sheet:
         write_sheet(args.sheet, models, chips)
     if args.write_card:
-        path = _weights(None, "superres").with_suffix(".json")
-        card = json.loads(path.read_text())
-        card["figures"] = {
+        figures = {
             "command": f"python -m evaluation.superres --data DATA --faces {args.faces}",
             "data": f"{len(rows)} dev chips",
-            "rows": [row for row in found if row["model"] in ("bicubic", "student")],
+            "rows": [
+                {k: v for k, v in row.items() if k != "chips_per_s"} for row in found if row["model"] in ("bicubic", "student")
+            ],
         }
-        path.write_text(json.dumps(card, indent=2) + "\n")
+        update_card(_weights(None, "superres"), figures=figures)
 
 
 def print_row(found: list[dict[str, Any]]) -> None:

@@ -92,7 +92,7 @@ class Critic(nn.Module):
         return score
 
 
-class LandmarkNet(nn.Module):
+class HeatMapNet(nn.Module):
     """The distilled FAN: (N, 3, s, s) in [0, 1] -> 68 heat maps (N, 68, s, s), iBUG order. 321,412 parameters."""
 
     def __init__(self) -> None:

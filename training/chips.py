@@ -45,8 +45,13 @@ class ChipSet:
             return file["half_pixels"].astype(np.float32) / 2
 
     def teacher_embeddings(self) -> NDArray[np.float32]:
-        """(N, 256) unit vectors of the EdgeFace-XS teacher for the sharp chip and its mirror."""
-        vectors = np.load(self.folder / "edgeface_xs.npy").astype(np.float32)
+        """(N, 256) unit vectors of the EdgeFace-XS teacher for the sharp chip and its mirror. SystemExit if there are none."""
+        path = self.folder / "edgeface_xs.npy"
+        if not path.exists():
+            raise SystemExit(
+                f"{path}: the strong teacher's vectors are missing; labels alone teach with --no-embedding --margin cosface"
+            )
+        vectors = np.load(path).astype(np.float32)
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 

@@ -13,12 +13,10 @@ import csv
 import math
 import os
 import queue
-import re
 import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +28,7 @@ from torch import nn
 
 from models.runtime import machine, number_format
 from training.muon import Muon
-from training.runs import made
+from training.runs import made, own_command, own_commit
 
 CHECKPOINT_SECONDS = 150
 BAR = 20
@@ -179,18 +177,18 @@ class Run:
         clip: float = 5.0,
         muon: bool = False,
         start: Path | None = None,
+        made_of: Sequence[str] = (),
     ) -> None:
         """``arguments`` are those the network was made with, kept beside its weights; ``rival`` is trained against it;
         ``beside`` is trained with it and saved, but no part of what is published.
 
         With ``constant`` the learning rate stays as it is; ``clip`` is the longest gradient; ``muon``: instead of AdamW.
-        ``start`` is the run or weight file whose weights ``net`` holds: the run keeps how they were made.
+        ``start`` is the run or weight file whose weights ``net`` holds: the run keeps how they were made, and ``made_of``, the
+        commands that made its data.
         """
         self.arguments, self.rival, self.constant, self.clip = arguments or {}, rival, constant, clip
         self.beside = beside or nn.Module()
-        self.command = (
-            f"python -m training.{Path(sys.argv[0]).stem} {re.sub(r'--data [^ ]+', '--data DATA', ' '.join(sys.argv[1:]))}"
-        )
+        self.command, self.commit = "; ".join([*made_of, own_command()]), own_commit()
         self.before = asdict(made(start)) if start else None
         self.folder, self.net, self.steps, self.batch, self.lr, self.seed = folder, net, steps, batch, lr, seed
         folder.mkdir(parents=True, exist_ok=True)
@@ -251,6 +249,7 @@ class Run:
             "network": type(self.net).__name__,
             "arguments": self.arguments,
             "command": self.command,
+            "commit": self.commit,
             "samples": self.step * self.batch,
             "before": self.before,
             "machine": machine(next(self.net.parameters()).device.type),
@@ -272,6 +271,10 @@ class Run:
 
     def _resume(self) -> None:
         state = torch.load(self.folder / "state.pt", weights_only=True, map_location="cpu")
+        if state["command"] != self.command:
+            raise SystemExit(
+                f"{self.folder} holds the run of another command; name another --out, or go on with\n{state['command']}"
+            )
         self.net.load_state_dict(state["net"])
         self.average.net.load_state_dict(state["average"])
         self.average.steps = state["average_steps"]

@@ -11,8 +11,9 @@ alike is taken, so that the result looks like a person. Measured on the recognis
 halfway between two people in their middle shape: new faces of that kind it knew as well as those it had seen (cosine 0.76), these
 as badly as people it had never seen (0.68; dev chips 0.66).
 
-Dev rows take no part. Written: ``images.npy`` uint8 (N, 128, 128, 3) RGB and ``vectors.npy`` float32 (N, 256), unit vectors on
-the same axes as the chips' own. It takes minutes, and a stopped one begins anew.
+Dev rows take no part. Written: ``images.npy`` uint8 (N, 128, 128, 3) RGB, ``vectors.npy`` float32 (N, 256), unit vectors on
+the same axes as the chips' own, and ``command.txt``, for the cards of what learns from them. It takes minutes, and a stopped one
+begins anew.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from scipy.interpolate import LinearNDInterpolator
 from models.chip import CHIP
 from training.chips import ChipSet, load_chips
 from training.edgeface import EdgeFace
+from training.runs import own_command
 
 CANDIDATES = 4  # possible partners, the most alike of which is taken
 PARENTS = (0.4, 0.4, 0.2)  # shares of faces with one, two and three
@@ -160,6 +162,7 @@ def main() -> None:
     named = np.concatenate(found)
     np.save(args.out / "vectors.npy", named / np.linalg.norm(named, axis=1, keepdims=True))
     images.flush()
+    (args.out / "command.txt").write_text(own_command())
     part.rename(args.out / "images.npy")
 
 

@@ -115,8 +115,9 @@ def parsing_maps(points: NDArray[np.float32]) -> torch.Tensor:
 
 
 def five_of(points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The five alignment points of 68: eye centres, nose tip, mouth corners."""
-    return np.stack([points[36:42].mean(0), points[42:48].mean(0), points[30], points[48], points[54]]).astype(np.float32)
+    """The five alignment points (..., 5, 2) of 68 landmarks (..., 68, 2): eye centres, nose tip, mouth corners."""
+    eyes = points[..., 36:42, :].mean(-2), points[..., 42:48, :].mean(-2)
+    return np.stack([*eyes, *(points[..., place, :] for place in (30, 48, 54))], -2).astype(np.float32)
 
 
 def cut(photo: NDArray[np.uint8], points: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

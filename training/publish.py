@@ -6,7 +6,6 @@ python -m training.publish recognizer --run runs/recognizer --out models/weights
 from __future__ import annotations
 
 import argparse
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,7 @@ CARDS: dict[str, dict[str, Any]] = {
     "recognizer": {
         "about": "low-resolution face recogniser, 256 numbers a face",
         "preprocessing": "chip's centre 112/128 scaled to 64x64 (bicubic), RGB, (x - 127.5) / 127.5, mean of it and its mirror",
-        "data": CHIPS
-        + "; faces of nobody, put together from parts of these (training/morphs.py: 75,000 each with --seed 2 and 3; before "
-        "them 210,000 blended halfway between two people, by that script's former version)",
+        "data": CHIPS + "; faces of nobody, made of these (training/morphs.py)",
         "teacher": "embeddings of EdgeFace-XS (non-commercial), image plus mirror",
         "limits": "below the teacher on sharp faces; children look alike to it: thresholds hold for lists of adults; scores of "
         "look-alikes and twins are unknown",
@@ -62,22 +59,26 @@ def main() -> None:
     parser.add_argument("kind", choices=CARDS)
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--data-note", help="what it was trained on, if that is not what the project's own weights are")
+    parser.add_argument("--licence", default=LICENCE)
     args = parser.parse_args()
     net = averaged(args.run, {KINDS[args.kind].__name__: KINDS[args.kind]})
     whole = made(args.run)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    if whole.architecture.get("regions"):
+        raise SystemExit(f"{args.run}: a teacher, which needs the sharp face's parsing map: only a student can be published")
     card = {
         "kind": args.kind,
         **CARDS[args.kind],
+        **({"data": args.data_note} if args.data_note else {}),
         "command": "; ".join(whole.commands),
-        "architecture": {},
+        "architecture": whole.architecture,
         "trained": {
             "samples": whole.samples,
             "minutes": round(whole.seconds / 60),
             "machine": "; ".join(dict.fromkeys(whole.machines)),
-            "commit": commit,
+            "commit": "; ".join(dict.fromkeys(filter(None, whole.commits))),
         },
-        "licence": LICENCE,
+        "licence": args.licence,
         "figures": {},
     }
     save_weights(net, args.out, card)

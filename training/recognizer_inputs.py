@@ -39,10 +39,11 @@ def make_inputs(
     chips: Sequence[Image], side: int, progress: float, rng: np.random.Generator, look: str = "video", restored: int = 0
 ) -> Inputs:
     """A batch from chips (128, 128, 3) uint8; the last ``restored`` of them are small ones to be super-resolved."""
-    chips = [degradations.relit(np.ascontiguousarray(chip[:, ::-1] if rng.random() < 0.5 else chip), rng) for chip in chips]
     if look in KINDS:
+        chips = [degradations.relit(flipped(chip, rng), rng) for chip in chips]
         chips, small = cameras(chips, progress, rng, look, restored)
     else:
+        chips = [flipped(chip, rng) for chip in chips]
         small = [paper_look(chip, look, rng) for chip in chips]
     to_restore = []
     for rung in FUSED:
@@ -52,6 +53,11 @@ def make_inputs(
             to_restore.append((torch.tensor(rows), low))
     views = [torch.from_numpy(np.stack([view_of(picture, side) for picture in pictures])) for pictures in (small, chips)]
     return Inputs(views[0], views[1], to_restore)
+
+
+def flipped(chip: Image, rng: np.random.Generator) -> Image:
+    """A chip or, half of the time, its mirror image."""
+    return np.ascontiguousarray(chip[:, ::-1] if rng.random() < 0.5 else chip)
 
 
 def cameras(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,13 +20,30 @@ from models.weights_io import load_weights, read_card
 
 @dataclass(frozen=True)
 class Made:
-    """What weights were made by, with the runs they began from: commands and machines oldest first, and
-    samples and seconds in all."""
+    """What weights were made by, with the runs they began from: commands, machines and commits oldest first, and
+    samples and seconds in all; ``architecture`` is what the network takes."""
 
     commands: list[str]
     samples: int
     seconds: float
     machines: list[str]
+    commits: list[str] = field(default_factory=list)
+    architecture: dict[str, Any] = field(default_factory=dict)
+
+
+def own_command() -> str:
+    """The running program's command line, without where its data lies."""
+    options = re.sub(r"--data [^ ]+", "--data DATA", re.sub(r" --cache [^ ]+", "", " ".join(["", *sys.argv[1:]])))
+    return f"python -m training.{Path(sys.argv[0]).stem}{options}"
+
+
+def own_commit() -> str:
+    """The commit of the running program, marked if files differ from it; empty outside a checkout."""
+    try:
+        git = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+        return subprocess.run(git, cwd=Path(__file__).parent, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        return ""
 
 
 def averaged(source: Path, makers: dict[str, Callable[..., nn.Module]]) -> nn.Module:
@@ -55,8 +76,14 @@ def made(source: Path) -> Made:
     """How a run, or published weights, came about."""
     if source.suffix == ".safetensors":
         card = json.loads(source.with_suffix(".json").read_text())
+        trained = card["trained"]
         return Made(
-            [card["command"]], card["trained"]["samples"], 60.0 * card["trained"]["minutes"], [card["trained"]["machine"]]
+            [card["command"]],
+            trained["samples"],
+            60.0 * trained["minutes"],
+            [trained["machine"]],
+            [trained["commit"]],
+            card["architecture"],
         )
     state = torch.load(source / "state.pt", weights_only=True, map_location="cpu")
     before = Made(**state["before"]) if state["before"] else Made([], 0, 0.0, [])
@@ -65,4 +92,6 @@ def made(source: Path) -> Made:
         before.samples + state["samples"],
         before.seconds + state["seconds"],
         [*before.machines, state["machine"]],
+        [*before.commits, state.get("commit", "")],
+        state["arguments"],
     )

@@ -86,7 +86,6 @@ def main() -> None:
             images[number] = scene.image
             made.append(Scene(images[0, :0, :0], scene.boxes, scene.landmarks, scene.scores))
     images.flush()
-    part.rename(args.out / "images.npy")
     np.savez(
         args.out / "faces.npz",
         count=np.array([len(s.scores) for s in made]),
@@ -94,6 +93,7 @@ def main() -> None:
         landmarks=np.concatenate([s.landmarks for s in made]).astype(np.float32),
         scores=np.concatenate([s.scores for s in made]).astype(np.float32),
     )
+    part.rename(args.out / "images.npy")
 
 
 if __name__ == "__main__":

@@ -15,9 +15,17 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from models.facegen import flow_between
+from models.weights_io import write_card
 from training.chips import load_chips
+from training.runs import own_command
 
 SIDE, TEXTURES, SHAPES = 96, 220, 16
+CARD = {
+    "kind": "facegen",
+    "about": "linear appearance model of faces: shape of 68 landmarks, texture of 96x96 on the mean shape",
+    "data": "3,240 computer-made portraits, nobody real; terms not stated",
+    "licence": "Apache-2.0 for the weights; research use: terms of the portraits are not stated",
+}
 
 
 def main() -> None:
@@ -62,6 +70,7 @@ def main() -> None:
         },
         str(args.out),
     )
+    write_card(args.out, CARD | {"command": own_command()})
 
 
 if __name__ == "__main__":

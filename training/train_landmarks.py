@@ -24,6 +24,7 @@ from models.runtime import autocast
 from training import degradations
 from training.chips import load_chips
 from training.loop import Run, ahead, plan
+from training.priors import five_of
 from training.video_codec import filmed
 
 PRESETS = {
@@ -40,12 +41,6 @@ CONVENTION = np.array([(-1.0, 1.1), (0.7, 1.3), (-0.2, 2.8), (-0.9, -1.5), (0.4,
 
 _chips: NDArray[np.uint8]
 _points: NDArray[np.float32]
-
-
-def five(points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Eyes, nose and mouth corners (N, 5, 2) of 68 landmarks (N, 68, 2)."""
-    eyes = points[:, 36:42].mean(1), points[:, 42:48].mean(1)
-    return np.stack([*eyes, points[:, 30], points[:, 48], points[:, 54]], 1).astype(np.float32)
 
 
 def misplaced(chip: NDArray[np.uint8], points: NDArray[np.float32], rng: np.random.Generator):  # type: ignore[no-untyped-def]
@@ -82,14 +77,16 @@ def make_pool(args, count: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]
         chips = load_chips(args.data, args.cache)
         points = chips.landmarks68()
         rows = np.flatnonzero(~chips.dev & points.any((1, 2)))
-        _chips, _points = chips.images, five(points)
+        _chips, _points = chips.images, five_of(points)
         _points += TEMPLATE - _points[rows].mean(0)
         rng = np.random.default_rng(args.seed)
         jobs = [(rng.choice(rows, AT_ONCE), int(seed)) for seed in rng.integers(0, 1 << 40, -(-count // AT_ONCE))]
         with ProcessPoolExecutor(mp_context=multiprocessing.get_context("fork")) as workers:
             made = list(workers.map(_make, jobs, chunksize=4))
         args.out.mkdir(parents=True, exist_ok=True)
-        np.savez(path, views=np.concatenate([v for v, _ in made])[:count], points=np.concatenate([p for _, p in made])[:count])
+        part = args.out / "pool.part.npz"
+        np.savez(part, views=np.concatenate([v for v, _ in made])[:count], points=np.concatenate([p for _, p in made])[:count])
+        part.rename(path)
     with np.load(path) as kept:
         return kept["views"], kept["points"] + CONVENTION / UNIT
 

@@ -1,7 +1,7 @@
 """Train PFSR as its authors did (arXiv 1908.08239): landmark network first, then generator against critic.
 
-    python -m training.train_pfsr landmarks --data DATA --out runs/landmarks                              # 2 cores, 40 min
-    python -m training.train_pfsr generator --data DATA --out runs/pfsr --landmarks runs/landmarks
+    python -m training.train_pfsr landmarks --data DATA --out runs/pfsr-landmarks                         # 2 cores, 40 min
+    python -m training.train_pfsr generator --data DATA --out runs/pfsr --landmarks runs/pfsr-landmarks
     python -m training.train_pfsr generator ... --no-critic                                         # the same without GAN
     python -m training.train_pfsr generator ... --vgg vgg16.pth                                     # with the perceptual term
 
@@ -16,7 +16,7 @@ ImageNet weights (torchvision's file), which are not ours to ship; without ``--v
 Of the released code's quirks the intended meaning is built: heat maps are normalised by their own minimum and maximum, the
 landmark network is in evaluation mode. Kept: attention is normalised over the batch; the generator is updated first, then
 the critic, on the same batch. Ours: what is evaluated is the average of the generator's weights over the last iterations, and the
-landmark network learns at 1e-3 with warm-up and decay (paper: 1e-4), since it sees fewer pictures.
+landmark network learns at 1e-3 with warm-up, decay and gradients clipped at 5 (paper: 1e-4), half of the time from mirror images.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.pfsr import SIDES, Critic, Generator, LandmarkNet
+from models.pfsr import SIDES, Critic, Generator, HeatMapNet
 from models.runtime import autocast
 from training import degradations
 from training.chips import ChipSet, load_chips
@@ -98,7 +98,7 @@ class Perceptual(nn.Module):
 def train_landmarks(job: Plan, chips: ChipSet, rows: np.ndarray) -> None:
     points = torch.from_numpy(chips.landmarks68())
     rows = rows[points[torch.from_numpy(rows)].abs().sum((1, 2)).numpy() > 0]
-    net = LandmarkNet().to(job.device, memory_format=torch.channels_last)
+    net = HeatMapNet().to(job.device, memory_format=torch.channels_last)
     run = Run(job.args.out, net, job.steps, job.batch, job.preset["lr"], 0.0, job.args.seed)
 
     def make(step: int) -> tuple[Tensor, Tensor]:
@@ -139,7 +139,7 @@ def train_generator(job: Plan, chips: ChipSet, rows: np.ndarray) -> None:
         raise SystemExit("--landmarks RUN is needed: train them first with `landmarks`")
     net = Generator().to(device, memory_format=torch.channels_last)
     critic = Critic().to(device, memory_format=torch.channels_last)
-    landmarks = averaged(args.landmarks, {"LandmarkNet": LandmarkNet}).to(device)
+    landmarks = averaged(args.landmarks, {"HeatMapNet": HeatMapNet}).to(device)
     perceptual = Perceptual(args.vgg).to(device) if args.vgg else None
     if perceptual is None:
         print("without the perceptual term: no --vgg")

@@ -21,6 +21,11 @@ Ablations and options: ``--features l2|none`` in place of the cosine, ``--hints`
 then takes two pictures of one person for strangers), ``--no-embedding`` (no vectors of the strong teacher: labels and stages
 alone), ``--look fskd-nearest`` or ``fskd-any-kernel`` (the paper's sizes and kernels in place of cameras), ``--network
 iresnet18|iresnet50 [--cbam] [--pooled]`` (the paper's networks, for a GPU). The margin counts labelled chips only.
+
+Ours, not the papers': Muon or AdamW with warm-up and a cosine (there: SGD at 0.1, divided by ten in steps, batches of 256); with
+``fskd-*`` every batch mixes the four sizes (there also one network a size); margins keep one scale of 30 (2024: 32 and 64); a
+partner of ``--relation`` is any other picture of the person (2024: one the teacher does not find too alike); no distillation of
+logits. Evaluation averages a picture's vector with its mirror's (there: side by side, less the mean of the other folds).
 """
 
 from __future__ import annotations
@@ -152,6 +157,7 @@ def main() -> None:
         beside=beside.to(device),
         muon=muon,
         start=args.start,
+        made_of=[(folder / "command.txt").read_text() for folder in args.morphs],
     )
 
     def face(row: int) -> Image:

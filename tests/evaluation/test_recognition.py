@@ -4,10 +4,10 @@ import argparse
 import csv
 import io
 import json
+import shutil
 import sys
 import tarfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -17,10 +17,11 @@ import torch
 from evaluation import recognition
 from evaluation.ablation import RECIPES
 from evaluation.identification import photographed, split, templates
-from evaluation.lfw import load_lfw, shrunk
+from evaluation.lfw import as_seen, load_lfw, shrunk
 from models import load_recognizer, load_superres
 from models.facegen import FaceGenerator, Look
 from models.recognizer import Recognizer
+from models.weights_io import WEIGHTS
 
 
 @pytest.fixture(scope="module")
@@ -80,18 +81,37 @@ def test_the_parts_of_open_set_search(data: Path) -> None:
     assert shrunk(lfw.chips[:2], "area", 20).shape == (2, 32, 32, 3)  # the next rung
 
 
-def test_a_card_is_written_for_whom_it_is_about(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class Told:
+    """Knows of a chip its rung and how bright it is."""
+
+    def embed_with_quality(self, chips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        told = np.stack([np.full(len(chips), chips.shape[1]), chips.mean((1, 2, 3))], 1).astype(np.float32)
+        return told, np.ones(len(chips), np.float32)
+
+
+def test_chips_of_many_sides_are_seen_on_the_rungs_the_pipeline_cuts_them_at() -> None:
+    chips = np.arange(0, 250, 50, np.uint8)[:, None, None, None] * np.ones((128, 128, 3), np.uint8)
+    vectors, _ = as_seen(Told(), chips, [73, 40, 128, 60, 74], lambda small: small, np.random.default_rng(0))
+    assert vectors[:, 0].tolist() == [64, 64, 128, 64, 128]  # 15 % too large is not yet the next rung
+    assert (np.diff(vectors[:, 1]) > 10).all()  # each in its place
+
+
+def test_figures_go_into_the_card_of_whom_they_are_about(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in ("safetensors", "json"):
+        shutil.copy(WEIGHTS / f"recognizer.{kind}", tmp_path / f"other.{kind}")
+    before, shipped = json.loads((tmp_path / "other.json").read_text()), (WEIGHTS / "recognizer.json").read_text()
     monkeypatch.setattr(recognition, "impostors", lambda *_: [BIN])
-    rows = [{"recognizer": "other", "look": "cctv", "side": 16, "accuracy": 0.91239, "scores": np.zeros(3)}]
-    other = SimpleNamespace(card={"kind": "recognizer", "sha256": "x"})
-    arguments = SimpleNamespace(data=data, cache=data, pairs=8)
-    recognition.write_card(tmp_path / "other.json", other, rows, arguments)  # type: ignore[arg-type]
+    monkeypatch.setattr(recognition, "CLEAN", (112,))
+    monkeypatch.setattr(recognition, "CCTV", ())
+    monkeypatch.setattr(recognition, "BICUBIC", ())
+    other = f"other={tmp_path / 'other.safetensors'}"
+    monkeypatch.setattr(sys, "argv", ["recognition", "--data", str(data), "--recognizer", other, "--write-card"])
+    recognition.main()
     card = json.loads((tmp_path / "other.json").read_text())
-    assert (
-        card["sha256"] == "x"
-        and card["impostors"]
-        and card["figures"]["rows"] == [{"look": "cctv", "side": 16, "accuracy": 0.9124}]
-    )
+    assert card["sha256"] == before["sha256"] and card["impostors"] == [BIN] and card["figures"]["data"] == "lfw-dev, 8 pairs"
+    (row,) = card["figures"]["rows"]
+    assert (row["look"], row["side"], row["cos"]) == ("clean", 112, 1.0) and not {"recognizer", "scores"} & set(row)
+    assert (WEIGHTS / "recognizer.json").read_text() == shipped
 
 
 def test_a_run_is_measured_for_the_ablation(data: Path, tmp_path: Path) -> None:

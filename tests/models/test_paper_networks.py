@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from models.iresnet import IResNet
-from models.pfsr import Critic, Generator, LandmarkNet, peaks
+from models.pfsr import Critic, Generator, HeatMapNet, peaks
 from models.pkdn import Pkdn
 from models.superres import ENTRIES, SuperResNet
 from training.feature_similarity import Hints
@@ -16,7 +16,7 @@ def count(net: nn.Module) -> int:
 
 
 def test_pfsr_has_the_papers_sizes() -> None:
-    assert (count(Generator()), count(Critic()), count(LandmarkNet())) == (8_969_097, 8_065_537, 321_412)
+    assert (count(Generator()), count(Critic()), count(HeatMapNet())) == (8_969_097, 8_065_537, 321_412)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_pfsr_grows_step_by_step(step: int, side: int) -> None:
 
 
 def test_heat_maps_have_the_pictures_size_and_their_peaks_are_found() -> None:
-    assert LandmarkNet()(torch.rand(1, 3, 24, 24)).shape == (1, 68, 24, 24)
+    assert HeatMapNet()(torch.rand(1, 3, 24, 24)).shape == (1, 68, 24, 24)
     maps = torch.zeros(1, 68, 24, 24)
     maps[0, :, 5, 9] = 1
     assert peaks(maps)[0, 3].tolist() == [9.5, 5.5]

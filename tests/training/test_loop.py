@@ -41,6 +41,17 @@ def test_a_run_that_is_told_to_stop_loses_nothing(tmp_path: Path) -> None:
     assert Run(tmp_path, net, 50, 8, 0.05, 0.0, seed=1).step == 7
 
 
+def test_a_folder_goes_on_with_its_own_command_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(*options: str) -> Run:
+        monkeypatch.setattr("sys.argv", ["train_x.py", *options])
+        return Run(tmp_path, torch.nn.Linear(4, 1), 50, 8, 0.05, 0.0, seed=1)
+
+    run("--data", "/here", "--samples", "400").save()
+    assert run("--data", "/there", "--samples", "400", "--cache", "/elsewhere").step == 0
+    with pytest.raises(SystemExit, match=r"another command(.|\n)*python -m training.train_x --data DATA --samples 400$"):
+        run("--data", "/here", "--samples", "800")
+
+
 def test_the_schedule_rises_and_falls() -> None:
     rates = [cosine_lr(s, 1000) for s in range(1000)]
     assert rates[0] < rates[99] == max(rates) and rates[-1] < 0.02

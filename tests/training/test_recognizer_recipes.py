@@ -6,7 +6,7 @@ import torch
 
 from training import train_recognizer
 from training.chips import load_chips
-from training.runs import averaged
+from training.runs import averaged, made
 from training.train_recognizer import NETWORKS, choose, labels_of
 
 
@@ -30,9 +30,22 @@ def test_small_faces_super_resolved_and_morphs_of_several_folders(run, tmp_path)
         rng = np.random.default_rng(number)
         np.save(tmp_path / name / "images.npy", rng.integers(0, 256, (5, 128, 128, 3), np.uint8))
         np.save(tmp_path / name / "vectors.npy", np.eye(5, 256, dtype=np.float32))
+        (tmp_path / name / "command.txt").write_text(f"made {name}")
     run(train_recognizer, "first-run")
     out = run(train_recognizer, "on", "--restored", "--morphs", "@first", "@second", "--start", "@first-run", batch=12)
     assert {"embedding", "contrast"} <= set(columns(out))
+    before, last = made(out).commands
+    assert "--out" in before and last.startswith("made first; made second; python -m training.")
+
+
+def test_chips_without_the_strong_teachers_vectors_name_the_way_out(run, data) -> None:  # type: ignore[no-untyped-def]
+    vectors = data / "chips" / "edgeface_xs.npy"
+    away = vectors.rename(vectors.with_suffix(".away"))
+    try:
+        with pytest.raises(SystemExit, match="vectors are missing; labels alone teach with --no-embedding"):
+            run(train_recognizer, "no-vectors")
+    finally:
+        away.rename(vectors)
 
 
 @pytest.mark.parametrize("look", ["fskd-nearest", "fskd-any-kernel"])

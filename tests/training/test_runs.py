@@ -9,9 +9,9 @@ import torch
 
 from models.landmarks import LandmarkNet
 from models.superres import SuperResNet
-from models.weights_io import WEIGHTS
+from models.weights_io import WEIGHTS, read_card
 from training import publish, train_superres
-from training.runs import averaged, made
+from training.runs import averaged, made, own_commit
 
 SUPERRES = {"SuperResNet": SuperResNet}
 
@@ -33,7 +33,28 @@ def test_published_weights_are_gone_on_with_and_their_making_is_kept(run, tmp_pa
     publish.main()  # in place of what it began from
     card = json.loads(file.with_suffix(".json").read_text())
     assert card["trained"]["samples"] == 16 and card["command"] == "; ".join(whole.commands)
+    assert card["trained"]["commit"] == own_commit() and card["architecture"] == {}
     assert made(second) == whole
+
+
+def test_own_data_is_named_and_a_teacher_is_not_published(run, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    def published(name: str, *options: str) -> Path:
+        folder, file = run(train_superres, name, "--no-identity", *options), tmp_path / f"{name}.safetensors"
+        note = ("--data-note", "our own photos", "--licence", "ours")
+        monkeypatch.setattr(sys, "argv", ["publish", "superres", "--run", str(folder), "--out", str(file), *note])
+        publish.main()
+        return file
+
+    card = json.loads(published("own").with_suffix(".json").read_text())
+    assert (card["data"], card["licence"]) == ("our own photos", "ours")
+    with pytest.raises(SystemExit, match="only a student can be published"):
+        published("seer", "--role", "teacher")
+    assert not (tmp_path / "seer.safetensors").exists()
+
+
+def test_all_that_ships_has_its_card() -> None:
+    for file in WEIGHTS.glob("*.safetensors"):
+        assert read_card(file, file.stem)["command"]
 
 
 def test_what_cannot_be_gone_on_with_is_named(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

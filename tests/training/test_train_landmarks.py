@@ -5,11 +5,12 @@ import torch
 from models.chip import TEMPLATE
 from tests.faces68 import landmarks68
 from training import train_landmarks
-from training.train_landmarks import five, misplaced
+from training.priors import five_of
+from training.train_landmarks import misplaced
 
 
 def test_five_of_sixty_eight() -> None:
-    points = five(landmarks68()[None])[0]
+    points = five_of(landmarks68()[None])[0]
     assert points.shape == (5, 2) and np.abs(points - TEMPLATE).max() < 15
     assert points[0, 0] < points[2, 0] < points[1, 0] and points[0, 1] < points[2, 1] < points[3, 1]
 
