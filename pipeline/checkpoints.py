@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
+
+from pipeline.protocol import SourceReport
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS checkpoints (
@@ -25,6 +28,25 @@ class Checkpoint:
     pts_s: float
     done: bool
     state: bytes
+
+    def report(self) -> SourceReport:
+        """How reading ended, when it is ``done``."""
+        return SourceReport(**json.loads(self.state))
+
+    def mended(self, url: str) -> bool:
+        """Whether only a part of a file could be read, and it is another one now: copied to its end, or within reach again."""
+        if not self.done or (report := self.report()).status != "incomplete":
+            return False
+        return file_stamp(url) not in ("", report.file)
+
+
+def file_stamp(url: str) -> str:
+    """Size and time of change of a file, which tell whether it was written to; nothing if there is no such file."""
+    try:
+        found = Path(url).stat()
+    except OSError:
+        return ""
+    return f"{found.st_size} {found.st_mtime_ns}"
 
 
 class Checkpoints:
@@ -47,6 +69,10 @@ class Checkpoints:
         """The checkpoint of a source, or None if it has none."""
         row = self._db.execute("SELECT url, pts_s, done, state FROM checkpoints WHERE source = ?", (source,)).fetchone()
         return None if row is None else Checkpoint(str(row[0]), float(row[1]), bool(row[2]), bytes(row[3]))
+
+    def forget(self, source: str) -> None:
+        """Have a source read from its start."""
+        self._db.execute("DELETE FROM checkpoints WHERE source = ?", (source,))
 
     def close(self) -> None:
         self._db.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -61,6 +60,8 @@ class Engine(Protocol):
     def run(self, job: Job, watch: Watch) -> Status:
         """Run to the end, calling ``watch`` about twice a second. On KeyboardInterrupt everything is stopped first."""
 
+    def close(self) -> None: ...
+
 
 def cores() -> int:
     """Cores this process may use."""
@@ -91,7 +92,7 @@ def resume_point(job: Job, spec: SourceSpec) -> tuple[SourceReport | None, tuple
     if found is None:
         return None, None
     if found.done:
-        return SourceReport(**json.loads(found.state)), None
+        return found.report(), None
     return None, (found.pts_s, found.state)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+SCHEME = r"(\b[a-z][a-z0-9+.-]*://)"
+
 
 class FarsightError(Exception):
     """Base of the errors meant for the user; ``exit_code`` follows the command-line contract."""
@@ -42,7 +44,14 @@ class Interrupted(FarsightError):
 
 
 def redact(text: str) -> str:
-    """Replace the credentials of every URL in ``text`` by ``***``: what stands before its last @, and secrets in its query."""
-    text = re.sub(r"(\b[a-z][a-z0-9+.-]*://)[^\s\"<>]*@", r"\1***@", text, flags=re.IGNORECASE)
-    secret = r"([?&][^=&\s]*(?:user|pass|pwd|token|key|secret|auth|sign|credential)[^=&\s]*=)[^&\s\"'<>]+"
-    return re.sub(secret, r"\1***", text, flags=re.IGNORECASE)
+    """Replace the credentials of every URL in ``text`` by ``***``: what stands before its last @, and secrets in its path and
+    query. A URL ends at the first space; see `redact_url`."""
+    text = re.sub(SCHEME + r"\S*@", r"\1***@", text, flags=re.IGNORECASE)
+    key = r"([?&/_;][^=&/;\s]*(?:user|pass|pwd|token|key|secret|auth|sign|credential)[^=&/;\s]*=)"
+    value = r"[^&\s\"]+?(?=[_;][a-z]+=|[&\s\"]|$)"  # some cameras take them as /user=..._password=..._channel=1
+    return re.sub(key + value, r"\1***", text, flags=re.IGNORECASE)
+
+
+def redact_url(url: str) -> str:
+    """`redact` for a text that is one URL, whose password may hold anything."""
+    return redact(re.sub(SCHEME + ".*@", r"\1***@", url, flags=re.IGNORECASE | re.DOTALL))

@@ -55,6 +55,9 @@ class InlineEngine:
         if self._source is not None:
             self._source.stop()
 
+    def close(self) -> None:
+        return
+
     def run(self, job: Job, watch: Watch) -> Status:
         first = job.groups[0]
         assert first.source is not None

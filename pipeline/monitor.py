@@ -18,7 +18,7 @@ from pipeline.errors import SettingsError
 FRESH_S = 30.0  # a status older than this means that the watching itself hangs
 EDGES_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 DROPS = {"dropped_for_newer": "newer frame"}
-STATES = ("starting", "connecting", "streaming", "stalled", "backing off", "stopped")
+STATES = ("starting", "connecting", "streaming", "backing off", "stopped")
 
 
 class Monitor:

@@ -61,7 +61,8 @@ class SourceReport:
 
     ``status`` is ``ok``, ``incomplete`` (part was lost, ``reason`` says what), ``failed`` or ``stopped``;
     ``position_s`` and ``duration_s`` are PTS seconds; ``choices`` says what was chosen automatically, and why. ``state`` is
-    where a camera stands, ``delay_s`` how old its last picture was when it had been searched.
+    where a camera stands, ``delay_s`` how old its last picture was when it had been searched. ``file`` is the `file_stamp` of
+    what was read, if it stayed the same meanwhile.
     """
 
     name: str
@@ -74,6 +75,7 @@ class SourceReport:
     choices: dict[str, str] = field(default_factory=dict)
     state: str = ""
     delay_s: float | None = None
+    file: str = ""
 
 
 class Source(Protocol):

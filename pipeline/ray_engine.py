@@ -22,12 +22,12 @@ elif (Path.home() / ".ray" / "auth_token").exists():
     os.environ.setdefault("RAY_AUTH_MODE", "token")  # a cluster asks for the token where there is one; ray.init forgets it
 
 import ray as ray  # others take it from here, so that the lines above come first
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.chain import Chain
 from pipeline.engine import GroupStatus, Job, Status, Watch, add_metrics, cores, resume_point, source_replicas, threads_for
-from pipeline.errors import FarsightError, SettingsError, redact
+from pipeline.errors import FarsightError, OutputError, SettingsError, redact_url
 from pipeline.protocol import SourceReport, SourceSpec
 from pipeline.ray_actors import GroupActor, SourceActor
 from pipeline.settings import GroupSettings, build_stage
@@ -84,6 +84,12 @@ def _join(address: str, common: dict[str, Any]) -> None:
         raise SettingsError(f"RAY_ADDRESS = {address}: no cluster to join there ({str(error).splitlines()[0]})") from None
 
 
+def _died(error: RayError) -> OutputError:
+    """What the user is told of an actor that died more often than it is replaced."""
+    last = str(error).strip().splitlines()[-1]
+    return OutputError(f"a worker died ({type(error).__name__}: {last}); what was written is kept")
+
+
 def replicas(group: GroupSettings) -> int:
     return group.replicas if isinstance(group.replicas, int) else 1
 
@@ -119,7 +125,11 @@ class RayRun:
         except RayTaskError as error:
             if isinstance(error.cause, FarsightError | OSError | sqlite3.Error):
                 raise error.cause from None
+            if isinstance(error.cause, RayError):
+                raise _died(error.cause) from None
             raise
+        except RayError as error:
+            raise _died(error) from None
         finally:
             for actor in [*self.sources, *(a for actors in self.groups for a in actors)]:
                 ray.kill(actor)
@@ -195,20 +205,20 @@ class RayRun:
         )
 
     def _read_all(self) -> None:
-        waiting: deque[SourceSpec] = deque()
+        waiting: deque[tuple[SourceSpec, tuple[float, bytes] | None]] = deque()
         for spec in self.job.sources:
-            done, _ = resume_point(self.job, spec)
+            done, point = resume_point(self.job, spec)
             if done:
                 self.reports.append(done)
             else:
-                waiting.append(spec)
+                waiting.append((spec, point))
         idle = list(self.sources)
         running: dict[Any, tuple[Any, SourceSpec, int]] = {}
         while waiting or running:
             while waiting and idle:
-                spec = waiting.popleft()
+                spec, point = waiting.popleft()
                 actor = idle.pop()
-                running[actor.run.remote(spec, resume_point(self.job, spec)[1])] = (actor, spec, 0)
+                running[actor.run.remote(spec, point)] = (actor, spec, 0)
             done_refs, _ = ray.wait(list(running), timeout=POLL_S)
             for ref in done_refs:
                 actor, spec, deaths = running.pop(ref)
@@ -217,7 +227,7 @@ class RayRun:
                     idle.append(actor)
                 except RayTaskError:  # something behind the reader failed for good
                     raise
-                except RayActorError as error:
+                except RayError as error:  # dead, with its node or not, or killed for its memory
                     actor, again = self._replace(actor, spec, deaths, error)
                     if again is None:
                         idle.append(actor)
@@ -229,12 +239,13 @@ class RayRun:
     def _replace(self, dead: Any, spec: SourceSpec, deaths: int, error: RayError) -> tuple[Any, Any | None]:
         """A reader died: a new one, and its run of the same source from the last checkpoint, unless that has died too often."""
         self.sources.remove(dead)
+        ray.kill(dead)  # if it was only out of reach
         actor = self._make_source()
         self.sources.append(actor)
         if deaths >= RESTARTS:
             self.reports.append(
                 SourceReport(
-                    spec.name, redact(spec.url), "failed", f"its reader died {deaths + 1} times ({type(error).__name__})"
+                    spec.name, redact_url(spec.url), "failed", f"its reader died {deaths + 1} times ({type(error).__name__})"
                 )
             )
             return actor, None

@@ -13,7 +13,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from pipeline.engine import Job, Status, Watch
-from pipeline.errors import FarsightError, redact
+from pipeline.errors import FarsightError, redact, redact_url
 from pipeline.protocol import SourceReport, SourceSpec
 from pipeline.ray_engine import POLL_S, RayEngine, RayRun
 
@@ -83,8 +83,10 @@ class _LiveRun(RayRun):
             self._look(POLL_S)
             status = self._status()
             self.watch(status)
-            if until is None and self._duration_s is not None and any(s.state == "streaming" for s in status.sources):
-                until = time.monotonic() + self._duration_s  # loading the networks does not count
+            # Loading the networks does not count. One that is stopped got no room, and never began to load.
+            begun = any(s.state not in ("starting", "stopped") for s in status.sources)
+            if until is None and self._duration_s is not None and begun:
+                until = time.monotonic() + self._duration_s
         self._end()
 
     def _follow(self, wanted: list[SourceSpec]) -> None:
@@ -162,13 +164,13 @@ class _LiveRun(RayRun):
         known = {report.name: report for report in status.sources}
         sources = []
         for name, camera in self._cameras.items():
-            report = known.get(name) or SourceReport(name, redact(camera.spec.url), state="starting")
+            report = known.get(name) or SourceReport(name, redact_url(camera.spec.url), state="starting")
             if camera.retry_at is not None:
                 report = replace(report, state="backing off", reason=redact(f"starting again: {camera.why}"))
             sources.append(replace(report, counts=dict(Counter(report.counts) + camera.before)))
         for spec in self._without_room:
             why = f"no room: {self.readers} cameras fit on this machine"
-            sources.append(SourceReport(spec.name, redact(spec.url), "failed", why, state="stopped"))
+            sources.append(SourceReport(spec.name, redact_url(spec.url), "failed", why, state="stopped"))
         self.last = Status(status.groups, sources)
         return self.last
 
@@ -180,7 +182,7 @@ class _LiveRun(RayRun):
         done = ray.wait(reading, num_returns=len(reading), timeout=LEAVE_S)[0] if reading else []
         before, reports = {report.name: report for report in self.last.sources}, []
         for name, camera in self._cameras.items():
-            report = before.get(name) or SourceReport(name, redact(camera.spec.url))
+            report = before.get(name) or SourceReport(name, redact_url(camera.spec.url))
             if camera.reading in done:
                 try:
                     report = ray.get(camera.reading)

@@ -9,7 +9,8 @@ from dataclasses import asdict
 from typing import Protocol
 
 from pipeline.chain import Chain
-from pipeline.errors import SourceError, redact
+from pipeline.checkpoints import file_stamp
+from pipeline.errors import SourceError, redact, redact_url
 from pipeline.protocol import Outbox, Source, SourceReport, SourceSpec
 
 SaveCheckpoint = Callable[[str, str, float, bool, bytes], None] | None
@@ -29,9 +30,9 @@ class SourceRunner:
         """Read ``spec`` from its beginning, or after the checkpoint ``(pts_s, state)``.
 
         A source that cannot be opened is reported as failed; what was read before a fault is processed to the end.
-        Stopped early, a source with checkpoints leaves its open tracks to a resume; without, they end now.
+        Stopped early, a recording leaves its open tracks to a resume; a camera's end now.
         """
-        after = None
+        after, file = None, file_stamp(spec.url)
         if resume:
             after, state = resume
             self.chain.restore(state)
@@ -39,7 +40,7 @@ class SourceRunner:
             self.source.start(spec, after)
         except SourceError as error:
             self.chain.flush()
-            return SourceReport(spec.name, redact(spec.url), "failed", redact(str(error)))
+            return SourceReport(spec.name, redact_url(spec.url), "failed", redact(str(error)))
         fault = ""
         something = False
         last = time.monotonic()
@@ -59,24 +60,24 @@ class SourceRunner:
         except SourceError as error:
             fault = redact(str(error))
         report = self.source.report()
+        report.file = file if file == file_stamp(spec.url) else ""
         if fault:
             report.status, report.reason = "incomplete" if something else "failed", fault
         if stopping.is_set() and report.status == "ok":
             report.status = "stopped"
-        if report.status == "stopped" and self._save:
+        if report.status == "stopped" and not report.state:  # only a camera has one
             if something:
                 self._checkpoint(spec)
             self.outbox.drain()
-            self.chain.flush()
         else:
             self.outbox.send(self.chain.flush())
             self.outbox.drain()
             if self._save and report.status != "failed":
-                self._save(spec.name, redact(spec.url), report.position_s, True, json.dumps(asdict(report)).encode())
+                self._save(spec.name, redact_url(spec.url), report.position_s, True, json.dumps(asdict(report)).encode())
         self.source.close()
         return report
 
     def _checkpoint(self, spec: SourceSpec) -> None:
         if save := self._save:
             position, state = self.source.report().position_s, self.chain.state()
-            self.outbox.after_sent(lambda: save(spec.name, redact(spec.url), position, False, state))
+            self.outbox.after_sent(lambda: save(spec.name, redact_url(spec.url), position, False, state))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pipeline.errors import NothingReadError, SettingsError, redact
+from pipeline.errors import NothingReadError, SettingsError, redact_url
 from pipeline.protocol import SourceSpec
 
 SUFFIXES = frozenset(
@@ -15,7 +15,7 @@ SUFFIXES = frozenset(
 
 
 def find_sources(named: list[str]) -> list[SourceSpec]:
-    """One spec for each file, URL and video below each folder, with unique names.
+    """One spec for each file, URL and video below each folder, with unique names; annotated videos of earlier runs are none.
 
     Raises SettingsError for none at all, NothingReadError when a folder holds no video. A missing file is left for
     the reader to report, so that the other sources go on.
@@ -28,7 +28,7 @@ def find_sources(named: list[str]) -> list[SourceSpec]:
         if "://" in name or not path.is_dir():
             urls.append(name if "://" in name else str(path.resolve()))
             continue
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file() and not _drawn(p))
         if not found:
             raise NothingReadError(f"{path}: no video in this folder")
         urls.extend(str(p.resolve()) for p in found)
@@ -42,9 +42,14 @@ def find_sources(named: list[str]) -> list[SourceSpec]:
     return specs
 
 
+def _drawn(path: Path) -> bool:
+    """Whether it lies where a run puts its annotated videos, beside its database."""
+    return path.parent.name == "annotated" and (path.parent.parent / "farsight.db").is_file()
+
+
 def _name(url: str) -> str:
     """A name fit for file names: the stem of a path, or a URL without scheme and credentials."""
-    stem = re.sub(r"^[a-z]+://(\*\*\*@)?", "", redact(url)).partition("?")[0] if "://" in url else Path(url).stem
+    stem = re.sub(r"^[a-z]+://(\*\*\*@)?", "", redact_url(url)).partition("?")[0] if "://" in url else Path(url).stem
     return re.sub(r"[^\w.-]+", "-", stem).strip("-.")[:100] or "source"
 
 

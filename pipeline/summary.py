@@ -13,7 +13,7 @@ from typing import Any
 from pipeline import __version__
 from pipeline.delays import Delays
 from pipeline.engine import Status, cores
-from pipeline.errors import redact
+from pipeline.errors import redact, redact_url
 from pipeline.settings import Settings
 
 PACKAGES = ("torch", "av", "ray", "faiss-cpu", "trackers", "numpy", "opencv-python-headless")
@@ -56,7 +56,7 @@ def write_summary(
         groups.append({"name": group.name, "stages": stages, "counters": group.counters, "dropped": group.dropped})
     sources = [asdict(source) for source in status.sources]
     summary = {
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": [Path(sys.argv[0]).name, *(redact_url(word) for word in sys.argv[1:])],
         "settings": settings.model_dump(mode="json", exclude={"cameras", "alerts"}),
         "choices": choices | {f"{s['name']}: {k}": v for s in sources for k, v in s["choices"].items()},
         "versions": versions(),

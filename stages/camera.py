@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from pipeline.errors import redact
+from pipeline.errors import redact, redact_url
 from pipeline.protocol import Batch, SourceReport, SourceSpec
 from stages.container import check_every
 from stages.records import Frame
@@ -35,7 +35,6 @@ class State(StrEnum):
 
     CONNECTING = "connecting"
     STREAMING = "streaming"
-    STALLED = "stalled"
     BACKING_OFF = "backing off"
     STOPPED = "stopped"
 
@@ -75,7 +74,7 @@ class Camera:
         self.close()
         self._stop.clear()
         self._spec = spec
-        self._report = SourceReport(spec.name, redact(spec.url), choices={"clock": "seconds since the start of watching"})
+        self._report = SourceReport(spec.name, redact_url(spec.url), choices={"clock": "seconds since the start of watching"})
         self._began = time.monotonic()
         # Fixed, so that a clock that is set does not stop or turn back PTS.
         self._pts_at_zero = time.time() - time.monotonic() - (self._given_epoch or time.time())
@@ -104,7 +103,6 @@ class Camera:
                 self._give_up(item)
                 return []
             if silent > limit:
-                self._enter(State.STALLED)
                 self._count("stalls")
                 self._give_up(f"silent for {silent:.0f} s")
                 return []

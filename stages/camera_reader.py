@@ -16,10 +16,15 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+import av
+import av.error
+
 from pipeline.errors import SourceError
+from stages.clock import Clock
 from stages.container import choose_every, open_video, pixels_of, why
 
 BREATH = 6  # pictures that may wait while the machine is busy with something else for a moment
@@ -68,16 +73,25 @@ def decode(newest: Newest, url: str, transport: str, detect_every: int | Literal
     try:
         container, stream = open_video(url, transport)
         every, _ = choose_every(detect_every, stream)
-        paced, started = Path(url).is_file(), time.monotonic()
-        for index, picture in enumerate(container.decode(stream)):
-            if paced and picture.time is not None:  # a file in a camera's place plays at its own pace
-                time.sleep(max(0.0, started + picture.time - time.monotonic()))
+        paced, clock, started = Path(url).is_file(), Clock(stream), time.monotonic()
+        for index, picture in enumerate(pictures_of(container, stream)):
+            if paced:  # a file in a camera's place plays at its own pace
+                time.sleep(max(0.0, started + clock.time(picture) - time.monotonic()))
             newest.decoded = index + 1
             if index % every == 0:
                 newest.put(picture)
         newest.end("the stream ended")
     except Exception as error:  # a decoder raises whatever it pleases; the parent is told and starts another reader
         newest.end(str(error) if isinstance(error, SourceError) else why(error))
+
+
+def pictures_of(container: Any, stream: Any) -> Iterator[Any]:
+    """What can be decoded; a damaged packet costs its own pictures and no others."""
+    for packet in container.demux(stream):
+        try:
+            yield from packet.decode()
+        except av.error.FFmpegError:
+            continue
 
 
 def answer(newest: Newest, asked: threading.Semaphore, out: BinaryIO) -> None:

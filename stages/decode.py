@@ -10,7 +10,7 @@ from typing import Any, Literal
 import av
 import av.error
 
-from pipeline.errors import SourceError, redact
+from pipeline.errors import SourceError, redact_url
 from pipeline.protocol import Batch, SourceReport, SourceSpec
 from stages.clock import Clock
 from stages.container import check_every, choose_every, open_video, pixels_of, why
@@ -45,7 +45,7 @@ class Decode:
         self.close()
         self._stop.clear()
         self._frames = queue.Queue(AHEAD)
-        self._report = SourceReport(spec.name, redact(spec.url), position_s=after_s or 0.0)
+        self._report = SourceReport(spec.name, redact_url(spec.url), position_s=after_s or 0.0)
         self._spec, self._after = spec, after_s
         container = self._open()
         self._thread = threading.Thread(target=self._decode_all, args=(container,), daemon=True)
@@ -133,7 +133,7 @@ class Decode:
                     self._put(Frame(self._spec.name, round(pts * clock.rate), pts, pixels_of(picture, self._picture)))
                 if self._stop.is_set():
                     break
-        end = clock.last
+        end = clock.last + 1 / clock.rate  # the last frame is seen that long
         container.close()
         self._judge(index, corrupt, end)
 

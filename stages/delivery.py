@@ -12,9 +12,9 @@ import time
 from collections import Counter
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
-from pipeline.errors import redact
+from pipeline.errors import redact, redact_url
 from watchlist.alerts import Alert
 from watchlist.lines import append_whole
 from watchlist.store import Store
@@ -77,14 +77,14 @@ class Lines:
 
 
 class Webhook:
-    """Posts each alert as JSON. ``Idempotency-Key`` is the alert's key; with a ``secret``, ``X-Farsight-Signature`` is
-    ``t=<Unix time>,v1=<hex>``, where hex is HMAC-SHA256 of ``<Unix time>.<body>``."""
+    """Posts each alert as JSON. ``Idempotency-Key`` is the alert's key, percent-encoded; with a ``secret``,
+    ``X-Farsight-Signature`` is ``t=<Unix time>,v1=<hex>``, where hex is HMAC-SHA256 of ``<Unix time>.<body>``."""
 
     name = "webhook"
 
     def __init__(self, url: str, secret: str | None = None) -> None:
         if not _is_address(url, "http", "https"):
-            raise ValueError(f"alerts.webhook = {redact(url)!r}: must be an http:// or https:// address")
+            raise ValueError(f"alerts.webhook = {redact_url(url)!r}: must be an http:// or https:// address")
         self._url, self._secret = url, secret
         self._client: Any = None
 
@@ -93,7 +93,7 @@ class Webhook:
 
         if self._client is None:
             self._client = httpx.Client(timeout=ANSWER_S)
-        headers = {"Content-Type": "application/json", "Idempotency-Key": alert.key}
+        headers = {"Content-Type": "application/json", "Idempotency-Key": quote(alert.key, safe="/")}
         if self._secret:
             now = str(int(time.time()))
             mac = hmac.new(self._secret.encode(), f"{now}.{alert.content}".encode(), hashlib.sha256).hexdigest()
@@ -116,7 +116,7 @@ class Mqtt:
 
     def __init__(self, url: str) -> None:
         if not _is_address(url, "mqtt", "mqtts"):
-            raise ValueError(f"alerts.mqtt = {redact(url)!r}: must be mqtt://[user:password@]host[:port][/topic] or mqtts://")
+            raise ValueError(f"alerts.mqtt = {redact_url(url)!r}: must be mqtt://[user:password@]host[:port][/topic] or mqtts://")
         self._parts = urlsplit(url)
         self._topic = self._parts.path.strip("/") or "farsight/alerts"
         self._client: Any = None

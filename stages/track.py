@@ -38,7 +38,6 @@ class Track:
         self._lost_s, self._start_score, self._min_iou, self._most_drift = lost_s, start_score, min_iou, most_drift
         self._tracker: Any = None
         self._last: dict[int, _Last] = {}
-        self._numbers, self._before = 0, -np.inf
         self._dimmed = self._cuts = 0
 
     def open(self) -> None:
@@ -107,6 +106,7 @@ class Track:
 
     def _begin(self) -> None:
         self._tracker, self._last, self._before, self._cut = self._new(), {}, -np.inf, CutDetector()
+        self._numbers = 0  # they are part of the tracks' names, which must not depend on what else was read before
 
     def _new(self) -> Any:
         from trackers import ByteTrackTracker

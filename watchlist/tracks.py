@@ -103,9 +103,17 @@ class Tracks(Database):
         row = self._db.execute("SELECT final FROM tracks WHERE source = ? AND track = ?", (source, track)).fetchone()
         return row is not None and bool(row["final"])
 
+    def is_camera(self, source: str) -> bool:
+        """Whether tracks of a live camera have that source's name: only these know their hour."""
+        found = self._db.execute("SELECT 1 FROM tracks WHERE source = ? AND started_at IS NOT NULL LIMIT 1", (source,))
+        return found.fetchone() is not None
+
     def forget_tracks(self, source: str, after_s: float | None) -> None:
-        """Delete a source's tracks that end after a checkpoint (all of them with None): they will be made again."""
-        self._db.execute("DELETE FROM tracks WHERE source = ? AND (? IS NULL OR end_s > ?)", (source, after_s, after_s))
+        """Delete a recording's tracks that end after a checkpoint (all of them with None): they will be made again. What a live
+        camera saw cannot be, and stays."""
+        self._db.execute(
+            "DELETE FROM tracks WHERE source = ? AND started_at IS NULL AND (? IS NULL OR end_s > ?)", (source, after_s, after_s)
+        )
 
     def templates(self, after: int = 0) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
         """Ids (N,) and vectors (N, D) of the finished tracks that have a template, from the id behind ``after`` on.

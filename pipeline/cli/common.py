@@ -13,6 +13,7 @@ from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
     from pipeline.engine import Engine
+    from pipeline.settings import Settings
     from watchlist.enrol import Gate
     from watchlist.store import Store
 
@@ -61,9 +62,19 @@ def open_gate(device: str, detector: str | None = None, recognizer: str | None =
         raise SettingsError(str(error)) from None
 
 
-def make_engine(name: str) -> Any:
-    """The engine of that name; the caller closes it with `close_engine`. From then on SIGTERM ends a run like Ctrl-C does."""
-    engine: Any
+def context_of(settings: Settings, out: Path) -> dict[str, Any]:
+    """What stages are told by name. Files are told by their whole paths: workers of a cluster run in another folder."""
+    out = out.resolve()
+    shared = {
+        key: str(Path(value).resolve()) if isinstance(value, str) and Path(value).is_file() else value
+        for key, value in settings.shared.items()
+    }
+    return {"out": out, "database": out / DATABASE, "fpir": settings.fpir, "device": settings.device, **shared}
+
+
+def make_engine(name: str) -> Engine:
+    """The engine of that name. From then on SIGTERM ends a run like Ctrl-C does."""
+    engine: Engine
     if name == "inline":
         from pipeline.inline import InlineEngine
 
@@ -78,9 +89,3 @@ def make_engine(name: str) -> Any:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
-
-
-def close_engine(engine: Engine) -> None:
-    close = getattr(engine, "close", None)
-    if close:
-        close()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -29,6 +30,7 @@ class Housekeeping:
         self._watchlist = path if path.is_file() and path.suffix.lower() != ".csv" and not own else None
         self._out, self._retention = out, retention
         self._seen: object = None
+        self._troubles: dict[Callable[[], None], str] = {}
         self._log = structlog.get_logger()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -39,27 +41,32 @@ class Housekeeping:
         self._thread.join(2.0)
 
     def _run(self) -> None:
-        tidy_at = purge_at = 0.0
+        every_s = {self._follow: LOOK_S, self._tidy: TIDY_S, self._purge: PURGE_S}
+        due = dict.fromkeys(every_s, 0.0)
         while not self._stopping.wait(LOOK_S):
-            now = time.monotonic()
-            try:
-                if self._watchlist is not None:
-                    self._follow(self._watchlist)
-                if now >= tidy_at:
-                    tidy_at = now + TIDY_S
-                    self._tidy()
-                if now >= purge_at:
-                    purge_at = now + PURGE_S
-                    self._purge()
-            except Exception as error:  # a watchlist just being replaced, a disk that is full: the next look may do better
-                self._log.error("trouble", what=f"housekeeping: {error}")
-                self._stopping.wait(10 * LOOK_S)
+            for task in every_s:
+                if (now := time.monotonic()) >= due[task]:
+                    due[task] = now + every_s[task]
+                    self._attempt(task)
 
-    def _follow(self, watchlist: Path) -> None:
+    def _attempt(self, task: Callable[[], None]) -> None:
+        """Do it; a failure is no reason not to do the others, and is told once."""
+        trouble = ""
+        try:
+            task()
+        except Exception as error:  # a watchlist just being replaced, a disk that is full: the next look may do better
+            trouble = str(error) or type(error).__name__
+        if trouble and trouble != self._troubles.get(task):
+            self._log.error("trouble", what=f"housekeeping: {trouble}")
+        self._troubles[task] = trouble
+
+    def _follow(self) -> None:
         from watchlist.store import Store
 
-        file = watchlist.stat()
-        other = Store(watchlist, must_exist=True)
+        if self._watchlist is None:
+            return
+        file = self._watchlist.stat()
+        other = Store(self._watchlist, must_exist=True)
         try:
             state = file.st_dev, file.st_ino, other.generation()  # a file made anew counts from the beginning
             if state != self._seen:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.cameras import CameraFile, from_environment
-from pipeline.cli.common import CONFIGS, DATABASE, close_engine, console, open_store
+from pipeline.cli.common import CONFIGS, DATABASE, console, context_of, open_store
 from pipeline.cli.housekeeping import Housekeeping
 from pipeline.cli.run import fill_watchlist, finish, require
 from pipeline.engine import Job, Status
@@ -41,15 +41,7 @@ def command(
     store.finish_abandoned()
     fill_watchlist(store, Path(str(settings.watchlist)), settings)
     started, epoch = time.monotonic(), time.time()
-    context: dict[str, Any] = {
-        "out": out,
-        "database": out / DATABASE,
-        "fpir": settings.fpir,
-        "device": settings.device,
-        "epoch": epoch,
-        "alerts": alerts,
-        **settings.shared,
-    }
+    context = {"epoch": epoch, "alerts": alerts} | context_of(settings, out)
     job = Job(settings.groups, cameras.wanted(), context, None, 1e9)
     engine = _engine(settings.engine, cameras, duration)
     signal.signal(signal.SIGHUP, lambda *_: cameras.look_again())
@@ -70,7 +62,7 @@ def command(
     except KeyboardInterrupt:  # a second time: at once
         status = Status()
     finally:
-        close_engine(engine)
+        engine.close()
         housekeeping.close()
         if monitor:
             monitor.close()

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.common import CONFIGS, DATABASE, close_engine, console, database_path, make_engine, open_gate, open_store
+from pipeline.cli.common import CONFIGS, DATABASE, console, context_of, database_path, make_engine, open_gate, open_store
 from pipeline.engine import Engine, Job, Status, source_replicas, threads_for
-from pipeline.errors import FarsightError, Interrupted, NothingReadError, SettingsError, redact
+from pipeline.errors import FarsightError, Interrupted, NothingReadError, SettingsError, redact_url
 from pipeline.progress import ProgressView
 from pipeline.protocol import SourceSpec
 from pipeline.settings import Settings, load_settings
@@ -53,16 +53,8 @@ def run_recordings(
     if resume:
         decide_anew(store, settings)
     elapsed["watchlist"] = time.monotonic() - began
-    database = out / DATABASE
-    context: dict[str, Any] = {
-        "out": out,
-        "database": database,
-        "fpir": settings.fpir,
-        "device": settings.device,
-        "blur_bystanders": blur,
-        **settings.shared,
-    }
-    job = Job.of(settings, sources, context, database, resume)
+    context = {"blur_bystanders": blur} | context_of(settings, out)
+    job = Job.of(settings, sources, context, context["database"], resume)
     engine = make_engine(settings.engine)
     elapsed["engine"] = time.monotonic() - began - elapsed["watchlist"]
     try:
@@ -78,7 +70,7 @@ def run_recordings(
     except KeyboardInterrupt:
         raise Interrupted("interrupted; what is done is kept, go on with --resume") from None
     finally:
-        close_engine(engine)
+        engine.close()
     elapsed["all"] = time.monotonic() - began
     code = finish(settings, job, status, store, out, elapsed)
     if fault:
@@ -87,16 +79,19 @@ def run_recordings(
 
 
 def draw_videos(engine: Engine, settings: Settings, sources: list[SourceSpec], status: Status, context: dict[str, Any]) -> str:
-    """Draw the annotated videos; returns what went wrong, because sightings and report do not depend on them."""
+    """Draw the annotated videos; returns what went wrong, because sightings and report do not depend on them. Faults that reading
+    had as well are known."""
+    known = {report.name: report.reason for report in status.sources}
     readable = {report.name for report in status.sources if report.status != "failed"}
     draw = [s for s in sources if s.name in readable]
+    if not draw:
+        return ""
     try:
-        if draw:
-            with ProgressView("drawing", console, len(draw)) as view:
-                engine.run(Job(settings.annotate, draw, context, None, 1e9), view.update)
+        with ProgressView("drawing", console, len(draw)) as view:
+            drawn = engine.run(Job(settings.annotate, draw, context, None, 1e9), view.update).sources
     except FarsightError as error:
         return str(error)
-    return ""
+    return "; ".join(f"{s.name}: {s.reason}" for s in drawn if s.status != "ok" and s.reason != known[s.name])
 
 
 def require(watchlist: Path) -> None:
@@ -115,12 +110,20 @@ def prepare_output(out: Path, resume: bool, sources: list[SourceSpec]) -> Store:
     store = open_store(out / DATABASE)
     checkpoints = Checkpoints(out / DATABASE)
     try:
-        if not resume and (store.tracks(final_only=False) or any(checkpoints.load(s.name) for s in sources)):
+        known = {spec.name: checkpoints.load(spec.name) for spec in sources}
+        if not resume and (store.tracks(final_only=False) or any(known.values())):
             raise SettingsError(f"--out {out}: holds an earlier run; go on with --resume or name another folder")
         for spec in sources if resume else []:
-            found = checkpoints.load(spec.name)
-            if found is not None and found.url != redact(spec.url):
-                raise SettingsError(f"--resume: {spec.name} was {found.url} in the earlier run, now it is {redact(spec.url)}")
+            found, url = known[spec.name], redact_url(spec.url)
+            if found is not None and found.url != url:
+                raise SettingsError(f"--resume: {spec.name} was {found.url} in the earlier run, now it is {url}")
+            if store.is_camera(spec.name):
+                raise SettingsError(f"--resume: {spec.name} is a live camera in {out}; name another folder")
+        for spec in sources if resume else []:
+            found = known[spec.name]
+            if found is not None and found.mended(spec.url):
+                checkpoints.forget(spec.name)
+                found = None
             if found is None or not found.done:
                 store.forget_tracks(spec.name, found.pts_s if found else None)
     finally:

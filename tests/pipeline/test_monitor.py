@@ -53,7 +53,7 @@ def test_a_scrape_tells_of_cameras_and_stages(monitor: Monitor) -> None:
     code, text = ask(monitor, "/metrics")
     found = {(s.name, *sorted(s.labels.values())): s.value for f in text_string_to_metric_families(text) for s in f.samples}
     assert code == 200
-    assert found["farsight_camera_state", "gate", "streaming"] == 1 and found["farsight_camera_state", "gate", "stalled"] == 0
+    assert found["farsight_camera_state", "gate", "streaming"] == 1 and found["farsight_camera_state", "backing off", "gate"] == 0
     assert found["farsight_camera_frames_total", "gate", "searched"] == 40
     assert found["farsight_camera_dropped_frames_total", "gate", "newer frame"] == 10
     assert found["farsight_camera_events_total", "gate", "reconnects"] == 3

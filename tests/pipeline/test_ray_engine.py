@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from pipeline import ray_engine  # ray must not be imported before it
 from pipeline.engine import Job, Status
 from pipeline.errors import OutputError, SettingsError
-from pipeline.protocol import SourceSpec
-from pipeline.ray_engine import RayEngine, ray, start_ray  # ray must not be imported before it
+from pipeline.protocol import SourceReport, SourceSpec
+from pipeline.ray_engine import RayEngine, RayRun, ray, start_ray
 from pipeline.settings import GroupSettings
 
 pytestmark = pytest.mark.xdist_group("cluster")  # one after the other: a test looks for what others have left
@@ -119,3 +121,52 @@ def test_a_cluster_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     with pytest.raises(SettingsError, match="no cluster to join there"):
         start_ray()
+
+
+class Killing:
+    """In the place of Ray: each reader ends at once, in one of these ways after the other."""
+
+    def __init__(self, *ways: SourceReport | Exception) -> None:
+        self._ways = list(ways)
+
+    def wait(self, refs: list, **keywords: object) -> tuple[list, list]:
+        return refs, []
+
+    def get(self, ref: object) -> SourceReport:
+        way = self._ways.pop(0)
+        if isinstance(way, Exception):
+            raise way
+        return way
+
+    def kill(self, actor: object) -> None:
+        return
+
+
+@pytest.mark.parametrize("error", [ray.exceptions.OutOfMemoryError("no memory"), ray.exceptions.NodeDiedError("no node")])
+def test_a_reader_killed_by_ray_is_replaced(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """For its memory, or with its node: neither is told as the death of an actor."""
+    reader = SimpleNamespace(run=SimpleNamespace(remote=lambda *given: object()))
+    graph = groups("tests.fakes.Pass", "tests.fakes.Pass", "tests.fakes.Lines")
+    found = RayRun(Job(graph, [SourceSpec("a", "3")], {}, None, 1e9), lambda status: None)
+    found.sources = [reader]
+    monkeypatch.setattr(found, "_make_source", lambda: reader)
+    monkeypatch.setattr(found, "_status", Status)
+    for ways, reason in (
+        ([error, SourceReport("a", "3")], ""),
+        ([error] * 4, f"its reader died 4 times ({type(error).__name__})"),
+    ):
+        found.reports = []
+        monkeypatch.setattr(ray_engine, "ray", Killing(*ways))
+        found._read_all()
+        assert [s.reason for s in found.reports] == [reason]
+
+
+def test_a_worker_that_is_gone_for_good_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = RayRun(Job(groups("", "", ""), [SourceSpec("a", "3")], {}, None, 1e9), lambda status: None)
+
+    def die() -> None:
+        raise ray.exceptions.OutOfMemoryError("no memory\nkilled")
+
+    monkeypatch.setattr(found, "_check", die)
+    with pytest.raises(OutputError, match=r"a worker died \(OutOfMemoryError: killed\)"):
+        found.to_the_end()

@@ -11,8 +11,8 @@ import pytest
 
 from pipeline.engine import Job, Status
 from pipeline.errors import SettingsError
-from pipeline.protocol import SourceSpec
-from pipeline.ray_live import RayLiveEngine
+from pipeline.protocol import SourceReport, SourceSpec
+from pipeline.ray_live import RayLiveEngine, _LiveRun
 from pipeline.settings import GroupSettings
 from tests.pipeline.test_ray_engine import groups, values
 
@@ -133,3 +133,25 @@ def test_a_stage_that_cannot_work_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be opened"):
         engine.run(Job(stages, specs(a="0"), {"out": tmp_path}, None, 1e9), lambda status: None)
     engine.close()
+
+
+@pytest.mark.parametrize(
+    ("state", "ends"), [("connecting", True), ("backing off", True), ("starting", False), ("stopped", False)]
+)
+def test_the_time_to_watch_begins_when_loading_is_over(monkeypatch: pytest.MonkeyPatch, state: str, ends: bool) -> None:
+    """Also if no camera ever streams."""
+    looks: list[float] = []
+    stopping = threading.Event()
+    watching = _LiveRun(Job(graph("", "", ""), specs(a="0"), {}, None, 1e9), lambda status: None, list, 0.05, stopping)
+
+    def look(seconds: float) -> None:
+        time.sleep(0.02)
+        looks.append(seconds)
+        if len(looks) == 20:
+            stopping.set()
+
+    monkeypatch.setattr(watching, "_look", look)
+    monkeypatch.setattr(watching, "_status", lambda: Status([], [SourceReport("a", "0", state=state)]))
+    monkeypatch.setattr(watching, "_end", lambda: None)
+    watching._read_all()
+    assert (len(looks) < 20) == ends

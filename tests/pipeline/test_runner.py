@@ -1,13 +1,17 @@
 """Reading one source: checkpoints, stops, faults in the middle."""
 
 import threading
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pipeline.chain import Chain
+from pipeline.checkpoints import file_stamp
 from pipeline.errors import SourceError
-from pipeline.protocol import SourceSpec
+from pipeline.protocol import SourceReport, SourceSpec
 from pipeline.runner import SourceRunner
-from tests.fakes import Numbers, Sums
+from tests.fakes import Numbers, Sums, Ticks
 
 
 class Collects:
@@ -84,3 +88,37 @@ def test_what_is_open_when_a_stream_breaks_off_ends_there() -> None:
     reader = SourceRunner(Flaky(), Chain([("keeps", Keeps())]), box, None, 1e9)
     assert reader.run(SourceSpec("a", "5"), None, threading.Event()).status == "ok"
     assert box.batches == [2, 3]
+
+
+@pytest.mark.parametrize(("source", "flushed"), [(Numbers(), 0), (Ticks(0.0), 1)], ids=["a recording", "a camera"])
+def test_stopped_early_only_a_camera_is_brought_to_its_end(source: Numbers, flushed: int) -> None:
+    """A flush would make a video of the part that was drawn, which looks like the whole."""
+
+    class Flushes(Sums):
+        count = 0
+
+        def flush(self) -> list[Any]:
+            self.count += 1
+            return []
+
+    stage, stop = Flushes(), threading.Event()
+    box = Collects()
+    box.send = lambda batch: stop.set()  # type: ignore[method-assign]
+    report = SourceRunner(source, Chain([("flushes", stage)]), box, None, 1e9).run(SourceSpec("a", "9"), None, stop)
+    assert (report.status, stage.count) == ("stopped", flushed)
+
+
+@pytest.mark.parametrize("growing", [False, True])
+def test_a_report_says_which_file_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, growing: bool) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = Path("9")
+    file.touch()
+
+    class Copied(Breaks):
+        def read(self) -> list[Any] | None:
+            if growing:
+                file.write_text("more")
+            return super().read()
+
+    report: SourceReport = runner(Copied())[0].run(SourceSpec("a", "9"), None, threading.Event())
+    assert report.status == "incomplete" and report.file == ("" if growing else file_stamp("9"))

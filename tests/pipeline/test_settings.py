@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.errors import SettingsError, redact
+from pipeline.errors import SettingsError, redact, redact_url
 from pipeline.settings import build_stage, load_settings
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -71,12 +71,24 @@ def test_credentials_never_show() -> None:
     for url in (
         "rtsp://joe:se@cret@h/1",
         "rtsp://joe:se/cret@h/1",
+        "rtsp://joe:se<cret@h/1",
+        'rtsp://joe:se"cret@h/1',
         "http://h/v?user=joe&password=secret",
+        "rtsp://h/user=joe_password=se_cret_channel=1_stream=0.sdp?real_stream",
+        "rtsp://h/user=joe&password=secret&channel=1",
+        "rtsp://h/live;user=joe;password=se;cret",
         "https://h/v?X-Amz-Signature=secret",
     ):
         assert not {"joe", "se@", "se/", "cret", "secret"} & set(
             redact(url).replace("=", " ").replace(":", " ").split()
         ) and "cret" not in redact(url)
+
+
+def test_what_is_no_secret_of_a_url_stays() -> None:
+    url = "rtsp://h:554/user=joe_password=secret_channel=1_stream=0.sdp"
+    assert redact(f"{url} is shut") == "rtsp://h:554/user=***_password=***_channel=1_stream=0.sdp is shut"
+    assert redact("https://h/v/1?channel=2&stream=0") == "https://h/v/1?channel=2&stream=0"
+    assert redact_url("rtsp://joe:se cr/et@h/1") == "rtsp://***@h/1"
 
 
 def test_the_page_of_settings_is_up_to_date() -> None:

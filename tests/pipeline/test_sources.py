@@ -15,6 +15,18 @@ def test_files_folders_and_urls_get_unique_names(tmp_path: Path) -> None:
     assert [s.name for s in found] == ["cam", "cam-2", "cam-3", "10.0.0.1-554-live-1"]
 
 
+def test_annotated_videos_of_an_earlier_run_are_no_sources(tmp_path: Path) -> None:
+    for name in ("a.mp4", "annotated/b.mp4", "out/farsight.db", "out/annotated/a.mp4", "out/clip/c.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert [s.name for s in find_sources([str(tmp_path)])] == ["a", "b", "c"]
+
+
+def test_no_secret_of_a_url_is_in_its_name() -> None:
+    url = "rtsp://10.0.0.2:554/user=admin_password=tlJ_wpbo6_channel=1_stream=0.sdp?real_stream"
+    assert [s.name for s in find_sources([url])] == ["10.0.0.2-554-user-_password-_channel-1_stream-0.sdp"]
+
+
 def test_a_folder_without_video(tmp_path: Path) -> None:
     with pytest.raises(NothingReadError, match="no video in this folder") as caught:
         find_sources([str(tmp_path)])

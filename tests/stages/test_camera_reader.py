@@ -1,11 +1,17 @@
-"""Which pictures of a camera wait for a busy machine, and which are dropped."""
+"""What is read of a camera; which pictures wait for a busy machine, and which are dropped."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
 import pytest
 
 from stages import camera_reader
-from stages.camera_reader import BREATH, OVERRUN_S, Newest
+from stages.camera_reader import BREATH, OVERRUN_S, Newest, decode
+from tests.clips import write_clip
 
 
 @pytest.fixture
@@ -44,3 +50,46 @@ def test_room_comes_back_after_a_time_without_drops(clock: list[float]) -> None:
     clock[0] += OVERRUN_S
     newest.put(BREATH + 1)
     assert take_all(newest) == [BREATH, BREATH + 1] and newest.dropped == BREATH
+
+
+def copied(path: Path, change: Callable[[int, Any], Any]) -> Path:
+    """The same stream with packets as ``change`` makes them of their number and themselves."""
+    changed = path.with_stem("changed")
+    with av.open(str(path)) as old, av.open(str(changed), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for number, packet in enumerate(p for p in old.demux(video=0) if p.size):
+            packet = change(number, packet)
+            packet.stream = stream
+            new.mux(packet)
+    return changed
+
+
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    found: list[float] = []
+    monkeypatch.setattr(camera_reader.time, "sleep", found.append)
+    return found
+
+
+def test_a_damaged_packet_does_not_end_the_stream(tmp_path: Path, slept: list[float]) -> None:
+    def damage(number: int, packet: Any) -> Any:
+        if number != 15:
+            return packet
+        stump = av.Packet(bytes(packet)[:6])
+        stump.pts, stump.dts, stump.time_base = packet.pts, packet.dts, packet.time_base
+        return stump
+
+    newest = Newest()
+    clip = write_clip(tmp_path / "a.mkv", [k / 10 for k in range(40)])
+    decode(newest, str(copied(clip, damage)), "tcp", 1)
+    assert (newest.decoded, newest.error) == (39, "the stream ended")
+
+
+def test_a_file_whose_times_begin_late_plays_at_once(tmp_path: Path, slept: list[float]) -> None:
+    def late(number: int, packet: Any) -> Any:
+        packet.pts, packet.dts = (round(time + 3600 / packet.time_base) for time in (packet.pts, packet.dts))
+        return packet
+
+    newest = Newest()
+    decode(newest, str(copied(write_clip(tmp_path / "a.ts", [k / 10 for k in range(20)]), late)), "tcp", 1)
+    assert newest.decoded == 20 and 1.0 < max(slept) < 2.5

@@ -64,6 +64,16 @@ def test_a_post_is_signed_and_has_its_key(tmp_path: Path, deliver: Callable[[Sin
     receiver.close()
 
 
+def test_a_camera_may_have_any_name(tmp_path: Path, deliver: Callable[[Sink], Delivery]) -> None:
+    receiver = Receiver()
+    keep(tmp_path, "webhook", "Eingangstür/1/match", "gate/1/match")
+    deliver(Webhook(receiver.url))
+    until(lambda: not left(tmp_path, "webhook"))
+    assert [headers["idempotency-key"] for headers, _, _ in receiver.got] == ["Eingangst%C3%BCr/1/match", "gate/1/match"]
+    assert keys(receiver)[0] == "Eingangstür/1/match"
+    receiver.close()
+
+
 def test_a_receiver_that_fails_is_asked_again_in_order(tmp_path: Path, deliver: Callable[[Sink], Delivery]) -> None:
     receiver = Receiver(answers=(500, 429, 200))
     keep(tmp_path, "webhook", "a", "b")

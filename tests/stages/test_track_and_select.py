@@ -130,3 +130,12 @@ def test_names_of_live_tracks_are_never_taken_again(chips: np.ndarray) -> None:
     frames = [frame(k / 5, [(60 + 4 * k, 100)], chips[0]) for k in range(3)]
     first, second = (follow(frames, dated_tracks=True)[0].track for _ in range(2))
     assert first != second and first[:8].isdigit()
+
+
+def test_names_do_not_depend_on_what_was_read_before(chips: np.ndarray) -> None:
+    frames = [frame(k / 5, [(60 + 4 * k, 100), (250, 160)], chips[0]) for k in range(4)]
+    track = Track()
+    track.open()
+    first = [item.tracks.tolist() for item in track.process(frames)]
+    track.flush()
+    assert [item.tracks.tolist() for item in track.process(frames)] == first and max(first[-1]) == 1

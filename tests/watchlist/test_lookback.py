@@ -96,7 +96,7 @@ def test_it_follows_new_changed_and_deleted_tracks(store: Store) -> None:
         ]
     )
     assert found(store, 250)[0] == "t002" and "t002" not in found(store, 2)[:1]
-    store.forget_tracks("cam0", None)
+    store.forget([("cam0", track["track"]) for track in store.tracks("cam0", final_only=False)])
     assert all(int(name[1:]) % 3 for name in found(store, 3))
     assert len(Projection(store)) == 80
 

@@ -195,3 +195,11 @@ def test_tracks_keep_the_name_and_lose_the_id_when_another_list_gives_it_to_some
     assert out.tracks()[0]["identity"] == 1
     out.copy_watchlist(second)
     assert (out.tracks()[0]["identity"], out.tracks()[0]["name"]) == (None, "Ada")
+
+
+def test_what_a_live_camera_saw_is_not_forgotten_with_a_recording(tmp_path: Path) -> None:
+    store = Store(tmp_path / "w.db")
+    store.put_tracks([row(PATH) | {"track": "a"}, row(PATH) | {"track": "b", "started_at": 1.7e9, "ended_at": 1.7e9 + 1}])
+    store.forget_tracks("cam", None)
+    assert [track["track"] for track in store.tracks()] == ["b"]
+    assert store.is_camera("cam") and not store.is_camera("other")

@@ -1,0 +1,103 @@
+"""What ``run`` does around the engine: it forgets what will be made again and nothing else, and tells what went wrong."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models import recognizer_card
+from pipeline.checkpoints import Checkpoints, file_stamp
+from pipeline.cli import run
+from pipeline.cli.common import CONFIGS
+from pipeline.engine import Job, Status, Watch
+from pipeline.errors import SettingsError
+from pipeline.protocol import SourceReport, SourceSpec
+from pipeline.settings import Settings, load_settings
+from tests.stages.test_annotate import PATH, row
+from watchlist.store import Store
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return load_settings(CONFIGS / "recording.yaml", engine="inline")
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> SourceSpec:
+    (tmp_path / "cam.mp4").write_bytes(b"half")
+    return SourceSpec("cam", str(tmp_path / "cam.mp4"))
+
+
+def seen(out: Path, **values: object) -> None:
+    store = Store(out / "farsight.db")
+    store.put_tracks([row(PATH) | values])
+    store.close()
+
+
+def test_a_resume_leaves_alone_what_a_live_camera_saw(tmp_path: Path, clip: SourceSpec) -> None:
+    seen(tmp_path, started_at=1.7e9, ended_at=1.7e9 + 1)
+    with pytest.raises(SettingsError, match="cam is a live camera in"):
+        run.prepare_output(tmp_path, True, [clip])
+    assert len(Store(tmp_path / "farsight.db").tracks()) == 1
+
+
+@pytest.mark.parametrize("change", ["whole by now", "unchanged", "out of reach"])
+def test_an_incomplete_file_is_read_again_when_it_has_changed(tmp_path: Path, clip: SourceSpec, change: str) -> None:
+    seen(tmp_path)
+    report = SourceReport(clip.name, clip.url, "incomplete", "readable to 1.0 s of 2.0 s", file=file_stamp(clip.url))
+    checkpoints = Checkpoints(tmp_path / "farsight.db")
+    checkpoints.save(clip.name, clip.url, 1.0, True, json.dumps(asdict(report)).encode())
+    if change == "whole by now":
+        Path(clip.url).write_bytes(b"half and half")
+    elif change == "out of reach":
+        Path(clip.url).unlink()
+    store = run.prepare_output(tmp_path, True, [clip])
+    again = change == "whole by now"
+    assert (checkpoints.load(clip.name) is None) == again and (store.tracks() == []) == again
+
+
+class Told:
+    """An engine that keeps its jobs and gives the same reports for each."""
+
+    def __init__(self, *reports: SourceReport) -> None:
+        self.jobs: list[Job] = []
+        self._reports = list(reports)
+
+    def run(self, job: Job, watch: Watch) -> Status:
+        self.jobs.append(job)
+        return Status([], self._reports)
+
+    def close(self) -> None:
+        return
+
+
+def test_stages_are_told_whole_paths(
+    tmp_path: Path, clip: SourceSpec, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The workers of a cluster run in another folder."""
+    monkeypatch.chdir(tmp_path)
+    Path("yunet.onnx").touch()
+    people = Store(tmp_path / "people.db")
+    digest = recognizer_card()["sha256"]
+    people.add_enrolment(people.add_identity("Ada"), "a", "1", b"", np.ones(256, np.float32) / 16, digest, 0.9, 80.0)
+    people.close()
+    engine = Told(SourceReport(clip.name, clip.url))
+    monkeypatch.setattr(run, "make_engine", lambda name: engine)
+    settings.shared = {"detector": "yunet.onnx", "top_k": 3}
+    assert run.run_recordings(settings, [clip], Path("people.db"), Path("out"), False, True, False) == 0
+    told: dict[str, Any] = engine.jobs[0].context
+    assert told["out"] == tmp_path / "out" and told["database"] == engine.jobs[0].checkpoints == tmp_path / "out" / "farsight.db"
+    assert told["detector"] == str(tmp_path / "yunet.onnx") and told["top_k"] == 3
+
+
+def test_what_went_wrong_with_drawing_is_told(clip: SourceSpec, settings: Settings) -> None:
+    cut = SourceReport("cut", "", "incomplete", "readable to 1.0 s of 2.0 s")
+    engine = Told(SourceReport("cam", "", "failed", "its reader died 4 times"), cut)
+    read = Status([], [SourceReport("cam", ""), cut])
+    sources = [clip, SourceSpec("cut", "cut.mp4")]
+    assert run.draw_videos(engine, settings, sources, read, {}) == "cam: its reader died 4 times"
