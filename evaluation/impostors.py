@@ -15,7 +15,6 @@ from scipy.stats import genpareto
 
 from evaluation.identification import templates
 from evaluation.lfw import FACE_SHARE, Recognizer, as_seen
-from evaluation.metrics import exceeded_by
 from models import load_recognizer, load_superres
 from models.weights_io import WEIGHTS, update_card
 from training.chips import load_chips
@@ -24,27 +23,17 @@ from watchlist.thresholds import Thresholds
 BINS = ((10, 14), (14, 20), (20, 32), (32, 64), (64, 81))
 LOG_FMR = (-0.5, -1.0, -1.5, -2.0)
 SHOTS = 3
-GALLERIES, RATES, DRAWS = (10, 50, 250), (0.1, 0.03, 0.01), 20  # for the chances that a stranger has against so many photos
-
-Scores = NDArray[np.float32]
 
 
 def impostors(recognizer: Recognizer, data: Path, cache: Path) -> list[dict[str, Any]]:
     """One entry a bin of face widths, on the dev chips (never trained on, disjoint from lfw-dev); probes are templates of `SHOTS`
-    shots as cameras take them, embedded as the pipeline does. Two pictures count as strangers' if their identities are named and
-    differ, or if one of them is named and they come from different collections: within one without names both may show one
-    person, and those of All-Age-Faces and UTKFace are children and babies in great part, who look alike to the recogniser as
-    adults do not. So thresholds hold for lists of adults. The rarest hundredth of the scores is told by the generalised Pareto
+    shots as cameras take them, embedded as the pipeline does. The rarest hundredth of the scores is told by a generalised Pareto
     distribution fitted to it."""
     chips = load_chips(data, cache)
     # Computer-made portraits resemble each other more than people do (the teacher finds so too): left out.
     rows = np.flatnonzero(chips.dev & (chips.source != "gen"))
     images = np.ascontiguousarray(chips.images[rows])
-    names, source = chips.identity[rows], chips.source[rows]
-    named = (names != "").astype(int)
-    both, one = (named[:, None] + named[None] > least for least in (1, 0))
-    different = np.where(both, names[:, None] != names[None], one & (source[:, None] != source[None]))
-    people = np.where(names == "", np.arange(len(rows)).astype(str), names)
+    different = strangers(chips.identity[rows], chips.source[rows])
     restore = load_superres().upscale
     gallery, _ = recognizer.embed_with_quality(images)
     found = []
@@ -55,8 +44,7 @@ def impostors(recognizer: Recognizer, data: Path, cache: Path) -> list[dict[str,
             sides = np.minimum(128, (rng.uniform(low, high, len(rows)) / FACE_SHARE).round().astype(int)).tolist()
             shots.append({"shipped": as_seen(recognizer, images, sides, restore, rng)})
         probes = templates(shots, "shipped", weighted=True)
-        matrix = probes @ gallery.T
-        scores = matrix[different]
+        scores = (probes @ gallery.T)[different]
         quantiles = np.quantile(scores, [1 - 10**f for f in LOG_FMR])
         over = scores[scores > quantiles[-1]] - quantiles[-1]
         shape, _, scale = genpareto.fit(over, floc=0)
@@ -67,7 +55,6 @@ def impostors(recognizer: Recognizer, data: Path, cache: Path) -> list[dict[str,
                 "log10_fmr": list(LOG_FMR),
                 "scores": [round(float(q), 4) for q in quantiles],
                 "tail": {"shape": round(float(shape), 4), "scale": round(float(scale), 5)},
-                "chances": round(chances(matrix, different, people, rng), 3),
                 "comparisons": int(scores.size),
                 "same_photo_mean": round(float(own.mean()), 4),
             }
@@ -75,33 +62,14 @@ def impostors(recognizer: Recognizer, data: Path, cache: Path) -> list[dict[str,
     return found
 
 
-def chances(scores: Scores, different: NDArray[np.bool_], people: NDArray[np.str_], rng: np.random.Generator) -> float:
-    """The exponent a for which strangers (rows) err against N photos (columns) as often as in ``N ** a`` independent comparisons.
-
-    Strangers' best scores against galleries, each drawn from the photos that are certainly ``different`` from the stranger, one
-    photo for each of ``people`` (columns' names), are set beside those strangers' single comparisons: at the cosine that a share
-    ``rate`` of the best scores exceed, a share ``single`` of all does, and ``1 - (1 - single) ** (N ** a) = rate``. Strangers
-    with fewer than N such photos take no part.
-    """
-    found = []
-    for size in GALLERIES:
-        best, single = [], []
-        for _ in range(DRAWS):
-            shuffled = rng.permutation(len(people))
-            one_each = shuffled[np.unique(people[shuffled], return_index=True)[1]]
-            counts = different[:, one_each]
-            rows = np.flatnonzero(counts.sum(1) >= size)
-            order = np.where(counts[rows], rng.random((len(rows), len(one_each))), 2.0).argsort(1)[:, :size]
-            drawn = scores[rows[:, None], one_each[order]]
-            best.append(drawn.max(1))
-            single.append(drawn.ravel())
-        if not best[0].size:
-            continue
-        alone = np.sort(np.concatenate(single))
-        for rate in RATES:
-            share = 1 - np.searchsorted(alone, exceeded_by(rate, np.concatenate(best)), "right") / len(alone)
-            found.append(np.log(np.log1p(-rate) / np.log1p(-share)) / np.log(size))
-    return float(np.mean(found))
+def strangers(names: NDArray[np.str_], source: NDArray[np.str_]) -> NDArray[np.bool_]:
+    """Which pictures are certainly of two people (N, N), by their names ("": nobody's) and collections (N,): both are named and
+    differ, or one is named and they come from different collections. Within one without names both may show one person, and those
+    of All-Age-Faces and UTKFace are children and babies in great part, who look alike to the recogniser as adults do not. So
+    thresholds hold for lists of adults."""
+    named = (names != "").astype(int)
+    both, one = (named[:, None] + named[None] > least for least in (1, 0))
+    return np.where(both, names[:, None] != names[None], one & (source[:, None] != source[None]))
 
 
 def show(found: list[dict[str, Any]]) -> None:

@@ -10,15 +10,13 @@ from typing import Any
 @dataclass(frozen=True)
 class Bin:
     """Impostor scores of faces up to ``face_px`` wide: ``scores[i]`` is exceeded by one stranger's comparison in ``10 **
-    -fmr[i]``. Beyond the last of them excesses follow a generalised Pareto distribution of ``shape`` and ``scale``. A stranger
-    compared with N photos errs as often as in ``N ** chances`` independent comparisons: who looks like one looks like others."""
+    -fmr[i]``. Beyond the last of them excesses follow a generalised Pareto distribution of ``shape`` and ``scale``."""
 
     face_px: float
     fmr: tuple[float, ...]
     scores: tuple[float, ...]
     shape: float
     scale: float
-    chances: float = 1.0
 
     def score_at(self, log_fmr: float) -> float:
         """The cosine exceeded at a false match rate of ``10 ** log_fmr``: linear between measured points, then the tail's
@@ -44,7 +42,6 @@ class Thresholds:
                 tuple(b["scores"]),
                 b["tail"]["shape"],
                 b["tail"]["scale"],
-                b.get("chances", 1.0),
             )
             for b in impostors
         ]
@@ -53,10 +50,11 @@ class Thresholds:
     def cosine(self, fpir: float, watchlist: int, face_px: float) -> float:
         """The cosine a match needs so that at most ``fpir`` of strangers with a face this wide raise a false alarm.
 
-        With N chances to be taken for somebody, each comparison may only err at ``1 - (1 - fpir) ** (1 / N)``.
+        With N chances to be taken for somebody, each comparison may only err at ``1 - (1 - fpir) ** (1 / N)``, as if they were
+        independent: where a stranger looks like many at once, false alarms are fewer.
         """
         found = next((b for b in self._bins if face_px <= b.face_px), self._bins[-1])
-        per_comparison = -math.expm1(math.log1p(-fpir) / max(1, watchlist) ** found.chances)
+        per_comparison = -math.expm1(math.log1p(-fpir) / max(1, watchlist))
         return min(1.0, found.score_at(math.log10(per_comparison)))
 
     def decide(self, score: float, fpir: float, watchlist: int, face_px: float) -> tuple[str, float]:

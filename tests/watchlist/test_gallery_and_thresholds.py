@@ -126,12 +126,6 @@ def test_thresholds_follow_rate_list_and_size(fpir: float, people: int, face_px:
     assert math.isclose(Thresholds(BINS).cosine(fpir, people, face_px), cosine, abs_tol=0.002)
 
 
-def test_a_stranger_has_fewer_chances_than_photos() -> None:
-    kin = Thresholds([{**b, "chances": 0.5} for b in BINS])
-    assert kin.cosine(0.01, 100, 40) == pytest.approx(Thresholds(BINS).cosine(0.01, 10, 40))
-    assert kin.cosine(0.01, 1, 40) == Thresholds(BINS).cosine(0.01, 1, 40)
-
-
 def test_the_shipped_thresholds_are_usable() -> None:
     thresholds = Thresholds(recognizer_card()["impostors"])
     for face_px in (12, 18, 40, 90):
