@@ -62,8 +62,9 @@ class Averaged:
         done = []
         for start in range(0, len(chips), 256):
             x = torch.from_numpy(chips[start : start + 256]).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+            x = view(x, self._net.side).contiguous(memory_format=torch.channels_last)
             with autocast("cpu"):
-                vectors = self._net.with_features(view(x, self._net.side).contiguous(memory_format=torch.channels_last))[0]
+                vectors = self._net.with_features(x)[0]
             done.append(F.normalize(vectors.float()).numpy())
         return np.concatenate(done), np.ones(len(chips), np.float32)
 

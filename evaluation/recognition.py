@@ -27,7 +27,7 @@ from evaluation.metrics import tar_at_far, verification_accuracy
 from models import _weights, load_superres
 from models.chip import CHIP
 from models.recognizer import VIEW
-from models.weights_io import update_card
+from models.weights_io import write_card
 
 CLEAN = (112, 56, 28, 24, 20, 16, 14, 12)  # sides of the 112 crop
 CCTV = (32, 24, 20, 16)  # sides of the 128 chip
@@ -124,7 +124,7 @@ def main() -> None:
             "rows": rounded(rows, name),
         }
         strangers = impostors(recognizer, args.data, args.cache)
-        update_card(path, impostors=strangers, figures=figures)
+        write_card(path, recognizer.card | {"impostors": strangers, "figures": figures})  # a foreign one has no file of it yet
         show(strangers)
 
 

@@ -143,7 +143,7 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path)
     parser.add_argument("--write-card", action="store_true")
     args = parser.parse_args()
-    if args.write_card and (set(args.sides) != set(ENTRIES) or args.degradations != DEGRADATIONS):
+    if args.write_card and (set(args.sides) != set(ENTRIES) or set(args.degradations) != set(DEGRADATIONS)):
         parser.error("--write-card: the card holds every side and degradation")
     student = load_superres(device="cpu")
     models = [Model("bicubic", lambda c, _: enlarge(c)), Model("student", lambda c, _: student.upscale(c))]

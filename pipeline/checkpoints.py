@@ -34,10 +34,12 @@ class Checkpoint:
         return SourceReport(**json.loads(self.state))
 
     def mended(self, url: str) -> bool:
-        """Whether only a part of a file could be read, and it is another one now: copied to its end, or within reach again."""
+        """Whether only a part of a file could be read, and it was written to since, as one that is copied to its end: what has
+        become shorter cannot show again what was seen."""
         if not self.done or (report := self.report()).status != "incomplete":
             return False
-        return file_stamp(url) not in ("", report.file)
+        now = file_stamp(url)
+        return now not in ("", report.file) and _size(now) >= _size(report.file)
 
 
 def file_stamp(url: str) -> str:
@@ -47,6 +49,10 @@ def file_stamp(url: str) -> str:
     except OSError:
         return ""
     return f"{found.st_size} {found.st_mtime_ns}"
+
+
+def _size(stamp: str) -> int:
+    return int(stamp.partition(" ")[0] or 0)
 
 
 class Checkpoints:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 SCHEME = r"(\b[a-z][a-z0-9+.-]*://)"
+SECRET = r"(?:user|pass|pwd|token|key|secret|auth|sign|credential)"
 
 
 class FarsightError(Exception):
@@ -47,9 +48,10 @@ def redact(text: str) -> str:
     """Replace the credentials of every URL in ``text`` by ``***``: what stands before its last @, and secrets in its path and
     query. A URL ends at the first space; see `redact_url`."""
     text = re.sub(SCHEME + r"\S*@", r"\1***@", text, flags=re.IGNORECASE)
-    key = r"([?&/_;][^=&/;\s]*(?:user|pass|pwd|token|key|secret|auth|sign|credential)[^=&/;\s]*=)"
-    value = r"[^&\s\"]+?(?=[_;][a-z]+=|[&\s\"]|$)"  # some cameras take them as /user=..._password=..._channel=1
-    return re.sub(key + value, r"\1***", text, flags=re.IGNORECASE)
+    # Some cameras take them as /user=..._password=..._channel=1.
+    inside = rf"([?&/_;][^=&/;\s]*{SECRET}[^=&/;\s]*=)[^&\"]+?(?=[_;][a-z]+=|[&\"]|[',.:)\]]*$)"
+    text = re.sub(SCHEME + r"\S*", lambda url: re.sub(inside, r"\1***", url[0], flags=re.IGNORECASE), text, flags=re.IGNORECASE)
+    return re.sub(rf"([?&][^=&\s]*{SECRET}[^=&\s]*=)(?!\*\*\*)[^&\s\"'<>]+", r"\1***", text, flags=re.IGNORECASE)
 
 
 def redact_url(url: str) -> str:

@@ -188,7 +188,7 @@ class Run:
         """
         self.arguments, self.rival, self.constant, self.clip = arguments or {}, rival, constant, clip
         self.beside = beside or nn.Module()
-        self.command, self.commit = "; ".join([*made_of, own_command()]), own_commit()
+        self.command, self.commit, self.made_of = own_command(), own_commit(), list(made_of)
         self.before = asdict(made(start)) if start else None
         self.folder, self.net, self.steps, self.batch, self.lr, self.seed = folder, net, steps, batch, lr, seed
         folder.mkdir(parents=True, exist_ok=True)
@@ -250,6 +250,7 @@ class Run:
             "arguments": self.arguments,
             "command": self.command,
             "commit": self.commit,
+            "made_of": self.made_of,
             "samples": self.step * self.batch,
             "before": self.before,
             "machine": machine(next(self.net.parameters()).device.type),

@@ -162,8 +162,8 @@ def main() -> None:
     named = np.concatenate(found)
     np.save(args.out / "vectors.npy", named / np.linalg.norm(named, axis=1, keepdims=True))
     images.flush()
-    (args.out / "command.txt").write_text(own_command())
     part.rename(args.out / "images.npy")
+    (args.out / "command.txt").write_text(own_command())
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def made(source: Path) -> Made:
     state = torch.load(source / "state.pt", weights_only=True, map_location="cpu")
     before = Made(**state["before"]) if state["before"] else Made([], 0, 0.0, [])
     return Made(
-        [*before.commands, state["command"]],
+        [*before.commands, *state.get("made_of", ()), state["command"]],
         before.samples + state["samples"],
         before.seconds + state["seconds"],
         [*before.machines, state["machine"]],

@@ -18,7 +18,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 
 from models.chip import warp_chip
 from training.chips import load_chips
@@ -57,6 +56,8 @@ def correlation(a: Chip, b: Chip) -> float:
 
 
 def main() -> None:
+    from rich.progress import track
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path(".cache"))

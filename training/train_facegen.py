@@ -23,7 +23,6 @@ SIDE, TEXTURES, SHAPES = 96, 220, 16
 CARD = {
     "kind": "facegen",
     "about": "linear appearance model of faces: shape of 68 landmarks, texture of 96x96 on the mean shape",
-    "data": "3,240 computer-made portraits, nobody real; terms not stated",
     "licence": "Apache-2.0 for the weights; research use: terms of the portraits are not stated",
 }
 
@@ -70,7 +69,8 @@ def main() -> None:
         },
         str(args.out),
     )
-    write_card(args.out, CARD | {"command": own_command()})
+    data = f"{len(rows):,} computer-made portraits, nobody real; terms not stated"
+    write_card(args.out, CARD | {"data": data, "command": own_command()})
 
 
 if __name__ == "__main__":

@@ -119,6 +119,10 @@ def main() -> None:
         raise SystemExit("--morphs have no label, only the strong teacher's vector: not with --no-embedding or --relation")
     if args.restored and args.look.startswith("fskd"):
         raise SystemExit(f"--restored: --look {args.look} shows no face on a rung of the ladder")
+    missing = [folder for folder in args.morphs if not (folder / "command.txt").exists()]
+    if missing:
+        raise SystemExit(f"{missing[0]}: holds no morphs, or those of another version; make them with training.morphs")
+    made_of = [(folder / "command.txt").read_text() for folder in args.morphs]
     chips = load_chips(args.data, args.cache)
     targets = None if args.no_embedding else torch.from_numpy(chips.teacher_embeddings())
     labels = labels_of(chips)
@@ -157,7 +161,7 @@ def main() -> None:
         beside=beside.to(device),
         muon=muon,
         start=args.start,
-        made_of=[(folder / "command.txt").read_text() for folder in args.morphs],
+        made_of=made_of,
     )
 
     def face(row: int) -> Image:

@@ -87,7 +87,11 @@ def test_credentials_never_show() -> None:
 def test_what_is_no_secret_of_a_url_stays() -> None:
     url = "rtsp://h:554/user=joe_password=secret_channel=1_stream=0.sdp"
     assert redact(f"{url} is shut") == "rtsp://h:554/user=***_password=***_channel=1_stream=0.sdp is shut"
-    assert redact("https://h/v/1?channel=2&stream=0") == "https://h/v/1?channel=2&stream=0"
+    for text in ("https://h/v/1?channel=2&stream=0", "/data/authors=a/b.mp4 is missing", "keys=3"):
+        assert redact(text) == text
+    assert redact("'http://h/v?token=secret' now") == "'http://h/v?token=***' now"
+    assert redact("(http://h/v?token=secret).") == "(http://h/v?token=***)."
+    assert redact("GET /v?token=secret HTTP/1.1") == "GET /v?token=*** HTTP/1.1"
     assert redact_url("rtsp://joe:se cr/et@h/1") == "rtsp://***@h/1"
 
 

@@ -87,10 +87,9 @@ def test_a_cut_file_gives_what_can_be_read_and_says_what_is_lost(tmp_path: Path)
     assert (report.status == "incomplete" and "of 3.9" in report.reason) or "of 4.0" in report.reason
 
 
-@pytest.mark.parametrize(("rate", "frames"), [(1, 10), (1, 40)])
-def test_a_whole_time_lapse_is_complete(tmp_path: Path, rate: int, frames: int) -> None:
-    times = [k / rate for k in range(frames)]
-    found, report = read(write_clip(tmp_path / "a.mp4", times, rate=rate), detect_every=1)
+@pytest.mark.parametrize("frames", [10, 40])
+def test_a_whole_time_lapse_is_complete(tmp_path: Path, frames: int) -> None:
+    found, report = read(write_clip(tmp_path / "a.mp4", [float(k) for k in range(frames)], rate=1), detect_every=1)
     assert (len(found), report.status, report.reason) == (frames, "ok", "")
 
 

@@ -46,7 +46,7 @@ def test_a_resume_leaves_alone_what_a_live_camera_saw(tmp_path: Path, clip: Sour
     assert len(Store(tmp_path / "farsight.db").tracks()) == 1
 
 
-@pytest.mark.parametrize("change", ["whole by now", "unchanged", "out of reach"])
+@pytest.mark.parametrize("change", ["whole by now", "unchanged", "shorter by now", "out of reach"])
 def test_an_incomplete_file_is_read_again_when_it_has_changed(tmp_path: Path, clip: SourceSpec, change: str) -> None:
     seen(tmp_path)
     report = SourceReport(clip.name, clip.url, "incomplete", "readable to 1.0 s of 2.0 s", file=file_stamp(clip.url))
@@ -54,6 +54,8 @@ def test_an_incomplete_file_is_read_again_when_it_has_changed(tmp_path: Path, cl
     checkpoints.save(clip.name, clip.url, 1.0, True, json.dumps(asdict(report)).encode())
     if change == "whole by now":
         Path(clip.url).write_bytes(b"half and half")
+    elif change == "shorter by now":
+        Path(clip.url).write_bytes(b"")
     elif change == "out of reach":
         Path(clip.url).unlink()
     store = run.prepare_output(tmp_path, True, [clip])
