@@ -6,11 +6,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from models import recognizer_card
 from tests.clips import write_clip, write_sound
 from tests.running import ROOT, farsight, refused
 from watchlist.store import Store
+
+pytestmark = pytest.mark.xdist_group("cluster")  # one after the other: a test looks for what others have left
 
 
 def test_nothing_that_can_be_read(tmp_path: Path, people: Path) -> None:
