@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import tarfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,15 +59,18 @@ def dev_photo(name: str) -> bool:
 
 def load_photos(data: Path, dev: bool) -> list[Scene]:
     """The labelled scene photos of the dev or the training part."""
+    return [scene for _, scene in photos(data, lambda name: dev_photo(name) == dev)]
+
+
+def photos(data: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, Scene]]:
+    """The labelled scene photos whose names are ``wanted``."""
     labels = json.loads((data / "scenes" / "labels.json").read_text())
-    found = []
     with tarfile.open(data / "scenes" / "scenes.tar") as tar:
         for member in tar:
             name = Path(member.name).name
             content = tar.extractfile(member) if member.isfile() else None
-            if content is not None and name in labels and dev_photo(name) == dev:
-                found.append(_scene(_decode(content.read()), labels[name]))
-    return found
+            if content is not None and name in labels and wanted(name):
+                yield name, _scene(_decode(content.read()), labels[name])
 
 
 def load_frames(folder: Path, dev: bool) -> list[Scene]:

@@ -10,8 +10,6 @@ person stay below (faces of lfw-dev, none of which is among the chips: 0.971 at 
 from __future__ import annotations
 
 import argparse
-import json
-import tarfile
 from functools import cache
 from pathlib import Path
 
@@ -19,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.chip import warp_chip
+from models.chip import CHIP, warp_chip
 from training.chips import load_chips
 
 LIST = Path(__file__).with_suffix(".txt")
@@ -58,6 +56,8 @@ def correlation(a: Chip, b: Chip) -> float:
 def main() -> None:
     from rich.progress import track
 
+    from training.detector_scenes import photos  # which reads this list
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
@@ -65,25 +65,20 @@ def main() -> None:
     chips = load_chips(args.data, args.cache)
     rows = np.flatnonzero(~chips.dev & (chips.source == "celeba"))
     known = np.stack([coarse(chips.images[row]) for row in rows])
-    labels = json.loads((args.data / "scenes" / "labels.json").read_text())
-    found = []
-    with tarfile.open(args.data / "scenes" / "scenes.tar") as tar:
-        for member in track([m for m in tar if m.isfile() and Path(m.name).name in labels], "photos"):
-            content = tar.extractfile(member)
-            assert content is not None
-            photo = cv2.imdecode(np.frombuffer(content.read(), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
-            label = labels[Path(member.name).name]
-            for box, points, score in zip(label["boxes"], label["landmarks"], label["scores"], strict=True):
-                if box[2] - box[0] < LEAST_WIDTH or score < LEAST_SCORE:
-                    continue
-                chip = warp_chip(np.ascontiguousarray(photo), np.array(points, np.float32), 128)
-                alike = known @ coarse(chip)
-                best = [k for k in np.argsort(-alike)[:CANDIDATES] if alike[k] > ALIKE]
-                if any(correlation(chip, chips.images[rows[k]]) > SAME for k in best):
-                    found.append(Path(member.name).name)
-                    break
+    found, total = [], 0
+    for name, scene in track(photos(args.data, lambda _: True), "photos"):
+        total += 1
+        for box, points, score in zip(scene.boxes, scene.landmarks, scene.scores, strict=True):
+            if box[2] - box[0] < LEAST_WIDTH or score < LEAST_SCORE:
+                continue
+            chip = warp_chip(scene.image, points, CHIP)
+            alike = known @ coarse(chip)
+            best = [k for k in np.argsort(-alike)[:CANDIDATES] if alike[k] > ALIKE]
+            if any(correlation(chip, chips.images[rows[k]]) > SAME for k in best):
+                found.append(name)
+                break
     LIST.write_text("\n".join(sorted(found)) + "\n")
-    print(f"{len(found)} of {len(labels)} photos are shared: {LIST}")
+    print(f"{len(found)} of {total} photos are shared: {LIST}")
 
 
 if __name__ == "__main__":
