@@ -2,7 +2,7 @@
 
     python -m evaluation.detection --data DATA --frames .cache/frames [--other yunet.onnx ...] [--sheet sheet.png] [--write-card]
 
-Two clips and a quarter of the scene photos, none trained on (`training.label_frames.DEV_CLIPS`, `detector_scenes.dev_photo`), at
+Two clips and a quarter of the scene photos, none trained on (`training.label_frames.DEV_CLIPS`, `training.scenes.dev_photo`), at
 full size and shrunk in five steps, clean and as a poor camera sees them. Truth: the teacher's labels at the largest size (doubled
 tiles for the clips). Recall is taken at the score that lets through 0.5 false positives a picture; faces the teacher is unsure of
 count neither way. AP is the area under precision over recall of the faces of one bin, false positives being those as wide as the
@@ -30,8 +30,9 @@ from models.detecting import SmallFaceDetector
 from models.faces import Faces, pairwise_iou
 from models.runtime import machine
 from models.weights_io import read_card, update_card
-from training.detector_scenes import SURE, Scene, load_frames, load_photos
+from training.detector_scenes import SURE
 from training.label_frames import DEV_CLIPS
+from training.scenes import Scene, load_frames, load_photos
 
 BINS = ((8, 12), (12, 16), (16, 24), (24, 32), (32, 64), (64, 1000))
 SCALES = (1, 1 / 2, 1 / 3, 1 / 5, 1 / 8, 1 / 12)
@@ -158,7 +159,7 @@ def open_detectors(others: list[Path], min_score: float) -> dict[str, Any]:
     """Ours, with and without the second look at landmarks, and others."""
     return {
         "farsight": load_detector(None, "cpu", min_score),
-        "unrefined": SmallFaceDetector(_weights(None, "detector"), "cpu", min_score, refine=False),
+        "unrefined": SmallFaceDetector(_weights(None, "detector"), "cpu", min_score, again=False),
         **{path.stem: load_detector(path, "cpu", min_score) for path in others},
     }
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from models.detector import STRIDES, DetectorNet, cell_centres, decode_cells
 from models.faces import Faces
 from models.landmarks import LandmarkRefiner
+from models.rescoring import CANDIDATE, Rescorer
 from models.runtime import pick_device, ready
 from models.weights_io import finite, load_weights, read_card
 
@@ -22,10 +23,11 @@ MOST_FACES = 1000  # candidates kept per frame before suppression
 class SmallFaceDetector:
     """Runs `DetectorNet` at the frame's own size; frames of equal size go through in one batch.
 
-    Landmarks are looked for once more in each face's chip (`models.landmarks`), unless ``refine`` is False.
+    Each candidate is looked at once more (`models.rescoring`), and landmarks once more in each face's chip (`models.landmarks`),
+    unless ``again`` is False.
     """
 
-    def __init__(self, weights: Path, device: str, min_score: float, refine: bool = True) -> None:
+    def __init__(self, weights: Path, device: str, min_score: float, again: bool = True) -> None:
         if not 0 < min_score < 1:
             raise ValueError(f"min_score = {min_score}: must lie between 0 and 1")
         card = read_card(weights, "detector")
@@ -34,23 +36,35 @@ class SmallFaceDetector:
         self._device = pick_device(device)
         self._net, self._dtype = ready(net, self._device)
         self._min_score = min_score
-        self._refiner = LandmarkRefiner(self._device) if refine else None
+        self._rescorer = Rescorer(self._device) if again else None
+        self._refiner = LandmarkRefiner(self._device) if again else None
 
     def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Faces]:
         """Faces of each frame (uint8 (H, W, 3) RGB, or (H, W) grey). Raises ValueError for anything else."""
         pictures = [_as_rgb(frame) for frame in frames]
+        least = min(self._min_score, CANDIDATE) if self._rescorer else self._min_score
+        found = []
+        for picture, faces in zip(pictures, self.candidates(pictures, least), strict=True):
+            if self._rescorer:
+                faces = self._rescorer.rescore(picture, faces)
+            faces = faces[faces.scores >= self._min_score]
+            landmarks = self._refiner.refine(picture, faces.landmarks) if self._refiner else faces.landmarks
+            found.append(Faces(faces.boxes, landmarks, faces.scores))
+        return found
+
+    def candidates(self, pictures: Sequence[NDArray[np.uint8]], least: float = CANDIDATE) -> list[Faces]:
+        """What the detector itself takes for faces, from a score of ``least`` on, in each picture (H, W, 3)."""
         found = [Faces.none()] * len(pictures)
         by_size: dict[tuple[int, ...], list[int]] = {}
         for place, picture in enumerate(pictures):
             by_size.setdefault(picture.shape, []).append(place)
         for places in by_size.values():
-            for place, faces in zip(places, self._batch(np.stack([pictures[p] for p in places])), strict=True):
-                landmarks = self._refiner.refine(pictures[place], faces.landmarks) if self._refiner else faces.landmarks
-                found[place] = Faces(faces.boxes, landmarks, faces.scores)
+            for place, faces in zip(places, self._batch(np.stack([pictures[p] for p in places]), least), strict=True):
+                found[place] = faces
         return found
 
     @torch.inference_mode()
-    def _batch(self, frames: NDArray[np.uint8]) -> list[Faces]:
+    def _batch(self, frames: NDArray[np.uint8], least: float) -> list[Faces]:
         height, width = frames.shape[1:3]
         x = torch.from_numpy(frames).to(self._device).permute(0, 3, 1, 2).to(self._dtype)
         x = x.sub_(127.5).div_(127.5)
@@ -58,26 +72,27 @@ class SmallFaceDetector:
         if bottom or right:
             x = torch.nn.functional.pad(x, (0, right, 0, bottom))
         outputs = self._net(x.contiguous(memory_format=torch.channels_last))
-        return [self._read([o[i] for o in outputs], height, width) for i in range(len(frames))]
+        return [_read([o[i] for o in outputs], height, width, float(np.log(least / (1 - least)))) for i in range(len(frames))]
 
-    def _read(self, maps: list[torch.Tensor], height: int, width: int) -> Faces:
-        least = float(np.log(self._min_score / (1 - self._min_score)))
-        parts = []
-        for values, stride in zip(maps, STRIDES, strict=True):
-            rows, columns = torch.nonzero(values[0] > least, as_tuple=True)
-            if not len(rows):
-                continue
-            cells = finite(values[:, rows, columns].float().T)
-            centres = cell_centres(*values.shape[1:], stride, values.device)[rows, columns]
-            boxes, landmarks = decode_cells(cells[:, 1:], centres, stride)
-            scores = cells[:, 0].sigmoid()
-            parts.append(Faces(boxes.cpu().numpy(), landmarks.cpu().numpy(), scores.cpu().numpy()))
-        faces = Faces.join(parts)
-        if len(faces) > MOST_FACES:
-            faces = faces[np.argsort(-faces.scores)[:MOST_FACES]]
-        faces = faces.suppressed()
-        boxes = faces.boxes.clip(0, np.array([width, height, width, height], np.float32))
-        return Faces(boxes, faces.landmarks, faces.scores)[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]
+
+def _read(maps: list[torch.Tensor], height: int, width: int, least: float) -> Faces:
+    """Faces of one frame from its maps, from a score logit of ``least`` on."""
+    parts = []
+    for values, stride in zip(maps, STRIDES, strict=True):
+        rows, columns = torch.nonzero(values[0] > least, as_tuple=True)
+        if not len(rows):
+            continue
+        cells = finite(values[:, rows, columns].float().T)
+        centres = cell_centres(*values.shape[1:], stride, values.device)[rows, columns]
+        boxes, landmarks = decode_cells(cells[:, 1:], centres, stride)
+        scores = cells[:, 0].sigmoid()
+        parts.append(Faces(boxes.cpu().numpy(), landmarks.cpu().numpy(), scores.cpu().numpy()))
+    faces = Faces.join(parts)
+    if len(faces) > MOST_FACES:
+        faces = faces[np.argsort(-faces.scores)[:MOST_FACES]]
+    faces = faces.suppressed()
+    boxes = faces.boxes.clip(0, np.array([width, height, width, height], np.float32))
+    return Faces(boxes, faces.landmarks, faces.scores)[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]
 
 
 def _as_rgb(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:

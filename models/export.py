@@ -4,10 +4,11 @@
     python -m models.export recognizer --out recognizer.onnx
     python -m models.export detector --out detector.onnx
     python -m models.export landmarks --out landmarks.onnx
+    python -m models.export rescore --out rescore.onnx
 
 Batches of any length. The super-resolution network is written for one side of its input, 16, 32 or 64; the detector takes frames
-of any size in multiples of 32 and gives its three maps (models/detector.py says how to read them). What goes in is prepared as
-the network's card says.
+of any size in multiples of 32 and gives its three maps (models/detector.py says how to read them); the rescoring network also
+takes the detector's logits. What goes in is prepared as the network's card says.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from models.detector import STRIDES, DetectorNet
 from models.landmarks import SIDE as LANDMARK_SIDE
 from models.landmarks import LandmarkNet
 from models.recognizer import Recognizer
+from models.rescoring import SIDE as RESCORE_SIDE
+from models.rescoring import RescoreNet
 from models.superres import ENTRIES, SuperResNet
 from models.weights_io import WEIGHTS, load_weights, read_card
 
@@ -31,6 +34,7 @@ KINDS: dict[str, type[nn.Module]] = {
     "recognizer": Recognizer,
     "detector": DetectorNet,
     "landmarks": LandmarkNet,
+    "rescore": RescoreNet,
 }
 
 
@@ -39,7 +43,9 @@ def export(kind: str, out: Path, weights: Path | None = None, side: int = 16) ->
     weights = weights or WEIGHTS / f"{kind}.safetensors"
     net = KINDS[kind](**read_card(weights, kind)["architecture"]).eval()
     load_weights(net, weights)
-    shape: dict[int, Any] = {0: torch.export.Dim("batch")}
+    batch = torch.export.Dim("batch")
+    shape: dict[int, Any] = {0: batch}
+    more: dict[str, torch.Tensor] = {}
     if isinstance(net, Recognizer):
         side, outputs = net.side, ["embedding", "quality"]
     elif isinstance(net, DetectorNet):
@@ -47,17 +53,19 @@ def export(kind: str, out: Path, weights: Path | None = None, side: int = 16) ->
         shape |= {2: 32 * torch.export.Dim("rows"), 3: 32 * torch.export.Dim("columns")}
     elif isinstance(net, LandmarkNet):
         side, outputs = LANDMARK_SIDE, ["points"]
+    elif isinstance(net, RescoreNet):
+        side, outputs, more = RESCORE_SIDE, ["logits_of_faces"], {"logits": torch.zeros(2)}
     elif side in ENTRIES:
         outputs = ["picture"]
     else:
         raise ValueError(f"side = {side}: must be one of {ENTRIES}")
     torch.onnx.export(
         net,
-        (torch.rand(2, 3, side, side),),
+        (torch.rand(2, 3, side, side), *more.values()),
         str(out),
-        input_names=["pictures"],
+        input_names=["pictures", *more],
         output_names=outputs,
-        dynamic_shapes=(shape,),
+        dynamic_shapes=(shape, *({0: batch} for _ in more)),
         dynamo=True,
         external_data=False,
         verbose=False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -55,13 +56,8 @@ class Faces:
 
     def suppressed(self, iou: float = 0.4) -> Faces:
         """Greedy non-maximum suppression; what remains is sorted by score."""
-        order = np.argsort(-self.scores, kind="stable")
-        overlap = pairwise_iou(self.boxes[order], self.boxes[order])
-        alive = np.ones(len(order), bool)
-        for i in range(len(order)):
-            if alive[i]:
-                alive[i + 1 :] &= overlap[i, i + 1 :] <= iou
-        return self[order[alive]]
+        sides = self.boxes[:, 2:] - self.boxes[:, :2]
+        return self[np.array(cv2.dnn.NMSBoxes(np.hstack([self.boxes[:, :2], sides]), self.scores, 0.0, iou), np.intp)]
 
 
 def pairwise_iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -7,80 +7,24 @@ below `SURE`) and what has become smaller than `LEAST_WIDTH` is ignored, neither
 
 from __future__ import annotations
 
-import json
-import tarfile
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from models.chip import CHIP, TEMPLATE
-from training.label_frames import DEV_CLIPS
-from training.shared_photos import shared_photos
+from training.scenes import Scene, mirrored
+from training.video_codec import coded
 
 SURE = 0.5
 LEAST_WIDTH = 5.0
+UNSURE = 0.3  # the score of what is partly out of sight: ignored
+NEAR = 0.3  # share of photos seen as near as they were taken
+CODED = 0.3  # share of pictures that went through H.264
+CRF = 20, 36
 OCCLUDED = 0.15  # share of faces partly covered
 CHIP_FACE = np.array([23.9, 18.5, 104.7, 125.8], np.float32)  # median box of the teacher on 104 padded chips
-MIRROR = [1, 0, 2, 4, 3]
-
-
-@dataclass
-class Scene:
-    """A picture (H, W, 3) uint8 RGB with boxes (N, 4), landmarks (N, 5, 2) and scores (N,)."""
-
-    image: NDArray[np.uint8]
-    boxes: NDArray[np.float32]
-    landmarks: NDArray[np.float32]
-    scores: NDArray[np.float32]
-
-
-def _scene(image: NDArray[np.uint8], label: dict[str, list]) -> Scene:
-    return Scene(
-        image,
-        np.array(label["boxes"], np.float32).reshape(-1, 4),
-        np.array(label["landmarks"], np.float32).reshape(-1, 5, 2),
-        np.array(label["scores"], np.float32),
-    )
-
-
-def _decode(content: bytes) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)[..., ::-1])
-
-
-def dev_photo(name: str) -> bool:
-    """Whether a scene photo is kept for measuring: four in ten, by the hash of its name, but none that shows a training chip."""
-    return zlib.crc32(name.encode()) % 10 < 4 and name not in shared_photos()
-
-
-def load_photos(data: Path, dev: bool) -> list[Scene]:
-    """The labelled scene photos of the dev or the training part."""
-    return [scene for _, scene in photos(data, lambda name: dev_photo(name) == dev)]
-
-
-def photos(data: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, Scene]]:
-    """The labelled scene photos whose names are ``wanted``."""
-    labels = json.loads((data / "scenes" / "labels.json").read_text())
-    with tarfile.open(data / "scenes" / "scenes.tar") as tar:
-        for member in tar:
-            name = Path(member.name).name
-            content = tar.extractfile(member) if member.isfile() else None
-            if content is not None and name in labels and wanted(name):
-                yield name, _scene(_decode(content.read()), labels[name])
-
-
-def load_frames(folder: Path, dev: bool) -> list[Scene]:
-    """The frames of `label_frames`, those of the dev clips or the others."""
-    labels = json.loads((folder / "labels.json").read_text())
-    return [
-        _scene(_decode((folder / name).read_bytes()), label)
-        for name, label in sorted(labels.items())
-        if (name.rsplit("-", 1)[0] in DEV_CLIPS) == dev
-    ]
 
 
 class SceneMaker:
@@ -118,7 +62,7 @@ class SceneMaker:
 
     def _mosaic(self, rng: np.random.Generator) -> Scene:
         """A photo whose chosen face gets a drawn width, with small others laid over it."""
-        base = self._filled(self._one_photo(rng), rng)
+        base = self._filled(self._one_photo(rng, near=rng.random() < NEAR), rng)
         for _ in range(3):
             other = self._one_photo(rng)
             height, width = other.image.shape[:2]
@@ -126,11 +70,12 @@ class SceneMaker:
                 base = _overlay(base, other, *(int(rng.integers(0, self.side - n + 1)) for n in (width, height)))
         return base
 
-    def _one_photo(self, rng: np.random.Generator) -> Scene:
+    def _one_photo(self, rng: np.random.Generator, near: bool = False) -> Scene:
+        """A photo in which one face gets a drawn width; ``near`` ones show hair, ears and hands, which are no faces, large."""
         source = self.photos[rng.integers(len(self.photos))]
         widths = source.boxes[:, 2] - source.boxes[:, 0]
         sure = widths[source.scores >= SURE]
-        wanted = float(np.exp(rng.uniform(np.log(7), np.log(110))))
+        wanted = float(np.exp(rng.uniform(*np.log((90, 320) if near else (7, 110)))))
         scale = wanted / float(rng.choice(sure)) if len(sure) else float(rng.uniform(0.2, 1.0))
         return self._view(source, min(scale, 1.5), rng)
 
@@ -157,9 +102,11 @@ class SceneMaker:
         centres = (source.boxes.reshape(-1, 2, 2).mean(1) * factors) @ matrix[:, :2].T + matrix[:, 2]
         half = (source.boxes[:, 2:] - source.boxes[:, :2]) * factors / 2
         landmarks = (source.landmarks * factors) @ matrix[:, :2].T + matrix[:, 2]
-        seen = ((centres > 0) & (centres < (out_w, out_h))).all(1) if len(centres) else np.zeros(0, bool)
         boxes = np.hstack([centres - half, centres + half])
-        return Scene(window, boxes[seen].astype(np.float32), landmarks[seen].astype(np.float32), source.scores[seen])
+        whole = ((centres > 0) & (centres < (out_w, out_h))).all(1)
+        scores = np.where(whole, source.scores, UNSURE)
+        seen = touched(boxes, np.array([0, 0, out_w, out_h]))
+        return Scene(window, *(part[seen].astype(np.float32) for part in (boxes, landmarks, scores)))
 
     def _filled(self, scene: Scene, rng: np.random.Generator) -> Scene:
         """The scene on a full-size ground: a piece of a frame, or one colour."""
@@ -245,7 +192,7 @@ class SceneMaker:
             scene.image[top : top + down, left : left + across] = source[y : y + down, x : x + across]
 
     def _camera(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        """Blur, exposure, grey, noise and compression, each drawn."""
+        """Blur, exposure, grey, noise, JPEG and H.264, each drawn."""
         if rng.random() < 0.5:
             image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.0))
         if rng.random() < 0.2:
@@ -259,6 +206,9 @@ class SceneMaker:
         if rng.random() < 0.5:
             _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 90))])
             image = cv2.imdecode(code, cv2.IMREAD_COLOR)
+        if rng.random() < CODED:
+            way = rng.integers(-4, 5, 2)
+            image = coded(np.stack([np.roll(image, n * way, (0, 1)) for n in (2, 1, 0)]), int(rng.integers(*CRF)))
         return image
 
 
@@ -266,15 +216,6 @@ def touched(boxes: NDArray[np.float32], area: NDArray[np.integer]) -> NDArray[np
     """Which of the boxes (N, 4) overlap an area (x1, y1, x2, y2)."""
     found = (boxes[:, 0] < area[2]) & (boxes[:, 2] > area[0]) & (boxes[:, 1] < area[3]) & (boxes[:, 3] > area[1])
     return np.asarray(found, np.bool_)
-
-
-def mirrored(scene: Scene) -> Scene:
-    """The scene seen in a mirror; left and right landmarks change names."""
-    width = scene.image.shape[1]
-    boxes = scene.boxes[:, [2, 1, 0, 3]] * (-1, 1, -1, 1) + (width - 1, 0, width - 1, 0)
-    landmarks = scene.landmarks[:, MIRROR] * (-1, 1) + (width - 1, 0)
-    image = np.ascontiguousarray(scene.image[:, ::-1])
-    return Scene(image, boxes.astype(np.float32), landmarks.astype(np.float32), scene.scores)
 
 
 def _overlay(base: Scene, top: Scene, x: int, y: int) -> Scene:
@@ -285,7 +226,7 @@ def _overlay(base: Scene, top: Scene, x: int, y: int) -> Scene:
     clear = (b[:, 2] < x) | (b[:, 0] > x + width) | (b[:, 3] < y) | (b[:, 1] > y + height)
     inside = (b[:, 0] >= x) & (b[:, 2] <= x + width) & (b[:, 1] >= y) & (b[:, 3] <= y + height)
     half = ~clear & ~inside
-    scores = np.where(half, 0.3, base.scores)[~inside].astype(np.float32)  # partly covered: ignored
+    scores = np.where(half, UNSURE, base.scores)[~inside].astype(np.float32)
     return Scene(
         base.image,
         np.vstack([b[~inside], top.boxes + np.array([x, y, x, y], np.float32)]).astype(np.float32),

@@ -3,7 +3,7 @@
     python -m training.label_frames --data DATA --teacher scrfd_2.5g_kps.onnx --out .cache/frames
 
 Each frame is read whole and in overlapping tiles of 320 pixels enlarged to 640; what a tile cuts is left to its
-neighbour. Writes ``CLIP-NNNN.jpg`` and ``labels.json`` in the layout of ``DATA/scenes/labels.json``.
+neighbour. Writes ``CLIP-NNNN.jpg``, ``labels.json`` in the layout of ``DATA/scenes/labels.json``, and ``command.txt``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 
 from models.faces import Faces
 from models.onnx_detectors import load_onnx_detector
+from training.runs import own_command
 
 DEV_CLIPS = ("head-pose-two", "mall-door")
 TILE, STEP, EDGE = 320, 240, 4
@@ -67,6 +68,7 @@ def main() -> None:
                 }
         print(clip.stem, sum(len(v["scores"]) for k, v in labels.items() if k.startswith(clip.stem)), "faces", flush=True)
     (args.out / "labels.json").write_text(json.dumps(labels))
+    (args.out / "command.txt").write_text(own_command())
 
 
 if __name__ == "__main__":

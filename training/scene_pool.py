@@ -2,9 +2,9 @@
 
     python -m training.scene_pool --data DATA --frames .cache/frames --out .cache/scenes [--number 24000]
 
-Writes ``images.npy`` uint8 (N, side, side, 3) RGB and ``faces.npz``: ``count`` (N,), and in the order of the pictures ``boxes``
-(M, 4), ``landmarks`` (M, 5, 2) and ``scores`` (M,). Hard negatives are what the shipped detector takes for faces in the training
-photos and frames, though its teacher saw none there.
+Writes ``images.npy`` uint8 (N, side, side, 3) RGB, ``faces.npz`` with ``count`` (N,) and, in the order of the pictures, ``boxes``
+(M, 4), ``landmarks`` (M, 5, 2) and ``scores`` (M,), and ``command.txt`` for the card of what learns from them. Hard negatives are
+what the shipped detector takes for faces in the training photos and frames, though its teacher saw none there.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from models import load_detector
+from models.detecting import SmallFaceDetector
 from models.faces import pairwise_iou
+from models.weights_io import WEIGHTS
 from training.chips import load_chips
-from training.detector_scenes import Scene, SceneMaker, load_frames, load_photos
+from training.detector_scenes import SceneMaker
+from training.runs import own_command
+from training.scenes import Scene, load_frames, load_photos
 
 SIDE = 320
 LURE_SCORE, LURE_SCALES, LURE_ROOM = 0.25, (1.0, 0.5, 0.25), 1.6
@@ -32,7 +35,7 @@ _maker: SceneMaker
 
 def lures(scenes: list[Scene]) -> list[NDArray[np.uint8]]:
     """Pieces of pictures that the shipped detector takes for faces where no label is, with some room around them."""
-    detector, found = load_detector(min_score=LURE_SCORE), []
+    detector, found = SmallFaceDetector(WEIGHTS / "detector.safetensors", "auto", LURE_SCORE, again=False), []
     for scene in track(scenes, "hard negatives"):
         for scale in LURE_SCALES:
             small = cv2.resize(scene.image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.uint8)
@@ -93,6 +96,7 @@ def main() -> None:
         landmarks=np.concatenate([s.landmarks for s in made]).astype(np.float32),
         scores=np.concatenate([s.scores for s in made]).astype(np.float32),
     )
+    (args.out / "command.txt").write_text(f"{(args.frames / 'command.txt').read_text()}\n{own_command()}")
     part.rename(args.out / "images.npy")
 
 

@@ -56,7 +56,7 @@ def correlation(a: Chip, b: Chip) -> float:
 def main() -> None:
     from rich.progress import track
 
-    from training.detector_scenes import photos  # which reads this list
+    from training.scenes import photos  # which reads this list
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)

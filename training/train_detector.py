@@ -23,9 +23,11 @@ from torch import Tensor
 
 from models.detector import STRIDES, DetectorNet, cell_centres, decode_cells
 from models.runtime import autocast
-from training.detector_scenes import LEAST_WIDTH, SURE, Scene, mirrored
+from training.detector_scenes import LEAST_WIDTH, SURE
 from training.loop import Run, ahead, plan
+from training.runs import averaged
 from training.scene_pool import load_pool
+from training.scenes import Scene, mirrored
 
 PRESETS = {
     "cpu": {"samples": 85_000, "batch": 16, "lr": 2e-3},
@@ -107,11 +109,21 @@ def vary(scene: Scene, rng: np.random.Generator) -> Scene:
 
 
 def main() -> None:
-    job = plan(__doc__, PRESETS, scenes={"type": Path, "required": True, "help": "folder of training.scene_pool"})
+    job = plan(
+        __doc__,
+        PRESETS,
+        scenes={"type": Path, "required": True, "help": "folder of training.scene_pool"},
+        start={"type": Path, "help": "begin with the weights of this run or file"},
+    )
     args, steps, batch, device = job.args, job.steps, job.batch, job.device
-    net = DetectorNet().to(device, memory_format=torch.channels_last)
-    run = Run(args.out, net, steps, batch, job.preset["lr"], 0.02, args.seed, muon=True)
+    net = DetectorNet()
+    if args.start:
+        net.load_state_dict(averaged(args.start, {"DetectorNet": DetectorNet}).state_dict())
+    net = net.to(device, memory_format=torch.channels_last)
     pool = load_pool(args.scenes)
+    made_of = (args.scenes / "command.txt").read_text().splitlines()
+    lr = job.preset["lr"]
+    run = Run(args.out, net, steps, batch, lr, 0.02, args.seed, muon=True, start=args.start, made_of=made_of)
     side = pool[0].image.shape[0]
     print(f"{len(pool)} scenes, {sum(len(p.scores) for p in pool)} faces", flush=True)
 

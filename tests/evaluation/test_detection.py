@@ -3,7 +3,7 @@ import pytest
 
 from evaluation.detection import by_width, least_score, match
 from models.faces import Faces
-from training.detector_scenes import Scene
+from training.scenes import Scene
 
 
 def boxes(*widths_at: tuple[float, float]) -> np.ndarray:

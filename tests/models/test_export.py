@@ -11,6 +11,7 @@ from models.detector import DetectorNet
 from models.export import export
 from models.landmarks import LandmarkNet
 from models.recognizer import Recognizer
+from models.rescoring import RescoreNet
 from models.superres import SuperResNet
 from models.weights_io import WEIGHTS, load_weights
 
@@ -20,13 +21,15 @@ logging.getLogger("torch.onnx").setLevel(logging.ERROR)
 
 
 @torch.inference_mode()
-def both(kind: str, net: torch.nn.Module, shape: tuple[int, ...], folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """First output of ONNX Runtime and of torch for pictures of another shape than were exported."""
+def both(
+    kind: str, net: torch.nn.Module, shape: tuple[int, ...], folder: Path, **more: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """First output of ONNX Runtime and of torch for pictures of another shape than were exported, and for what else it takes."""
     export(kind, folder / "net.onnx", side=shape[-1])
     load_weights(net, WEIGHTS / f"{kind}.safetensors")
     pictures = np.random.default_rng(0).random(shape, np.float32)
-    outputs = onnxruntime.InferenceSession(str(folder / "net.onnx")).run(None, {"pictures": pictures})
-    theirs = net.eval()(torch.from_numpy(pictures))
+    outputs = onnxruntime.InferenceSession(str(folder / "net.onnx")).run(None, {"pictures": pictures, **more})
+    theirs = net.eval()(torch.from_numpy(pictures), *map(torch.from_numpy, more.values()))
     return outputs[0], (theirs if isinstance(theirs, torch.Tensor) else theirs[0]).numpy()
 
 
@@ -49,6 +52,11 @@ def test_detector(tmp_path: Path) -> None:
 def test_landmarks(tmp_path: Path) -> None:
     found, expected = both("landmarks", LandmarkNet(), (3, 3, 48, 48), tmp_path)
     assert found.shape == (3, 5, 2) and np.abs(found - expected).max() < 1e-3
+
+
+def test_rescore(tmp_path: Path) -> None:
+    found, expected = both("rescore", RescoreNet(), (3, 3, 48, 48), tmp_path, logits=np.array([-2, 0, 1], np.float32))
+    assert found.shape == (3,) and np.abs(found - expected).max() < 1e-3
 
 
 def test_a_side_that_is_none(tmp_path: Path) -> None:

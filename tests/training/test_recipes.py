@@ -8,8 +8,9 @@ from models.chip import FUSED
 from models.detector import STRIDES, DetectorNet, cell_centres, decode_cells
 from models.recognizer import view
 from tests.faces68 import landmarks68
-from training.detector_scenes import Scene, SceneMaker, mirrored
+from training.detector_scenes import SceneMaker
 from training.recognizer_inputs import make_inputs
+from training.scenes import Scene, mirrored
 from training.train_detector import assign, giou, losses
 from training.train_superres import SHIFT, make_pair, varied
 

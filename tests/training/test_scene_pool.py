@@ -12,8 +12,9 @@ import pytest
 
 from models.faces import Faces
 from training import scene_pool, train_detector
-from training.detector_scenes import Scene
+from training.runs import made
 from training.scene_pool import load_pool, lures
+from training.scenes import Scene
 
 LABEL = {"boxes": [[40, 40, 80, 90]], "landmarks": [[[50, 60], [70, 60], [60, 70], [52, 80], [68, 80]]], "scores": [0.9]}
 
@@ -43,7 +44,8 @@ def labelled(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     frames.mkdir()
     (frames / "clip-00000.jpg").write_bytes(code)
     (frames / "labels.json").write_text(json.dumps({"clip-00000.jpg": LABEL}))
-    monkeypatch.setattr(scene_pool, "load_detector", lambda min_score: Everywhere())
+    (frames / "command.txt").write_text("label")
+    monkeypatch.setattr(scene_pool, "SmallFaceDetector", lambda *_, **__: Everywhere())
     return frames
 
 
@@ -64,4 +66,7 @@ def test_a_pool_and_a_training_from_it(run, data: Path, labelled: Path, tmp_path
     pool = load_pool(out)
     assert len(pool) == 12 and sum(len(s.scores) for s in pool) > 12
     assert all(s.image.shape == (320, 320, 3) and s.boxes.shape == (len(s.scores), 4) for s in pool)
-    assert (run(train_detector, "detector", "--scenes", str(out)) / "state.pt").exists()
+    first = run(train_detector, "detector", "--scenes", str(out))
+    (labelling, pooling), training = made(first).commands[:2], made(first).commands[2]
+    assert labelling == "label" and pooling.startswith("python -m training.scene_pool") and "--scenes" in training
+    assert made(run(train_detector, "again", "--scenes", str(out), "--start", str(first))).samples == 2 * made(first).samples

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from models.facegen import FaceGenerator, Look
-from training.detector_scenes import dev_photo
+from training.scenes import dev_photo
 from training.shared_photos import ALIKE, SAME, coarse, correlation, shared_photos
 
 

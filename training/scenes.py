@@ -1,0 +1,82 @@
+"""Labelled pictures for the detector: scene photos and frames of clips, and which of them are kept for measuring."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from training.label_frames import DEV_CLIPS
+from training.shared_photos import shared_photos
+
+MIRROR = [1, 0, 2, 4, 3]
+
+
+@dataclass
+class Scene:
+    """A picture (H, W, 3) uint8 RGB with boxes (N, 4), landmarks (N, 5, 2) and scores (N,)."""
+
+    image: NDArray[np.uint8]
+    boxes: NDArray[np.float32]
+    landmarks: NDArray[np.float32]
+    scores: NDArray[np.float32]
+
+
+def _scene(image: NDArray[np.uint8], label: dict[str, list]) -> Scene:
+    return Scene(
+        image,
+        np.array(label["boxes"], np.float32).reshape(-1, 4),
+        np.array(label["landmarks"], np.float32).reshape(-1, 5, 2),
+        np.array(label["scores"], np.float32),
+    )
+
+
+def _decode(content: bytes) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)[..., ::-1])
+
+
+def dev_photo(name: str) -> bool:
+    """Whether a scene photo is kept for measuring: four in ten, by the hash of its name, but none that shows a training chip."""
+    return zlib.crc32(name.encode()) % 10 < 4 and name not in shared_photos()
+
+
+def load_photos(data: Path, dev: bool) -> list[Scene]:
+    """The labelled scene photos of the dev or the training part."""
+    return [scene for _, scene in photos(data, lambda name: dev_photo(name) == dev)]
+
+
+def photos(data: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, Scene]]:
+    """The labelled scene photos whose names are ``wanted``."""
+    labels = json.loads((data / "scenes" / "labels.json").read_text())
+    with tarfile.open(data / "scenes" / "scenes.tar") as tar:
+        for member in tar:
+            name = Path(member.name).name
+            content = tar.extractfile(member) if member.isfile() else None
+            if content is not None and name in labels and wanted(name):
+                yield name, _scene(_decode(content.read()), labels[name])
+
+
+def load_frames(folder: Path, dev: bool) -> list[Scene]:
+    """The frames of `label_frames`, those of the dev clips or the others."""
+    labels = json.loads((folder / "labels.json").read_text())
+    return [
+        _scene(_decode((folder / name).read_bytes()), label)
+        for name, label in sorted(labels.items())
+        if (name.rsplit("-", 1)[0] in DEV_CLIPS) == dev
+    ]
+
+
+def mirrored(scene: Scene) -> Scene:
+    """The scene seen in a mirror; left and right landmarks change names."""
+    width = scene.image.shape[1]
+    boxes = scene.boxes[:, [2, 1, 0, 3]] * (-1, 1, -1, 1) + (width - 1, 0, width - 1, 0)
+    landmarks = scene.landmarks[:, MIRROR] * (-1, 1) + (width - 1, 0)
+    image = np.ascontiguousarray(scene.image[:, ::-1])
+    return Scene(image, boxes.astype(np.float32), landmarks.astype(np.float32), scene.scores)
