@@ -7,6 +7,8 @@ candidates, and few faces are missed for want of a sure score (a cascade, as in 
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import torch
@@ -14,13 +16,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.detector import Residual, conv
-from models.faces import Faces
+from models.faces import Faces, pairwise_iou
 from models.runtime import ready
 from models.weights_io import WEIGHTS, finite, load_weights, read_card
 
 SIDE = 48  # pixels of the network's view
+MIDDLE = (SIDE - 1) / 2
 ROOM = 2.0  # side of the view in heights of the candidate's box
-CANDIDATE = 0.05  # the detector's own score of what is looked at
+CANDIDATE = 0.1  # the detector's own score of what is looked at
+NESTED, ALIKE = 0.6, 0.15  # share of the smaller box, and IoU, from which on two finds are one face
 MOST = 300  # candidates a frame, best first: the others keep the score they have
 
 
@@ -28,7 +32,7 @@ class RescoreNet(nn.Module):
     """``forward``: float (N, 3, 48, 48) in [-1, 1], candidates in the middle of their surroundings, and the detector's own score
     of each as logits (N,) -> logits (N,) of being a face."""
 
-    def __init__(self, widths: tuple[int, ...] = (24, 48, 80, 112)) -> None:
+    def __init__(self, widths: tuple[int, ...] = (16, 32, 64, 96)) -> None:
         super().__init__()
         w24, w12, w6, w3 = widths
         self.body = nn.Sequential(
@@ -50,19 +54,20 @@ class RescoreNet(nn.Module):
 
 def views(frame: NDArray[np.uint8], boxes: NDArray[np.float32]) -> NDArray[np.uint8]:
     """What the network sees of each box (N, 4) in a frame (H, W, 3): (N, 48, 48, 3)."""
-    levels = [frame]  # halved again and again, so that a large box does not alias
+    halved = [frame]  # again and again, so that a large box does not alias
     seen = np.empty((len(boxes), SIDE, SIDE, 3), np.uint8)
-    for box, out in zip(boxes.astype(np.float64), seen, strict=True):
-        scale = SIDE / (ROOM * max(1.0, box[3] - box[1]))
-        level = max(0, int(-np.log2(scale)))
-        while len(levels) <= level:
-            height, width = (max(1, n // 2) for n in levels[-1].shape[:2])
-            levels.append(cv2.resize(levels[-1], (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8))
-        shrunk = np.array(levels[level].shape[1::-1]) / frame.shape[1::-1]
-        centre = (box.reshape(2, 2).mean(0) + 0.5) * shrunk - 0.5
-        zoom = scale / shrunk
-        matrix = np.hstack([np.diag(zoom), ((SIDE - 1) / 2 - zoom * centre)[:, None]])
-        cv2.warpAffine(levels[level], matrix, (SIDE, SIDE), dst=out, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    scales = SIDE / (ROOM * np.maximum(1.0, boxes[:, 3] - boxes[:, 1]))
+    centres = boxes.reshape(-1, 2, 2).mean(1) + 0.5
+    for scale, centre, out in zip(scales.tolist(), centres.tolist(), seen, strict=True):
+        level = max(0, int(-math.log2(scale)))
+        while len(halved) <= level:
+            height, width = (max(1, n // 2) for n in halved[-1].shape[:2])
+            halved.append(cv2.resize(halved[-1], (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8))
+        (across, x), (down, y) = (
+            (n / m, c * n / m - 0.5) for n, m, c in zip(halved[level].shape[1::-1], frame.shape[1::-1], centre, strict=True)
+        )
+        matrix = np.array([[scale / across, 0, MIDDLE - scale / across * x], [0, scale / down, MIDDLE - scale / down * y]])
+        cv2.warpAffine(halved[level], matrix, (SIDE, SIDE), dst=out, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return seen
 
 
@@ -84,7 +89,7 @@ class Rescorer:
 
     @torch.inference_mode()
     def rescore(self, frame: NDArray[np.uint8], faces: Faces) -> Faces:
-        """Candidates of an RGB frame (H, W, 3), best first, with their new scores, best first again."""
+        """Candidates of an RGB frame (H, W, 3), best first, with their new scores, best first again and each face once."""
         if not len(faces):
             return faces
         x = torch.from_numpy(views(frame, faces.boxes[:MOST])).to(self._device).permute(0, 3, 1, 2)
@@ -92,4 +97,19 @@ class Rescorer:
         logits = torch.from_numpy(to_logits(faces.scores[:MOST])).to(self._device, self._dtype)
         scores = faces.scores.copy()
         scores[:MOST] = finite(self._net(x, logits).float()).sigmoid().cpu().numpy()
-        return Faces(faces.boxes, faces.landmarks, scores)[np.argsort(-scores, kind="stable")]
+        return once(Faces(faces.boxes, faces.landmarks, scores)[np.argsort(-scores, kind="stable")])
+
+
+def once(faces: Faces) -> Faces:
+    """The faces, best first, without those that lie within a better one, or about it, and are not much smaller or larger: what
+    suppression by IoU alone leaves of a face that was found at two sizes."""
+    low = np.maximum(faces.boxes[:, None, :2], faces.boxes[None, :, :2])
+    high = np.minimum(faces.boxes[:, None, 2:], faces.boxes[None, :, 2:])
+    inter = np.clip(high - low, 0, None).prod(2)
+    areas = (faces.boxes[:, 2:] - faces.boxes[:, :2]).prod(1)
+    same = (inter > NESTED * np.minimum(areas[:, None], areas)) & (pairwise_iou(faces.boxes, faces.boxes) > ALIKE)
+    alive = np.ones(len(faces), bool)
+    for i in range(len(faces)):
+        if alive[i]:
+            alive[i + 1 :] &= ~same[i, i + 1 :]
+    return faces[alive]

@@ -18,6 +18,10 @@ CHIPS = (
     "web photos (PINS, All-Age-Faces, UTKFace), CelebA in the wild, computer-made portraits; "
     "dev rows left out (training/chips.py)"
 )
+SCENES = (
+    "CelebA in the wild (568 photos), frames of 12 short clips (CC-BY-4.0 and unstated terms), the chips pasted; "
+    "head-pose-two and mall-door left out"
+)
 CARDS: dict[str, dict[str, Any]] = {
     "recognizer": {
         "about": "low-resolution face recogniser, 256 numbers a face",
@@ -30,11 +34,10 @@ CARDS: dict[str, dict[str, Any]] = {
     "detector": {
         "about": "small-face detector with five landmarks, strides 4, 8, 16",
         "preprocessing": "RGB frame at its own size, (x - 127.5) / 127.5, padded to multiples of 32",
-        "data": "CelebA in the wild (455 photos), frames of 12 short clips (CC-BY-4.0 and unstated terms), "
-        "the chips pasted; head-pose-two and mall-door left out",
+        "data": SCENES,
         "teacher": "labels of SCRFD-2.5GF (non-commercial) at full and doubled size",
         "limits": "faces under 8 pixels, profiles and masked faces are weak; large faces need the enrolment gate's scales; what "
-        "landmarks it tells are looked for once more (landmarks.json)",
+        "it finds is judged once more (rescore.json), and so are the landmarks it tells (landmarks.json)",
     },
     "landmarks": {
         "about": "five landmarks of a found face, looked for once more in its chip",
@@ -42,6 +45,13 @@ CARDS: dict[str, dict[str, Any]] = {
         "data": CHIPS,
         "teacher": "68-point landmarks of a dense face mesh",
         "limits": "faces under 10 pixels; profiles, of which its data holds few",
+    },
+    "rescore": {
+        "about": "whether what the detector offers is a face, by a closer look at it and at what is around it",
+        "preprocessing": "candidate in a square twice as high as it, 48x48 RGB, (x - 127.5) / 127.5, and the detector's logit",
+        "data": SCENES,
+        "teacher": "labels of SCRFD-2.5GF (non-commercial) at full and doubled size",
+        "limits": "profiles and faces cut by the picture's edge; learned from candidates of the shipped detector",
     },
     "superres": {
         "about": "progressive face super-resolution, 16, 32 or 64 to 128 pixels",

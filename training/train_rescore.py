@@ -34,6 +34,7 @@ PRESETS = {
     "gpu": {"samples": 12_000_000, "batch": 1024, "lr": 2e-3},
 }
 FACE, NONE = 0.45, 0.3  # IoU with a label from which on a candidate is a face, and below which it is none
+SHARE = 0.25  # of faces among what is shown; a candidate in twenty is one
 SHIFT, STRETCH = 0.04, 0.08  # how boxes vary, in shares of their height
 AT_ONCE = 16
 
@@ -91,6 +92,7 @@ def main() -> None:
     detector = SmallFaceDetector(args.detector, job.device, CANDIDATE, again=False)
     pictures, logits, told = make_pool(detector, args.scenes, args.out, args.seed)
     print(f"{len(told)} candidates, {told.mean():.0%} of them faces", flush=True)
+    on_face, on_none = (np.flatnonzero(told == verdict) for verdict in (1, 0))
     net = RescoreNet()
     if args.start:
         net.load_state_dict(averaged(args.start, {"RescoreNet": RescoreNet}).state_dict())
@@ -101,7 +103,7 @@ def main() -> None:
 
     def make(step: int) -> tuple[torch.Tensor, ...]:
         rng = run.rng(step)
-        rows = rng.integers(0, len(told), job.batch)
+        rows = np.where(rng.random(job.batch) < SHARE, rng.choice(on_face, job.batch), rng.choice(on_none, job.batch))
         seen = pictures[rows] * rng.uniform(0.8, 1.2, (job.batch, 1, 1, 1)).astype(np.float32)
         mirrored = rng.random(job.batch) < 0.5
         seen[mirrored] = seen[mirrored, :, ::-1]
