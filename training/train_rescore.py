@@ -9,7 +9,7 @@ of views is made first; it lies in the run's folder.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from models.detecting import SmallFaceDetector
-from models.faces import pairwise_iou
-from models.rescoring import CANDIDATE, RescoreNet, to_logits, views
+from models.faces import Faces, pairwise_iou
+from models.rescoring import CANDIDATE, SIDE, RescoreNet, to_logits, views
 from models.runtime import autocast
 from models.weights_io import WEIGHTS
 from training.detector_scenes import SURE
@@ -34,11 +34,10 @@ PRESETS = {
     "gpu": {"samples": 12_000_000, "batch": 1024, "lr": 2e-3},
 }
 FACE, NONE = 0.45, 0.3  # IoU with a label from which on a candidate is a face, and below which it is none
-SHARE = 0.25  # of faces among what is shown; a candidate in twenty is one
+SHARE = 0.25  # of faces among what is shown
 SHIFT, STRETCH = 0.04, 0.08  # how boxes vary, in shares of their height
+NEGATIVES = 12  # a scene
 AT_ONCE = 16
-
-Views = NDArray[np.uint8]
 
 
 def verdicts(scene: Scene, boxes: NDArray[np.float32]) -> NDArray[np.int8]:
@@ -53,31 +52,39 @@ def verdicts(scene: Scene, boxes: NDArray[np.float32]) -> NDArray[np.int8]:
     return found.astype(np.int8)
 
 
-def offered(detector: SmallFaceDetector, pool: list[Scene], seed: int) -> Iterator[tuple[Views, Views, NDArray[np.int8]]]:
-    """Views, the detector's logits and verdicts of every picture's candidates."""
-    rng = np.random.default_rng(seed)
-    for first in track(range(0, len(pool), AT_ONCE), "candidates"):
-        scenes = pool[first : first + AT_ONCE]
-        for scene, faces in zip(scenes, detector.candidates([s.image for s in scenes]), strict=True):
-            told = verdicts(scene, faces.boxes)
-            boxes, logits, told = faces.boxes[told >= 0], to_logits(faces.scores[told >= 0]), told[told >= 0]
-            height = (boxes[:, 3] - boxes[:, 1])[:, None]
-            centre = boxes.reshape(-1, 2, 2).mean(1) + rng.normal(0, SHIFT, (len(boxes), 2)) * height
-            half = (boxes[:, 2:] - boxes[:, :2]) / 2 * np.exp(rng.normal(0, STRETCH, (len(boxes), 1)))
-            yield views(np.ascontiguousarray(scene.image), np.hstack([centre - half, centre + half])), logits, told
+def chosen(scene: Scene, faces: Faces, rng: np.random.Generator) -> tuple[NDArray, NDArray, NDArray[np.int8]]:
+    """Boxes, not quite where they were found, logits and verdicts of a picture's candidates: all faces, up to `NEGATIVES` others."""
+    told = verdicts(scene, faces.boxes)
+    others = np.flatnonzero(told == 0)
+    rows = np.concatenate([np.flatnonzero(told == 1), rng.permutation(others)[:NEGATIVES]])
+    boxes = faces.boxes[rows]
+    height = (boxes[:, 3] - boxes[:, 1])[:, None]
+    centre = boxes.reshape(-1, 2, 2).mean(1) + rng.normal(0, SHIFT, (len(boxes), 2)) * height
+    half = (boxes[:, 2:] - boxes[:, :2]) / 2 * np.exp(rng.normal(0, STRETCH, (len(boxes), 1)))
+    return np.hstack([centre - half, centre + half]), to_logits(faces.scores[rows]), told[rows]
 
 
-def make_pool(detector: SmallFaceDetector, folder: Path, out: Path, seed: int) -> tuple[Views, NDArray, NDArray]:
-    """Views (N, 48, 48, 3), logits (N,) and verdicts (N,) of all candidates, from the run's folder if they are there."""
-    path = out / "pool.npz"
+def make_pool(args: argparse.Namespace, device: str) -> tuple[NDArray[np.uint8], NDArray, NDArray[np.int8]]:
+    """Views (N, 48, 48, 3), logits (N,) and verdicts (N,) of candidates, from the run's folder if they are there."""
+    path = args.out / "pool.npz"
     if not path.exists():
-        parts = [np.concatenate(part) for part in zip(*offered(detector, load_pool(folder), seed), strict=True)]
-        out.mkdir(parents=True, exist_ok=True)
-        part = out / "pool.part.npz"
-        np.savez(part, views=parts[0], logits=parts[1], verdicts=parts[2])
+        detector = SmallFaceDetector(args.detector, device, CANDIDATE, again=False)
+        rng, scenes, made = np.random.default_rng(args.seed), load_pool(args.scenes)[: args.number], []
+        args.out.mkdir(parents=True, exist_ok=True)
+        with (args.out / "views.raw").open("wb") as file:
+            for first in track(range(0, len(scenes), AT_ONCE), "candidates"):
+                several = scenes[first : first + AT_ONCE]
+                for scene, faces in zip(several, detector.candidates([s.image for s in several]), strict=True):
+                    boxes, *rest = chosen(scene, faces, rng)
+                    file.write(views(np.ascontiguousarray(scene.image), boxes).tobytes())
+                    made.append(rest)
+        logits, told = (np.concatenate(part) for part in zip(*made, strict=True))
+        part = path.with_suffix(".part.npz")
+        np.savez(part, logits=logits, verdicts=told)
         part.rename(path)
     with np.load(path) as kept:
-        return kept["views"], kept["logits"], kept["verdicts"]
+        logits, told = kept["logits"], kept["verdicts"]
+    return np.memmap(args.out / "views.raw", np.uint8, "r", shape=(len(told), SIDE, SIDE, 3)), logits, told
 
 
 def main() -> None:
@@ -86,11 +93,11 @@ def main() -> None:
         PRESETS,
         scenes={"type": Path, "required": True, "help": "folder of training.scene_pool"},
         detector={"type": Path, "default": WEIGHTS / "detector.safetensors", "help": "the one whose candidates are judged"},
+        number={"type": int, "default": 20_000, "help": "of scenes whose candidates are looked at"},
         start={"type": Path, "help": "begin with the weights of this run or file"},
     )
     args = job.args
-    detector = SmallFaceDetector(args.detector, job.device, CANDIDATE, again=False)
-    pictures, logits, told = make_pool(detector, args.scenes, args.out, args.seed)
+    pictures, logits, told = make_pool(args, job.device)
     print(f"{len(told)} candidates, {told.mean():.0%} of them faces", flush=True)
     on_face, on_none = (np.flatnonzero(told == verdict) for verdict in (1, 0))
     net = RescoreNet()
