@@ -42,7 +42,7 @@ class SmallFaceDetector:
     def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Faces]:
         """Faces of each frame (uint8 (H, W, 3) RGB, or (H, W) grey). Raises ValueError for anything else."""
         pictures = [_as_rgb(frame) for frame in frames]
-        least = min(self._min_score, CANDIDATE) if self._rescorer else self._min_score
+        least = CANDIDATE if self._rescorer else self._min_score
         found = []
         for picture, faces in zip(pictures, self.candidates(pictures, least), strict=True):
             if self._rescorer:

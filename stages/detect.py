@@ -18,7 +18,7 @@ class Detect:
     ``full_every_s``: with it only what moved is searched, and the whole frame so often; elsewhere the faces found last stay."""
 
     def __init__(
-        self, detector: str | None = None, min_score: float = 0.3, device: str = "auto", full_every_s: float | None = None
+        self, detector: str | None = None, min_score: float = 0.1, device: str = "auto", full_every_s: float | None = None
     ) -> None:
         self._name, self._min_score, self._device = detector, min_score, device
         self._gate = None if full_every_s is None else MotionGate(full_every_s)

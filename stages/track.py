@@ -34,7 +34,7 @@ class Track:
     one that was away may miss the place its motion led to; beyond it, or at another size, it begins a track of its own, since
     two people in one track hide each other. Where the picture cuts to another one, every face begins anew."""
 
-    def __init__(self, lost_s: float = 1.5, start_score: float = 0.5, min_iou: float = 0.05, most_drift: float = 0.75) -> None:
+    def __init__(self, lost_s: float = 1.5, start_score: float = 0.6, min_iou: float = 0.05, most_drift: float = 0.75) -> None:
         self._lost_s, self._start_score, self._min_iou, self._most_drift = lost_s, start_score, min_iou, most_drift
         self._tracker: Any = None
         self._last: dict[int, _Last] = {}

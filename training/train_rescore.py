@@ -20,7 +20,7 @@ from rich.progress import track
 
 from models.detecting import SmallFaceDetector
 from models.faces import Faces, pairwise_iou
-from models.rescoring import CANDIDATE, SIDE, RescoreNet, to_logits, views
+from models.rescoring import SIDE, RescoreNet, to_logits, views
 from models.runtime import autocast
 from models.weights_io import WEIGHTS
 from training.detector_scenes import SURE
@@ -37,6 +37,8 @@ FACE, NONE = 0.45, 0.3  # IoU with a label from which on a candidate is a face, 
 SHARE = 0.25  # of faces among what is shown
 SHIFT, STRETCH = 0.04, 0.08  # how boxes vary, in shares of their height
 NEGATIVES = 12  # a scene
+OFFERED = 0.1  # the detector's score of what is learned from
+LEVELS, NOISE = (0.5, 1.2), (-8.0, 8.0)  # exposure, and grey levels of noise (half of the views have none)
 AT_ONCE = 16
 
 
@@ -53,7 +55,7 @@ def verdicts(scene: Scene, boxes: NDArray[np.float32]) -> NDArray[np.int8]:
 
 
 def chosen(scene: Scene, faces: Faces, rng: np.random.Generator) -> tuple[NDArray, NDArray, NDArray[np.int8]]:
-    """Boxes, not quite where they were found, logits and verdicts of a picture's candidates: all faces, up to `NEGATIVES` others."""
+    """Boxes, moved a little, logits and verdicts of a picture's candidates: all faces and up to `NEGATIVES` others."""
     told = verdicts(scene, faces.boxes)
     others = np.flatnonzero(told == 0)
     rows = np.concatenate([np.flatnonzero(told == 1), rng.permutation(others)[:NEGATIVES]])
@@ -68,13 +70,13 @@ def make_pool(args: argparse.Namespace, device: str) -> tuple[NDArray[np.uint8],
     """Views (N, 48, 48, 3), logits (N,) and verdicts (N,) of candidates, from the run's folder if they are there."""
     path = args.out / "pool.npz"
     if not path.exists():
-        detector = SmallFaceDetector(args.detector, device, CANDIDATE, again=False)
+        detector = SmallFaceDetector(args.detector, device, OFFERED, again=False)
         rng, scenes, made = np.random.default_rng(args.seed), load_pool(args.scenes)[: args.number], []
         args.out.mkdir(parents=True, exist_ok=True)
         with (args.out / "views.raw").open("wb") as file:
             for first in track(range(0, len(scenes), AT_ONCE), "candidates"):
                 several = scenes[first : first + AT_ONCE]
-                for scene, faces in zip(several, detector.candidates([s.image for s in several]), strict=True):
+                for scene, faces in zip(several, detector.candidates([s.image for s in several], OFFERED), strict=True):
                     boxes, *rest = chosen(scene, faces, rng)
                     file.write(views(np.ascontiguousarray(scene.image), boxes).tobytes())
                     made.append(rest)
@@ -111,7 +113,8 @@ def main() -> None:
     def make(step: int) -> tuple[torch.Tensor, ...]:
         rng = run.rng(step)
         rows = np.where(rng.random(job.batch) < SHARE, rng.choice(on_face, job.batch), rng.choice(on_none, job.batch))
-        seen = pictures[rows] * rng.uniform(0.8, 1.2, (job.batch, 1, 1, 1)).astype(np.float32)
+        levels, noise = (rng.uniform(*of, (job.batch, 1, 1, 1)).astype(np.float32) for of in (LEVELS, NOISE))
+        seen = pictures[rows] * levels + rng.standard_normal((job.batch, SIDE, SIDE, 3), np.float32) * noise.clip(0)
         mirrored = rng.random(job.batch) < 0.5
         seen[mirrored] = seen[mirrored, :, ::-1]
         return torch.from_numpy(seen), torch.from_numpy(logits[rows]), torch.from_numpy(told[rows].astype(np.float32))
