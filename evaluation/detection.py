@@ -6,10 +6,10 @@ Two clips and a quarter of the scene photos, none trained on (`training.label_fr
 full size and shrunk in five steps, clean and as a poor camera sees them. Truth: the teacher's labels at the largest size (doubled
 tiles for the clips). Recall is taken at the score that lets through 0.5 false positives a picture; faces the teacher is unsure of
 count neither way. AP is the area under precision over recall of the faces of one bin, false positives being those as wide as the
-bin. The landmark error is the median in eye distances of a frontal face of that width, since the eyes of a
-turned head draw together; `unrefined` is our detector without the second look at landmarks (models/landmarks.py). ``--other``
-takes YuNet and SCRFD (ONNX) and MediaPipe's BlazeFace (.tflite). Times are of one frame at a score of 0.5, on the CPU. The sheet
-is for your eyes only where the clips' terms do not allow showing them.
+bin. The landmark error is the median in eye distances of a frontal face of that width, since the eyes of a turned head draw
+together; `unrefined` is our detector without the second looks at candidates and landmarks (models/rescoring.py, landmarks.py).
+``--other`` takes YuNet and SCRFD (ONNX) and MediaPipe's BlazeFace (.tflite). Times are of one frame at a score of 0.5, on the
+CPU. The sheet is for your eyes only where the clips' terms do not allow showing them.
 """
 
 from __future__ import annotations
