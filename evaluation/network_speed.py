@@ -4,8 +4,8 @@
 
 Whole calls of the public API are timed (`models`), from the picture in memory to the answer in memory, on noise: the detector
 finds no faces in it, whose landmarks would cost a little more, but as many candidates as in a crowd. The limit is one large
-matrix product in the same number format in the same run. ``--other`` are detectors by path, timed beside ours. Each time is the best of
-three rounds. ``--write-cards`` puts each network's rows into its card.
+matrix product in the same number format in the same run. ``--other`` are detectors by path, timed beside ours. Each time is the
+best of three rounds. ``--write-cards`` puts each network's rows into its card.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def test_a_long_track_reports_early_and_then_refines(chips: np.ndarray) -> None:
     ("keywords", "reason"),
     [
         ({"size": 8.0}, "too_small"),
-        ({"score": 0.55}, "low_score"),
+        ({"score": 0.65}, "low_score"),
         ({"centres": [(4, 100)]}, "cut_by_frame"),
         ({"chip": None}, "blurred"),  # no face drawn: a flat patch
     ],
@@ -96,7 +96,7 @@ def test_refusals_have_names(chips: np.ndarray, keywords: dict, reason: str) -> 
     arguments = {"centres": [(100, 100)], "chip": chips[0], **keywords}
     if reason == "cut_by_frame":
         arguments["chip"] = None
-    tracks = follow([frame(k / 5, **arguments) for k in range(5)], min_score=0.6)
+    tracks = follow([frame(k / 5, **arguments) for k in range(5)], min_score=0.7)
     assert tracks[0].shots == () and reason in tracks[0].reasons
     assert tracks[0].rejected is not None and tracks[0].rejected.crop[:4] == b"\x89PNG"
 
