@@ -23,7 +23,7 @@ from models.weights_io import WEIGHTS, finite, load_weights, read_card
 SIDE = 48  # pixels of the network's view
 MIDDLE = (SIDE - 1) / 2
 ROOM = 2.0  # side of the view in heights of the candidate's box
-CANDIDATE = 0.12  # the detector's own score of what is looked at
+CANDIDATE = 0.15  # the detector's own score of what is looked at
 NESTED, ALIKE = 0.6, 0.15  # share of the smaller box, and IoU, from which on two finds are one face
 MOST = 300  # candidates a frame, best first: the others keep the score they have
 
