@@ -20,8 +20,8 @@ from pipeline.ray_engine import POLL_S, RayEngine, RayRun
 FOREVER = -1
 BACKOFF_S = (1.0, 30.0)
 STEADY_S = 60.0  # a reader that lived so long was well: the next one starts at once
-LEAVE_S = 3.0  # for a camera's open tracks to be decided
-FINISH_S = 3.0  # for what the later groups hold
+LEAVE_S = 5.0  # for a camera's open tracks to be decided; two loaded cores took more than 3
+FINISH_S = 4.0  # for what the later groups hold
 MOST_CAMERAS = 64
 
 Wanted = Callable[[], list[SourceSpec]]
