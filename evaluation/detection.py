@@ -156,7 +156,7 @@ def time_per_frame(detector: Any, frames: list[Scene], width: int, height: int) 
 
 
 def open_detectors(others: list[Path], min_score: float) -> dict[str, Any]:
-    """Ours, with and without the second look at landmarks, and others."""
+    """Ours, with and without second looks, and others."""
     return {
         "farsight": load_detector(None, "cpu", min_score),
         "unrefined": SmallFaceDetector(_weights(None, "detector"), "cpu", min_score, again=False),

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from models.chip import CHIP, EYE_DISTANCE, TEMPLATE, similarity, warp_chip
 from models.detector import Residual, conv
-from models.runtime import ready
-from models.weights_io import WEIGHTS, finite, load_weights, read_card
+from models.runtime import as_input, ready
+from models.weights_io import finite, shipped
 
 SIDE = 48  # pixels of the network's view
 SEEN = 0.875  # the centre of the chip that it sees
@@ -68,11 +68,8 @@ class LandmarkRefiner:
     """Moves a detector's landmarks to where a closer look finds them."""
 
     def __init__(self, device: torch.device) -> None:
-        path = WEIGHTS / "landmarks.safetensors"
-        net = LandmarkNet(**read_card(path, "landmarks")["architecture"])
-        load_weights(net, path)
         self._device = device
-        self._net, self._dtype = ready(net, device)
+        self._net, self._dtype = ready(shipped("landmarks", LandmarkNet), device)
 
     @torch.inference_mode()
     def refine(self, frame: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -87,8 +84,8 @@ class LandmarkRefiner:
             rows.append(row)
         if not rows:
             return landmarks
-        x = torch.from_numpy(np.stack(views)).to(self._device).permute(0, 3, 1, 2).to(self._dtype).sub_(127.5).div_(127.5)
-        told = finite(self._net(x.contiguous(memory_format=torch.channels_last)).float()).cpu().numpy() * UNIT + (CHIP - 1) / 2
+        x = as_input(np.stack(views), self._device, self._dtype)
+        told = finite(self._net(x).float()).cpu().numpy() * UNIT + (CHIP - 1) / 2
         refined = landmarks.copy()
         for row, way, points in zip(rows, ways, told, strict=True):
             back = np.linalg.inv(way[:, :2])

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from models.detector import Residual, conv
 from models.faces import Faces, pairwise_iou
-from models.runtime import ready
-from models.weights_io import WEIGHTS, finite, load_weights, read_card
+from models.runtime import as_input, ready
+from models.weights_io import finite, shipped
 
 SIDE = 48  # pixels of the network's view
 MIDDLE = (SIDE - 1) / 2
@@ -81,19 +81,15 @@ class Rescorer:
     """Gives a detector's candidates the score that a closer look at each finds."""
 
     def __init__(self, device: torch.device) -> None:
-        path = WEIGHTS / "rescore.safetensors"
-        net = RescoreNet(**read_card(path, "rescore")["architecture"])
-        load_weights(net, path)
         self._device = device
-        self._net, self._dtype = ready(net, device)
+        self._net, self._dtype = ready(shipped("rescore", RescoreNet), device)
 
     @torch.inference_mode()
     def rescore(self, frame: NDArray[np.uint8], faces: Faces) -> Faces:
         """Candidates of an RGB frame (H, W, 3), best first, with their new scores, best first again and each face once."""
         if not len(faces):
             return faces
-        x = torch.from_numpy(views(frame, faces.boxes[:MOST])).to(self._device).permute(0, 3, 1, 2)
-        x = x.to(self._dtype).sub_(127.5).div_(127.5).contiguous(memory_format=torch.channels_last)
+        x = as_input(views(frame, faces.boxes[:MOST]), self._device, self._dtype)
         logits = torch.from_numpy(to_logits(faces.scores[:MOST])).to(self._device, self._dtype)
         scores = faces.scores.copy()
         scores[:MOST] = finite(self._net(x, logits).float()).sigmoid().cpu().numpy()

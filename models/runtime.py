@@ -7,8 +7,10 @@ import functools
 import os
 from pathlib import Path
 
+import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
@@ -72,6 +74,12 @@ def ready(net: nn.Module, device: torch.device) -> tuple[nn.Module, torch.dtype]
     dtype, _ = number_format(device.type)
     net = _folded(net.eval())
     return net.to(device=device, dtype=dtype, memory_format=torch.channels_last), dtype
+
+
+def as_input(pictures: NDArray[np.uint8], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Pictures (N, H, W, 3) as networks that look at [-1, 1] take them: (N, 3, H, W), channels_last."""
+    x = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).to(dtype).sub_(127.5).div_(127.5)
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 def _folded(net: nn.Module) -> nn.Module:

@@ -35,6 +35,14 @@ def read_card(path: Path, kind: str) -> dict[str, Any]:
     return card
 
 
+def shipped(kind: str, network: type[nn.Module]) -> nn.Module:
+    """The project's own network of a kind, with its weights."""
+    path = WEIGHTS / f"{kind}.safetensors"
+    net = network(**read_card(path, kind)["architecture"])
+    load_weights(net, path)
+    return net
+
+
 def load_weights(net: nn.Module, path: Path) -> None:
     """Fill a network. Raises ValueError if the file is not safetensors or does not fit."""
     try:
