@@ -56,7 +56,7 @@ class RayEngine:
 
 
 def start_ray() -> None:
-    """Join the cluster of RAY_ADDRESS or start a local one: loopback only, no dashboard, quiet."""
+    """Join the cluster of RAY_ADDRESS or start a local one: loopback only, no dashboard, quiet. Raises SettingsError."""
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
@@ -64,13 +64,14 @@ def start_ray() -> None:
         _join(address, common)
         return
     # More logical than real cores: how many actors run is decided by the configuration, not by Ray refusing to start one.
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        num_cpus=max(8, 4 * cores()),
-        object_store_memory=OBJECT_STORE_BYTES,
-        **common,
-    )
+    own = {"num_cpus": max(8, 4 * cores()), "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
+    try:
+        ray.init(address="local", **own, **common)
+    except Exception as error:  # Ray raises just that, where the machine is too busy or too small for its processes
+        ray.shutdown()
+        raise SettingsError(
+            f"engine = ray: Ray did not start ({str(error).splitlines()[0]}); recordings need none with --engine inline"
+        ) from None
 
 
 def _join(address: str, common: dict[str, Any]) -> None:

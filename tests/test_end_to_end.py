@@ -24,13 +24,16 @@ pytestmark = pytest.mark.xdist_group("cluster")  # one after the other: a test l
 
 
 def of_ray() -> dict[int, str]:
-    """Ray's processes on this machine."""
-    found = (line.split(maxsplit=1) for line in subprocess.check_output(["ps", "-eo", "pid=,args="], text=True).splitlines())
-    return {int(pid): args for pid, args in found if "raylet" in args or "gcs_server" in args or args.startswith("ray::")}
+    """Ray's processes on this machine; those that have ended and that nobody has asked for yet (zombies) do not count."""
+    found = (
+        line.split(maxsplit=2) for line in subprocess.check_output(["ps", "-eo", "pid=,stat=,args="], text=True).splitlines()
+    )
+    ours = {int(pid): args for pid, stat, args in found if not stat.startswith("Z")}
+    return {pid: args for pid, args in ours.items() if "raylet" in args or "gcs_server" in args or args.startswith("ray::")}
 
 
-def leaves_nothing(before: dict[int, str], seconds: float = 30.0) -> None:
-    """Fails if processes that were not there before have not ended in time: on two busy cores Ray's own take a while."""
+def leaves_nothing(before: dict[int, str], seconds: float = 10.0) -> None:
+    """Fails if processes that were not there before have not ended in time."""
     end = time.monotonic() + seconds
     while (rest := {pid: args for pid, args in of_ray().items() if pid not in before}) and time.monotonic() < end:
         time.sleep(0.3)

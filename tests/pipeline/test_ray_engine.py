@@ -123,6 +123,17 @@ def test_a_cluster_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch
         start_ray()
 
 
+def test_ray_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**keywords: object) -> None:
+        raise Exception("Node timed out\nThis could happen")
+
+    monkeypatch.setattr("pipeline.ray_engine.ray", SimpleNamespace(init=init, shutdown=lambda: None))
+    with pytest.raises(
+        SettingsError, match=r"did not start \(Node timed out\); recordings need none"
+    ):
+        start_ray()
+
+
 class Killing:
     """In the place of Ray: each reader ends at once, in one of these ways after the other."""
 
