@@ -61,7 +61,7 @@ class CameraFile:
             if not getattr(settings, key):
                 raise SettingsError(f"{self._path.name}: {key} is missing")
         specs = [
-            SourceSpec(c.name, from_environment(c.url, f"camera {c.name}: url"), (("transport", c.transport),))
+            SourceSpec(c.name, address(from_environment(c.url, f"camera {c.name}: url")), (("transport", c.transport),))
             for c in settings.cameras
         ]
         return settings, specs
@@ -72,6 +72,11 @@ class CameraFile:
         except OSError:  # just being replaced
             return None
         return found.st_mtime_ns, found.st_size
+
+
+def address(url: str) -> str:
+    """A file in a camera's place by its whole path, since cameras are read in another folder; anything else as it is."""
+    return str(Path(url).absolute()) if Path(url).is_file() else url
 
 
 def from_environment(text: str, key: str) -> str:

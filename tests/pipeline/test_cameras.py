@@ -76,3 +76,10 @@ def test_sighup_reads_the_same_file_with_a_changed_environment(
     cameras.look_again()
     assert cameras.wanted()[0].url == "rtsp://joe:new@10.0.0.2/x" and "changed=['b']" in log[-1]
     assert "new@" not in json.dumps(log)
+
+
+def test_a_file_in_a_cameras_place_is_told_by_its_whole_path(tmp_path: Path, log: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "yard.mp4").touch()
+    write(tmp_path / "live.yaml", [{"name": "clip", "url": "yard.mp4"}, {"name": "desk", "url": "/dev/video0"}])
+    assert [s.url for s in CameraFile(tmp_path / "live.yaml").wanted()] == [str(tmp_path / "yard.mp4"), "/dev/video0"]

@@ -128,9 +128,7 @@ def test_ray_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch) ->
         raise Exception("Node timed out\nThis could happen")
 
     monkeypatch.setattr("pipeline.ray_engine.ray", SimpleNamespace(init=init, shutdown=lambda: None))
-    with pytest.raises(
-        SettingsError, match=r"did not start \(Node timed out\); recordings need none"
-    ):
+    with pytest.raises(SettingsError, match=r"did not start \(Node timed out\); recordings need none"):
         start_ray()
 
 
