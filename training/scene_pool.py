@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from models.detecting import SmallFaceDetector
-from models.faces import pairwise_iou
 from models.weights_io import WEIGHTS
 from training.chips import load_chips
 from training.detector_scenes import SceneMaker
@@ -34,19 +33,18 @@ _maker: SceneMaker
 
 
 def lures(scenes: list[Scene]) -> list[NDArray[np.uint8]]:
-    """Pieces of pictures that the shipped detector takes for faces where no label is, with some room around them."""
+    """Pieces of pictures that the shipped detector takes for faces, with some room around them: those that hold the middle of no
+    labelled face."""
     detector, found = SmallFaceDetector(WEIGHTS / "detector.safetensors", "auto", LURE_SCORE, again=False), []
     for scene in track(scenes, "hard negatives"):
+        faces = scene.boxes.reshape(-1, 2, 2).mean(1)
         for scale in LURE_SCALES:
             small = cv2.resize(scene.image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.uint8)
-            boxes = detector.detect([small])[0].boxes / scale
-            labelled = pairwise_iou(boxes, scene.boxes).max(1, initial=0) if len(boxes) else np.zeros(0)
-            for box in boxes[labelled < 0.1]:
+            for box in detector.detect([small])[0].boxes / scale:
                 centre, half = box.reshape(2, 2).mean(0), (box[2:] - box[:2]).max() / 2 * LURE_ROOM
-                x1, y1 = np.maximum(centre - half, 0).astype(int)
-                x2, y2 = (centre + half).astype(int)
+                x1, y1, x2, y2 = np.hstack([np.maximum(centre - half, 0), centre + half]).astype(int)
                 piece = scene.image[y1:y2, x1:x2]
-                if min(piece.shape[:2]) >= 8:
+                if not (abs(faces - centre) < half).all(1).any() and min(piece.shape[:2]) >= 8:
                     found.append(np.ascontiguousarray(piece))
     return found
 

@@ -20,12 +20,12 @@ LABEL = {"boxes": [[40, 40, 80, 90]], "landmarks": [[[50, 60], [70, 60], [60, 70
 
 
 class Everywhere:
-    """Takes the labelled face and the far corner for faces, at any size."""
+    """Takes the labelled face, all of the person and the far corner for faces, at any size."""
 
     def detect(self, frames: list[np.ndarray]) -> list[Faces]:
         scale = frames[0].shape[1] / 400
-        boxes = np.array([[40, 40, 80, 90], [300, 300, 340, 350]], np.float32) * scale
-        return [Faces(boxes, np.zeros((2, 5, 2), np.float32), np.ones(2, np.float32))]
+        boxes = np.array([[40, 40, 80, 90], [20, 20, 160, 220], [300, 300, 340, 350]], np.float32) * scale
+        return [Faces(boxes, np.zeros((3, 5, 2), np.float32), np.ones(3, np.float32))]
 
 
 @pytest.fixture
