@@ -12,19 +12,19 @@ from pipeline.protocol import Batch
 from stages.cut import CutDetector
 from stages.records import TrackedFrame
 
-GROWTH = 1.5  # times its size, that a face may have changed by while it was away
+GROWTH = 1.5  # times its size, that a face may have changed by from one detection to the next
 SMOOTHING = 0.7  # share of the earlier speed that is kept
 
 
 @dataclass
 class _Last:
-    """Where a track was seen last, under the number it has here; ``speed`` of its centre in pixels a second."""
+    """Where a track was seen last, under the number it has here; ``speed`` of its centre in pixels a second, once known."""
 
     number: int
     pts_s: float
     centre: NDArray[np.float32]
     width: float
-    speed: NDArray[np.float32]
+    speed: NDArray[np.float32] | None = None
 
 
 class Track:
@@ -38,7 +38,7 @@ class Track:
         self._lost_s, self._start_score, self._min_iou, self._most_drift = lost_s, start_score, min_iou, most_drift
         self._tracker: Any = None
         self._last: dict[int, _Last] = {}
-        self._dimmed = self._cuts = 0
+        self._dimmed = self._cuts = self._seen_once = 0
 
     def open(self) -> None:
         self._begin()
@@ -51,6 +51,7 @@ class Track:
             faces = item.faces
             if self._cut(item.frame.image):
                 self._cuts += 1
+                self._seen_once += self._tracker.seen_once
                 self._tracker, self._last = self._new(), {}
             detections = supervision.Detections(
                 xyxy=faces.boxes.astype(np.float32),
@@ -68,6 +69,7 @@ class Track:
         return tracked
 
     def flush(self) -> Batch:
+        self._seen_once += self._tracker.seen_once
         self._begin()
         return []
 
@@ -81,7 +83,8 @@ class Track:
         self._tracker, self._last, self._numbers, self._before, self._cut.last = state
 
     def counters(self) -> dict[str, int]:
-        return {"detections without a track": self._dimmed} | ({"cuts": self._cuts} if self._cuts else {})
+        told = {"detections without a track": self._dimmed, "sure faces seen once only": self._seen_once}
+        return told | ({"cuts": self._cuts} if self._cuts else {})
 
     def _number(self, tracker_id: int, box: NDArray[np.float32], now: float) -> int:
         """The tracker's number, or -1 while it has none, as one of our own: another one if the face cannot be the same."""
@@ -90,28 +93,32 @@ class Track:
         last = self._last.get(tracker_id)
         centre, width = (box[:2] + box[2:]) / 2, float(box[2] - box[0])
         if last is None or (last.pts_s < self._before and self._another(last, centre, width, now)):
-            last = self._last[tracker_id] = _Last(self._numbers, now, centre, width, np.zeros(2, np.float32))
+            last = self._last[tracker_id] = _Last(self._numbers, now, centre, width)
             self._numbers += 1
             return last.number
         passed = max(now - last.pts_s, 1e-3)
-        last.speed = SMOOTHING * last.speed + (1 - SMOOTHING) * (centre - last.centre) / passed
+        speed = (centre - last.centre) / passed
+        last.speed = speed if last.speed is None else SMOOTHING * last.speed + (1 - SMOOTHING) * speed
         last.pts_s, last.centre, last.width = now, centre, width
         return last.number
 
     def _another(self, last: _Last, centre: NDArray[np.float32], width: float, now: float) -> bool:
         """Whether a face that was away has come back as somebody else."""
+        if not 1 / GROWTH < width / max(last.width, 1.0) < GROWTH:
+            return True
+        if last.speed is None:
+            return False
         expected = last.centre + last.speed * (now - last.pts_s)
-        away = float(np.linalg.norm(centre - expected)) / max(min(width, last.width), 1.0)
-        return away > self._most_drift or not 1 / GROWTH < width / max(last.width, 1.0) < GROWTH
+        return float(np.linalg.norm(centre - expected)) > self._most_drift * max(min(width, last.width), 1.0)
 
     def _begin(self) -> None:
         self._tracker, self._last, self._before, self._cut = self._new(), {}, -np.inf, CutDetector()
         self._numbers = 0  # they are part of the tracks' names, which must not depend on what else was read before
 
     def _new(self) -> Any:
-        from trackers import ByteTrackTracker
+        from stages.byte_track import FaceTracker
 
-        return ByteTrackTracker(
+        return FaceTracker(
             lost_track_buffer=max(1, round(self._lost_s * 30)),  # the library counts in frames of 30 a second
             frame_rate=30.0,
             track_activation_threshold=self._start_score,

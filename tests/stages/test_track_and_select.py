@@ -51,6 +51,38 @@ def test_two_people_are_two_tracks(chips: np.ndarray) -> None:
     assert all(t.shots[0].chip.shape == (64, 64, 3) for t in tracks)
 
 
+def numbers(frames: list[DetectedFrame]) -> list[list[int]]:
+    """The track of each face in each frame."""
+    track = Track()
+    track.open()
+    return [item.tracks.tolist() for item in track.process(frames)]
+
+
+@pytest.mark.parametrize("step", [0.2, 0.95, 1.5, 2.4])  # face widths from one search to the next
+def test_who_crosses_the_picture_is_one_track(step: float) -> None:
+    there = [frame(k / 5, [(20 + 12 * step * k, 60)], size=12.0) for k in range(8)]
+    assert numbers(there) == [[-1]] + [[0]] * 7
+    opposite = [(300 - 12 * step * k, 150) for k in range(8)]
+    both = [frame(k / 5, [(20 + 12 * step * k, 60), opposite[k]], size=12.0) for k in range(8)]
+    assert {tuple(found) for found in numbers(both)[1:]} in ({(0, 1)}, {(1, 0)})
+
+
+def test_who_is_found_every_other_time_is_one_track() -> None:
+    walking = [frame(k / 5, [(20 + 6 * k, 60)] if k % 2 == 0 else [], size=12.0) for k in range(9)]
+    assert numbers(walking)[2::2] == [[0]] * 4
+
+
+@pytest.mark.parametrize(("x", "size"), [(80, 12.0), (50, 24.0)])
+def test_what_is_far_away_or_of_another_size_is_another_face(x: float, size: float) -> None:
+    frames = [frame(0.0, [(20, 60)], size=12.0), *(frame(k / 5, [(x, 60)], size=size) for k in (1, 2))]
+    track = Track()
+    track.open()
+    assert [item.tracks.tolist() for item in track.process(frames)] == [[-1], [-1], [0]]
+    track.process([frame(k / 5, []) for k in range(3, 20)])
+    track.flush()
+    assert track.counters()["sure faces seen once only"] == 1
+
+
 @pytest.mark.parametrize(("gap", "tracks"), [(1.0, 1), (4.0, 2)])
 def test_a_gap_is_bridged_by_seconds_not_frames(chips: np.ndarray, gap: float, tracks: int) -> None:
     before = [frame(k / 5, [(100, 100)], chips[0]) for k in range(6)]
