@@ -14,7 +14,7 @@ from models.faces import Faces
 from models.landmarks import LandmarkRefiner
 from models.rescoring import CANDIDATE, Rescorer
 from models.runtime import pick_device, ready
-from models.weights_io import finite, load_weights, read_card
+from models.weights_io import finite, load_network
 
 MULTIPLE = 32
 MOST_FACES = 1000  # candidates kept per frame before suppression
@@ -30,9 +30,7 @@ class SmallFaceDetector:
     def __init__(self, weights: Path, device: str, min_score: float, again: bool = True) -> None:
         if not 0 < min_score < 1:
             raise ValueError(f"min_score = {min_score}: must lie between 0 and 1")
-        card = read_card(weights, "detector")
-        net = DetectorNet(**card["architecture"])
-        load_weights(net, weights)
+        net, _ = load_network(DetectorNet, weights, "detector")
         self._device = pick_device(device)
         self._net, self._dtype = ready(net, self._device)
         self._min_score = min_score

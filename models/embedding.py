@@ -12,20 +12,18 @@ from numpy.typing import NDArray
 from models.chip import check_chips
 from models.recognizer import Recognizer, view
 from models.runtime import pick_device, ready
-from models.weights_io import finite, load_weights, read_card
+from models.weights_io import finite, load_network
 
 BATCH = 128
-FLAT = 3.0  # a chip whose grey levels spread less than this shows no face
+FLAT = 3.0  # a chip none of whose channels spreads more than this shows no face
 
 
 class Embedder:
     """``digest`` names the weights: vectors of different digests must never be compared. ``dim`` is D."""
 
     def __init__(self, weights: Path, device: str) -> None:
-        self.card = read_card(weights, "recognizer")
+        net, self.card = load_network(Recognizer, weights, "recognizer")
         self.digest: str = self.card["sha256"]
-        net = Recognizer(**self.card["architecture"])
-        load_weights(net, weights)
         self.dim = net.dim
         self._side = net.side
         self._device = pick_device(device)
@@ -43,7 +41,7 @@ class Embedder:
         chips = check_chips(chips)
         parts = [self._batch(chips[i : i + BATCH]) for i in range(0, len(chips), BATCH)]
         quality = np.concatenate([q for _, q in parts])
-        quality[chips.reshape(len(chips), -1).std(1) < FLAT] = 0
+        quality[chips.std((1, 2)).max(1) < FLAT] = 0
         return np.concatenate([v for v, _ in parts]), quality
 
     @torch.inference_mode()

@@ -27,7 +27,7 @@ from models.recognizer import Recognizer
 from models.rescoring import SIDE as RESCORE_SIDE
 from models.rescoring import RescoreNet
 from models.superres import ENTRIES, SuperResNet
-from models.weights_io import WEIGHTS, load_weights, read_card
+from models.weights_io import WEIGHTS, load_network
 
 KINDS: dict[str, type[nn.Module]] = {
     "superres": SuperResNet,
@@ -41,8 +41,7 @@ KINDS: dict[str, type[nn.Module]] = {
 def export(kind: str, out: Path, weights: Path | None = None, side: int = 16) -> None:
     """Write the network of ``kind`` to ``out``. Raises ValueError for weights that do not fit or a side that is none."""
     weights = weights or WEIGHTS / f"{kind}.safetensors"
-    net = KINDS[kind](**read_card(weights, kind)["architecture"]).eval()
-    load_weights(net, weights)
+    net = load_network(KINDS[kind], weights, kind)[0].eval()
     batch = torch.export.Dim("batch")
     shape: dict[int, Any] = {0: batch}
     more: dict[str, torch.Tensor] = {}

@@ -69,7 +69,7 @@ class LandmarkRefiner:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._net, self._dtype = ready(shipped("landmarks", LandmarkNet), device)
+        self._net, self._dtype = ready(shipped(LandmarkNet, "landmarks"), device)
 
     @torch.inference_mode()
     def refine(self, frame: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,8 +1,9 @@
 """Anybody's ArcFace-style recogniser, by the path of its ONNX file, behind the same `embed` contract.
 
 Such a file takes RGB (N, 3, side, side) in [-1, 1], the chip's centre 112 of 128 pixels, and gives a vector a face. It says
-nothing of quality: every chip that is not flat counts as 1. Thresholds need to know how like each other strangers look to it;
-``python -m evaluation.recognition --data DATA --recognizer other=FILE --write-card`` measures that into a card beside the file.
+nothing of quality: every chip that is not flat, and of which it gives a vector, counts as 1. Thresholds need to know how like
+each other strangers look to it; ``python -m evaluation.recognition --data DATA --recognizer other=FILE --write-card`` measures
+that into a card beside the file.
 """
 
 from __future__ import annotations
@@ -41,21 +42,25 @@ class OnnxEmbedder(Embedder):
             raise ValueError(f"{path}: not a readable ONNX file ({str(error).splitlines()[0]})") from None
         entry, first = self._session.get_inputs()[0], self._session.get_outputs()[0]
         shape, vector = entry.shape, first.shape
-        if len(shape) != 4 or shape[1] != 3 or len(vector) != 2 or not isinstance(vector[1], int):
+        square = len(shape) == 4 and len({side for side in shape[2:] if isinstance(side, int)}) < 2
+        if not square or shape[1] != 3 or len(vector) != 2 or not isinstance(vector[1], int):
             raise ValueError(f"{path}: not a recogniser: takes {shape}, gives {vector}; (N, 3, side, side) and (N, D) are needed")
         self.card = card_of(path)
         self.digest, self.dim = self.card["sha256"], vector[1]
         self._input, self._output = entry.name, first.name
         self._side = shape[2] if isinstance(shape[2], int) else VIEW
         self._single = shape[0] == 1
+        try:
+            self._run(np.zeros((2, 3, self._side, self._side), np.float32))
+        except Exception as error:
+            raise ValueError(f"{path}: cannot be run on two float32 pictures ({str(error).splitlines()[0]})") from None
 
     def _batch(self, chips: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         x = np.stack([self._view(chip) for chip in chips]).transpose(0, 3, 1, 2)
         total = self._run(x) + self._run(x[..., ::-1])
-        total = np.nan_to_num(total, nan=0.0, posinf=0.0, neginf=0.0)
-        length = np.linalg.norm(total, axis=1, keepdims=True)
-        total = np.where(length > 0, total, 1.0)
-        return (total / np.linalg.norm(total, axis=1, keepdims=True)).astype(np.float32), np.ones(len(chips), np.float32)
+        sound = np.isfinite(total).all(1) & total.any(1)
+        total[~sound] = 1.0
+        return (total / np.linalg.norm(total, axis=1, keepdims=True)).astype(np.float32), sound.astype(np.float32)
 
     def _view(self, chip: NDArray[np.uint8]) -> NDArray[np.float32]:
         if len(chip) != CHIP:

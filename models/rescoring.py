@@ -82,7 +82,7 @@ class Rescorer:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._net, self._dtype = ready(shipped("rescore", RescoreNet), device)
+        self._net, self._dtype = ready(shipped(RescoreNet, "rescore"), device)
 
     @torch.inference_mode()
     def rescore(self, frame: NDArray[np.uint8], faces: Faces) -> Faces:

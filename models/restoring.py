@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from models.chip import check_chips
 from models.runtime import pick_device, ready
 from models.superres import ENTRIES, SuperResNet
-from models.weights_io import finite, load_weights, read_card
+from models.weights_io import finite, load_network
 
 BATCH = 64
 
@@ -20,9 +20,7 @@ class Restorer:
     """Super-resolves faces. What it adds is likely, not seen: always label its output as synthetic."""
 
     def __init__(self, weights: Path, device: str) -> None:
-        card = read_card(weights, "superres")
-        net = SuperResNet(**card["architecture"])
-        load_weights(net, weights)
+        net, _ = load_network(SuperResNet, weights, "superres")
         self._device = pick_device(device)
         self._net, self._dtype = ready(net, self._device)
 

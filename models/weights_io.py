@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 WEIGHTS = Path(__file__).parent / "weights"
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def digest(path: Path) -> str:
@@ -28,6 +29,8 @@ def read_card(path: Path, kind: str) -> dict[str, Any]:
         found = digest(path)
     except (OSError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: cannot read the weights or their card {card_path.name} ({error})") from None
+    if not isinstance(card, dict):
+        raise ValueError(f"{card_path}: not a card")
     if card.get("kind") != kind:
         raise ValueError(f"{path}: these are {card.get('kind')!r} weights, {kind!r} ones are needed")
     if card.get("sha256") != found:
@@ -35,20 +38,23 @@ def read_card(path: Path, kind: str) -> dict[str, Any]:
     return card
 
 
-def shipped(kind: str, network: type[nn.Module]) -> nn.Module:
-    """The project's own network of a kind, with its weights."""
-    path = WEIGHTS / f"{kind}.safetensors"
-    net = network(**read_card(path, kind)["architecture"])
-    load_weights(net, path)
-    return net
-
-
-def load_weights(net: nn.Module, path: Path) -> None:
-    """Fill a network. Raises ValueError if the file is not safetensors or does not fit."""
+def load_network(network: type[Network], path: Path, kind: str) -> tuple[Network, dict[str, Any]]:
+    """A network with the weights of a file, and its card. Raises ValueError with the reason if they do not fit together."""
+    card = read_card(path, kind)
+    try:
+        net = network(**card["architecture"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: its card describes no {network.__name__} ({error!r})") from None
     try:
         net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(str(path)).items()})
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(f"{path}: {str(error).splitlines()[0]}") from None
+    return net, card
+
+
+def shipped(network: type[Network], kind: str) -> Network:
+    """The project's own network of a kind."""
+    return load_network(network, WEIGHTS / f"{kind}.safetensors", kind)[0]
 
 
 def save_weights(net: nn.Module, path: Path, card: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from models.export import KINDS
-from models.weights_io import load_weights, read_card
+from models.weights_io import load_network
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,7 @@ def _published(file: Path, makers: dict[str, Callable[..., nn.Module]]) -> nn.Mo
         kind = json.loads(file.with_suffix(".json").read_text()).get("kind")
         if kind not in kinds:
             raise ValueError(f"{file}: {kind} weights, not of {' or '.join(makers)}")
-        net = makers[kinds[kind]](**read_card(file, kind)["architecture"])
-        load_weights(net, file)
+        net, _ = load_network(KINDS[kind], file, kind)
     except (OSError, ValueError) as error:
         raise SystemExit(str(error)) from None
     return net.eval().requires_grad_(False)

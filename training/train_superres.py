@@ -41,7 +41,7 @@ from numpy.typing import NDArray
 from models.recognizer import Recognizer, view
 from models.runtime import autocast
 from models.superres import ENTRIES, SuperResNet
-from models.weights_io import WEIGHTS, load_weights
+from models.weights_io import shipped
 from training import degradations
 from training.chips import load_chips
 from training.distillation import KINDS, Distillation
@@ -92,9 +92,7 @@ def make_pair(chip: NDArray[np.uint8], points: NDArray[np.float32], rung: int, r
 
 def frozen_recognizer(device: str) -> Callable[[torch.Tensor], torch.Tensor]:
     """The shipped recogniser as a function of chips (N, 3, 128, 128) in 0..1, through which gradients flow."""
-    net = Recognizer()
-    load_weights(net, WEIGHTS / "recognizer.safetensors")
-    net = net.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+    net = shipped(Recognizer, "recognizer").eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
 
     def embed(chips: torch.Tensor) -> torch.Tensor:
         with autocast(device):

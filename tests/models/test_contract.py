@@ -117,9 +117,18 @@ def test_vectors_know_people_at_every_rung(recognizer: Embedder, chips: np.ndarr
 def test_quality_falls_with_size_and_is_nothing_for_nothing(recognizer: Embedder, chips: np.ndarray) -> None:
     means = [recognizer.embed_with_quality(shrunk(chips, side))[1].mean() for side in (128, 32, 16)]
     assert means[0] > means[1] > means[2]
-    for level in (0, 128):
-        vectors, quality = recognizer.embed_with_quality(np.full((1, 64, 64, 3), level, np.uint8))
+    for colour in ((0, 0, 0), (128, 128, 128), (200, 160, 130), (0, 0, 255)):
+        vectors, quality = recognizer.embed_with_quality(np.full((1, 64, 64, 3), colour, np.uint8))
         assert quality[0] == 0 and np.isfinite(vectors).all()
+
+
+def test_no_number_that_is_none_leaves_a_network(chips: np.ndarray) -> None:
+    broken = load_recognizer(device="cpu"), load_superres(device="cpu")
+    for net in broken:
+        next(net._net.parameters()).data.fill_(np.nan)
+    vectors, quality = broken[0].embed_with_quality(chips)
+    assert np.isfinite(vectors).all() and (quality == 0).all()
+    assert broken[1].upscale(shrunk(chips, 16)).max() == 0
 
 
 def test_foreign_and_broken_weights_are_refused(tmp_path: Path) -> None:
@@ -128,6 +137,15 @@ def test_foreign_and_broken_weights_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "superres.safetensors"
     with pytest.raises(ValueError, match="'superres' weights, 'detector' ones are needed"):
         load_detector(path, "cpu")
+    card = path.with_suffix(".json").read_text()
+    for described in ({"architecture": {"deep": 3}}, {"architecture": None}, {"architecture": {"stem": -1}}):
+        path.with_suffix(".json").write_text(json.dumps(json.loads(card) | described))
+        with pytest.raises(ValueError, match="its card describes no SuperResNet"):
+            load_superres(path, "cpu")
+    path.with_suffix(".json").write_text("[]")
+    with pytest.raises(ValueError, match="not a card"):
+        load_superres(path, "cpu")
+    path.with_suffix(".json").write_text(card)
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(ValueError, match="does not match the sha256"):
         load_superres(path, "cpu")

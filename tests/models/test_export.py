@@ -13,7 +13,7 @@ from models.landmarks import LandmarkNet
 from models.recognizer import Recognizer
 from models.rescoring import RescoreNet
 from models.superres import SuperResNet
-from models.weights_io import WEIGHTS, load_weights
+from models.weights_io import shipped
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
@@ -22,11 +22,11 @@ logging.getLogger("torch.onnx").setLevel(logging.ERROR)
 
 @torch.inference_mode()
 def both(
-    kind: str, net: torch.nn.Module, shape: tuple[int, ...], folder: Path, **more: np.ndarray
+    kind: str, network: type[torch.nn.Module], shape: tuple[int, ...], folder: Path, **more: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """First output of ONNX Runtime and of torch for pictures of another shape than were exported, and for what else it takes."""
     export(kind, folder / "net.onnx", side=shape[-1])
-    load_weights(net, WEIGHTS / f"{kind}.safetensors")
+    net = shipped(network, kind)
     pictures = np.random.default_rng(0).random(shape, np.float32)
     outputs = onnxruntime.InferenceSession(str(folder / "net.onnx")).run(None, {"pictures": pictures, **more})
     theirs = net.eval()(torch.from_numpy(pictures), *map(torch.from_numpy, more.values()))
@@ -34,28 +34,28 @@ def both(
 
 
 def test_superres(tmp_path: Path) -> None:
-    found, expected = both("superres", SuperResNet(), (5, 3, 16, 16), tmp_path)
+    found, expected = both("superres", SuperResNet, (5, 3, 16, 16), tmp_path)
     assert found.shape == (5, 3, 128, 128) and np.abs(found - expected).max() < 2 / 255
 
 
 def test_recognizer(tmp_path: Path) -> None:
-    found, expected = both("recognizer", Recognizer(), (5, 3, 64, 64), tmp_path)
+    found, expected = both("recognizer", Recognizer, (5, 3, 64, 64), tmp_path)
     cosines = (found * expected).sum(1) / np.linalg.norm(found, axis=1) / np.linalg.norm(expected, axis=1)
     assert cosines.min() > 0.999
 
 
 def test_detector(tmp_path: Path) -> None:
-    found, expected = both("detector", DetectorNet(), (1, 3, 96, 256), tmp_path)
+    found, expected = both("detector", DetectorNet, (1, 3, 96, 256), tmp_path)
     assert found.shape == (1, 15, 24, 64) and np.abs(found - expected).max() < 1e-3
 
 
 def test_landmarks(tmp_path: Path) -> None:
-    found, expected = both("landmarks", LandmarkNet(), (3, 3, 48, 48), tmp_path)
+    found, expected = both("landmarks", LandmarkNet, (3, 3, 48, 48), tmp_path)
     assert found.shape == (3, 5, 2) and np.abs(found - expected).max() < 1e-3
 
 
 def test_rescore(tmp_path: Path) -> None:
-    found, expected = both("rescore", RescoreNet(), (3, 3, 48, 48), tmp_path, logits=np.array([-2, 0, 1], np.float32))
+    found, expected = both("rescore", RescoreNet, (3, 3, 48, 48), tmp_path, logits=np.array([-2, 0, 1], np.float32))
     assert found.shape == (3,) and np.abs(found - expected).max() < 1e-3
 
 

@@ -21,19 +21,22 @@ class Foreign(torch.nn.Module):
         return torch.nn.functional.avg_pool2d(x, 28).flatten(1)
 
 
+class Broken(Foreign):
+    """Gives no number."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (super().forward(x) - 2).sqrt()
+
+
+def written(net: torch.nn.Module, file: Path, size: tuple[int, ...] = (2, 3, 112, 112), dynamic: bool = True) -> Path:
+    shapes = ({0: torch.export.Dim("batch")},) if dynamic else None
+    torch.onnx.export(net.eval(), (torch.zeros(size),), str(file), dynamic_shapes=shapes, external_data=False, verbose=False)
+    return file
+
+
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("onnx") / "foreign.onnx"
-    batch = torch.export.Dim("batch")
-    torch.onnx.export(
-        Foreign().eval(),
-        (torch.zeros(2, 3, 112, 112),),
-        str(file),
-        dynamic_shapes=({0: batch},),
-        external_data=False,
-        verbose=False,
-    )
-    return file
+    return written(Foreign(), tmp_path_factory.mktemp("onnx") / "foreign.onnx")
 
 
 @pytest.mark.parametrize("side", [16, 64, 128])
@@ -61,6 +64,17 @@ def test_no_threshold_without_measured_strangers(path: Path, tmp_path: Path) -> 
     copy.with_suffix(".json").write_text(json.dumps({"sha256": "another"}))
     with pytest.raises(ValueError, match="does not match the sha256"):
         load_recognizer(copy, "cpu")
+
+
+def test_a_network_that_gives_no_number_is_trusted_with_nothing(chips: np.ndarray, tmp_path: Path) -> None:
+    vectors, quality = load_recognizer(written(Broken(), tmp_path / "broken.onnx"), "cpu").embed_with_quality(chips)
+    assert np.isfinite(vectors).all() and (quality == 0).all()
+
+
+@pytest.mark.parametrize(("size", "why"), [((3, 3, 112, 112), "cannot be run on two"), ((1, 3, 112, 96), "not a recogniser")])
+def test_networks_of_other_inputs(tmp_path: Path, size: tuple[int, ...], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        load_recognizer(written(Foreign(), tmp_path / "other.onnx", size, dynamic=False), "cpu")
 
 
 def test_files_that_are_none(path: Path, tmp_path: Path) -> None:
