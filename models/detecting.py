@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.detector import STRIDES, DetectorNet, cell_centres, decode_cells
-from models.faces import Faces
+from models.faces import Faces, as_rgb
 from models.landmarks import LandmarkRefiner
 from models.rescoring import CANDIDATE, Rescorer
 from models.runtime import pick_device, ready
@@ -39,7 +39,7 @@ class SmallFaceDetector:
 
     def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Faces]:
         """Faces of each frame (uint8 (H, W, 3) RGB, or (H, W) grey). Raises ValueError for anything else."""
-        pictures = [_as_rgb(frame) for frame in frames]
+        pictures = [as_rgb(frame) for frame in frames]
         least = CANDIDATE if self._rescorer else self._min_score
         found = []
         for picture, faces in zip(pictures, self.candidates(pictures, least), strict=True):
@@ -91,10 +91,3 @@ def _read(maps: list[torch.Tensor], height: int, width: int, least: float) -> Fa
     faces = faces.suppressed()
     boxes = faces.boxes.clip(0, np.array([width, height, width, height], np.float32))
     return Faces(boxes, faces.landmarks, faces.scores)[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]
-
-
-def _as_rgb(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    array = np.asarray(frame)
-    if array.dtype != np.uint8 or array.ndim not in (2, 3) or 0 in array.shape or (array.ndim == 3 and array.shape[2] != 3):
-        raise ValueError(f"a frame must be uint8 (H, W, 3) RGB or (H, W) grey, got {array.dtype} {array.shape}")
-    return np.repeat(array[..., None], 3, 2) if array.ndim == 2 else array

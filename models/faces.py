@@ -1,4 +1,4 @@
-"""What a detector gives: the faces of one frame, and the non-maximum suppression they all share."""
+"""What a detector takes and gives: a frame, its faces, and the non-maximum suppression they all share."""
 
 from __future__ import annotations
 
@@ -69,3 +69,11 @@ def pairwise_iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.f
     areas_b = np.clip(b[:, 2:] - b[:, :2], 0, None).prod(1)
     union = areas_a[:, None] + areas_b[None] - inter
     return (inter / np.maximum(union, 1e-9)).astype(np.float32)
+
+
+def as_rgb(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A frame as detectors take it: uint8 (H, W, 3); a grey one (H, W) three times. Raises ValueError for anything else."""
+    array = np.asarray(frame)
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or 0 in array.shape or (array.ndim == 3 and array.shape[2] != 3):
+        raise ValueError(f"a frame must be uint8 (H, W, 3) RGB or (H, W) grey, got {array.dtype} {array.shape}")
+    return np.repeat(array[..., None], 3, 2) if array.ndim == 2 else array

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.faces import Faces
+from models.faces import Faces, as_rgb
 
 Frame = NDArray[np.uint8]
 TILE = 256
@@ -27,8 +27,8 @@ class Tiled:
         self._find, self._tile, self._overlap = find, tile, overlap
 
     def detect(self, frames: Sequence[Frame]) -> list[Faces]:
-        """Faces of each uint8 (H, W, 3) RGB frame."""
-        return [self._one(np.ascontiguousarray(frame)) for frame in frames]
+        """Faces of each uint8 frame, (H, W, 3) RGB or (H, W) grey."""
+        return [self._one(np.ascontiguousarray(as_rgb(frame))) for frame in frames]
 
     def _one(self, frame: Frame) -> Faces:
         height, width = frame.shape[:2]

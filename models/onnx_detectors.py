@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.faces import Faces
+from models.faces import Faces, as_rgb
 
 Frame = NDArray[np.uint8]
 
@@ -25,7 +25,7 @@ class YuNet:
         self._net = cv2.FaceDetectorYN.create(str(path), "", (320, 320), min_score, 0.4, 5000)
 
     def detect(self, frames: Sequence[Frame]) -> list[Faces]:
-        return [self._one(frame) for frame in frames]
+        return [self._one(as_rgb(frame)) for frame in frames]
 
     def _one(self, frame: Frame) -> Faces:
         self._net.setInputSize((frame.shape[1], frame.shape[0]))
@@ -49,7 +49,10 @@ class Scrfd:
     def __init__(self, path: Path, min_score: float, device: str = "cpu") -> None:
         import onnxruntime
 
-        providers = ["CUDAExecutionProvider"] if device == "cuda" else []
+        there = onnxruntime.get_available_providers()
+        if device == "cuda" and "CUDAExecutionProvider" not in there:
+            raise ValueError("device 'cuda' was asked for but onnxruntime has no GPU here; use 'cpu' or 'auto'")
+        providers = ["CUDAExecutionProvider"] if device != "cpu" and "CUDAExecutionProvider" in there else []
         self._session = onnxruntime.InferenceSession(str(path), providers=[*providers, "CPUExecutionProvider"])
         entry = self._session.get_inputs()[0]
         self._input = entry.name
@@ -57,12 +60,12 @@ class Scrfd:
         self._min_score = min_score
 
     def detect(self, frames: Sequence[Frame]) -> list[Faces]:
-        return [self._one(frame) for frame in frames]
+        return [self._one(as_rgb(frame)) for frame in frames]
 
     def _one(self, frame: Frame) -> Faces:
         scale = self._side / max(frame.shape[:2])
         width, height = max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale))
-        canvas = np.zeros((self._side, self._side, 3), np.float32)
+        canvas = np.full((self._side, self._side, 3), -127.5 / 128, np.float32)  # black
         canvas[:height, :width] = (cv2.resize(frame, (width, height)).astype(np.float32) - 127.5) / 128
         outputs = self._session.run(None, {self._input: canvas.transpose(2, 0, 1)[None]})
         parts = []

@@ -13,6 +13,7 @@ from stages.records import Frame, Image
 CELL = 8  # pixels; the mean over a cell takes an eighth of the sensor's noise
 CHANGED = 6.0  # grey levels by which a cell's mean must differ: six sigma of a noisy camera, a face's edge moving by a pixel
 MARGIN = 64  # pixels around what moved that are looked at too
+SURE = MARGIN // 2 // CELL  # cells around it that count as seen: a face further out may be cut by the region's edge
 ALIGN = 32
 WHOLE = 0.6  # a region above this share of the frame is not worth cutting out
 
@@ -49,7 +50,7 @@ class MotionGate:
         x2, y2 = min(x2, width), min(y2, height)
         if (x2 - x1) * (y2 - y1) > WHOLE * width * height:
             return self._search_all(cells, frame.pts_s, whole)
-        inner = np.s_[y1 // CELL : -(-y2 // CELL), x1 // CELL : -(-x2 // CELL)]
+        inner = tuple(slice(max(0, v.min() - SURE), v.max() + 1 + SURE) for v in (rows, columns))
         self._seen[inner] = cells[inner]
         return x1, y1, x2, y2
 

@@ -94,7 +94,7 @@ class SceneMaker:
         matrix = cv2.getRotationMatrix2D((left + out_w / 2, top + out_h / 2), angle, 1.0)
         matrix[:, 2] -= (left, top)
         if angle:
-            window = cv2.warpAffine(small, matrix, (out_w, out_h), borderMode=cv2.BORDER_REFLECT)
+            window = cv2.warpAffine(small, matrix, (out_w, out_h), borderMode=cv2.BORDER_REPLICATE)
         else:
             window = small[int(top) : int(top) + out_h, int(left) : int(left) + out_w].copy()
             matrix[:, 2] = (-int(left), -int(top))
@@ -174,7 +174,7 @@ class SceneMaker:
         window[:] = ground
 
     def _occlude(self, scene: Scene, rng: np.random.Generator) -> None:
-        """Cover a part of one face in seven with a piece of something else: it stays a face."""
+        """Cover a part of one face in seven with a piece of something else, no face: it stays a face."""
         for box in scene.boxes[scene.scores >= SURE]:
             x1, y1, x2, y2 = np.clip(box, 0, self.side).astype(int)
             width, height = x2 - x1, y2 - y1
@@ -184,12 +184,13 @@ class SceneMaker:
             across, down = (width, int(share * height)) if rng.random() < 0.6 else (int(share * width), height)
             left = x1 if rng.random() < 0.5 else x2 - across
             top = y1 if rng.random() < 0.5 else y2 - down
-            source = self.frames[rng.integers(len(self.frames))].image
-            high, wide = source.shape[:2]
+            source = self.frames[rng.integers(len(self.frames))]
+            high, wide = source.image.shape[:2]
             if high <= down or wide <= across:
                 continue
             y, x = rng.integers(0, high - down), rng.integers(0, wide - across)
-            scene.image[top : top + down, left : left + across] = source[y : y + down, x : x + across]
+            if not touched(source.boxes, np.array([x, y, x + across, y + down])).any():
+                scene.image[top : top + down, left : left + across] = source.image[y : y + down, x : x + across]
 
     def _camera(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
         """Blur, exposure, grey, noise, JPEG and H.264, each drawn."""

@@ -151,9 +151,6 @@ def test_foreign_and_broken_weights_are_refused(tmp_path: Path) -> None:
         load_superres(path, "cpu")
     with pytest.raises(ValueError, match="cannot read"):
         load_recognizer(tmp_path / "none.safetensors", "cpu")
-    (tmp_path / "x.onnx").write_bytes(b"rubbish")
-    with pytest.raises(ValueError, match="not a readable ONNX"):
-        load_detector(tmp_path / "x.onnx")
 
 
 def test_a_gpu_that_is_not_there() -> None:
