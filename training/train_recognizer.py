@@ -103,6 +103,7 @@ def main() -> None:
         no_embedding={"action": "store_true", "help": "ablation: no vectors of the strong teacher"},
         look={"choices": LOOKS, "default": "video", "help": "what the student's pictures go through"},
         restored={"action": "store_true", "help": "show some small faces super-resolved"},
+        superres={"type": Path, "help": "published weights that draw them, in place of the shipped ones"},
         network={"choices": ("small", "iresnet18", "iresnet50"), "default": "small"},
         cbam={"action": "store_true"},
         pooled={"action": "store_true", "help": "mean of the last features as embedding"},
@@ -117,6 +118,8 @@ def main() -> None:
         raise SystemExit("nothing to learn from: --no-embedding needs --teacher or --margin")
     if args.morphs and (args.no_embedding or args.relation):
         raise SystemExit("--morphs have no label, only the strong teacher's vector: not with --no-embedding or --relation")
+    if args.restored and args.role == "teacher":
+        raise SystemExit("--restored shows small faces, and a teacher sees sharp ones only")
     if args.restored and args.look.startswith("fskd"):
         raise SystemExit(f"--restored: --look {args.look} shows no face on a rung of the ladder")
     missing = [folder for folder in args.morphs if not (folder / "command.txt").exists()]
@@ -133,7 +136,7 @@ def main() -> None:
     if args.morphs:
         targets = torch.cat([targets, *(torch.from_numpy(np.load(folder / "vectors.npy")) for folder in args.morphs)])
         labels = F.pad(labels, (0, len(drawn)), value=-1)
-    student = load_superres(device=device) if args.restored else None
+    student = load_superres(args.superres, device) if args.restored else None
 
     net, arguments = network(args)
     if args.start:

@@ -41,7 +41,7 @@ from numpy.typing import NDArray
 from models.recognizer import Recognizer, view
 from models.runtime import autocast
 from models.superres import ENTRIES, SuperResNet
-from models.weights_io import shipped
+from models.weights_io import WEIGHTS
 from training import degradations
 from training.chips import load_chips
 from training.distillation import KINDS, Distillation
@@ -90,9 +90,9 @@ def make_pair(chip: NDArray[np.uint8], points: NDArray[np.float32], rung: int, r
     return cv2.resize(small, (rung, rung), interpolation=cv2.INTER_LINEAR).astype(np.uint8), chip, points
 
 
-def frozen_recognizer(device: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The shipped recogniser as a function of chips (N, 3, 128, 128) in 0..1, through which gradients flow."""
-    net = shipped(Recognizer, "recognizer").eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+def frozen_recognizer(source: Path, device: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A recogniser as a function of chips (N, 3, 128, 128) in 0..1, through which gradients flow."""
+    net = averaged(source, {"Recognizer": Recognizer}).to(device, memory_format=torch.channels_last)
 
     def embed(chips: torch.Tensor) -> torch.Tensor:
         with autocast(device):
@@ -112,6 +112,7 @@ def main() -> None:
         features={"choices": KINDS, "default": "l1", "help": "how features are distilled"},
         no_attention={"action": "store_true", "help": "ablation: leave the facial attention loss out"},
         no_identity={"action": "store_true", "help": "ablation: leave the identity term out"},
+        recognizer={"type": Path, "default": WEIGHTS / "recognizer.safetensors", "help": "run or weights of the identity term"},
     )
     args, device = job.args, job.device
     chips = load_chips(args.data, args.cache)
@@ -126,7 +127,7 @@ def main() -> None:
     if args.teacher:
         teacher = averaged(args.teacher, {"SuperResNet": SuperResNet}).to(device, memory_format=torch.channels_last)
         distil = Distillation(teacher, args.features, FEATURES, job.steps)
-    identity = None if args.no_identity or args.role == "teacher" else frozen_recognizer(device)
+    identity = None if args.no_identity or args.role == "teacher" else frozen_recognizer(args.recognizer, device)
     run = Run(
         args.out,
         net,

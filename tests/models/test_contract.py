@@ -66,20 +66,21 @@ def test_mixed_sizes_and_grey_in_one_call(detector: SmallFaceDetector) -> None:
     assert detector.detect([]) == []
 
 
-@pytest.mark.parametrize("face_px", [14, 24, 48])
+@pytest.mark.parametrize("face_px", [14, 24, 48, 450])
 def test_a_face_is_found_where_it_is(detector: SmallFaceDetector, generator, face_px: int) -> None:
     from evaluation.corridor import FACE_WIDTH
     from evaluation.figures import background, body, paste
     from models.facegen import Look
 
-    frame = background(640, 360, np.random.default_rng(3))
+    width, height, x, y = (640, 360, 400, 120) if face_px < 100 else (1280, 720, 640, 300)
+    frame = background(width, height, np.random.default_rng(3))
     chip, mask = generator.render(generator.identity(21), Look())
-    body(frame, 400, 120, face_px, 21, 0.0, chip)
-    paste(frame, chip, mask, 400, 120, face_px / FACE_WIDTH)
+    body(frame, x, y, face_px, 21, 0.0, chip)
+    paste(frame, chip, mask, x, y, face_px / FACE_WIDTH)
     faces = detector.detect([frame])[0]
     assert len(faces) == 1
     centre = faces.boxes[0].reshape(2, 2).mean(0)
-    assert np.abs(centre - (400, 120 + 0.1 * face_px)).max() < 0.25 * face_px
+    assert np.abs(centre - (x, y + 0.1 * face_px)).max() < 0.25 * face_px
     assert 0.6 < (faces.boxes[0, 2] - faces.boxes[0, 0]) / face_px < 1.5
     eyes = faces.landmarks[0, :2]
     assert eyes[0, 0] < eyes[1, 0]  # the left eye in the picture comes first

@@ -71,6 +71,7 @@ def test_partners_are_other_pictures_of_the_same_people(data) -> None:  # type: 
         (("--hints",), "--teacher RUN is needed"),
         (("--no-embedding",), "nothing to learn from"),
         (("--restored", "--look", "fskd-nearest"), "no face on a rung"),
+        (("--restored", "--role", "teacher"), "sees sharp ones only"),
         (("--morphs", "@none"), "holds no morphs"),
     ],
 )
