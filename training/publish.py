@@ -33,10 +33,10 @@ CARDS: dict[str, dict[str, Any]] = {
     },
     "detector": {
         "about": "small-face detector with five landmarks, strides 4, 8, 16",
-        "preprocessing": "RGB frame at its own size, (x - 127.5) / 127.5, padded to multiples of 32",
+        "preprocessing": "RGB frame at its own size, and at a quarter of it for near faces, (x - 127.5) / 127.5, padded to multiples of 32",
         "data": SCENES,
         "teacher": "labels of SCRFD-2.5GF (non-commercial) at full and doubled size",
-        "limits": "faces under 8 pixels, profiles and masked faces are weak; large faces need the enrolment gate's scales; what "
+        "limits": "faces under 8 pixels, profiles and masked faces are weak; what "
         "it finds is judged once more (rescore.json), and so are the landmarks it tells (landmarks.json)",
     },
     "landmarks": {
