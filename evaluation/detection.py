@@ -155,10 +155,11 @@ def time_per_frame(detector: Any, frames: list[Scene], width: int, height: int) 
     return 1000 * float(np.median(spent))
 
 
-def open_detectors(others: list[Path], min_score: float) -> dict[str, Any]:
-    """Ours, with and without second looks, and others."""
+def open_detectors(others: list[Path], scales: list[float], min_score: float) -> dict[str, Any]:
+    """Ours, with and without second looks, and at other scales, and others."""
     return {
         "farsight": load_detector(None, "cpu", min_score),
+        **{f"and at x{scale:g}": load_detector(None, "cpu", min_score, [scale]) for scale in scales},
         "unrefined": SmallFaceDetector(_weights(None, "detector"), "cpu", min_score, again=False),
         **{path.stem: load_detector(path, "cpu", min_score) for path in others},
     }
@@ -169,12 +170,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--frames", type=Path, required=True)
     parser.add_argument("--other", type=Path, nargs="*", default=[])
+    parser.add_argument("--scales", type=float, nargs="*", default=[], help="other scales that ours searches as well, each alone")
     parser.add_argument("--sheet", type=Path)
     parser.add_argument("--write-card", action="store_true")
     args = parser.parse_args()
     photos = load_photos(args.data, dev=True)
     frames = load_frames(args.frames, dev=True) + photos
-    detectors = open_detectors(args.other, 0.05)
+    detectors = open_detectors(args.other, args.scales, 0.05)
     found: list[dict[str, Any]] = []
     for cctv in (False, True):
         scenes = looks(frames, cctv)
@@ -188,16 +190,18 @@ def main() -> None:
         if args.sheet and cctv:
             write_sheet(args.sheet, scenes, detectors)
     times = {}
-    for name, detector in open_detectors(args.other, 0.5).items():
+    for name, detector in open_detectors(args.other, args.scales, 0.5).items():
         times[name] = {f"{w}x{h}": round(time_per_frame(detector, frames, w, h), 1) for w, h in ((960, 540), (1920, 1080))}
         print(f"{name:18} ms a frame: {times[name]}")
     if args.write_card:
         path = _weights(None, "detector")
         card = read_card(path, "detector")
         others = "".join(f" {path.name}" for path in args.other)
+        scales = "".join(f" {scale:g}" for scale in args.scales)
         figures = {
             "command": "python -m evaluation.detection --data DATA --frames .cache/frames"
-            + (f" --other{others}" if others else ""),
+            + (f" --other{others}" if others else "")
+            + (f" --scales{scales}" if scales else ""),
             "data": f"{', '.join(DEV_CLIPS)} and {len(photos)} photos at 1 to 1/12 size; % of faces, landmark error % of the eye "
             "distance",
             "rows": found,

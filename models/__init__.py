@@ -30,13 +30,20 @@ class Detector(Protocol):
     def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Faces]: ...
 
 
-def load_detector(name: str | Path | None = None, device: str = "auto", min_score: float = 0.5) -> Detector:
+def load_detector(
+    name: str | Path | None = None, device: str = "auto", min_score: float = 0.5, scales: Sequence[float] = ()
+) -> Detector:
     """The project's detector, or the one whose file ``name`` is: own weights (.safetensors), YuNet or SCRFD (.onnx),
     or MediaPipe's BlazeFace (.tflite).
 
-    ``device`` is cpu, cuda or auto; ``min_score`` 0..1, lower finds more faces and more that are none. Raises
-    ValueError with the reason if the file is unreadable or foreign, or the device is not there.
+    ``device`` is cpu, cuda or auto; ``min_score`` 0..1, lower finds more faces and more that are none;
+    ``scales``: sizes of the frame, as shares of its own, at which it is searched as well. Raises ValueError with the reason if
+    the file is unreadable or foreign, or the device is not there.
     """
+    if scales:
+        from models.pyramid import Pyramid
+
+        return Pyramid(load_detector(name, device, min_score), scales)
     if name is not None and Path(name).suffix == ".onnx":
         from models.onnx_detectors import load_onnx_detector
 

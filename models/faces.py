@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+NESTED, ALIKE = 0.6, 0.15  # share of the smaller box, and IoU, from which on two finds are one face
+
 
 @dataclass(frozen=True)
 class Faces:
@@ -58,6 +60,20 @@ class Faces:
         """Greedy non-maximum suppression; what remains is sorted by score."""
         sides = self.boxes[:, 2:] - self.boxes[:, :2]
         return self[np.array(cv2.dnn.NMSBoxes(np.hstack([self.boxes[:, :2], sides]), self.scores, 0.0, iou), np.intp)]
+
+    def once(self) -> Faces:
+        """The faces, best first, without those that lie within a better one, or about it, and are not much smaller or larger:
+        what suppression by IoU alone leaves of a face that was found at two sizes."""
+        low = np.maximum(self.boxes[:, None, :2], self.boxes[None, :, :2])
+        high = np.minimum(self.boxes[:, None, 2:], self.boxes[None, :, 2:])
+        inter = np.clip(high - low, 0, None).prod(2)
+        areas = (self.boxes[:, 2:] - self.boxes[:, :2]).prod(1)
+        same = (inter > NESTED * np.minimum(areas[:, None], areas)) & (pairwise_iou(self.boxes, self.boxes) > ALIKE)
+        alive = np.ones(len(self), bool)
+        for i in range(len(self)):
+            if alive[i]:
+                alive[i + 1 :] &= ~same[i, i + 1 :]
+        return self[alive]
 
 
 def pairwise_iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.detector import Residual, conv
-from models.faces import Faces, pairwise_iou
+from models.faces import Faces
 from models.runtime import as_input, ready
 from models.weights_io import finite, shipped
 
@@ -24,7 +24,6 @@ SIDE = 48  # pixels of the network's view
 MIDDLE = (SIDE - 1) / 2
 ROOM = 2.0  # side of the view in heights of the candidate's box
 CANDIDATE = 0.15  # the detector's own score of what is looked at
-NESTED, ALIKE = 0.6, 0.15  # share of the smaller box, and IoU, from which on two finds are one face
 MOST = 300  # candidates a frame, best first: the others keep the score they have
 
 
@@ -93,19 +92,4 @@ class Rescorer:
         logits = torch.from_numpy(to_logits(faces.scores[:MOST])).to(self._device, self._dtype)
         scores = faces.scores.copy()
         scores[:MOST] = finite(self._net(x, logits).float()).sigmoid().cpu().numpy()
-        return once(Faces(faces.boxes, faces.landmarks, scores)[np.argsort(-scores, kind="stable")])
-
-
-def once(faces: Faces) -> Faces:
-    """The faces, best first, without those that lie within a better one, or about it, and are not much smaller or larger: what
-    suppression by IoU alone leaves of a face that was found at two sizes."""
-    low = np.maximum(faces.boxes[:, None, :2], faces.boxes[None, :, :2])
-    high = np.minimum(faces.boxes[:, None, 2:], faces.boxes[None, :, 2:])
-    inter = np.clip(high - low, 0, None).prod(2)
-    areas = (faces.boxes[:, 2:] - faces.boxes[:, :2]).prod(1)
-    same = (inter > NESTED * np.minimum(areas[:, None], areas)) & (pairwise_iou(faces.boxes, faces.boxes) > ALIKE)
-    alive = np.ones(len(faces), bool)
-    for i in range(len(faces)):
-        if alive[i]:
-            alive[i + 1 :] &= ~same[i, i + 1 :]
-    return faces[alive]
+        return Faces(faces.boxes, faces.landmarks, scores)[np.argsort(-scores, kind="stable")].once()

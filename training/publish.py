@@ -33,7 +33,8 @@ CARDS: dict[str, dict[str, Any]] = {
     },
     "detector": {
         "about": "small-face detector with five landmarks, strides 4, 8, 16",
-        "preprocessing": "RGB frame at its own size, and at a quarter of it for near faces, (x - 127.5) / 127.5, padded to multiples of 32",
+        "preprocessing": "RGB frame at its own size, and at a quarter of it for near faces, (x - 127.5) / 127.5, padded to "
+        "multiples of 32",
         "data": SCENES,
         "teacher": "labels of SCRFD-2.5GF (non-commercial) at full and doubled size",
         "limits": "faces under 8 pixels, profiles and masked faces are weak; what "

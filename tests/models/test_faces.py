@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from models.faces import Faces, pairwise_iou
 
@@ -21,3 +22,9 @@ def test_of_two_boxes_on_one_face_the_surer_stays() -> None:
 def test_nothing_stays_nothing() -> None:
     assert len(Faces.join([]).suppressed()) == 0
     assert len(Faces.none().scaled(2.0, 1, 1)) == 0
+
+
+def test_a_face_found_at_two_sizes_is_one() -> None:
+    boxes = [[10, 10, 50, 60], [5, 15, 70, 80], [20, 20, 40, 45], [25, 30, 35, 42], [44, 10, 84, 60]]
+    found = faces(*boxes, scores=[0.9, 0.8, 0.7, 0.6, 0.5]).once()
+    assert found.scores.tolist() == pytest.approx([0.9, 0.6, 0.5])  # a far smaller one and a neighbour stay

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from models.faces import Faces
-from models.rescoring import ROOM, SIDE, RescoreNet, Rescorer, once, to_logits, views
+from models.rescoring import ROOM, SIDE, RescoreNet, Rescorer, to_logits, views
 
 CPU = torch.device("cpu")
 
@@ -33,12 +33,6 @@ def test_boxes_at_the_edge_and_of_no_height_have_views() -> None:
     frame = np.full((4, 3, 3), 70, np.uint8)
     seen = views(frame, np.array([[0, 0, 3, 4], [2, 3, 2, 3], [0, 0, 0.1, 0.1]], np.float32))
     assert seen.shape == (3, SIDE, SIDE, 3) and (seen == 70).all()
-
-
-def test_a_face_found_at_two_sizes_is_one() -> None:
-    boxes = [[10, 10, 50, 60], [5, 15, 70, 80], [20, 20, 40, 45], [25, 30, 35, 42], [44, 10, 84, 60]]
-    found = once(faces(boxes, [0.9, 0.8, 0.7, 0.6, 0.5]))
-    assert found.scores.tolist() == pytest.approx([0.9, 0.6, 0.5])  # a far smaller one and a neighbour stay
 
 
 def test_scores_of_nought_and_one_have_logits() -> None:
