@@ -181,10 +181,11 @@ def main() -> None:
     for cctv in (False, True):
         scenes = looks(frames, cctv)
         for name, detector in detectors.items():
-            measured = by_width([match(s, detector.detect([s.image])[0]) for s in scenes])
+            seen = [match(s, detector.detect([s.image])[0]) for s in scenes]
+            measured, least = by_width(seen), round(least_score(seen), 3)
             rounded = {k: {m: round(v, 1) for m, v in row.items()} for k, row in measured.items()}
-            found.append({"look": "cctv" if cctv else "clean", "detector": name, "by_width": rounded})
-            print(f"{found[-1]['look']}, {name}")
+            found.append({"look": "cctv" if cctv else "clean", "detector": name, "least_score": least, "by_width": rounded})
+            print(f"{found[-1]['look']}, {name}, at a score of {least}")
             for measure in ("faces", "recall", "ap", "marks"):
                 print(f"  {measure:6} " + "  ".join(f"{k}: {row[measure]:5g}" for k, row in rounded.items()), flush=True)
         if args.sheet and cctv:

@@ -21,7 +21,7 @@ MULTIPLE = 32
 NEAR = 4  # times smaller, that every frame is searched too
 NEAR_PX = 96  # width from which on a face found so counts: smaller ones are found better at the frame's own size
 LEAST_SIDE = 64  # pixels of a frame made smaller
-MOST_FACES = 1000  # candidates kept per frame before suppression
+MOST_CELLS = 10_000  # kept of a frame before suppression: a dozen find each face, and crowds have hundreds
 
 
 class SmallFaceDetector:
@@ -104,8 +104,8 @@ def _read(maps: list[torch.Tensor], height: int, width: int, least: float) -> Fa
         scores = cells[:, 0].sigmoid()
         parts.append(Faces(boxes.cpu().numpy(), landmarks.cpu().numpy(), scores.cpu().numpy()))
     faces = Faces.join(parts)
-    if len(faces) > MOST_FACES:
-        faces = faces[np.argsort(-faces.scores)[:MOST_FACES]]
+    if len(faces) > MOST_CELLS:
+        faces = faces[np.argsort(-faces.scores)[:MOST_CELLS]]
     faces = faces.suppressed()
     boxes = faces.boxes.clip(0, np.array([width, height, width, height], np.float32))
     return Faces(boxes, faces.landmarks, faces.scores)[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]
