@@ -22,6 +22,7 @@ landmark network learns at 1e-3 with warm-up, decay and gradients clipped at 5 (
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ ATTENTION = {32: 0.0, 64: 500.0, 128: 50.0}
 HEAT_MAPS = {32: 0.0, 64: 50.0, 128: 50.0}
 GRADIENT_PENALTY, DRIFT = 10.0, 0.001
 SHARES = (0.25, 0.25, 0.5)
+Picture = Callable[[Tensor], Tensor]
 VGG_LAYERS = (3, 8, 15, 22)  # relu1_2, relu2_2, relu3_3, relu4_3
 VGG_WIDTHS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512)  # 0: pooling
 
@@ -116,6 +118,26 @@ def train_landmarks(job: Plan, chips: ChipSet, rows: np.ndarray) -> None:
         run.update(((maps.float() - target) ** 2).mean() * 100)
 
 
+def generator_loss(
+    fake: Tensor, real: Tensor, landmarks: Picture, perceptual: Callable[[Tensor, Tensor], Tensor] | None, judged: Tensor | None
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The six terms for pictures (N, 3, S, S) in [-1, 1], weighted as at their side S, and those that are logged. ``landmarks``
+    gives heat maps of pictures in [0, 1]; ``judged`` is what the critic says of ``fake``."""
+    side, error = fake.shape[-1], (fake - real).abs()
+    parts = {"l1": error.mean()}
+    loss = PIXEL[side] * parts["l1"]
+    if perceptual is not None:
+        loss = loss + PERCEPTUAL[side] * perceptual((fake + 1) / 2, (real + 1) / 2)
+    if HEAT_MAPS[side]:
+        of_fake, of_real = (normalised(landmarks((x + 1) / 2).float(), (1, 2, 3)) for x in (fake, real))
+        attention = normalised(of_real.amax(1, keepdim=True), (0, 1, 2, 3))
+        parts |= {"attended": (attention * error).mean(), "heat": F.mse_loss(of_fake, of_real)}
+        loss = loss + ATTENTION[side] * parts["attended"] + HEAT_MAPS[side] * parts["heat"]
+    if judged is not None:
+        loss = loss - ADVERSARIAL[side] * judged.float().mean()
+    return loss, parts
+
+
 def critic_loss(critic: nn.Module, fake: Tensor, real: Tensor, step: int, fade: float, mix: Tensor) -> Tensor:
     """WGAN with drift and two-sided gradient penalty at pictures mixed by ``mix`` (N, 1, 1, 1)."""
     real_score = critic(real, step, fade)
@@ -159,29 +181,14 @@ def train_generator(job: Plan, chips: ChipSet, rows: np.ndarray) -> None:
 
     for low, high, mix in ahead(make, run.step, job.steps, threads=1 if device == "cpu" else 12):
         step, fade = step_of(run.step, job.steps)
-        side = SIDES[step - 1]
         x = low.to(device).float().div_(127.5).sub_(1)
         y = high.to(device).float().div_(127.5).sub_(1)
         with autocast(device):
             fake = net(x, step, fade)
         fake = fake.float()
-        error = (fake - y).abs()
-        loss = PIXEL[side] * error.mean()
-        parts: dict[str, Tensor] = {"l1": error.mean()}
-        if perceptual is not None:
-            loss = loss + PERCEPTUAL[side] * perceptual((fake + 1) / 2, (y + 1) / 2)
-        if HEAT_MAPS[side]:
-            with autocast(device):
-                of_fake, of_real = landmarks((fake + 1) / 2), landmarks((y + 1) / 2)
-            of_fake, of_real = (normalised(m.float(), (1, 2, 3)) for m in (of_fake, of_real))
-            attention = normalised(of_real.amax(1, keepdim=True), (0, 1, 2, 3))
-            parts["attended"] = (attention * error).mean()
-            parts["heat"] = F.mse_loss(of_fake, of_real)
-            loss = loss + ATTENTION[side] * parts["attended"] + HEAT_MAPS[side] * parts["heat"]
-        if rival:
-            with autocast(device):
-                loss = loss - ADVERSARIAL[side] * critic(fake, step, fade).float().mean()
-
+        with autocast(device):
+            judged = critic(fake, step, fade) if rival else None
+            loss, parts = generator_loss(fake, y, landmarks, perceptual, judged)
         run.update(loss, then=partial(teach, rival, fake.detach(), y, step, fade, mix.to(device)) if rival else None, **parts)
 
 

@@ -13,7 +13,7 @@ from tests.faces68 import landmarks68
 from training import train_pfsr, train_pkdn, train_superres
 from training.distillation import Distillation
 from training.feature_similarity import feature_distance
-from training.train_pfsr import normalised, step_of
+from training.train_pfsr import critic_loss, generator_loss, normalised, step_of
 
 
 def test_the_shipped_recipe(run) -> None:  # type: ignore[no-untyped-def]
@@ -66,6 +66,40 @@ def test_heat_maps_are_normalised_by_their_own_extremes() -> None:
     maps = torch.tensor([[[[2.0, 4.0]]], [[[0.0, 8.0]]]])
     assert normalised(maps, (1, 2, 3)).flatten().tolist() == [0, 1, 0, 1]
     assert normalised(maps, (0, 1, 2, 3)).flatten().tolist() == [0.25, 0.5, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("side", "expected"),  # pixel 10, VGG, attention, heat maps, critic: each term times its weight in the released code
+    [
+        (32, 10 * 0.5 + 0.01 * 7 - 1 * 3),
+        (64, 10 * 0.5 + 0.01 * 7 + 500 * 0.25 + 50 * 1 - 1 * 3),
+        (128, 10 * 0.5 + 0.001 * 7 + 50 * 0.25 + 50 * 1 - 0.1 * 3),
+    ],
+)
+def test_the_generators_loss_by_hand(side: int, expected: float) -> None:
+    real = torch.zeros(2, 3, side, side)
+    fake = real + 0.5
+
+    def landmarks(pictures: torch.Tensor) -> torch.Tensor:
+        """One map, of the upper half for what is real and of the lower half for what is not."""
+        maps = torch.zeros(2, 1, side, side)
+        maps[:, :, : side // 2] = 1
+        return maps if float(pictures.mean()) == 0.5 else maps.flip(2)
+
+    seven, three = torch.tensor(7.0), torch.tensor([2.0, 4.0])
+    loss, parts = generator_loss(fake, real, landmarks, lambda a, b: seven * (b.mean() == 0.5), three)
+    assert float(loss) == pytest.approx(expected) and float(parts["l1"]) == 0.5
+    alone, _ = generator_loss(fake, real, landmarks, None, None)
+    assert float(loss - alone) == pytest.approx((0.001 if side == 128 else 0.01) * 7 - (0.1 if side == 128 else 1) * 3, abs=1e-4)
+
+
+def test_the_critics_loss_by_hand() -> None:
+    def critic(pictures: torch.Tensor, step: int, fade: float) -> torch.Tensor:
+        return 3 * pictures.flatten(1).sum(1)  # its gradient is 3 everywhere: a length of 6 over four pixels
+
+    fake, real = torch.full((2, 1, 2, 2), 0.5), torch.ones(2, 1, 2, 2)
+    loss = critic_loss(critic, fake, real, 1, 1.0, torch.rand(2, 1, 1, 1))  # type: ignore[arg-type]
+    assert float(loss) == pytest.approx(6 - 12 + 0.001 * 12**2 + 10 * (6 - 1) ** 2)
 
 
 def test_feature_distances_by_hand() -> None:
