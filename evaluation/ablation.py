@@ -21,20 +21,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from evaluation.lfw import embedded, load_lfw, shrunk
+from evaluation.lfw import Trained, embedded, load_lfw, shrunk
 from evaluation.metrics import tar_at_far, verification_accuracy
 from evaluation.superres import Judge, trained
 from models.chip import CHIP
-from models.recognizer import VIEW, view
-from models.runtime import autocast
+from models.recognizer import VIEW
 from training.chips import load_chips
 from training.degradations import PRESETS
-from training.runs import averaged
-from training.train_recognizer import NETWORKS
 
 Measure = Callable[[str, Path], dict[str, float]]  # of a run, by its name and folder
 TEACHER = ("--teacher", "{teacher}")
@@ -48,25 +43,6 @@ class Recipe:
     samples: int
     variants: dict[str, tuple[str, ...]]
     measure: Callable[[argparse.Namespace], Measure]
-
-
-class Averaged:
-    """The averaged recogniser of a run; no mirror image is looked at, which would cost as much again for every variant alike."""
-
-    def __init__(self, folder: Path) -> None:
-        self._net = averaged(folder, NETWORKS)
-
-    @torch.inference_mode()
-    def embed_with_quality(self, chips: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Unit vectors (N, D) of uint8 chips (N, r, r, 3), and ones."""
-        done = []
-        for start in range(0, len(chips), 256):
-            x = torch.from_numpy(chips[start : start + 256]).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
-            x = view(x, self._net.side).contiguous(memory_format=torch.channels_last)
-            with autocast("cpu"):
-                vectors = self._net.with_features(x)[0]
-            done.append(F.normalize(vectors.float()).numpy())
-        return np.concatenate(done), np.ones(len(chips), np.float32)
 
 
 def super_resolution(args: argparse.Namespace) -> Measure:
@@ -87,7 +63,7 @@ def recognition(args: argparse.Namespace) -> Measure:
     clean, cctv = shrunk(lfw.chips, "area", round(SIDE * CHIP / VIEW)), shrunk(lfw.chips, "cctv-fixed", 20)
 
     def measure(name: str, folder: Path) -> dict[str, float]:
-        network = Averaged(folder)
+        network = Trained(folder, mirror=False)  # it would cost as much again for every variant alike
         sharp = network.embed_with_quality(lfw.chips)[0]
         scores = [
             (sharp[lfw.left] * embedded(network, small, lambda chips: chips, ("direct",))["direct"][0][lfw.right]).sum(1)

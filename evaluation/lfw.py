@@ -12,13 +12,19 @@ from typing import Protocol
 
 import cv2
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 
 from models import load_recognizer
 from models.chip import CHIP, FUSED, RUNGS, rung_of
+from models.recognizer import view
+from models.runtime import autocast
 from training.degradations import PRESETS
 from training.edgeface import EdgeFace
+from training.runs import averaged
+from training.train_recognizer import NETWORKS
 
 Chips = NDArray[np.uint8]
 Vectors = NDArray[np.float32]
@@ -133,9 +139,31 @@ class Yardstick:
         return self._teacher.embed(enlarge(chips)), np.ones(len(chips), np.float32)
 
 
+class Trained:
+    """The averaged recogniser of a run of `training.train_recognizer`, of any of its networks; it knows no quality."""
+
+    def __init__(self, folder: Path, mirror: bool = True) -> None:
+        self._net, self._mirror = averaged(folder, NETWORKS), mirror
+
+    @torch.inference_mode()
+    def embed_with_quality(self, chips: Chips) -> tuple[Vectors, Vectors]:
+        done = []
+        for start in range(0, len(chips), 256):
+            x = torch.from_numpy(np.ascontiguousarray(chips[start : start + 256])).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+            x = view(x, self._net.side).contiguous(memory_format=torch.channels_last)
+            with autocast("cpu"):
+                vectors = sum(self._net.with_features(seen)[0].float() for seen in ((x, x.flip(3)) if self._mirror else (x,)))
+            done.append(F.normalize(vectors).numpy())
+        return np.concatenate(done), np.ones(len(chips), np.float32)
+
+
 def open_recognizers(named: list[str]) -> dict[str, Recognizer]:
-    """The project's own and each NAME=FILE: own weights, an ONNX file, or EdgeFace-XS where the name begins with edgeface."""
+    """The project's own and each NAME=FILE: own weights, the folder of a training, an ONNX file, or EdgeFace-XS where the name
+    begins with edgeface."""
     found: dict[str, Recognizer] = {"farsight": load_recognizer()}
     for name, file in (entry.split("=", 1) for entry in named):
-        found[name] = Yardstick(Path(file)) if name.startswith("edgeface") else load_recognizer(file)
+        if name.startswith("edgeface"):
+            found[name] = Yardstick(Path(file))
+        else:
+            found[name] = Trained(Path(file)) if Path(file).is_dir() else load_recognizer(file)
     return found

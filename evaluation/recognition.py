@@ -3,13 +3,14 @@
     python -m evaluation.recognition --data DATA [--pairs 3000] [--recognizer NAME=FILE ...] [--plot roc.png] [--write-card]
 
 Verification on ``DATA/lfw-dev`` (10-fold protocol's pairs, folds 1 to 5; never trained on): accuracy, and TAR at FAR 1e-2 and
-1e-3. `clean`: area sampling, at sides of the recogniser's 112-pixel crop (a face is about 0.7 of it wide), both pictures small
-(LR-LR) or one of them (HR-LR). `cctv`: the middle of what cameras do, HR-LR, at sides of the 128-pixel chip; `bicubic`: the
-same for what super-resolution papers test on. A small face is embedded as it is (`direct`: the recogniser enlarges it itself),
-after bicubic enlargement, after the super-resolution student,
-and as the mean of the direct and the super-resolved vector (`fused`). `cos` is the mean cosine of a small face's vector to
-that of its own sharp chip. ``--recognizer`` puts others into the table: own weights, ONNX, or edgeface=FILE. ``--write-card``
-puts the figures, and the scores strangers reach (evaluation/impostors.py), into the card of the last one named, else our own.
+1e-3 (of which the latter rests on one or two pairs of strangers). `clean`: area sampling, at sides of the recogniser's 112-pixel
+crop (a face is about 0.7 of it wide), both pictures small (LR-LR) or one of them (HR-LR). `cctv`: the middle of what cameras do,
+HR-LR, at sides of the 128-pixel chip; `bicubic`: the same for what super-resolution papers test on. A small face is embedded as
+it is (`direct`: the recogniser enlarges it itself), after bicubic enlargement, after the super-resolution student, and as the
+mean of the direct and the super-resolved vector (`fused`). `cos` is the mean cosine of a small face's vector to that of its own
+sharp chip. ``--recognizer`` puts others into the table: own weights, the folder of a training, ONNX, or edgeface=FILE.
+``--write-card`` puts the figures, and the scores strangers reach (evaluation/impostors.py), into the card of the last one named,
+else our own.
 """
 
 from __future__ import annotations
@@ -105,8 +106,9 @@ def main() -> None:
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--write-card", action="store_true")
     args = parser.parse_args()
-    if args.write_card and args.recognizer and args.recognizer[-1].startswith("edgeface"):
-        parser.error("--write-card: EdgeFace has no card; name another recogniser last")
+    last = args.recognizer[-1] if args.recognizer else ""
+    if args.write_card and (last.startswith("edgeface") or Path(last.partition("=")[2] or "none").is_dir()):
+        parser.error("--write-card: EdgeFace and trainings that are not published have no card; name another recogniser last")
     if args.write_card and args.look:
         parser.error("--write-card: the card holds every look")
     lfw = load_lfw(args.data, args.pairs)

@@ -16,9 +16,10 @@ import torch
 from evaluation import recognition
 from evaluation.ablation import RECIPES
 from evaluation.identification import photographed, split, templates
-from evaluation.lfw import as_seen, load_lfw, shrunk
+from evaluation.lfw import as_seen, load_lfw, open_recognizers, shrunk
 from models import load_recognizer, load_superres
 from models.facegen import FaceGenerator, Look
+from models.iresnet import IResNet
 from models.recognizer import Recognizer
 from models.weights_io import WEIGHTS, digest
 
@@ -131,3 +132,13 @@ def test_a_run_is_measured_for_the_ablation(data: Path, tmp_path: Path) -> None:
     torch.save(state, tmp_path / "state.pt")
     found = RECIPES["recognizer"].measure(argparse.Namespace(data=data))("untrained", tmp_path)
     assert set(found) == {"16 px", "cctv 20"} and all(0 <= value <= 100 for value in found.values())
+
+
+def test_a_run_of_any_network_is_a_recognizer(tmp_path: Path, chips: np.ndarray) -> None:
+    arguments = {"depth": 18, "pooled": True}
+    state = {"network": "IResNet", "arguments": arguments, "average": IResNet(**arguments).state_dict()}
+    torch.save(state, tmp_path / "state.pt")
+    vectors, quality = open_recognizers([f"paper={tmp_path}"])["paper"].embed_with_quality(chips[:, ::8, ::8])
+    assert vectors.shape[0] == len(quality) == 8 and np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    mirrored, _ = open_recognizers([f"paper={tmp_path}"])["paper"].embed_with_quality(chips[:, ::8, ::8][:, :, ::-1])
+    assert np.allclose(vectors, mirrored, atol=1e-4)
