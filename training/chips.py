@@ -16,6 +16,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from rich.progress import track
+
+from models import load_recognizer
 
 SOFT_LIMIT = 37.0  # PSNR in dB of a chip against itself halved and doubled, above which it has no true detail
 
@@ -53,6 +56,24 @@ class ChipSet:
             )
         vectors = np.load(path).astype(np.float32)
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    def vectors_of(self, file: Path, cache: Path, device: str) -> NDArray[np.float32]:
+        """(N, D) unit vectors that any recogniser gives the sharp chips and their mirrors, kept in ``cache``. SystemExit with the
+        reason if the file is none."""
+        try:
+            recognizer = load_recognizer(file, device)
+        except ValueError as error:
+            raise SystemExit(str(error)) from None
+        own = zlib.crc32((self.folder / "index.csv").read_bytes())
+        path = cache / f"vectors-{recognizer.digest[:12]}-{own:08x}.npy"
+        if not path.exists():
+            firsts = track(range(0, len(self.images), 128), "vectors of the teacher")
+            vectors = np.concatenate([recognizer.embed(np.array(self.images[i : i + 128])) for i in firsts])
+            cache.mkdir(parents=True, exist_ok=True)
+            part = path.with_suffix(".part.npy")
+            np.save(part, vectors)
+            part.rename(path)
+        return np.load(path)
 
 
 def load_chips(data: Path, cache: Path) -> ChipSet:

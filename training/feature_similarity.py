@@ -7,7 +7,7 @@ the relations between two pictures of one person.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -32,11 +32,12 @@ def feature_distance(kind: str, student: list[Tensor], teacher: list[Tensor]) ->
 
 
 class Hints(nn.Module):
-    """1×1 convolution and batch norm for each stage of the student; dropped after training."""
+    """1×1 convolution and batch norm for each stage of the student, to the widths of the teacher's; dropped after training."""
 
-    def __init__(self, widths: tuple[int, ...]) -> None:
+    def __init__(self, widths: Sequence[int], teacher: Sequence[int]) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.Sequential(nn.Conv2d(w, w, 1, bias=False), nn.BatchNorm2d(w)) for w in widths)
+        pairs = zip(widths, teacher, strict=True)
+        self.layers = nn.ModuleList(nn.Sequential(nn.Conv2d(w, t, 1, bias=False), nn.BatchNorm2d(t)) for w, t in pairs)
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         return [layer(f) for layer, f in zip(self.layers, features, strict=True)]

@@ -22,6 +22,10 @@ then takes two pictures of one person for strangers), ``--no-embedding`` (no vec
 alone), ``--look fskd-nearest`` or ``fskd-any-kernel`` (the paper's sizes and kernels in place of cameras), ``--network
 iresnet18|iresnet50 [--cbam] [--pooled]`` (the paper's networks, for a GPU). The margin counts labelled chips only.
 
+Your own: ``--embedding-teacher FILE`` learns the vectors of any ArcFace-style ONNX recogniser; ``--network package.module:Class``
+trains a torch module of yours, from the weights its constructor gives it; it has what is used of `models.recognizer.Recognizer`:
+``side`` of its input, ``dim``, ``widths`` of its stages, and ``with_features(x)`` -> embedding (N, dim) and the stages' maps.
+
 Ours, not the papers': Muon or AdamW with warm-up and a cosine (there: SGD at 0.1, divided by ten in steps, batches of 256); with
 ``fskd-*`` every batch mixes the four sizes (there also one network a size); margins keep one scale of 30 (2024: 32 and 64); a
 partner of ``--relation`` is any other picture of the person (2024: one the teacher does not find too alike); no distillation of
@@ -30,6 +34,7 @@ logits. Evaluation averages a picture's vector with its mirror's (there: side by
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +88,21 @@ def choose(train: NDArray[np.intp], numbers: NDArray[np.intp], batch: int, rng: 
 
 
 def network(args: Any) -> tuple[nn.Module, dict[str, Any]]:
-    """The network asked for and what it was made with."""
+    """The network asked for and what it was made with. SystemExit if there is none, or yours lacks what is used of it."""
     if args.network == "small":
         return Recognizer(), {}
+    if ":" in args.network:
+        module, _, name = args.network.partition(":")
+        try:
+            own: nn.Module = getattr(importlib.import_module(module), name)()
+            lacking = {"side", "widths", "dim", "with_features"} - set(dir(own))
+        except (ImportError, AttributeError, TypeError) as error:
+            raise SystemExit(f"--network {args.network}: {error}") from None
+        if lacking:
+            raise SystemExit(f"--network {args.network} lacks {', '.join(sorted(lacking))}: see models/recognizer.py")
+        return own, {}
+    if args.network not in ("iresnet18", "iresnet50"):
+        raise SystemExit(f"--network {args.network}: must be small, iresnet18, iresnet50 or package.module:Class")
     arguments = {"depth": int(args.network.removeprefix("iresnet")), "cbam": args.cbam, "pooled": args.pooled}
     return IResNet(**arguments), arguments
 
@@ -104,7 +121,8 @@ def main() -> None:
         look={"choices": LOOKS, "default": "video", "help": "what the student's pictures go through"},
         restored={"action": "store_true", "help": "show some small faces super-resolved"},
         superres={"type": Path, "help": "published weights that draw them, in place of the shipped ones"},
-        network={"choices": ("small", "iresnet18", "iresnet50"), "default": "small"},
+        embedding_teacher={"type": Path, "help": "recogniser (ONNX or own weights) whose vectors are learned, not EdgeFace-XS's"},
+        network={"default": "small", "help": "small, iresnet18, iresnet50, or your own as package.module:Class"},
         cbam={"action": "store_true"},
         pooled={"action": "store_true", "help": "mean of the last features as embedding"},
         morphs={"type": Path, "nargs": "+", "default": [], "help": "folders of training.morphs"},
@@ -116,6 +134,8 @@ def main() -> None:
         raise SystemExit("--hints and --relation compare with a teacher: --teacher RUN is needed")
     if args.no_embedding and args.teacher is None and args.margin == "none":
         raise SystemExit("nothing to learn from: --no-embedding needs --teacher or --margin")
+    if args.morphs and args.embedding_teacher:
+        raise SystemExit("--morphs have the vectors of EdgeFace-XS: not with --embedding-teacher")
     if args.morphs and (args.no_embedding or args.relation):
         raise SystemExit("--morphs have no label, only the strong teacher's vector: not with --no-embedding or --relation")
     if args.restored and args.role == "teacher":
@@ -127,7 +147,10 @@ def main() -> None:
         raise SystemExit(f"{missing[0]}: holds no morphs, or those of another version; make them with training.morphs")
     made_of = [(folder / "command.txt").read_text() for folder in args.morphs]
     chips = load_chips(args.data, args.cache)
-    targets = None if args.no_embedding else torch.from_numpy(chips.teacher_embeddings())
+    targets = None
+    if not args.no_embedding:
+        own = args.embedding_teacher
+        targets = torch.from_numpy(chips.vectors_of(own, args.cache, device) if own else chips.teacher_embeddings())
     labels = labels_of(chips)
     train, dev = np.flatnonzero(~chips.dev), np.flatnonzero(chips.dev)[:512]
     images = [chips.images, *(np.load(folder / "images.npy", mmap_mode="r") for folder in args.morphs)]
@@ -147,7 +170,7 @@ def main() -> None:
     if args.margin != "none":
         beside["margin"] = margins.MarginHead(net.dim, int(labels.max()) + 1, args.margin, margin=MARGINS[args.role][args.margin])
     if args.hints:
-        beside["hints"] = Hints(net.widths)
+        beside["hints"] = Hints(net.widths, teacher.widths)
     if targets is not None:
         wide = targets.shape[1]
         beside["project"] = nn.Identity() if net.dim == wide else nn.Linear(net.dim, wide, bias=False)
@@ -230,14 +253,14 @@ def vector_terms(net: nn.Module, embedding: torch.Tensor, project: nn.Module, ta
 @torch.no_grad()
 def dev_cosines(net: nn.Module, images: NDArray[np.uint8], target: torch.Tensor, device: str) -> dict[str, float]:
     """Mean cosine to the teacher on dev chips, sharp and as cameras of several sizes see them."""
-    found = {}
-    if not isinstance(net, Recognizer):
+    found: dict[str, float] = {}
+    if net.dim != target.shape[1]:
         return found
     for name, side in (("area", 128), ("cctv-fixed", 32), ("cctv-fixed", 20)):
         rng = np.random.default_rng(0)
         small = np.stack([degradations.PRESETS[name](np.ascontiguousarray(i), side, rng) for i in images])
         x = torch.from_numpy(small).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
-        unit = F.normalize(net(view(x, 64))[0].float()).cpu()
+        unit = F.normalize(net.with_features(view(x, net.side))[0].float()).cpu()
         found[f"{name} {side}"] = round(float((unit * target).sum(1).mean()), 4)
     return found
 

@@ -93,4 +93,4 @@ def test_iresnet_shows_its_stages() -> None:
     embedding, seen = IResNet(18, cbam=True).eval().with_features(torch.rand(1, 3, 112, 112))
     assert embedding.shape == (1, 512)
     assert [tuple(f.shape[1:]) for f in seen] == [(64, 56, 56), (128, 28, 28), (256, 14, 14), (512, 7, 7)]
-    assert count(Hints((64, 128, 256, 512))) == 43_940_928 - 43_590_848
+    assert count(Hints((64, 128, 256, 512), (64, 128, 256, 512))) == 43_940_928 - 43_590_848

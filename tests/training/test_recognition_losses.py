@@ -55,4 +55,4 @@ def test_relations_of_equal_features_are_equal() -> None:
     one, other = torch.randn(3, 8, 4, 4), torch.randn(3, 8, 4, 4)
     assert float(relation_distance(one, other, one, other)) == pytest.approx(0, abs=1e-5)
     assert float(relation_distance(torch.randn(3, 8, 4, 4), other, one, other)) > 0.3
-    assert [f.shape for f in Hints((8, 4))([one, torch.rand(3, 4, 2, 2)])] == [(3, 8, 4, 4), (3, 4, 2, 2)]
+    assert [f.shape for f in Hints((8, 4), (8, 6))([one, torch.rand(3, 4, 2, 2)])] == [(3, 8, 4, 4), (3, 6, 2, 2)]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.weights_io import WEIGHTS
 from training import train_recognizer
 from training.chips import load_chips
 from training.runs import averaged, made
@@ -55,6 +56,32 @@ def test_the_papers_own_network_without_the_strong_teacher(run, look: str) -> No
     assert averaged(out, NETWORKS).dim == 512
 
 
+class Own(torch.nn.Module):
+    """A network of somebody else, with stage features."""
+
+    side, widths, dim = 32, (4, 6), 16
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stages = torch.nn.ModuleList([torch.nn.Conv2d(3, 4, 3, 4), torch.nn.Conv2d(4, 6, 3, 2)])
+        self.last = torch.nn.Linear(6, 16)
+
+    def with_features(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        first = self.stages[0](x)
+        second = self.stages[1](first)
+        return self.last(second.mean((2, 3))), [first, second]
+
+
+def test_a_network_and_a_teacher_of_your_own(run) -> None:  # type: ignore[no-untyped-def]
+    teacher = ("--embedding-teacher", str(WEIGHTS / "recognizer.safetensors"))
+    out = run(train_recognizer, "own", "--network", f"{__name__}:Own", *teacher)
+    assert {"embedding", "contrast"} <= set(columns(out)) and averaged(out, {"Own": Own}).dim == 16
+    with pytest.raises(SystemExit, match=r"tests.fakes:Pass lacks dim, side, widths, with_features"):
+        run(train_recognizer, "x", "--network", "tests.fakes:Pass")
+    with pytest.raises(SystemExit, match="cannot read the weights"):
+        run(train_recognizer, "x", "--embedding-teacher", "none.safetensors")
+
+
 def test_partners_are_other_pictures_of_the_same_people(data) -> None:  # type: ignore[no-untyped-def]
     chips = load_chips(data, data)
     numbers = labels_of(chips).numpy()
@@ -73,6 +100,8 @@ def test_partners_are_other_pictures_of_the_same_people(data) -> None:  # type: 
         (("--restored", "--look", "fskd-nearest"), "no face on a rung"),
         (("--restored", "--role", "teacher"), "sees sharp ones only"),
         (("--morphs", "@none"), "holds no morphs"),
+        (("--morphs", "@none", "--embedding-teacher", "@none"), "have the vectors of EdgeFace-XS"),
+        (("--network", "large"), "must be small, iresnet18"),
     ],
 )
 def test_options_that_ask_for_nothing(run, options: tuple[str, ...], message: str) -> None:  # type: ignore[no-untyped-def]
