@@ -29,6 +29,7 @@ from models import _weights, load_superres
 from models.chip import CHIP
 from models.recognizer import VIEW
 from models.weights_io import write_card
+from training.degradations import VERSION
 
 CLEAN = (112, 56, 28, 24, 20, 16, 14, 12)  # sides of the 112 crop
 CCTV = (32, 24, 20, 16)  # sides of the 128 chip
@@ -122,7 +123,7 @@ def main() -> None:
         path = _weights(args.recognizer[-1].split("=", 1)[1] if args.recognizer else None, "recognizer")
         figures = {
             "command": f"python -m evaluation.recognition --data DATA --pairs {args.pairs}",
-            "data": f"lfw-dev, {len(lfw.same)} pairs",
+            "data": f"lfw-dev, {len(lfw.same)} pairs; degradations version {VERSION}",
             "rows": rounded(rows, name),
         }
         strangers = impostors(recognizer, args.data, args.cache)

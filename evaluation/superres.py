@@ -38,7 +38,7 @@ from models.runtime import autocast
 from models.superres import ENTRIES, SuperResNet
 from models.weights_io import update_card
 from training.chips import load_chips
-from training.degradations import PRESETS
+from training.degradations import PRESETS, VERSION
 from training.priors import parsing_maps
 from training.runs import averaged
 
@@ -178,7 +178,7 @@ def main() -> None:
     if args.write_card:
         figures = {
             "command": f"python -m evaluation.superres --data DATA --faces {args.faces}",
-            "data": f"{len(rows)} dev chips",
+            "data": f"{len(rows)} dev chips; degradations version {VERSION}",
             "rows": [
                 {k: v for k, v in row.items() if k != "chips_per_s"} for row in found if row["model"] in ("bicubic", "student")
             ],

@@ -130,4 +130,4 @@ PRESETS: dict[str, Degradation] = {
     "cctv-even": cctv_even,
     "cctv-fixed": cctv_fixed,
 }
-VERSION = 2
+VERSION = 2  # counts up when a preset changes
