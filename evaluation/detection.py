@@ -8,8 +8,8 @@ tiles for the clips). Recall is taken at the score that lets through 0.5 false p
 count neither way. AP is the area under precision over recall of the faces of one bin, false positives being those as wide as the
 bin. The landmark error is the median in eye distances of a frontal face of that width, since the eyes of a turned head draw
 together; `unrefined` is our detector without the second looks at candidates and landmarks (models/rescoring.py, landmarks.py).
-``--other`` takes YuNet and SCRFD (ONNX) and MediaPipe's BlazeFace (.tflite). Times are of one frame at a score of 0.5, on the
-CPU. The sheet is for your eyes only where the clips' terms do not allow showing them.
+Near faces are those of the photos, enlarged. ``--other`` takes YuNet and SCRFD (ONNX) and MediaPipe's BlazeFace (.tflite). Times
+are of one frame at a score of 0.5, on the CPU. The sheet is for your eyes only where the clips' terms do not allow showing them.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ SCALES = (1, 1 / 2, 1 / 3, 1 / 5, 1 / 8, 1 / 12)
 EYES = 0.43  # eye distance over face width, frontal
 FALSE_PER_FRAME = 0.5
 LEAST_IOU = 0.4
+NEAR = (64, 128, 200, 300, 450, 700)  # widths of near faces
+NEAR_FACES, NEAR_SURE, NEAR_FROM, NEAR_FRAME = 60, 0.7, 60, (960, 800)  # how many, how sure and wide they are, and the picture
 
 
 def cctv_frame(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -124,6 +126,27 @@ def by_width(seen: list[Seen]) -> dict[str, dict[str, float]]:
     return found
 
 
+def near_faces(photos: list[Scene], detector: Any) -> dict[str, float]:
+    """% found, at a score of 0.5, of large faces of the photos (H, W, 3) enlarged to each of the widths `NEAR`."""
+    faces = [(photo, box) for photo in photos for box, sure in zip(photo.boxes, photo.scores, strict=True) if sure >= NEAR_SURE]
+    faces = [(photo, box) for photo, box in faces if box[2] - box[0] >= NEAR_FROM][:NEAR_FACES]
+    found = {}
+    for width in NEAR:
+        hits = 0
+        for photo, box in faces:
+            scale = width / float(box[2] - box[0])
+            size = [round(n * scale) for n in photo.image.shape[1::-1]]
+            method = cv2.INTER_LINEAR if scale > 1 else cv2.INTER_AREA
+            large = cv2.resize(photo.image, size, interpolation=method).astype(np.uint8)
+            middle = box.reshape(2, 2).mean(0) * scale
+            x, y = (int(np.clip(m - n / 2, 0, max(0, s - n))) for m, n, s in zip(middle, NEAR_FRAME, size, strict=True))
+            window = np.ascontiguousarray(large[y : y + NEAR_FRAME[1], x : x + NEAR_FRAME[0]])
+            overlap = pairwise_iou(detector.detect([window])[0].boxes, (box * scale - [x, y, x, y])[None].astype(np.float32))
+            hits += bool((overlap >= LEAST_IOU).any())
+        found[str(width)] = round(100 * hits / max(1, len(faces)), 1)
+    return found
+
+
 def write_sheet(path: Path, scenes: list[Scene], detectors: dict[str, Any]) -> None:
     """The same six pictures a row for each detector, with what it finds at a score of 0.4."""
     chosen = sorted((s for s in scenes if s.image.shape[1] >= 200), key=lambda s: -len(s.scores))[:60:10]
@@ -190,10 +213,11 @@ def main() -> None:
                 print(f"  {measure:6} " + "  ".join(f"{k}: {row[measure]:5g}" for k, row in rounded.items()), flush=True)
         if args.sheet and cctv:
             write_sheet(args.sheet, scenes, detectors)
-    times = {}
+    times, near = {}, {}
     for name, detector in open_detectors(args.other, args.scales, 0.5).items():
         times[name] = {f"{w}x{h}": round(time_per_frame(detector, frames, w, h), 1) for w, h in ((960, 540), (1920, 1080))}
-        print(f"{name:18} ms a frame: {times[name]}")
+        near[name] = near_faces(photos, detector)
+        print(f"{name:18} ms a frame: {times[name]}, % of near faces of these widths: {near[name]}", flush=True)
     if args.write_card:
         path = _weights(None, "detector")
         card = read_card(path, "detector")
@@ -206,6 +230,7 @@ def main() -> None:
             "data": f"{', '.join(DEV_CLIPS)} and {len(photos)} photos at 1 to 1/12 size; % of faces, landmark error % of the eye "
             "distance",
             "rows": found,
+            "near_faces": near,
             "ms_per_frame": card["figures"].get("ms_per_frame", {}) | {machine("cpu"): times},
         }
         update_card(path, figures=figures)

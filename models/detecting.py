@@ -25,8 +25,8 @@ MOST_CELLS = 10_000  # kept of a frame before suppression: a dozen find each fac
 
 
 class SmallFaceDetector:
-    """Runs `DetectorNet` at the frame's own size, and at a quarter of it for faces nearer than the network knows (of those 450
-    pixels wide it finds none); frames of equal size go through in one batch.
+    """Runs `DetectorNet` at the frame's own size, and at a quarter of it for faces nearer than the network knows (it finds
+    none wider than 400 pixels or so); frames of equal size go through in one batch.
 
     Each candidate is looked at once more (`models.rescoring`), and landmarks once more in each face's chip (`models.landmarks`),
     unless ``again`` is False.

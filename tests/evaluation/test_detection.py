@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from evaluation.detection import by_width, least_score, match
+from evaluation.detection import NEAR, by_width, least_score, match, near_faces
 from models.faces import Faces
 from training.scenes import Scene
 
@@ -44,3 +44,25 @@ def test_faces_the_teacher_doubts_count_neither_way() -> None:
     assert seen[0].counts.tolist() == [True, False] and least_score(seen) == pytest.approx(0.8)
     table = by_width(seen)
     assert table["16-24"]["faces"] == 1 and table["16-24"]["recall"] == 100 and table["16-24"]["ap"] == 100
+
+
+class UpTo:
+    """Takes white squares for faces if they are not wider than this."""
+
+    def __init__(self, most: float) -> None:
+        self._most = most
+
+    def detect(self, frames: list[np.ndarray]) -> list[Faces]:
+        rows, columns = np.nonzero(frames[0][..., 0] > 127)
+        of = np.array([[columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]], np.float32)
+        return [found(of, [0.9]) if np.ptp(columns) < self._most else Faces.none()]
+
+
+def test_near_faces_are_enlarged_within_a_picture() -> None:
+    picture = np.zeros((200, 300, 3), np.uint8)
+    picture[60:160, 220:300] = 255  # at its edge
+    photo = Scene(
+        picture, np.array([[220, 60, 300, 160]], np.float32), np.zeros((1, 5, 2), np.float32), np.array([0.9], np.float32)
+    )
+    assert near_faces([photo], UpTo(1e9)) == dict.fromkeys(map(str, NEAR), 100.0)
+    assert list(near_faces([photo], UpTo(250)).values()) == [100.0, 100.0, 100.0, 0.0, 0.0, 0.0]
