@@ -2,13 +2,14 @@
 
 import cv2
 import numpy as np
+import pytest
 import torch
 
 from models.chip import FUSED
 from models.detector import STRIDES, DetectorNet, cell_centres, decode_cells
 from models.recognizer import view
 from tests.faces68 import landmarks68
-from training.detector_scenes import SceneMaker
+from training.detector_scenes import SURE, SceneMaker
 from training.recognizer_inputs import make_inputs
 from training.scenes import Scene, mirrored
 from training.train_detector import assign, giou, losses
@@ -87,6 +88,38 @@ def test_made_scenes_are_whole(chips: np.ndarray) -> None:
         assert made.image.shape == (160, 160, 3) and made.image.dtype == np.uint8
         assert len(made.boxes) == len(made.landmarks) == len(made.scores)
         assert np.isfinite(made.boxes).all()
+
+
+def white(box: tuple[int, int, int, int], side: int) -> Scene:
+    """A black picture whose face is a white rectangle; its eyes, nose and mouth lie in the corners and the middle."""
+    image = np.zeros((side, side, 3), np.uint8)
+    x1, y1, x2, y2 = box
+    image[y1:y2, x1:x2] = 255
+    marks = np.array([[(x1, y1), (x2, y1), ((x1 + x2) / 2, (y1 + y2) / 2), (x1, y2), (x2, y2)]], np.float32)
+    return Scene(image, np.array([box], np.float32), marks, np.array([0.9], np.float32))
+
+
+@pytest.mark.parametrize("scale", [0.3, 0.5, 1.0, 1.4])
+def test_labels_lie_on_their_pixels_in_every_view(chips: np.ndarray, scale: float) -> None:
+    source = white((120, 90, 200, 190), 400)
+    maker, checked = SceneMaker([source], [source], chips, np.arange(8), 320), 0
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        made = maker._view(source, scale, rng)
+        for one in (made, mirrored(made)):
+            rows, columns = np.nonzero(one.image[..., 0] > 127)
+            if not len(one.boxes) or one.scores[0] < SURE:
+                continue  # cut by the window's edge
+            height, width = one.image.shape[:2]
+            seen = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+            middle = np.array([columns.mean(), rows.mean()]) + 0.5
+            inside = seen[0] > 0 and seen[1] > 0 and seen[2] < width and seen[3] < height
+            if inside:
+                checked += 1
+                assert np.abs(one.boxes.reshape(2, 2).mean(0) - middle).max() < 1.1
+                assert np.abs(one.landmarks[0, 2] - middle).max() < 1.1
+                assert np.abs(one.landmarks[0].min(0) - seen[:2]).max() < 1.6  # turned ones as well
+    assert checked >= 8
 
 
 def test_training_inputs_look_like_what_the_pipeline_feeds(chips: np.ndarray) -> None:
