@@ -20,7 +20,7 @@ from models.weights_io import finite, load_network
 MULTIPLE = 32
 NEAR = 4  # times smaller, that every frame is searched too
 NEAR_PX = 96  # width from which on a face found so counts: smaller ones are found better at the frame's own size
-LEAST_SIDE = 64  # pixels of a frame made smaller
+LEAST_SIDE = 480  # pixels of a frame that has room for such faces
 MOST_CELLS = 10_000  # kept of a frame before suppression: a dozen find each face, and crowds have hundreds
 
 
@@ -58,7 +58,7 @@ class SmallFaceDetector:
     def candidates(self, pictures: Sequence[NDArray[np.uint8]], least: float = CANDIDATE) -> list[Faces]:
         """What the detector itself takes for faces, from a score of ``least`` on, in each picture (H, W, 3)."""
         found = self._at_one_size(pictures, least)
-        large = [place for place, picture in enumerate(pictures) if min(picture.shape[:2]) >= NEAR * LEAST_SIDE]
+        large = [place for place, picture in enumerate(pictures) if min(picture.shape[:2]) >= LEAST_SIDE]
         smaller = [
             cv2.resize(pictures[p], None, fx=1 / NEAR, fy=1 / NEAR, interpolation=cv2.INTER_AREA).astype(np.uint8) for p in large
         ]
