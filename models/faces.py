@@ -64,9 +64,7 @@ class Faces:
     def once(self) -> Faces:
         """The faces, best first, without those that lie within a better one, or about it, and are not much smaller or larger:
         what suppression by IoU alone leaves of a face that was found at two sizes."""
-        low = np.maximum(self.boxes[:, None, :2], self.boxes[None, :, :2])
-        high = np.minimum(self.boxes[:, None, 2:], self.boxes[None, :, 2:])
-        inter = np.clip(high - low, 0, None).prod(2)
+        inter = pairwise_overlap(self.boxes, self.boxes)
         areas = (self.boxes[:, 2:] - self.boxes[:, :2]).prod(1)
         same = (inter > NESTED * np.minimum(areas[:, None], areas)) & (pairwise_iou(self.boxes, self.boxes) > ALIKE)
         alive = np.ones(len(self), bool)
@@ -76,11 +74,16 @@ class Faces:
         return self[alive]
 
 
-def pairwise_iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Intersection over union of each of (N, 4) with each of (M, 4) boxes: (N, M)."""
+def pairwise_overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Area that each of (N, 4) has in common with each of (M, 4) boxes: (N, M)."""
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inter = np.clip(high - low, 0, None).prod(2)
+    return np.asarray(np.clip(high - low, 0, None).prod(2))
+
+
+def pairwise_iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Intersection over union of each of (N, 4) with each of (M, 4) boxes: (N, M)."""
+    inter = pairwise_overlap(a, b)
     areas_a = np.clip(a[:, 2:] - a[:, :2], 0, None).prod(1)
     areas_b = np.clip(b[:, 2:] - b[:, :2], 0, None).prod(1)
     union = areas_a[:, None] + areas_b[None] - inter

@@ -170,6 +170,11 @@ def train_generator(job: Plan, chips: ChipSet, rows: np.ndarray) -> None:
     lr, betas = job.preset["lr"], (0.0, 0.99)
     run = Run(args.out, net, job.steps, job.batch, lr, 0.0, args.seed, rival=rival, betas=betas, constant=True, clip=math.inf)
 
+    def heat(pictures: Tensor) -> Tensor:
+        with autocast(device):
+            maps: Tensor = landmarks(pictures)
+        return maps
+
     def make(iteration: int) -> tuple[Tensor, Tensor, Tensor]:
         rng = run.rng(iteration)
         chosen = rng.choice(rows, job.batch, replace=False)
@@ -188,7 +193,7 @@ def train_generator(job: Plan, chips: ChipSet, rows: np.ndarray) -> None:
         fake = fake.float()
         with autocast(device):
             judged = critic(fake, step, fade) if rival else None
-            loss, parts = generator_loss(fake, y, landmarks, perceptual, judged)
+        loss, parts = generator_loss(fake, y, heat, perceptual, judged)
         run.update(loss, then=partial(teach, rival, fake.detach(), y, step, fade, mix.to(device)) if rival else None, **parts)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.chip import CHIP, sharpness_of, template_fit, warp_chip
-from models.faces import Faces
+from models.faces import Faces, pairwise_overlap
 from watchlist.gallery import Gallery
 from watchlist.people import Enrolment
 from watchlist.photos import Entry, PhotoError, read_photo
@@ -125,10 +125,8 @@ def find_faces(detector: Detector, photo: NDArray[np.uint8]) -> Faces:
     faces = Faces.join(parts).suppressed(0.3)
     faces = faces[faces.scores >= LEAST_SCORE]
     # At a smaller scale a mouth or an eye may pass for a face: what lies within a surer face is part of it.
-    low = np.maximum(faces.boxes[:, None, :2], faces.boxes[None, :, :2])
-    high = np.minimum(faces.boxes[:, None, 2:], faces.boxes[None, :, 2:])
     own = (faces.boxes[:, 2:] - faces.boxes[:, :2]).prod(1)
-    inside = np.clip(high - low, 0, None).prod(2) > 0.6 * own[:, None]
+    inside = pairwise_overlap(faces.boxes, faces.boxes) > 0.6 * own[:, None]
     surer = faces.scores[None, :] > faces.scores[:, None]
     return faces[~(inside & surer).any(1)]
 
