@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.faces import Faces, as_rgb
+from models.onnx_session import open_session
 
 Frame = NDArray[np.uint8]
 
@@ -47,13 +48,7 @@ class Scrfd:
     ANCHORS = 2
 
     def __init__(self, path: Path, min_score: float, device: str = "cpu") -> None:
-        import onnxruntime
-
-        there = onnxruntime.get_available_providers()
-        if device == "cuda" and "CUDAExecutionProvider" not in there:
-            raise ValueError("device 'cuda' was asked for but onnxruntime has no GPU here; use 'cpu' or 'auto'")
-        providers = ["CUDAExecutionProvider"] if device != "cpu" and "CUDAExecutionProvider" in there else []
-        self._session = onnxruntime.InferenceSession(str(path), providers=[*providers, "CPUExecutionProvider"])
+        self._session = open_session(path, device)
         entry = self._session.get_inputs()[0]
         self._input = entry.name
         self._side = entry.shape[2] if isinstance(entry.shape[2], int) else 640
@@ -84,14 +79,7 @@ class Scrfd:
 
 def load_onnx_detector(path: Path, min_score: float, device: str = "cpu") -> YuNet | Scrfd:
     """Open a YuNet or SCRFD file. Raises ValueError with the reason if it is neither or cannot be read."""
-    try:
-        import onnxruntime
-    except ImportError:
-        raise ValueError(f"{path}: onnxruntime is not installed; pip install '.[onnx]' in Farsight's folder") from None
-    try:
-        outputs = [o.name for o in onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).get_outputs()]
-    except Exception as error:  # onnxruntime raises its own hierarchy without a common public base
-        raise ValueError(f"{path}: not a readable ONNX file ({str(error).splitlines()[0]})") from None
+    outputs = [output.name for output in open_session(path, "cpu").get_outputs()]
     if len(outputs) == 12 and outputs[0].startswith("cls"):
         return YuNet(path, min_score)
     if len(outputs) == 9:

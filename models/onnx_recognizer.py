@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from models.chip import CHIP
 from models.embedding import Embedder
+from models.onnx_session import open_session
 from models.recognizer import VIEW
 from models.weights_io import digest
 
@@ -28,18 +29,7 @@ class OnnxEmbedder(Embedder):
     """Raises ValueError with the reason if the file cannot be read or is no recogniser."""
 
     def __init__(self, path: Path, device: str) -> None:
-        try:
-            import onnxruntime
-        except ImportError:
-            raise ValueError(f"{path}: onnxruntime is not installed; pip install '.[onnx]' in Farsight's folder") from None
-        if device == "cuda" and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-            raise ValueError("device 'cuda' was asked for but onnxruntime has no GPU here; use 'cpu' or 'auto'")
-        wanted = ["CUDAExecutionProvider"] if device in ("cuda", "auto") else []
-        providers = [p for p in (*wanted, "CPUExecutionProvider") if p in onnxruntime.get_available_providers()]
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), providers=providers)
-        except Exception as error:  # onnxruntime raises its own hierarchy without a common public base
-            raise ValueError(f"{path}: not a readable ONNX file ({str(error).splitlines()[0]})") from None
+        self._session = open_session(path, device)
         entry, first = self._session.get_inputs()[0], self._session.get_outputs()[0]
         shape, vector = entry.shape, first.shape
         square = len(shape) == 4 and len({side for side in shape[2:] if isinstance(side, int)}) < 2

@@ -1,0 +1,23 @@
+"""Opens other people's ONNX files (extra `onnx`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+def open_session(path: Path, device: str) -> Any:
+    """An onnxruntime session on ``device``: cpu, cuda or auto. Raises ValueError with the reason if onnxruntime is not installed,
+    the file cannot be read, or the GPU that was asked for is not there."""
+    try:
+        import onnxruntime
+    except ImportError:
+        raise ValueError(f"{path}: onnxruntime is not installed; pip install '.[onnx]' in Farsight's folder") from None
+    there = onnxruntime.get_available_providers()
+    if device == "cuda" and "CUDAExecutionProvider" not in there:
+        raise ValueError("device 'cuda' was asked for but onnxruntime has no GPU here; use 'cpu' or 'auto'")
+    wanted = ["CPUExecutionProvider"] if device == "cpu" else ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    try:
+        return onnxruntime.InferenceSession(str(path), providers=[provider for provider in wanted if provider in there])
+    except Exception as error:  # onnxruntime raises its own hierarchy without a common public base
+        raise ValueError(f"{path}: not a readable ONNX file ({str(error).splitlines()[0]})") from None
