@@ -62,6 +62,22 @@ def stages_of(inputs: int, widths: tuple[int, ...], depths: tuple[int, ...], cba
     return stages
 
 
+def begin_as(grown: nn.Module, less: nn.Module) -> None:
+    """Give a network the weights of one with fewer blocks a stage: what is added does nothing at first, as its last norm's scale
+    is 0 (Net2Net, arXiv 1511.05641). Raises ValueError if they differ in anything else."""
+    missing, foreign = grown.load_state_dict(less.state_dict(), strict=False)
+    stages: nn.ModuleList = grown.stages  # type: ignore[assignment]
+    before: nn.ModuleList = less.stages  # type: ignore[assignment]
+    added = {}
+    for number, (stage, known) in enumerate(zip(stages, before, strict=True)):
+        added |= {f"stages.{number}.{place}.": stage[place] for place in range(len(known), len(stage))}
+    if foreign or not all(key.startswith(tuple(added)) for key in missing):
+        raise ValueError(f"not the same network with fewer blocks: {', '.join([*foreign, *missing][:3])}")
+    for block in added.values():
+        last = [module for module in block.body if isinstance(module, nn.BatchNorm2d)][-1]
+        nn.init.zeros_(last.weight)
+
+
 def through(stages: nn.ModuleList, x: Tensor) -> list[Tensor]:
     """What each stage makes of the one before it."""
     seen = []

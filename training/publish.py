@@ -1,6 +1,9 @@
 """Turn a training run into shipped weights: the averaged network as float16 safetensors, beside its card.
 
-python -m training.publish recognizer --run runs/recognizer --out models/weights/recognizer.safetensors
+    python -m training.publish recognizer --run runs/recognizer --out models/weights/recognizer.safetensors
+
+Of several runs (or published weights) that began from the same weights, the mean is published: it generalises better than any
+of them, at the cost of one (model soups, arXiv 2203.05482).
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from typing import Any
 
 from models.export import KINDS
 from models.weights_io import save_weights
-from training.runs import averaged, made
+from training.runs import averaged, made, mean, together
 
 LICENCE = "Apache-2.0 for the weights; research use: trained on data whose terms are non-commercial or not stated"
 CHIPS = (
@@ -68,15 +71,19 @@ CARDS: dict[str, dict[str, Any]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kind", choices=CARDS)
-    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--run", type=Path, required=True, nargs="+", help="several: the mean of their weights")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data-note", help="what it was trained on, if that is not what the project's own weights are")
     parser.add_argument("--licence", default=LICENCE)
     args = parser.parse_args()
-    net = averaged(args.run, {KINDS[args.kind].__name__: KINDS[args.kind]})
-    whole = made(args.run)
-    if whole.architecture.get("regions"):
-        raise SystemExit(f"{args.run}: a teacher, which needs the sharp face's parsing map: only a student can be published")
+    nets = [averaged(run, {KINDS[args.kind].__name__: KINDS[args.kind]}) for run in args.run]
+    runs = [made(run) for run in args.run]
+    for run, each in zip(args.run, runs, strict=True):
+        if each.architecture.get("regions"):
+            raise SystemExit(f"{run}: a teacher, which needs the sharp face's parsing map: only a student can be published")
+        if each.architecture != runs[0].architecture:
+            raise SystemExit(f"{run}: not of the same build as {args.run[0]}")
+    net, whole = mean(nets), together(runs)
     card = {
         "kind": args.kind,
         **CARDS[args.kind],

@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,31 @@ def _published(file: Path, makers: dict[str, Callable[..., nn.Module]]) -> nn.Mo
     except (OSError, ValueError) as error:
         raise SystemExit(str(error)) from None
     return net.eval().requires_grad_(False)
+
+
+def mean(nets: Sequence[nn.Module]) -> nn.Module:
+    """The first of networks of one build, with the mean of their weights."""
+    states = [net.state_dict() for net in nets]
+    floating = {name for name, value in states[0].items() if value.is_floating_point()}
+    nets[0].load_state_dict({name: torch.stack([state[name] for state in states]).mean(0) for name in floating}, strict=False)
+    return nets[0]
+
+
+def together(runs: Sequence[Made]) -> Made:
+    """How a mean of several runs came about: what they share told once; samples and seconds are those of the longest."""
+
+    def all_of(lists: list[list[str]]) -> list[str]:
+        return list(dict.fromkeys(each for some in lists for each in some))
+
+    longest = max(runs, key=lambda run: run.samples)
+    return Made(
+        all_of([run.commands for run in runs]),
+        longest.samples,
+        longest.seconds,
+        all_of([run.machines for run in runs]),
+        all_of([run.commits for run in runs]),
+        runs[0].architecture,
+    )
 
 
 def made(source: Path) -> Made:

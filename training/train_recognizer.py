@@ -45,7 +45,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models import load_superres
-from models.iresnet import IResNet
+from models.iresnet import IResNet, begin_as
 from models.recognizer import Recognizer, view
 from models.runtime import autocast
 from training import degradations, margins
@@ -90,7 +90,8 @@ def choose(train: NDArray[np.intp], numbers: NDArray[np.intp], batch: int, rng: 
 def network(args: Any) -> tuple[nn.Module, dict[str, Any]]:
     """The network asked for and what it was made with. SystemExit if there is none, or yours lacks what is used of it."""
     if args.network == "small":
-        return Recognizer(), {}
+        arguments = {"depths": args.depths} if args.depths else {}
+        return Recognizer(**arguments), arguments
     if ":" in args.network:
         module, _, name = args.network.partition(":")
         try:
@@ -123,6 +124,7 @@ def main() -> None:
         superres={"type": Path, "help": "published weights that draw them, in place of the shipped ones"},
         embedding_teacher={"type": Path, "help": "recogniser (ONNX or own weights) whose vectors are learned, not EdgeFace-XS's"},
         network={"default": "small", "help": "small, iresnet18, iresnet50, or your own as package.module:Class"},
+        depths={"type": int, "nargs": 3, "help": "blocks of the small network's stages; --start may have fewer"},
         cbam={"action": "store_true"},
         pooled={"action": "store_true", "help": "mean of the last features as embedding"},
         morphs={"type": Path, "nargs": "+", "default": [], "help": "folders of training.morphs"},
@@ -163,7 +165,11 @@ def main() -> None:
 
     net, arguments = network(args)
     if args.start:
-        net.load_state_dict(averaged(args.start, {type(net).__name__: type(net)}).state_dict())
+        first = averaged(args.start, {type(net).__name__: type(net)})
+        if args.depths:
+            begin_as(net, first)
+        else:
+            net.load_state_dict(first.state_dict())
     net = net.to(device, memory_format=torch.channels_last)
     teacher = averaged(args.teacher, NETWORKS).to(device, memory_format=torch.channels_last) if args.teacher else None
     beside = nn.ModuleDict()
