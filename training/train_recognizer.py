@@ -7,7 +7,8 @@ the sharp picture. Needs DATA/chips (training/chips.py). On 2 cores, ten minutes
 With ``--morphs`` two of three faces are of people there never were. Without them the student learns the few thousand people of
 the chips by heart: it came to a cosine of 0.53 to the teacher on sharp dev chips, and went on to 0.60 within 130,000 samples with
 them. ``--restored`` shows some small faces as the shipped super-resolution student draws them. ``--start RUN`` goes on from
-another run's weights, not from easy to hard once more. ``--look cctv`` is for machines without PyAV: JPEG, no H.264.
+another run's weights, not from easy to hard once more, and with ``--depths`` in a deeper network. ``--look cctv`` is for
+machines without PyAV: JPEG, no H.264.
 
 Always: the cosine to a strong teacher's vector of the sharp picture (EdgeFace-XS), and a contrast over the batch (the
 student's vector must pick its own teacher vector among all of them), which keeps strangers apart where the cosine alone is
@@ -53,7 +54,7 @@ from training.chips import ChipSet, load_chips
 from training.feature_similarity import KINDS, LAMBDA, RELATION, Hints, feature_distance, relation_distance
 from training.loop import Run, ahead, plan
 from training.recognizer_inputs import LOOKS, Inputs, make_inputs
-from training.runs import averaged
+from training.runs import averaged, made
 
 PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {"samples": 680_000, "batch": 128, "lr": 2e-3},
@@ -90,7 +91,8 @@ def choose(train: NDArray[np.intp], numbers: NDArray[np.intp], batch: int, rng: 
 def network(args: Any) -> tuple[nn.Module, dict[str, Any]]:
     """The network asked for and what it was made with. SystemExit if there is none, or yours lacks what is used of it."""
     if args.network == "small":
-        arguments = {"depths": args.depths} if args.depths else {}
+        begun = made(args.start).architecture if args.start else {}
+        arguments = {"depths": args.depths} if args.depths else begun
         return Recognizer(**arguments), arguments
     if ":" in args.network:
         module, _, name = args.network.partition(":")
@@ -165,11 +167,10 @@ def main() -> None:
 
     net, arguments = network(args)
     if args.start:
-        first = averaged(args.start, {type(net).__name__: type(net)})
-        if args.depths:
-            begin_as(net, first)
-        else:
-            net.load_state_dict(first.state_dict())
+        try:
+            begin_as(net, averaged(args.start, {type(net).__name__: type(net)}))
+        except (ValueError, RuntimeError) as error:
+            raise SystemExit(f"--start {args.start}: {error}") from None
     net = net.to(device, memory_format=torch.channels_last)
     teacher = averaged(args.teacher, NETWORKS).to(device, memory_format=torch.channels_last) if args.teacher else None
     beside = nn.ModuleDict()

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.iresnet import IResNet
+from models.iresnet import IResNet, begin_as, stages_of, through
 from models.pfsr import Critic, Generator, HeatMapNet, peaks
 from models.pkdn import Pkdn
 from models.superres import ENTRIES, SuperResNet
@@ -25,6 +25,22 @@ def test_pfsr_has_the_papers_sizes() -> None:
 def test_pkdn_has_the_sizes_of_its_reconstruction(blocks: int, student: int, teacher: int) -> None:
     assert count(Pkdn(blocks)) == student and count(Pkdn(blocks, regions=3, softmax=False)) == teacher
     assert count(Pkdn(blocks, regions=3)) > teacher  # and the softmax attention
+
+
+@pytest.mark.parametrize("cbam", [False, True])
+@torch.inference_mode()
+def test_blocks_that_are_added_do_nothing_at_first(cbam: bool) -> None:
+    less, grown = (nn.ModuleDict({"stages": stages_of(3, (16, 32), depths, cbam)}).eval() for depths in ((1, 2), (3, 2)))
+    for module in less.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean)
+    begin_as(grown, less)
+    x = torch.rand(2, 3, 16, 16)
+    assert torch.equal(through(grown["stages"], x)[-1], through(less["stages"], x)[-1])
+    with pytest.raises(ValueError, match=r"fewer blocks: stages\.0\.1"):
+        begin_as(less, grown)
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        begin_as(nn.ModuleDict({"stages": stages_of(3, (16, 48), (1, 2), cbam)}), less)
 
 
 @pytest.mark.parametrize(("step", "side"), [(1, 32), (2, 64), (3, 128)])

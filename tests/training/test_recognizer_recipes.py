@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.recognizer import Recognizer
 from models.weights_io import WEIGHTS
 from training import train_recognizer
 from training.chips import load_chips
@@ -80,6 +81,16 @@ def test_a_network_and_a_teacher_of_your_own(run) -> None:  # type: ignore[no-un
         run(train_recognizer, "x", "--network", "tests.fakes:Pass")
     with pytest.raises(SystemExit, match="cannot read the weights"):
         run(train_recognizer, "x", "--embedding-teacher", "none.safetensors")
+
+
+def test_a_deeper_network_begins_as_the_one_it_grew_from(run) -> None:  # type: ignore[no-untyped-def]
+    run(train_recognizer, "less")
+    grown = run(train_recognizer, "grown", "--start", "@less", "--depths", "3", "4", "2")
+    assert made(grown).architecture == {"depths": [3, 4, 2]}
+    same = run(train_recognizer, "same", "--start", "@grown")
+    assert len(averaged(same, {"Recognizer": Recognizer}).stages[1]) == 4
+    with pytest.raises(SystemExit, match=r"fewer blocks: stages\.1\.2"):
+        run(train_recognizer, "x", "--start", "@grown", "--depths", "3", "2", "2")
 
 
 def test_partners_are_other_pictures_of_the_same_people(data) -> None:  # type: ignore[no-untyped-def]

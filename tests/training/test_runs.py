@@ -52,6 +52,25 @@ def test_own_data_is_named_and_a_teacher_is_not_published(run, tmp_path: Path, m
     assert not (tmp_path / "seer.safetensors").exists()
 
 
+def test_the_mean_of_runs_is_published_and_what_they_share_is_told_once(run, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    first = run(train_superres, "first", "--no-identity")
+    second = run(train_superres, "second", "--start", "@first", "--no-identity", "--lr", "1e-2")
+    file = tmp_path / "mean.safetensors"
+    monkeypatch.setattr(sys, "argv", ["publish", "superres", "--run", str(first), str(second), "--out", str(file)])
+    publish.main()
+    one, other = (averaged(folder, SUPERRES).state_dict() for folder in (first, second))
+    for name, weights in averaged(file, SUPERRES).state_dict().items():
+        assert torch.allclose(weights, (one[name] + other[name]) / 2, atol=1e-2, rtol=1e-3), name
+    assert any(not torch.allclose(one[name], other[name], atol=1e-3) for name in one)
+    card = json.loads(file.with_suffix(".json").read_text())
+    assert card["command"] == "; ".join(made(second).commands) and card["trained"]["samples"] == 16
+
+    teacher = run(train_superres, "teacher", "--role", "teacher", "--no-identity")
+    monkeypatch.setattr(sys, "argv", ["publish", "superres", "--run", str(first), str(teacher), "--out", str(file)])
+    with pytest.raises(SystemExit, match="only a student can be published"):
+        publish.main()
+
+
 def test_all_that_ships_has_its_card() -> None:
     for file in WEIGHTS.glob("*.safetensors"):
         assert read_card(file, file.stem)["command"]
