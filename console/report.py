@@ -13,7 +13,6 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from PIL import Image, UnidentifiedImageError
 
-from watchlist.people import Enrolment
 from watchlist.store import Store
 
 MOST_PICTURES = 1500  # tracks without a match that are shown with pictures; the others are in sightings.jsonl
@@ -32,11 +31,10 @@ def write_report(store: Store, out: Path, started_after: float | None = None) ->
 def render_report(store: Store, out: Path, started_after: float | None = None) -> str:
     """The report as HTML, made from the database, the crops and ``run.json``."""
     run = json.loads((out / "run.json").read_text()) if (out / "run.json").is_file() else {}
-    first: dict[int, Enrolment] = {}
-    for enrolment in store.enrolments():
-        first.setdefault(enrolment.identity, enrolment)
     tracks = store.tracks(started_after=started_after)
-    enrolled = {i: _inline(first[i].chip) for i in first.keys() & {track["identity"] for track in tracks}}
+    sources = run.get("sources") or [_unread(name, tracks) for name in dict.fromkeys(track["source"] for track in tracks)]
+    matched = {track["identity"] for track in tracks if track["identity"] is not None}
+    enrolled = {i: _inline(photos[0].chip) for i in matched if (photos := store.enrolments(i))}
     cards: dict[str, list[dict[str, Any]]] = {"match": [], "no_match": [], "not_assessable": []}
     for track in tracks:
         shown = track["outcome"] == "match" or len(cards[track["outcome"]]) < MOST_PICTURES
@@ -57,10 +55,10 @@ def render_report(store: Store, out: Path, started_after: float | None = None) -
         made=time.strftime("%Y-%m-%d %H:%M"),
         cards=cards,
         hidden=hidden,
-        people=[enrolment.name for enrolment in first.values()],
+        people=list(dict.fromkeys(enrolment.name for enrolment in store.enrolments())),
         absent=store.not_looked_for(),
-        sources=[_lanes(source, tracks) for source in run.get("sources", [])],
-        seconds=sum(s["position_s"] for s in run.get("sources", [])),
+        sources=[_lanes(source, tracks) for source in sources],
+        seconds=sum(s["position_s"] for s in sources),
         fpir=run.get("settings", {}).get("fpir"),
     )
 
@@ -92,6 +90,12 @@ def _card(track: dict[str, Any], out: Path, enrolled: dict[int, str]) -> dict[st
         "enrolled": enrolled.get(track["identity"]),
         "video": str(video) if (out / video).is_file() else None,
     }
+
+
+def _unread(name: str, tracks: list[dict[str, Any]]) -> dict[str, Any]:
+    """A source of which only tracks are known yet: live cameras are told of in ``run.json`` at the end."""
+    end = max(track["end_s"] for track in tracks if track["source"] == name)
+    return {"name": name, "status": "ok", "reason": "", "position_s": end, "duration_s": None}
 
 
 def _when(track: dict[str, Any]) -> str:

@@ -30,6 +30,7 @@ from models.detecting import SmallFaceDetector
 from models.faces import Faces, pairwise_iou
 from models.runtime import machine
 from models.weights_io import read_card, update_card
+from training.degradations import jpeg
 from training.detector_scenes import SURE
 from training.label_frames import DEV_CLIPS
 from training.scenes import Scene, load_frames, load_photos
@@ -47,7 +48,7 @@ def cctv_frame(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np
     """Blur 0.6, gain 0.6, noise sigma 7, JPEG 45."""
     dim = cv2.GaussianBlur(image, (0, 0), 0.6).astype(np.float32) * 0.6
     noisy = np.clip(dim + rng.standard_normal(image.shape, np.float32) * 7, 0, 255).astype(np.uint8)
-    return cv2.imdecode(cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, 45])[1], cv2.IMREAD_COLOR)
+    return jpeg(noisy, 45)
 
 
 def looks(frames: list[Scene], cctv: bool) -> list[Scene]:

@@ -24,6 +24,7 @@ from models.runtime import autocast
 from training.degradations import PRESETS
 from training.edgeface import EdgeFace
 from training.runs import averaged
+from training.shared_people import shared_people
 from training.train_recognizer import NETWORKS
 
 Chips = NDArray[np.uint8]
@@ -49,14 +50,16 @@ class Lfw:
     fold: NDArray[np.intp]
 
 
-def load_lfw(data: Path, most_pairs: int = 3000) -> Lfw:
-    """Read ``data/lfw-dev``; with fewer pairs only the chips they need."""
+def load_lfw(data: Path, most_pairs: int = 3000, whole: bool = False) -> Lfw:
+    """Read ``data/lfw-dev``, without the people of `training.shared_people` unless ``whole``; with fewer pairs only the chips
+    they need."""
     folder = data / "lfw-dev"
     with (folder / "index.csv").open(newline="") as file:
-        index = list(csv.DictReader(file))
+        index = [row for row in csv.DictReader(file) if whole or row["identity"] not in shared_people()]
     with (folder / "pairs.csv").open(newline="") as file:
         pairs = list(csv.DictReader(file))
-    pairs = pairs[:: max(1, len(pairs) // most_pairs)]
+    kept = {row["file"] for row in index}
+    pairs = [pair for pair in pairs[:: max(1, len(pairs) // most_pairs)] if {pair["left"], pair["right"]} <= kept]
     used = {pair[side] for pair in pairs for side in ("left", "right")}
     index = [row for row in index if row["file"] in used or most_pairs >= 3000]
     place = {row["file"]: i for i, row in enumerate(index)}
@@ -103,8 +106,10 @@ def embedded(
     needed = {*inputs, *(("direct", "student") if "fused" in inputs else ())}
     found = {name: recognizer.embed_with_quality(way()) for name, way in ways.items() if name in needed}
     if "fused" in inputs:
-        both, trust = (found["direct"][part] + found["student"][part] for part in (0, 1))
-        found["fused"] = both / np.linalg.norm(both, axis=1, keepdims=True), trust / 2
+        (direct, surely), (student, likely) = found["direct"], found["student"]
+        both = direct + student
+        trust = np.where((surely > 0) & (likely > 0), (surely + likely) / 2, 0.0).astype(np.float32)
+        found["fused"] = both / np.linalg.norm(both, axis=1, keepdims=True), trust
     return {name: found[name] for name in inputs}
 
 

@@ -28,7 +28,7 @@ from models.detector import DetectorNet
 from models.recognizer import Recognizer
 from models.runtime import machine, number_format, pick_device
 from models.superres import ENTRIES, SuperResNet
-from models.weights_io import read_card, update_card
+from models.weights_io import read_card, shipped, update_card
 
 FRAMES = ((960, 540), (1920, 1080))
 FRAMES_AT_ONCE = (1, 16)
@@ -87,16 +87,16 @@ def measure(device: torch.device, batch: int, others: list[Path]) -> tuple[float
     restorer, recognizer = load_superres(device=device.type), load_recognizer(device=device.type)
     for side in ENTRIES:
         small = rng.integers(0, 256, (batch, side, side, 3), np.uint8)
-        own = multiply_adds(SuperResNet(), 3, side, side)
+        own = multiply_adds(shipped(SuperResNet, "superres"), 3, side, side)
         add("superres", f"{side} to {CHIP}", batch, own, lambda small=small: restorer.upscale(small))  # type: ignore[misc]
     chips = rng.integers(0, 256, (batch, 32, 32, 3), np.uint8)
-    net = Recognizer()
+    net = shipped(Recognizer, "recognizer")
     parameters, gmac = multiply_adds(net, 3, net.side, net.side)
     add("recognizer", "32", batch, (parameters, 2 * gmac), lambda: recognizer.embed(chips))  # with the mirror image
     for path in (None, *others):
         detector = load_detector(path, device.type)
         for width, height in FRAMES:
-            own = None if path else multiply_adds(DetectorNet(), 3, -(-height // 32) * 32, width)
+            own = None if path else multiply_adds(shipped(DetectorNet, "detector"), 3, -(-height // 32) * 32, width)
             for count in FRAMES_AT_ONCE:
                 frames = list(rng.integers(0, 256, (count, height, width, 3), np.uint8))
                 name = path.stem if path else "detector"

@@ -14,6 +14,7 @@ from rich.console import Console
 from evaluation.corridor import render
 from models import load_detector, load_recognizer
 from pipeline.engine import Job, Status, cores
+from pipeline.errors import NothingReadError
 from pipeline.inline import InlineEngine
 from pipeline.protocol import SourceSpec
 from pipeline.settings import Settings, load_settings
@@ -25,15 +26,20 @@ CONFIGS = Path(__file__).parent.parent / "configs"
 
 
 def decode_alone(path: Path) -> tuple[float, float]:
-    """Seconds to decode every frame and do nothing with it, and the length of the recording in seconds."""
+    """Seconds to decode every frame and do nothing with it, and the length of the recording in seconds. Raises NothingReadError
+    where there is nothing to decode."""
     started = time.perf_counter()
-    frames = 0
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        rate = float(stream.average_rate or 25)
-        for _ in container.decode(stream):
-            frames += 1
+    frames, rate = 0, 25.0
+    try:
+        with av.open(str(path)) as container:
+            for stream in container.streams.video[:1]:
+                stream.thread_type = "AUTO"
+                rate = float(stream.average_rate or rate)
+                frames = sum(1 for _ in container.decode(stream))
+    except av.FFmpegError as error:
+        raise NothingReadError(f"{path}: {error.strerror}") from None
+    if not frames:
+        raise NothingReadError(f"{path}: no picture in it")
     return time.perf_counter() - started, frames / rate
 
 

@@ -44,11 +44,11 @@ def load_detector(
         from models.pyramid import Pyramid
 
         return Pyramid(load_detector(name, device, min_score), scales)
-    if name is not None and Path(name).suffix == ".onnx":
+    if name is not None and Path(name).suffix.lower() == ".onnx":
         from models.onnx_detectors import load_onnx_detector
 
         return load_onnx_detector(Path(name), min_score, device)
-    if name is not None and Path(name).suffix == ".tflite":
+    if name is not None and Path(name).suffix.lower() == ".tflite":
         from models.mediapipe_detectors import load_mediapipe_detector
 
         return load_mediapipe_detector(Path(name), min_score)
@@ -67,7 +67,7 @@ def load_superres(name: str | Path | None = None, device: str = "auto") -> Resto
 def load_recognizer(name: str | Path | None = None, device: str = "auto") -> Embedder:
     """The project's low-resolution recogniser, or the one whose file ``name`` is: own weights (.safetensors) or any
     ArcFace-style recogniser (.onnx)."""
-    if name is not None and Path(name).suffix == ".onnx":
+    if name is not None and Path(name).suffix.lower() == ".onnx":
         from models.onnx_recognizer import OnnxEmbedder
 
         return OnnxEmbedder(Path(name), device)

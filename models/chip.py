@@ -29,8 +29,8 @@ TEMPLATE: NDArray[np.float32] = np.array(
 
 EYE_DISTANCE = float(np.linalg.norm(TEMPLATE[1] - TEMPLATE[0]))
 
-# A rung may hold a face up to this much larger than itself: a few per cent of shrinking loses less
-# than doubling the chip would cost, since landmarks of tiny faces err by more than that.
+# A rung may hold a face up to this much larger than itself: shrinking it by an eighth loses less than
+# doubling the chip would cost, since landmarks of tiny faces err by more than that.
 RUNG_TOLERANCE = 1.15
 
 

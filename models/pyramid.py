@@ -38,6 +38,7 @@ class Pyramid:
 
 
 def _resized(picture: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
-    height, width = (max(1, round(n * scale)) for n in picture.shape[:2])
+    if min(picture.shape[:2]) * scale < 1:
+        return np.zeros((1, 1, 3), np.uint8)
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return cv2.resize(picture, (width, height), interpolation=method).astype(np.uint8)
+    return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=method).astype(np.uint8)

@@ -16,7 +16,9 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 def pick_device(device: str) -> torch.device:
-    """``cpu``, ``cuda`` or ``auto``. Raises ValueError if a GPU is asked for and there is none."""
+    """``cpu``, ``cuda`` or ``auto``. Raises ValueError for anything else, or if a GPU is asked for and there is none."""
+    if device not in ("cpu", "cuda", "auto"):
+        raise ValueError(f"device = {device!r}: must be 'cpu', 'cuda' or 'auto'")
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device == "cuda" and not torch.cuda.is_available():

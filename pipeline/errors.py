@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 SCHEME = r"(\b[a-z][a-z0-9+.-]*://)"
-SECRET = r"(?:user|pass|pwd|token|key|secret|auth|sign|credential)"
+SECRET = r"(?:user|usr|login|pas|psw|psd|pwd|token|key|secret|auth|sig|credential)"
 
 
 class FarsightError(Exception):
@@ -55,5 +55,10 @@ def redact(text: str) -> str:
 
 
 def redact_url(url: str) -> str:
-    """`redact` for a text that is one URL, whose password may hold anything."""
-    return redact(re.sub(SCHEME + ".*@", r"\1***@", url, flags=re.IGNORECASE | re.DOTALL))
+    """`redact` for a text that is one URL, whose password may hold anything, or a path, whose bytes may be no text."""
+    return redact(re.sub(SCHEME + ".*@", r"\1***@", as_text(url), flags=re.IGNORECASE | re.DOTALL))
+
+
+def as_text(path: str) -> str:
+    """A path as it can be shown and stored: bytes that are no UTF-8 become question marks."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

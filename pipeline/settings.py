@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from pipeline.errors import SettingsError
+from pipeline.errors import SECRET, SettingsError
 
 SECRETS_IN = ("cameras", "alerts")  # keys below which no value is shown
+NOT_SHARED = {"out", "database", "fpir", "device", "epoch", "alerts", "blur_bystanders"}  # told to stages by other means
 
 
 class StageSettings(BaseModel):
@@ -35,7 +38,7 @@ class GroupSettings(BaseModel):
     name: str = Field(description="shown in tables and logs")
     source: StageSettings | None = Field(None, description="what reads the sources; only the first group has one")
     stages: list[StageSettings] = Field(default_factory=list, description="run in this order")
-    replicas: int | Literal["auto"] = Field(
+    replicas: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         "auto", description="actors of this group; auto: one a source up to the cores for the first group, else 1"
     )
     key: list[str] = Field(
@@ -43,7 +46,7 @@ class GroupSettings(BaseModel):
     )
     cpus: float = Field(1.0, ge=0, description="cores that Ray sets aside for each actor")
     gpus: float = Field(0.0, ge=0, description="GPUs that Ray sets aside for each actor; a share is allowed")
-    threads: int | Literal["auto"] = Field(
+    threads: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         "auto",
         description="threads of the numeric libraries in each actor; auto: the cores over the actors of the first group",
     )
@@ -131,22 +134,44 @@ def load_settings(path: Path, **overrides: Any) -> Settings:
     try:
         settings = Settings.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        value = "***" if first["loc"] and first["loc"][0] in SECRETS_IN else repr(first.get("input"))
-        if first["type"] == "extra_forbidden":
-            raise SettingsError(f"{path.name}: unknown key {key!r} (value {value})") from None
-        raise SettingsError(f"{path.name}: {key} = {value}: {first['msg']}") from None
+        raise SettingsError(f"{path.name}: {_first_of(error)}") from None
     names = [camera.name for camera in settings.cameras]
     for name in names:
         if names.count(name) > 1:
             raise SettingsError(f"{path.name}: cameras: the name {name!r} is used twice")
-    for group in [*settings.groups, *settings.annotate]:
-        for stage in [*([group.source] if group.source else []), *group.stages]:
-            _check_keywords(path.name, stage)
-    if settings.groups[0].source is None:
-        raise SettingsError(f"{path.name}: groups.0.source is missing: the first group must read something")
+    _check_stages(path.name, settings)
     return settings
+
+
+def _first_of(error: ValidationError) -> str:
+    """The first mistake as key, value and what is allowed; values that may be secret are not shown."""
+    first = error.errors()[0]
+    key, beside = _place(first["loc"])
+    if first["type"] == "missing":
+        return f"{key} is missing"
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {key!r}; allowed: {', '.join(beside)}"
+    given = first.get("input")
+    secret = first["loc"][0] in SECRETS_IN or re.search(SECRET, key, re.IGNORECASE)
+    value = "" if isinstance(given, dict | list) else " = ***" if secret else f" = {given!r}"
+    allowed = "; or ".join(each["msg"] for each in error.errors() if _place(each["loc"])[0] == key)
+    return f"{key}{value}: {allowed}"
+
+
+def _place(loc: tuple[int | str, ...]) -> tuple[str, list[str]]:
+    """The key of a mistake as the file has it, and the keys allowed beside it."""
+    model: Any = Settings
+    beside, key = model, []
+    for part in loc:
+        if model is None:  # which member of a union
+            break
+        key.append(str(part))
+        if isinstance(part, str):
+            beside = model
+            annotation = model.model_fields[part].annotation if part in model.model_fields else None
+            below = (annotation, *get_args(annotation))
+            model = next((m for m in below if isinstance(m, type) and issubclass(m, BaseModel)), None)
+    return ".".join(key), sorted(beside.model_fields)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -171,11 +196,42 @@ def _read_yaml_top(path: Path) -> dict[str, Any]:
     return data
 
 
-def _check_keywords(file: str, stage: StageSettings) -> None:
-    allowed = set(inspect.signature(stage_class(stage.use)).parameters)
-    for key in stage.keywords:
-        if key not in allowed:
-            raise SettingsError(f"{file}: unknown key {key!r} for {stage.use}; allowed: {', '.join(sorted(allowed))}")
+def _check_stages(file: str, settings: Settings) -> None:
+    """Every key of a stage, and every shared one, must be one that a stage takes, of the kind it takes."""
+    stages = []
+    for name in ("groups", "annotate"):
+        groups = getattr(settings, name)
+        stages += [stage for g in groups for stage in ([g.source] if g.source else []) + g.stages]
+        if groups and groups[0].source is None:
+            raise SettingsError(f"{file}: {name}.0.source is missing: the first group must read something")
+    takes = {stage.use: _kinds(stage_class(stage.use)) for stage in stages}
+    shareable = sorted({key for kinds in takes.values() for key in kinds} - NOT_SHARED)
+    for key in settings.shared:
+        if key not in shareable:
+            raise SettingsError(f"{file}: unknown key {key!r} for shared; allowed: {', '.join(shareable)}")
+    recognizers = set()
+    for stage in stages:
+        kinds, shared = takes[stage.use], {k: v for k, v in settings.shared.items() if k in takes[stage.use]}
+        for key, value in (shared | stage.keywords).items():
+            if key not in kinds:
+                raise SettingsError(f"{file}: unknown key {key!r} for {stage.use}; allowed: {', '.join(sorted(kinds))}")
+            try:
+                kind = TypeAdapter(kinds[key], config=ConfigDict(arbitrary_types_allowed=True))
+                kind.validate_json(json.dumps(value, default=str), strict=True)
+            except ValidationError as error:
+                raise SettingsError(f"{file}: {key} = {value!r} for {stage.use}: {error.errors()[0]['msg']}") from None
+        if "recognizer" in kinds:
+            recognizers.add((shared | stage.keywords).get("recognizer"))
+    if len(recognizers) > 1:  # vectors of two recognisers must never be compared
+        raise SettingsError(
+            f"{file}: recognizer: stages have different ones ({', '.join(map(str, recognizers))}); name it in shared"
+        )
+
+
+def _kinds(cls: type[Any]) -> dict[str, Any]:
+    """What each of a class's constructor's keywords may be, by its annotations."""
+    hints = get_type_hints(cls.__init__) if inspect.isfunction(cls.__init__) else {}
+    return {key: hints.get(key, Any) for key in inspect.signature(cls).parameters}
 
 
 def stage_class(use: str) -> type[Any]:

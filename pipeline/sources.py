@@ -17,10 +17,10 @@ SUFFIXES = frozenset(
 def find_sources(named: list[str]) -> list[SourceSpec]:
     """One spec for each file, URL and video below each folder, with unique names; annotated videos of earlier runs are none.
 
-    Raises SettingsError for none at all, NothingReadError when a folder holds no video. A missing file is left for
-    the reader to report, so that the other sources go on.
+    What is named twice is read once. Raises SettingsError for none at all, NothingReadError when nothing named can be read. A
+    missing file or a folder without videos is left for the reader to report, so that the other sources go on.
     """
-    if not named:
+    if not named or not all(named):
         raise SettingsError("--source is missing: name a file, a folder or a URL")
     urls: list[str] = []
     for name in named:
@@ -29,12 +29,10 @@ def find_sources(named: list[str]) -> list[SourceSpec]:
             urls.append(name if "://" in name else str(path.resolve()))
             continue
         found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file() and not _drawn(p))
-        if not found:
-            raise NothingReadError(f"{path}: no video in this folder")
-        urls.extend(str(p.resolve()) for p in found)
-    missing = [url for url in urls if "://" not in url and not Path(url).exists()]
-    if len(missing) == len(urls):
-        raise NothingReadError(f"{missing[0]}: no such file")
+        urls.extend(str(p.resolve()) for p in found or [path])
+    urls = list(dict.fromkeys(urls))
+    if all("://" not in url and not Path(url).is_file() for url in urls):
+        raise NothingReadError(f"{urls[0]}: {'no video in this folder' if Path(urls[0]).is_dir() else 'no such file'}")
     specs: list[SourceSpec] = []
     taken: set[str] = set()
     for url in urls:

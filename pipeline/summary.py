@@ -16,6 +16,7 @@ from pipeline.engine import Status, cores
 from pipeline.errors import redact, redact_url
 from pipeline.settings import Settings
 
+MISSING = "not installed"
 PACKAGES = ("torch", "av", "ray", "faiss-cpu", "trackers", "numpy", "opencv-python-headless")
 
 
@@ -29,7 +30,7 @@ def _version(name: str) -> str:
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
-        return "not installed"
+        return MISSING
 
 
 def _percentiles(delays: Delays | None) -> dict[str, dict[str, float]]:

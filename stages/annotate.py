@@ -111,7 +111,7 @@ class Annotate:
 def _telling() -> Iterator[None]:
     try:
         yield
-    except OSError as error:
+    except (OSError, av.FFmpegError) as error:
         raise OutputError(f"cannot write the annotated video: {getattr(error, 'strerror', None) or error}") from None
 
 

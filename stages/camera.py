@@ -185,10 +185,10 @@ class _Door:
     """Knocks at a camera's port while nobody reads from it, twice a second. ``open`` is what was found, None without a port."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
         try:
+            parts = urlsplit(url)
             self._at = (parts.hostname, parts.port or PORTS.get(parts.scheme, 0))
-        except ValueError:  # a port that is none
+        except ValueError:  # a port that is none, a password with brackets
             self._at = (None, 0)
         self._next = 0.0
         self.open: bool | None = None

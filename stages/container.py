@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 import av
@@ -24,7 +25,7 @@ def open_video(url: str, transport: str = "tcp") -> tuple[Any, Any]:
         form = "v4l2" if url.startswith("/dev/video") else None
         container = av.open(url, format=form, options=options, timeout=timeout, metadata_errors="ignore")
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise SourceError(why(error)) from None
+        raise SourceError("no video in this folder" if Path(url).is_dir() else why(error)) from None
     try:
         if not container.streams.video:
             kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"

@@ -54,8 +54,8 @@ def sinks_of(out: Path, settings: dict[str, Any]) -> list[Sink]:
 
 def _is_address(url: str, *schemes: str) -> bool:
     """Whether it has one of the schemes and a host, and a port that is a number if it has one."""
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         return parts.scheme in schemes and bool(parts.hostname) and (parts.port or 1) > 0 and "@" not in parts.path
     except ValueError:
         return False

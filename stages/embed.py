@@ -69,6 +69,7 @@ class Embed:
 
 
 def fuse(parts: list[Embedded]) -> Embedded:
-    """The unit vector between some, and their mean quality."""
+    """The unit vector between some, and their mean quality; 0 if one has none: what is no face must not become one."""
     total = np.sum([vector for vector, _ in parts], 0)
-    return total / max(float(np.linalg.norm(total)), 1e-9), sum(quality for _, quality in parts) / len(parts)
+    trust = [quality for _, quality in parts]
+    return total / max(float(np.linalg.norm(total)), 1e-9), sum(trust) / len(trust) if min(trust) > 0 else 0.0

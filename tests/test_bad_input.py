@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +33,15 @@ def test_bad_sources_do_not_stop_good_ones(tmp_path: Path, people: Path) -> None
     whole = write_clip(tmp_path / "whole.mkv", [k / 10 for k in range(40)]).read_bytes()
     (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) * 7 // 10])
     (tmp_path / "bad.mp4").write_bytes(b"rubbish" * 100)
-    sources = [x for name in ("bad.mp4", "cut.mkv", "good.mp4") for x in ("--source", tmp_path / name)]
+    (tmp_path / "empty").mkdir()
+    odd = os.fsdecode(b"caf\xe9.mp4")  # of a disk on which names were no UTF-8
+    shutil.copy(good, tmp_path / odd)
+    sources = [x for name in ("bad.mp4", "cut.mkv", "empty", odd, "good.mp4") for x in ("--source", tmp_path / name)]
     refused(
         4, "bad: failed: cannot be read", "run", *sources, "--watchlist", people, "--out", tmp_path / "out", "--engine", "inline"
     )
     found = {s["name"]: s["status"] for s in json.loads((tmp_path / "out" / "run.json").read_text())["sources"]}
-    assert found == {"bad": "failed", "cut": "incomplete", "good": "ok"}
+    assert found == {"bad": "failed", "cut": "incomplete", "empty": "failed", "caf": "ok", "good": "ok"}
     out = ("--watchlist", people, "--out", tmp_path / "out", "--engine", "inline", "--resume")
     again = farsight("run", *sources, *out)
     assert again.returncode == 4 and "cut: incomplete" in again.stdout  # what was lost stays lost

@@ -1,8 +1,10 @@
 """The training chips: read once from the shards, kept decoded, split so that test faces never train.
 
 A data folder holds ``chips/index.csv`` (file, shard, source, identity, soft_db, ...), the WebP shards,
-``landmarks68.npz`` and ``edgeface_xs.npy``, rows alike. A row is a dev row when the hash of its identity
-(or of its file name, where nobody is named) falls into the last 5 %: dev rows are never trained on.
+``landmarks68.npz`` and ``edgeface_xs.npy``, rows alike. A row is a training row unless the hash of its identity
+(or of its file name, where nobody is named) falls into the last 5 %. Of those it is a dev row if no training row
+shows somebody who looks like that to the strong teacher: where nobody is named, one person's photos, or one photo
+twice, may fall on both sides.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from rich.progress import track
 
 from models import load_recognizer
 
+TWIN = 0.6  # cosine of the strong teacher's vectors of two pictures of one person, if not of one photo
 SOFT_LIMIT = 37.0  # PSNR in dB of a chip against itself halved and doubled, above which it has no true detail
 
 
@@ -28,7 +31,8 @@ class ChipSet:
     """Decoded chips and what is known of each; every array has one row a chip.
 
     ``images`` uint8 (N, 128, 128, 3) RGB, memory-mapped; ``source``, ``identity`` str (identity is ""
-    where unknown); ``soft_db`` float32, high where there is little true detail; ``dev`` bool.
+    where unknown); ``soft_db`` float32, high where there is little true detail; ``train``, ``dev`` bool: to be trained on,
+    to be measured on, or (where both are False) neither.
     """
 
     folder: Path
@@ -36,11 +40,12 @@ class ChipSet:
     source: NDArray[np.str_]
     identity: NDArray[np.str_]
     soft_db: NDArray[np.float32]
+    train: NDArray[np.bool_]
     dev: NDArray[np.bool_]
 
     def detailed(self, dev: bool) -> NDArray[np.intp]:
-        """Rows with true detail at 128 pixels, for super-resolution: of the dev split, or all others."""
-        return np.flatnonzero((self.dev == dev) & (self.soft_db <= SOFT_LIMIT))
+        """Rows with true detail at 128 pixels, for super-resolution: of the dev split, or of the training rows."""
+        return np.flatnonzero((self.dev if dev else self.train) & (self.soft_db <= SOFT_LIMIT))
 
     def landmarks68(self) -> NDArray[np.float32]:
         """(N, 68, 2) iBUG points in chip pixels; all zero where none was found."""
@@ -86,14 +91,20 @@ def load_chips(data: Path, cache: Path) -> ChipSet:
     packed = cache / f"chips-{len(rows)}-{zlib.crc32(made_from.encode()):08x}.npy"
     if not packed.exists():
         _unpack(folder, rows, packed)
-    return ChipSet(
+    dev = np.array([is_dev(r["identity"] or r["file"]) for r in rows])
+    chips = ChipSet(
         folder,
         np.load(packed, mmap_mode="r"),
         np.array([r["source"] for r in rows]),
         np.array([r["identity"] for r in rows]),
         np.array([r["soft_db"] for r in rows], np.float32),
-        np.array([is_dev(r["identity"] or r["file"]) for r in rows]),
+        ~dev,
+        dev,
     )
+    if (folder / "edgeface_xs.npy").exists():
+        vectors = chips.teacher_embeddings()
+        dev[np.flatnonzero(dev)[(vectors[dev] @ vectors[~dev].T).max(1, initial=-1) > TWIN]] = False
+    return chips
 
 
 def is_dev(name: str) -> bool:

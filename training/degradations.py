@@ -89,8 +89,13 @@ def _camera(
         small = cv2.LUT(small, curve)
     noisy = small + rng.standard_normal(small.shape, np.float32) * noise
     small = np.clip(noisy + 0.5, 0, 255).astype(np.uint8)
-    _, code = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.imdecode(code, cv2.IMREAD_COLOR)
+    return jpeg(small, quality)
+
+
+def jpeg(picture: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """An RGB picture (H, W, 3) as JPEG leaves it, which keeps brightness finer than colour."""
+    _, code = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.ascontiguousarray(cv2.imdecode(code, cv2.IMREAD_COLOR)[..., ::-1])
 
 
 def relit(chip: Chip, rng: np.random.Generator) -> Chip:
@@ -130,4 +135,4 @@ PRESETS: dict[str, Degradation] = {
     "cctv-even": cctv_even,
     "cctv-fixed": cctv_fixed,
 }
-VERSION = 2  # counts up when a preset changes
+VERSION = 3  # counts up when a preset changes

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.chip import CHIP, TEMPLATE
+from training.degradations import jpeg
 from training.scenes import Scene, mirrored
 from training.video_codec import coded
 
@@ -134,8 +135,8 @@ class SceneMaker:
             if touched(scene.boxes, area).any():
                 continue
             chip = np.ascontiguousarray(self.chips[rng.choice(self.rows)])
-            matrix = cv2.getRotationMatrix2D((CHIP / 2, CHIP / 2), float(rng.normal(0, 10)), scale)
-            matrix[:, 2] += (reach - CHIP / 2, reach - CHIP / 2)
+            matrix = cv2.getRotationMatrix2D((CHIP / 2 - 0.5, CHIP / 2 - 0.5), float(rng.normal(0, 10)), scale)
+            matrix[:, 2] += reach - CHIP / 2
             if scale < 0.5:
                 chip = cv2.GaussianBlur(chip, (0, 0), 0.35 / scale)
             size = (2 * reach, 2 * reach)
@@ -145,8 +146,9 @@ class SceneMaker:
             mask = cv2.GaussianBlur(cv2.warpAffine(mask, matrix, size), (0, 0), 0.6 + 0.02 * reach)[..., None]
             window = scene.image[area[1] : area[3], area[0] : area[2]]
             scene.image[area[1] : area[3], area[0] : area[2]] = (window * (1 - mask) + small * mask).astype(np.uint8)
-            landmarks = TEMPLATE @ matrix[:, :2].T + matrix[:, 2] + (area[0], area[1])
-            centre = CHIP_FACE.reshape(2, 2).mean(0) @ matrix[:, :2].T + matrix[:, 2] + (area[0], area[1])
+            matrix[:, 2] += (area[:2] + 0.5) - matrix[:, :2] @ (0.5, 0.5)  # labels count from the pixels' edges
+            landmarks = TEMPLATE @ matrix[:, :2].T + matrix[:, 2]
+            centre = CHIP_FACE.reshape(2, 2).mean(0) @ matrix[:, :2].T + matrix[:, 2]
             half = (CHIP_FACE[2:] - CHIP_FACE[:2]) * scale / 2
             scene.boxes = np.vstack([scene.boxes, np.hstack([centre - half, centre + half])[None]]).astype(np.float32)
             scene.landmarks = np.concatenate([scene.landmarks, landmarks[None].astype(np.float32)])
@@ -205,8 +207,7 @@ class SceneMaker:
             noise = self.noise[start : start + image.size].reshape(image.shape) * rng.uniform(1, 9)
             image = cv2.add(image, noise, dtype=cv2.CV_8U)
         if rng.random() < 0.5:
-            _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 90))])
-            image = cv2.imdecode(code, cv2.IMREAD_COLOR)
+            image = jpeg(image, int(rng.integers(30, 90)))
         if rng.random() < CODED:
             way = rng.integers(-4, 5, 2)
             image = coded(np.stack([np.roll(image, n * way, (0, 1)) for n in (2, 1, 0)]), int(rng.integers(*CRF)))

@@ -141,7 +141,7 @@ def main() -> None:
     rng = np.random.default_rng(args.seed)
     chips, teacher = load_chips(args.data, args.cache), EdgeFace(args.teacher)
     points, vectors = chips.landmarks68(), chips.teacher_embeddings()
-    rows = np.flatnonzero(~chips.dev & points.any((1, 2)))
+    rows = np.flatnonzero(chips.train & points.any((1, 2)))
     people = np.where(chips.identity == "", np.arange(len(chips.identity)).astype(str), chips.identity)
     chance, shapes = chances(people[rows]), Shapes(points[rows])
     turn = axes(teacher, chips, rng.choice(rows, min(len(rows), 2048), replace=False))

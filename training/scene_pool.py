@@ -76,7 +76,7 @@ def main() -> None:
     pieces = lures(photos + frames)
     print(f"{len(photos)} photos, {len(frames)} frames, {len(pieces)} hard negatives", flush=True)
     global _maker
-    _maker = SceneMaker(photos, frames, chips.images, np.flatnonzero(~chips.dev), SIDE, pieces)
+    _maker = SceneMaker(photos, frames, chips.images, np.flatnonzero(chips.train), SIDE, pieces)
     args.out.mkdir(parents=True, exist_ok=True)
     part = args.out / "images.part"
     images = np.lib.format.open_memmap(part, "w+", np.uint8, (args.number, SIDE, SIDE, 3))

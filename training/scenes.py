@@ -74,9 +74,9 @@ def load_frames(folder: Path, dev: bool) -> list[Scene]:
 
 
 def mirrored(scene: Scene) -> Scene:
-    """The scene seen in a mirror; left and right landmarks change names."""
+    """The scene seen in a mirror; left and right landmarks change names. Labels count from the pixels' edges."""
     width = scene.image.shape[1]
-    boxes = scene.boxes[:, [2, 1, 0, 3]] * (-1, 1, -1, 1) + (width - 1, 0, width - 1, 0)
-    landmarks = scene.landmarks[:, MIRROR] * (-1, 1) + (width - 1, 0)
+    boxes = scene.boxes[:, [2, 1, 0, 3]] * (-1, 1, -1, 1) + (width, 0, width, 0)
+    landmarks = scene.landmarks[:, MIRROR] * (-1, 1) + (width, 0)
     image = np.ascontiguousarray(scene.image[:, ::-1])
     return Scene(image, boxes.astype(np.float32), landmarks.astype(np.float32), scene.scores)

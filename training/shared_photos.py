@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
     args = parser.parse_args()
     chips = load_chips(args.data, args.cache)
-    rows = np.flatnonzero(~chips.dev & (chips.source == "celeba"))
+    rows = np.flatnonzero(chips.train & (chips.source == "celeba"))
     known = np.stack([coarse(chips.images[row]) for row in rows])
     found, total = [], 0
     for name, scene in track(photos(args.data, lambda _: True), "photos"):

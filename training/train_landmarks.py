@@ -76,7 +76,7 @@ def make_pool(args, count: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]
         global _chips, _points
         chips = load_chips(args.data, args.cache)
         points = chips.landmarks68()
-        rows = np.flatnonzero(~chips.dev & points.any((1, 2)))
+        rows = np.flatnonzero(chips.train & points.any((1, 2)))
         _chips, _points = chips.images, five_of(points)
         _points += TEMPLATE - _points[rows].mean(0)
         rng = np.random.default_rng(args.seed)

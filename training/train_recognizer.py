@@ -156,7 +156,7 @@ def main() -> None:
         own = args.embedding_teacher
         targets = torch.from_numpy(chips.vectors_of(own, args.cache, device) if own else chips.teacher_embeddings())
     labels = labels_of(chips)
-    train, dev = np.flatnonzero(~chips.dev), np.flatnonzero(chips.dev)[:512]
+    train, dev = np.flatnonzero(chips.train), np.flatnonzero(chips.dev)[:512]
     images = [chips.images, *(np.load(folder / "images.npy", mmap_mode="r") for folder in args.morphs)]
     firsts = np.cumsum([0, *map(len, images)])
     drawn = np.arange(firsts[1], firsts[-1])
@@ -227,6 +227,10 @@ def main() -> None:
         terms: dict[str, torch.Tensor] = {}
         if targets is not None:
             terms |= vector_terms(net, embedding, beside["project"], targets[rows].to(device))
+        elif args.role == "student":
+            with torch.no_grad(), autocast(device):
+                sharp = run.average.net.with_features(y)[0].float()
+            terms |= quality_term(net, embedding, F.cosine_similarity(embedding, sharp))
         if teacher is not None:
             with autocast(device):
                 with torch.no_grad():
@@ -246,15 +250,20 @@ def main() -> None:
 
 
 def vector_terms(net: nn.Module, embedding: torch.Tensor, project: nn.Module, target: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Cosine to the strong teacher's vectors, contrast over the batch, and how well the quality head foresees the cosine."""
+    """Cosine to the strong teacher's vectors, contrast over the batch, and the quality's term."""
     unit = F.normalize(project(embedding))
     cosine = (unit * target).sum(1)
     picked = F.cross_entropy(CONTRAST_SCALE * unit @ target.T, torch.arange(len(unit), device=unit.device))
     terms = {"embedding": EMBEDDING * (1 - cosine.mean()), "contrast": CONTRAST * picked}
-    if isinstance(net, Recognizer):
-        foreseen = net.quality(embedding.detach()).sigmoid()[:, 0]
-        terms["quality"] = F.mse_loss(foreseen, cosine.detach().clamp(0, 1))
-    return terms
+    return terms | quality_term(net, embedding, cosine)
+
+
+def quality_term(net: nn.Module, embedding: torch.Tensor, cosine: torch.Tensor) -> dict[str, torch.Tensor]:
+    """How well the quality head, of networks that have one, foresees the cosine (N,) to the sharp picture's vector."""
+    if not isinstance(net, Recognizer):
+        return {}
+    foreseen = net.quality(embedding.detach()).sigmoid()[:, 0]
+    return {"quality": F.mse_loss(foreseen, cosine.detach().clamp(0, 1))}
 
 
 @torch.no_grad()

@@ -21,8 +21,8 @@ class Database:
     """Opens (and makes, unless ``must_exist``) a database. Raises StoreError if the file is none, or of a newer version."""
 
     def __init__(self, path: Path, must_exist: bool = False) -> None:
-        if must_exist and not path.is_file():
-            raise StoreError(f"{path}: no such database")
+        if must_exist and not (path.is_file() and path.stat().st_size):
+            raise StoreError(f"{path}: {'an empty file' if path.is_file() else 'no such database'}")
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from models.chip import CHIP, sharpness_of, template_fit, warp_chip
 from models.faces import Faces, pairwise_overlap
 from watchlist.gallery import Gallery
 from watchlist.people import Enrolment
-from watchlist.photos import Entry, PhotoError, read_photo
+from watchlist.photos import Entry, PhotoError, read_photo, shown
 from watchlist.store import Store
 from watchlist.thresholds import Thresholds
 
@@ -65,34 +65,35 @@ class Gate:
 
     def judge(self, name: str, path: Path) -> Verdict:
         """Find the one face of a photo and embed it, or say why not."""
+        photo_name = shown(path.name)
         try:
             photo = read_photo(path)
         except PhotoError as error:
-            return Verdict(name, path.name, f"unreadable: {error}")
+            return Verdict(name, photo_name, f"unreadable: {error}")
         faces = find_faces(self._detector, photo)
         widths = faces.boxes[:, 2] - faces.boxes[:, 0]
         if not len(faces):
-            return Verdict(name, path.name, "no_face")
+            return Verdict(name, photo_name, "no_face")
         large = np.flatnonzero((widths >= BYSTANDER * widths.max()) & (faces.scores >= DOUBTFUL * faces.scores.max()))
         if len(large) > 1:
-            return Verdict(name, path.name, f"several_faces: {len(large)}, crop the photo to one")
+            return Verdict(name, photo_name, f"several_faces: {len(large)}, crop the photo to one")
         row = int(large[0]) if len(large) else 0
         width = float(widths[row])
         if width < LEAST_FACE_PX:
             return Verdict(
-                name, path.name, f"too_small: the face is {width:.0f} pixels wide, {LEAST_FACE_PX:.0f} are needed", width
+                name, photo_name, f"too_small: the face is {width:.0f} pixels wide, {LEAST_FACE_PX:.0f} are needed", width
             )
         landmarks = faces.landmarks[row]
         if template_fit(landmarks) > WORST_FIT:
-            return Verdict(name, path.name, "extreme_pose", width)
+            return Verdict(name, photo_name, "extreme_pose", width)
         chip = warp_chip(photo, landmarks)
         sharpness = sharpness_of(chip)
         if sharpness < LEAST_SHARPNESS:
-            return Verdict(name, path.name, "blurred", width)
+            return Verdict(name, photo_name, "blurred", width)
         vectors, quality = self._recognizer.embed_with_quality(chip[None])
         if quality[0] < LEAST_QUALITY:
-            return Verdict(name, path.name, f"low_quality: {quality[0]:.2f}", width, float(quality[0]))
-        return Verdict(name, path.name, "", width, float(quality[0]), chip, vectors[0])
+            return Verdict(name, photo_name, f"low_quality: {quality[0]:.2f}", width, float(quality[0]))
+        return Verdict(name, photo_name, "", width, float(quality[0]), chip, vectors[0])
 
     def against_list(self, name: str, judged: list[Verdict], own: list[Enrolment], gallery: Gallery) -> list[Verdict]:
         """The same verdicts about one person's photos, after a look at their enrolled photos and at who else is on the list."""
@@ -158,7 +159,7 @@ def enrol(
                     sha256 = hashlib.sha256(entry.photo.read_bytes()).hexdigest()
                     store.add_enrolment(
                         identity,
-                        str(entry.photo),
+                        shown(entry.photo),
                         sha256,
                         png(verdict.chip),
                         verdict.vector,

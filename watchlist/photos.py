@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import datetime
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,9 +77,9 @@ def _from_directory(path: Path) -> list[Entry]:
     for place in sorted(p for p in path.iterdir() if not p.name.startswith(".")):
         if place.is_dir():
             photos = sorted(p for p in place.iterdir() if p.is_file() and not p.name.startswith("."))
-            entries += [Entry(place.name, photo, {}) for photo in photos or [place]]
+            entries += [Entry(shown(place.name), photo, {}) for photo in photos or [place]]
         elif place.suffix.lower() in SUFFIXES:
-            entries.append(Entry(place.stem, place, {}))
+            entries.append(Entry(shown(place.stem), place, {}))
     return entries
 
 
@@ -109,6 +110,11 @@ def _from_csv(path: Path) -> list[Entry]:
         details = {key: row[key] for key in COLUMNS[2:] if row.get(key)}
         entries.append(Entry(row["name"].strip(), path.parent / row["image"].strip(), details))
     return entries
+
+
+def shown(path: str | Path) -> str:
+    """A path as it can be stored and shown: bytes that are no UTF-8 become question marks."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def is_date(text: str) -> bool:

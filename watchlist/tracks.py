@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -76,11 +77,9 @@ class Tracks(Database):
             where.append("started_at >= :started_after")
         clause = f"WHERE {' AND '.join(where)}" if where else ""
         given = {"source": source, "started_after": started_after}
-        rows = [dict(r) for r in self._db.execute(f"SELECT * FROM tracks {clause} ORDER BY source, start_s, track", given)]
-        for row in rows:
-            row["reasons"] = json.loads(row["reasons"])
-            row["best_box"] = json.loads(row["best_box"]) if row["best_box"] else None
-        return rows
+        return [
+            _decoded(row) for row in self._db.execute(f"SELECT * FROM tracks {clause} ORDER BY source, start_s, track", given)
+        ]
 
     def started_before_last(self, count: int) -> float | None:
         """The Unix time since which no more than ``count`` finished tracks have begun; None if there are fewer in all."""
@@ -94,10 +93,7 @@ class Tracks(Database):
         """What `tracks` gives but template and path, one after another: years of it need no memory."""
         columns = ", ".join(c for c in TRACK_COLUMNS if c not in ("template", "path"))
         for row in self._db.execute(f"SELECT {columns} FROM tracks WHERE final = 1 ORDER BY source, start_s, track"):
-            found = dict(row)
-            found["reasons"] = json.loads(found["reasons"])
-            found["best_box"] = json.loads(found["best_box"]) if found["best_box"] else None
-            yield found
+            yield _decoded(row)
 
     def is_final(self, source: str, track: str) -> bool:
         row = self._db.execute("SELECT final FROM tracks WHERE source = ? AND track = ?", (source, track)).fetchone()
@@ -188,8 +184,17 @@ class Tracks(Database):
         with self.transaction():
             self._db.executemany("UPDATE tracks SET crop = NULL, restored = NULL WHERE source = ? AND track = ?", tracks)
 
-    def finish_abandoned(self, before: float | None = None) -> int:
+    def finish_abandoned(self, before: float | None = None) -> list[dict[str, Any]]:
         """Make the last report of unfinished tracks, or those seen last before a Unix time, the final one: whoever followed them
-        is gone. Returns how many."""
-        done = self._db.execute("UPDATE tracks SET final = 1 WHERE final = 0 AND (? IS NULL OR ended_at < ?)", (before, before))
-        return done.rowcount
+        is gone. Returns them, as `tracks` does."""
+        done = self._db.execute(
+            "UPDATE tracks SET final = 1 WHERE final = 0 AND (? IS NULL OR ended_at < ?) RETURNING *", (before, before)
+        )
+        return [_decoded(row) for row in done]
+
+
+def _decoded(row: sqlite3.Row) -> dict[str, Any]:
+    found = dict(row)
+    found["reasons"] = json.loads(found["reasons"])
+    found["best_box"] = json.loads(found["best_box"]) if found["best_box"] else None
+    return found

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from pipeline.cli.common import console
 from pipeline.engine import cores
-from pipeline.summary import versions
+from pipeline.summary import MISSING, versions
 
 
 def command() -> None:
@@ -24,12 +24,12 @@ def command() -> None:
 
     table = Table("check", "finding", box=None)
     for name, version in versions().items():
-        table.add_row(name, version)
+        table.add_row(name, f"[red]{version}[/red]" if version == MISSING else version)
     table.add_row("cores", str(cores()))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     table.add_row("device", torch.cuda.get_device_name(0) if device == "cuda" else "cpu")
     table.add_row("numbers", "{}: {}".format(*number_format(device)))
-    problems = 0
+    problems = list(versions().values()).count(MISSING)
     for name, load in (("detector", load_detector), ("super-resolution", load_superres), ("recogniser", load_recognizer)):
         try:
             load()

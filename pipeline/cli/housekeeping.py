@@ -80,11 +80,16 @@ class Housekeeping:
 
     def _tidy(self) -> None:
         """Finish tracks whose reader died."""
+        from stages.record import json_line
+        from watchlist.lines import append_whole
         from watchlist.store import Store
 
         store = Store(self._out / DATABASE)
-        store.finish_abandoned(time.time() - ABANDONED_S)
-        store.close()
+        try:
+            if finished := store.finish_abandoned(time.time() - ABANDONED_S):
+                append_whole(self._out / "sightings.jsonl", "".join(map(json_line, finished)))
+        finally:
+            store.close()
 
     def _purge(self) -> None:
         """In a process of its own, because it reads every file."""

@@ -11,7 +11,7 @@ import typer
 
 from pipeline.cli.common import CONFIGS, DATABASE, console, context_of, database_path, make_engine, open_gate, open_store
 from pipeline.engine import Engine, Job, Status, source_replicas, threads_for
-from pipeline.errors import FarsightError, Interrupted, NothingReadError, SettingsError, redact_url
+from pipeline.errors import Interrupted, NothingReadError, SettingsError, redact_url
 from pipeline.progress import ProgressView
 from pipeline.protocol import SourceSpec
 from pipeline.settings import Settings, load_settings
@@ -89,8 +89,8 @@ def draw_videos(engine: Engine, settings: Settings, sources: list[SourceSpec], s
     try:
         with ProgressView("drawing", console, len(draw)) as view:
             drawn = engine.run(Job(settings.annotate, draw, context, None, 1e9), view.update).sources
-    except FarsightError as error:
-        return str(error)
+    except Exception as error:  # whatever it is, what was found is still to be told
+        return str(error) or type(error).__name__
     return "; ".join(f"{s.name}: {s.reason}" for s in drawn if s.status != "ok" and s.reason != known[s.name])
 
 

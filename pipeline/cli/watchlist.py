@@ -40,7 +40,9 @@ def add(
     """Enrol photos of one person."""
     from watchlist.photos import Entry
 
-    _enrol([Entry(name, photo, {}) for photo in photos], db, anyway, look_back, as_json)
+    if not name.strip():
+        raise SettingsError("the name is empty")
+    _enrol([Entry(name.strip(), photo, {}) for photo in photos], db, anyway, look_back, as_json)
 
 
 @app.command("import")

@@ -81,6 +81,19 @@ def test_the_report_says_who_was_not_looked_for(out: Path) -> None:
     assert "1 people looked for: Ada" in text and "not looked for (set aside or expired): Bo" in text
 
 
+def test_a_match_keeps_its_photo_when_the_person_is_set_aside(out: Path) -> None:
+    store = Store(out / "farsight.db")
+    before = write_report(store, out).read_text()
+    store.set_aside(store.identities()[0].id)
+    assert 'alt="enrolled photo"' in before and 'alt="enrolled photo"' in write_report(store, out).read_text()
+
+
+def test_before_the_end_of_a_run_its_sources_are_told_by_their_tracks(out: Path) -> None:
+    (out / "run.json").unlink()
+    text = write_report(Store(out / "farsight.db"), out).read_text()
+    assert "1 source, 0:01.0 of video" in text and "<h3>cam</h3>" in text and text.count('href="#cam/') == 3
+
+
 def test_tracks_of_cameras_lie_at_their_time_of_day(out: Path) -> None:
     store = Store(out / "farsight.db")
     day = datetime(2026, 11, 1, 8).timestamp()

@@ -1,6 +1,11 @@
 import numpy as np
 
-from evaluation.impostors import strangers
+from evaluation.impostors import at_most, strangers
+
+
+def test_nobody_prevails() -> None:
+    names = np.array(["ada", "", "ada", "bob", "ada", ""])
+    assert at_most(2, names, np.arange(6)).tolist() == [0, 1, 2, 3, 5] and at_most(1, names, np.array([4, 2])).tolist() == [4]
 
 
 def test_strangers_are_who_certainly_are() -> None:

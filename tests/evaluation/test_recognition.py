@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from evaluation import lfw as lfw_module
 from evaluation import recognition
 from evaluation.ablation import RECIPES
 from evaluation.identification import photographed, split, templates
@@ -65,6 +66,15 @@ def test_verification_is_perfect_on_easy_faces_and_worse_on_small_ones(
     cosines = {(row[1], row[2], row[4]): float(row[8]) for row in table}
     assert cosines["clean", "112", "direct"] == 1.0 > cosines["clean", "14", "direct"] > cosines["cctv", "16", "direct"]
     assert float(table[0][6]) == 100.0  # TAR of sharp faces
+
+
+def test_who_looks_like_a_training_chip_is_not_measured(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lfw_module, "shared_people", lambda: frozenset({"p1", "p4"}))
+    found, whole = load_lfw(data), load_lfw(data, whole=True)
+    assert (len(whole.chips), len(whole.same)) == (12, 8) and {"p1", "p4"} <= set(whole.names)
+    assert not {"p1", "p4"} & set(found.names) and (len(found.chips), len(found.same)) == (9, 5)
+    for pair in range(len(found.same)):
+        assert (found.names[found.left[pair]] == found.names[found.right[pair]]) == found.same[pair]
 
 
 def test_the_parts_of_open_set_search(data: Path) -> None:

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 MINIMAL = {
     "groups": [{"name": "a", "source": {"use": "tests.fakes.Numbers"}, "stages": [{"use": "tests.fakes.Slow", "seconds": 0.1}]}]
 }
+TWO = ("embed.Embed", "search.Search")
 
 
 def written(folder: Path, data: object) -> Path:
@@ -36,6 +38,17 @@ def test_shipped_settings_are_valid(name: str) -> None:
         ),
         ({"groups": [{"name": "a", "source": {"use": "stages.nowhere.Nothing"}}]}, "stages.nowhere"),  # no such class
         ({"groups": [{"name": "a"}]}, "source is missing"),
+        ({"annotate": [{"name": "a"}]}, "annotate.0.source is missing"),
+        ({"groups": [{"source": {"use": "tests.fakes.Numbers"}}]}, "groups.0.name is missing"),
+        ({"groups": [{"name": "a", "replicas": 0}]}, "groups.0.replicas = 0: .* or .*'auto'"),
+        ({"groups": [{"name": "a", "speed": 1}]}, "unknown key 'groups.0.speed'; allowed: batch, cpus"),
+        ({"shared": {"recogniser": "a.onnx"}}, "unknown key 'recogniser' for shared; allowed: pause_s, seconds"),
+        ({"shared": {"pause_s": [1]}}, r"pause_s = \[1\] for tests.fakes.Numbers: Input should be a valid number"),
+        ({"groups": [{"name": "a", "source": {"use": "tests.fakes.Numbers", "pause_s": "1,5"}}]}, "pause_s = '1,5' for"),
+        (
+            {"groups": [MINIMAL["groups"][0] | {"stages": [{"use": f"stages.{s}", "recognizer": s} for s in TWO]}]},
+            "stages have different ones",
+        ),
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path: Path, change: dict, said: str) -> None:
@@ -43,6 +56,15 @@ def test_a_wrong_setting_is_named(tmp_path: Path, change: dict, said: str) -> No
         load_settings(written(tmp_path, MINIMAL | change))
     assert caught.value.exit_code == 2
     assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_setting_does_not_tell_secrets(tmp_path: Path) -> None:
+    for change in ({"alert": {"webhook_secret": "hunter2"}}, {"alerts": {"webhook_secret": ["hunter2"]}}, {"cameras": "hunter2"}):
+        with pytest.raises(SettingsError) as caught:
+            load_settings(written(tmp_path, MINIMAL | change))
+        assert "hunter2" not in str(caught.value)
+    with pytest.raises(SettingsError, match=r"groups is missing$"):
+        load_settings(written(tmp_path, {"alerts": {"webhook_secret": "hunter2"}}))
 
 
 def test_overrides_and_base(tmp_path: Path) -> None:
@@ -78,6 +100,8 @@ def test_credentials_never_show() -> None:
         "rtsp://h/user=joe&password=secret&channel=1",
         "rtsp://h/live;user=joe;password=se;cret",
         "https://h/v?X-Amz-Signature=secret",
+        "http://h/v?loginuse=joe&loginpas=secret",
+        "http://h/v?usr=joe&psw=secret&pswd=secret&sig=secret",
     ):
         assert not {"joe", "se@", "se/", "cret", "secret"} & set(
             redact(url).replace("=", " ").replace(":", " ").split()
@@ -93,6 +117,7 @@ def test_what_is_no_secret_of_a_url_stays() -> None:
     assert redact("(http://h/v?token=secret).") == "(http://h/v?token=***)."
     assert redact("GET /v?token=secret HTTP/1.1") == "GET /v?token=*** HTTP/1.1"
     assert redact_url("rtsp://joe:se cr/et@h/1") == "rtsp://***@h/1"
+    assert redact_url(os.fsdecode(b"/clips/caf\xe9.mp4")) == "/clips/caf\ufffd.mp4"  # can be printed and stored
 
 
 def test_the_page_of_settings_is_up_to_date() -> None:

@@ -12,7 +12,7 @@ def test_files_folders_and_urls_get_unique_names(tmp_path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         path.touch()
     found = find_sources([str(tmp_path), str(tmp_path / "a" / "cam.mp4"), "rtsp://joe:secret@10.0.0.1:554/live/1"])
-    assert [s.name for s in found] == ["cam", "cam-2", "cam-3", "10.0.0.1-554-live-1"]
+    assert [s.name for s in found] == ["cam", "cam-2", "10.0.0.1-554-live-1"]  # what is named twice is read once
 
 
 def test_annotated_videos_of_an_earlier_run_are_no_sources(tmp_path: Path) -> None:
@@ -31,8 +31,13 @@ def test_a_folder_without_video(tmp_path: Path) -> None:
     with pytest.raises(NothingReadError, match="no video in this folder") as caught:
         find_sources([str(tmp_path)])
     assert caught.value.exit_code == 3
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a.mp4").touch()
+    found = find_sources([str(tmp_path / "empty"), str(tmp_path / "a.mp4")])
+    assert [s.name for s in found] == ["empty", "a"]  # the reader says what is wrong with the one, and reads the other
 
 
-def test_no_source_at_all() -> None:
-    with pytest.raises(SettingsError):
-        find_sources([])
+@pytest.mark.parametrize("named", [[], [""], ["a.mp4", ""]])
+def test_no_source_at_all(named: list[str]) -> None:
+    with pytest.raises(SettingsError, match="--source is missing"):
+        find_sources(named)

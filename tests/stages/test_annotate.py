@@ -2,7 +2,9 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 
+from pipeline.errors import OutputError
 from stages.annotate import Annotate, box_at, draw
 from stages.records import Frame
 from watchlist.store import Store
@@ -58,6 +60,15 @@ def test_the_video_plays_in_a_browser_and_shows_the_box(tmp_path: Path) -> None:
     edge = frames[5][1][20:35, 14:16].mean((0, 1))
     assert edge[1] > edge[0] + 10 and edge[1] > edge[2] + 10  # green
     assert abs(frames[14][1][20:35, 14:16].mean() - 130) < 5  # gone again
+
+
+def test_a_fault_of_the_coder_is_an_output_error(tmp_path: Path) -> None:
+    Store(tmp_path / "farsight.db").put_tracks([row(PATH)])
+    stage = Annotate(tmp_path, tmp_path / "farsight.db", preset="superfas")
+    stage.open()
+    with pytest.raises(OutputError, match="cannot write the annotated video"):
+        stage.process([Frame("cam", 0, 0.0, np.full((96 * 3 // 2, 128), 128, np.uint8))])
+    stage.close()
 
 
 def test_bystanders_are_made_unrecognisable(chips: np.ndarray) -> None:

@@ -116,6 +116,7 @@ def test_one_that_is_refused_for_good_does_not_stop_the_next(tmp_path: Path, del
     [
         ({"webhook": "ftp://joe:pw@x/y"}, r"alerts\.webhook = 'ftp://\*\*\*@x/y': must be"),
         ({"mqtt": "broker:1883"}, r"alerts\.mqtt = 'broker:1883': must be"),
+        ({"webhook": "https://joe:[pw@x/y"}, r"alerts\.webhook = 'https://\*\*\*@x/y': must be"),
         ({"mqtt": "mqtt://joe:pa/ss@broker"}, r"alerts\.mqtt = 'mqtt://\*\*\*@broker': must be"),
     ],
 )

@@ -1,7 +1,7 @@
 import numpy as np
 
 from stages.aggregate import Aggregate
-from stages.embed import Embed
+from stages.embed import Embed, fuse
 from stages.records import EmbeddedTrack, RestoredTrack, Shot, Track
 from stages.superres import Superres
 
@@ -45,6 +45,13 @@ def test_a_shot_is_embedded_once_however_often_it_is_reported(chips: np.ndarray)
     fresh = Embed(device="cpu")
     fresh.open()
     assert np.allclose(fresh.process([third])[0].vectors, results[2].vectors, atol=1e-2)
+
+
+def test_what_is_no_face_does_not_become_one_by_super_resolution() -> None:
+    vector, other = np.eye(4, dtype=np.float32)[:2]
+    assert fuse([(vector, 0.0), (other, 0.4)])[1] == 0.0
+    both, trust = fuse([(vector, 0.2), (other, 0.4)])
+    assert np.allclose(both, [0.7071, 0.7071, 0, 0], atol=1e-3) and abs(trust - 0.3) < 1e-6
 
 
 def test_a_vector_made_with_super_resolution_lies_between_both(chips: np.ndarray) -> None:

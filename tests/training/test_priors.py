@@ -1,4 +1,5 @@
 import csv
+import shutil
 from pathlib import Path
 
 import cv2
@@ -64,3 +65,15 @@ def test_your_own_photos_become_training_chips(chips: np.ndarray, tmp_path: Path
     assert np.abs(five_of(found.landmarks68()[0]) - five_of(landmarks68())).max() < 1
     with (tmp_path / "data" / "chips" / "index.csv").open() as file:
         assert all(20 < float(row["soft_db"]) < 60 for row in csv.DictReader(file))
+
+
+def test_a_dev_chip_that_shows_who_was_trained_on_is_neither(data: Path, tmp_path: Path) -> None:
+    whole = load_chips(data, data)
+    shutil.copytree(data / "chips", tmp_path / "chips")
+    vectors = np.eye(24, 256) * 100
+    dev = np.flatnonzero(whole.dev)
+    vectors[dev[0]] = vectors[np.flatnonzero(whole.train)[0]] * 0.9
+    np.save(tmp_path / "chips" / "edgeface_xs.npy", vectors.astype(np.int8))
+    found = load_chips(tmp_path, data)
+    assert (found.train == whole.train).all() and found.dev.tolist() == [row in dev[1:] for row in range(24)]
+    assert not found.dev[dev[0]] and not found.train[dev[0]]

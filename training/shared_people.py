@@ -1,0 +1,52 @@
+"""Which people of lfw-dev look like somebody among the training chips: what chips have taught is not measured on them.
+
+    python -m training.shared_people --data DATA --teacher edgeface_xs.safetensors   # writes training/shared_people.txt; minutes
+
+The collections were gathered apart, but of people of whom there are many photos. A person counts as shared if EdgeFace-XS finds
+one of their pictures nearer than `ALIKE` to a chip, which of two strangers' pictures hardly ever happens: rather some strangers
+too many than somebody who was trained on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from training.chips import load_chips
+
+LIST = Path(__file__).with_suffix(".txt")
+ALIKE = 0.5
+
+
+@cache
+def shared_people() -> frozenset[str]:
+    """Their identities in ``DATA/lfw-dev``."""
+    return frozenset(LIST.read_text().split())
+
+
+def main() -> None:
+    from evaluation.lfw import load_lfw  # which reads this list
+    from training.edgeface import EdgeFace
+    from training.morphs import axes
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--teacher", type=Path, required=True, help="weights of EdgeFace-XS")
+    parser.add_argument("--cache", type=Path, default=Path(".cache"))
+    args = parser.parse_args()
+    chips, teacher, lfw = load_chips(args.data, args.cache), EdgeFace(args.teacher), load_lfw(args.data, whole=True)
+    train = np.flatnonzero(chips.train)
+    turn = axes(teacher, chips, np.random.default_rng(0).choice(train, min(len(train), 2048), replace=False))
+    vectors = teacher.embed(lfw.chips) @ turn
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    nearest = (vectors @ chips.teacher_embeddings()[train].T).max(1)
+    found = sorted({str(name) for name in lfw.names[nearest > ALIKE]})
+    LIST.write_text("\n".join(found) + "\n")
+    print(f"{len(found)} of {len(set(lfw.names.tolist()))} people are shared: {LIST}")
+
+
+if __name__ == "__main__":
+    main()
