@@ -37,8 +37,9 @@ def load_detector(
     or MediaPipe's BlazeFace (.tflite).
 
     ``device`` is cpu, cuda or auto; ``min_score`` 0..1, lower finds more faces and more that are none;
-    ``scales``: sizes of the frame, as shares of its own, at which it is searched as well. Raises ValueError with the reason if
-    the file is unreadable or foreign, or the device is not there.
+    ``scales``: sizes of the frame, as shares of its own, at which it is searched as well. While a frame is searched the project's
+    own takes some 45 bytes a pixel beside what its networks need: 0.1 GB for 1080p, 1.5 GB for 8K. Raises ValueError with the
+    reason if the file is unreadable or foreign, or the device is not there.
     """
     if scales:
         from models.pyramid import Pyramid

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -59,6 +61,18 @@ def test_frames_of_any_size(detector: SmallFaceDetector, size: tuple[int, int]) 
     faces = detector.detect([np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)])[0]
     assert faces.boxes.shape == (len(faces), 4) and faces.landmarks.shape == (len(faces), 5, 2)
     assert np.isfinite(faces.boxes).all() and np.isfinite(faces.landmarks).all()
+
+
+def test_a_frame_of_8k_is_searched_in_two_gigabytes() -> None:
+    code = (
+        "import numpy, resource; from models import load_detector;"
+        "noise = numpy.random.default_rng(0).integers(0, 256, (4320, 7680, 3), numpy.uint8);"
+        "found, = load_detector(device='cpu').detect([noise]);"
+        "assert all(numpy.isfinite(part).all() for part in (found.boxes, found.landmarks, found.scores));"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=WEIGHTS.parents[1])
+    assert 0 < int(done.stdout or 0) < 2048, done.stderr  # MiB, of which Python and the networks take 0.3
 
 
 def test_mixed_sizes_and_grey_in_one_call(detector: SmallFaceDetector) -> None:
