@@ -14,7 +14,7 @@ from typing import Any
 
 from models.export import KINDS
 from models.weights_io import save_weights
-from training.runs import averaged, made, mean, together
+from training.runs import averaged, built, made, mean, together
 
 LICENCE = "Apache-2.0 for the weights; research use: trained on data whose terms are non-commercial or not stated"
 CHIPS = (
@@ -78,10 +78,11 @@ def main() -> None:
     args = parser.parse_args()
     nets = [averaged(run, {KINDS[args.kind].__name__: KINDS[args.kind]}) for run in args.run]
     runs = [made(run) for run in args.run]
+    architecture = built(KINDS[args.kind], runs[0].architecture)
     for run, each in zip(args.run, runs, strict=True):
-        if each.architecture.get("regions"):
+        if (takes := built(KINDS[args.kind], each.architecture)).get("regions"):
             raise SystemExit(f"{run}: a teacher, which needs the sharp face's parsing map: only a student can be published")
-        if each.architecture != runs[0].architecture:
+        if takes != architecture:
             raise SystemExit(f"{run}: not of the same build as {args.run[0]}")
     net, whole = mean(nets), together(runs)
     card = {
@@ -89,7 +90,7 @@ def main() -> None:
         **CARDS[args.kind],
         **({"data": args.data_note} if args.data_note else {}),
         "command": "; ".join(whole.commands),
-        "architecture": whole.architecture,
+        "architecture": architecture,
         "trained": {
             "samples": whole.samples,
             "minutes": round(whole.seconds / 60),

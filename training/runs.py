@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import subprocess
@@ -94,6 +95,12 @@ def together(runs: Sequence[Made]) -> Made:
         all_of([run.commits for run in runs]),
         runs[0].architecture,
     )
+
+
+def built(network: Callable[..., nn.Module], given: dict[str, Any]) -> dict[str, Any]:
+    """Everything a network is made with, as a card holds it: what was given, else its defaults of today."""
+    defaults = {name: option.default for name, option in inspect.signature(network).parameters.items()}
+    return dict(json.loads(json.dumps(defaults | given)))
 
 
 def made(source: Path) -> Made:
