@@ -6,7 +6,7 @@
 each stranger, as cameras see them (`cctv`, random lens, noise, exposure, compression) at a side of the 128-pixel chip. A probe is
 a template of one or more shots of the same photo, each seen by another camera: `mean` of the vectors, or weighted by the square
 of their quality. `input`: how a shot's vector is made (`evaluation.lfw.embedded`). FNIR at FPIR (NIST FRTE 1:N): the share of
-enrolled people who are not found first above the threshold that so many of the strangers exceed. With 1,340 strangers FPIR 3e-3
+enrolled people who are not found first above the threshold that so many of the strangers exceed. With 1,316 strangers FPIR 3e-3
 rests on four of them.
 """
 

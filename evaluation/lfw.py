@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 
+from evaluation.shared_people import shared_people
 from models import load_recognizer
 from models.chip import CHIP, FUSED, RUNGS, rung_of
 from models.recognizer import view
@@ -24,7 +25,6 @@ from models.runtime import autocast
 from training.degradations import PRESETS
 from training.edgeface import EdgeFace
 from training.runs import averaged
-from training.shared_people import shared_people
 from training.train_recognizer import NETWORKS
 
 Chips = NDArray[np.uint8]
@@ -51,7 +51,7 @@ class Lfw:
 
 
 def load_lfw(data: Path, most_pairs: int = 3000, whole: bool = False) -> Lfw:
-    """Read ``data/lfw-dev``, without the people of `training.shared_people` unless ``whole``; with fewer pairs only the chips
+    """Read ``data/lfw-dev``, without the people of `evaluation.shared_people` unless ``whole``; with fewer pairs only the chips
     they need."""
     folder = data / "lfw-dev"
     with (folder / "index.csv").open(newline="") as file:

@@ -24,7 +24,6 @@ class Walk:
     largest_px: float
     tracks: int = 0
     reported: list[str] = field(default_factory=list)
-    assessable: bool = False
 
     @property
     def outcome(self) -> str:
@@ -79,7 +78,6 @@ def score(truth: list[dict[str, Any]], tracks: list[dict[str, Any]]) -> Score:
             continue
         walk = walks[best]
         walk.tracks += 1
-        walk.assessable |= track["outcome"] != "not_assessable"
         if track["outcome"] == "match":
             walk.reported.append(track["name"])
     return result

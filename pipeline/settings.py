@@ -53,7 +53,9 @@ class GroupSettings(BaseModel):
     batch: int = Field(32, ge=1, description="records processed together at most")
     wait_ms: float = Field(5.0, ge=0, description="how long a record waits for others to fill its batch")
     queue: int = Field(8, ge=1, description="batches in flight towards this group from each sender (its credits)")
-    full: Literal["wait", "drop_oldest"] = Field("wait", description="what a sender does when the credits are used up")
+    full: Literal["wait", "drop_oldest"] = Field(
+        "wait", description="what a sender does when the credits are used up: wait, or drop the oldest (drop_oldest)"
+    )
 
 
 class CameraSettings(BaseModel):
@@ -119,7 +121,7 @@ class Settings(BaseModel):
     retention: RetentionSettings = Field(
         default_factory=lambda: RetentionSettings.model_validate({}), description="how long what was seen is kept (for `live`)"
     )
-    watchlist: str | None = Field(None, description="database or directory of people to find (for `live`)")
+    watchlist: str | None = Field(None, description="database, folder or CSV of people to find (for `live`)")
     out: str | None = Field(None, description="where results go (for `live`)")
 
 

@@ -1,6 +1,6 @@
 """Which people of lfw-dev look like somebody among the training chips: what chips have taught is not measured on them.
 
-    python -m training.shared_people --data DATA --teacher edgeface_xs.safetensors   # writes training/shared_people.txt; minutes
+    python -m evaluation.shared_people --data DATA --teacher edgeface_xs.safetensors   # writes shared_people.txt; minutes
 
 The collections were gathered apart, but of people of whom there are many photos. A person counts as shared if EdgeFace-XS finds
 one of their pictures nearer than `ALIKE` to a chip, which of two strangers' pictures hardly ever happens: rather some strangers
