@@ -31,7 +31,7 @@ def find_sources(named: list[str]) -> list[SourceSpec]:
         found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file() and not _drawn(p))
         urls.extend(str(p.resolve()) for p in found or [path])
     urls = list(dict.fromkeys(urls))
-    if all("://" not in url and not Path(url).is_file() for url in urls):
+    if all("://" not in url and (Path(url).is_dir() or not Path(url).exists()) for url in urls):
         raise NothingReadError(f"{urls[0]}: {'no video in this folder' if Path(urls[0]).is_dir() else 'no such file'}")
     specs: list[SourceSpec] = []
     taken: set[str] = set()

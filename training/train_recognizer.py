@@ -167,8 +167,9 @@ def main() -> None:
 
     net, arguments = network(args)
     if args.start:
+        first = averaged(args.start, {type(net).__name__: type(net)})
         try:
-            begin_as(net, averaged(args.start, {type(net).__name__: type(net)}))
+            begin_as(net, first) if args.depths else net.load_state_dict(first.state_dict())
         except (ValueError, RuntimeError) as error:
             raise SystemExit(f"--start {args.start}: {error}") from None
     net = net.to(device, memory_format=torch.channels_last)

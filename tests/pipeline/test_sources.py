@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,11 @@ def test_a_folder_without_video(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").touch()
     found = find_sources([str(tmp_path / "empty"), str(tmp_path / "a.mp4")])
     assert [s.name for s in found] == ["empty", "a"]  # the reader says what is wrong with the one, and reads the other
+
+
+def test_a_pipe_is_a_source(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert [s.name for s in find_sources([str(tmp_path / "pipe")])] == ["pipe"]
 
 
 @pytest.mark.parametrize("named", [[], [""], ["a.mp4", ""]])
