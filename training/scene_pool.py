@@ -24,7 +24,7 @@ from models.weights_io import WEIGHTS
 from training.chips import load_chips
 from training.detector_scenes import SceneMaker
 from training.runs import own_command
-from training.scenes import Scene, load_frames, load_photos
+from training.scenes import Scene, load_frames, load_train_photos
 
 SIDE = 320
 LURE_SCORE, LURE_SCALES, LURE_ROOM = 0.25, (1.0, 0.5, 0.25), 1.6
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     chips = load_chips(args.data, args.cache)
-    photos, frames = load_photos(args.data, dev=False), load_frames(args.frames, dev=False)
+    photos, frames = load_train_photos(args.data), load_frames(args.frames, dev=False)
     pieces = lures(photos + frames)
     print(f"{len(photos)} photos, {len(frames)} frames, {len(pieces)} hard negatives", flush=True)
     global _maker

@@ -47,9 +47,9 @@ def dev_photo(name: str) -> bool:
     return zlib.crc32(name.encode()) % 10 < 4 and name not in shared_photos()
 
 
-def load_photos(data: Path, dev: bool) -> list[Scene]:
-    """The labelled scene photos of the dev or the training part."""
-    return [scene for _, scene in photos(data, lambda name: dev_photo(name) == dev)]
+def load_train_photos(data: Path) -> list[Scene]:
+    """The labelled scene photos of the training part."""
+    return [scene for _, scene in photos(data, lambda name: not dev_photo(name))]
 
 
 def photos(data: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, Scene]]:

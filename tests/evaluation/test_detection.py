@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from evaluation.detection import NEAR, by_width, least_score, match, near_faces
+from evaluation.detection_truth import seen_by_eye, with_unsure
 from models.faces import Faces
 from training.scenes import Scene
 
@@ -44,6 +45,14 @@ def test_faces_the_teacher_doubts_count_neither_way() -> None:
     assert seen[0].counts.tolist() == [True, False] and least_score(seen) == pytest.approx(0.8)
     table = by_width(seen)
     assert table["16-24"]["faces"] == 1 and table["16-24"]["recall"] == 100 and table["16-24"]["ap"] == 100
+
+
+def test_what_was_seen_by_eye_is_no_false_alarm_and_need_not_be_found() -> None:
+    assert all(x1 < x2 and y1 < y2 for boxes in seen_by_eye().values() for x1, y1, x2, y2 in boxes)
+    truth, finds = scene(boxes((20, 0)), [0.9]), found(boxes((20, 0), (20, 100)), [0.8, 0.9])
+    assert least_score([match(truth, finds)]) == pytest.approx(1.0)
+    seen = [match(with_unsure(truth, boxes((20, 100)).tolist()), finds)]
+    assert least_score(seen) == pytest.approx(0.8) and by_width(seen)["16-24"]["faces"] == 1
 
 
 class UpTo:
