@@ -24,7 +24,6 @@ from models.detector import STRIDES, DetectorNet
 from models.landmarks import SIDE as LANDMARK_SIDE
 from models.landmarks import LandmarkNet
 from models.recognizer import Recognizer
-from models.rescoring import SIDE as RESCORE_SIDE
 from models.rescoring import RescoreNet
 from models.superres import ENTRIES, SuperResNet
 from models.weights_io import WEIGHTS, load_network
@@ -53,7 +52,7 @@ def export(kind: str, out: Path, weights: Path | None = None, side: int = 16) ->
     elif isinstance(net, LandmarkNet):
         side, outputs = LANDMARK_SIDE, ["points"]
     elif isinstance(net, RescoreNet):
-        side, outputs, more = RESCORE_SIDE, ["logits_of_faces"], {"logits": torch.zeros(2)}
+        side, outputs, more = net.side, ["logits_of_faces"], {"logits": torch.zeros(2)}
     elif side in ENTRIES:
         outputs = ["picture"]
     else:

@@ -20,29 +20,26 @@ from models.faces import Faces
 from models.runtime import as_input, ready
 from models.weights_io import finite, shipped
 
-SIDE = 48  # pixels of the network's view
-MIDDLE = (SIDE - 1) / 2
-ROOM = 2.0  # side of the view in heights of the candidate's box
+HEIGHT = 24  # pixels of the candidate's box in the network's view
 CANDIDATE = 0.15  # the detector's own score of what is looked at
 MOST = 300  # candidates a frame, best first: the others keep the score they have
 
 
 class RescoreNet(nn.Module):
-    """``forward``: float (N, 3, 48, 48) in [-1, 1], candidates in the middle of their surroundings, and the detector's own score
-    of each as logits (N,) -> logits (N,) of being a face."""
+    """``forward``: float (N, 3, side, side) in [-1, 1], candidates 24 pixels high in the middle of their surroundings, and the
+    detector's own score of each as logits (N,) -> logits (N,) of being a face.
 
-    def __init__(self, widths: tuple[int, ...] = (16, 32, 64, 96)) -> None:
+    ``side`` is a multiple of 16; each of ``widths`` halves it, the last three with that many residual blocks (``depths``).
+    """
+
+    def __init__(self, widths: tuple[int, ...] = (24, 32, 64, 96), depths: tuple[int, ...] = (1, 2, 1), side: int = 64) -> None:
         super().__init__()
-        w24, w12, w6, w3 = widths
-        self.body = nn.Sequential(
-            conv(3, w24, stride=2),
-            conv(w24, w12, stride=2),
-            Residual(w12),
-            conv(w12, w6, stride=2),
-            Residual(w6),
-            conv(w6, w3, stride=2),
-        )
-        self.head = nn.Linear(9 * w3 + 1, 1)
+        self.side = side
+        layers = [conv(3, widths[0], stride=2)]
+        for inputs, outputs, blocks in zip(widths, widths[1:], depths, strict=False):
+            layers += [conv(inputs, outputs, stride=2), *(Residual(outputs) for _ in range(blocks))]
+        self.body = nn.Sequential(*layers)
+        self.head = nn.Linear((side // 16) ** 2 * widths[-1] + 1, 1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         self.head.weight.data[0, -1] = 1.0  # begins with the detector's own score
@@ -51,11 +48,12 @@ class RescoreNet(nn.Module):
         return self.head(torch.cat([self.body(x).flatten(1), logits[:, None]], 1)).squeeze(1)
 
 
-def views(frame: NDArray[np.uint8], boxes: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """What the network sees of each box (N, 4) in a frame (H, W, 3): (N, 48, 48, 3)."""
+def views(frame: NDArray[np.uint8], boxes: NDArray[np.float32], side: int) -> NDArray[np.uint8]:
+    """What a network sees of each box (N, 4) in a frame (H, W, 3): (N, side, side, 3)."""
     halved = [frame]  # again and again, so that a large box does not alias
-    seen = np.empty((len(boxes), SIDE, SIDE, 3), np.uint8)
-    scales = SIDE / (ROOM * np.maximum(1.0, boxes[:, 3] - boxes[:, 1]))
+    seen = np.empty((len(boxes), side, side, 3), np.uint8)
+    middle = (side - 1) / 2
+    scales = HEIGHT / np.maximum(1.0, boxes[:, 3] - boxes[:, 1])
     centres = boxes.reshape(-1, 2, 2).mean(1) + 0.5
     for scale, centre, out in zip(scales.tolist(), centres.tolist(), seen, strict=True):
         level = max(0, int(-math.log2(scale)))
@@ -65,8 +63,8 @@ def views(frame: NDArray[np.uint8], boxes: NDArray[np.float32]) -> NDArray[np.ui
         (across, x), (down, y) = (
             (n / m, c * n / m - 0.5) for n, m, c in zip(halved[level].shape[1::-1], frame.shape[1::-1], centre, strict=True)
         )
-        matrix = np.array([[scale / across, 0, MIDDLE - scale / across * x], [0, scale / down, MIDDLE - scale / down * y]])
-        cv2.warpAffine(halved[level], matrix, (SIDE, SIDE), dst=out, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        matrix = np.array([[scale / across, 0, middle - scale / across * x], [0, scale / down, middle - scale / down * y]])
+        cv2.warpAffine(halved[level], matrix, (side, side), dst=out, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return seen
 
 
@@ -81,14 +79,16 @@ class Rescorer:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._net, self._dtype = ready(shipped(RescoreNet, "rescore"), device)
+        net = shipped(RescoreNet, "rescore")
+        self._side = net.side
+        self._net, self._dtype = ready(net, device)
 
     @torch.inference_mode()
     def rescore(self, frame: NDArray[np.uint8], faces: Faces) -> Faces:
         """Candidates of an RGB frame (H, W, 3), best first, with their new scores, best first again and each face once."""
         if not len(faces):
             return faces
-        x = as_input(views(frame, faces.boxes[:MOST]), self._device, self._dtype)
+        x = as_input(views(frame, faces.boxes[:MOST], self._side), self._device, self._dtype)
         logits = torch.from_numpy(to_logits(faces.scores[:MOST])).to(self._device, self._dtype)
         scores = faces.scores.copy()
         scores[:MOST] = finite(self._net(x, logits).float()).sigmoid().cpu().numpy()

@@ -20,7 +20,7 @@ from rich.progress import track
 
 from models.detecting import SmallFaceDetector
 from models.faces import Faces, pairwise_iou
-from models.rescoring import SIDE, RescoreNet, to_logits, views
+from models.rescoring import RescoreNet, to_logits, views
 from models.runtime import autocast
 from models.weights_io import WEIGHTS
 from training.detector_scenes import SURE
@@ -66,8 +66,8 @@ def chosen(scene: Scene, faces: Faces, rng: np.random.Generator) -> tuple[NDArra
     return np.hstack([centre - half, centre + half]), to_logits(faces.scores[rows]), told[rows]
 
 
-def make_pool(args: argparse.Namespace, device: str) -> tuple[NDArray[np.uint8], NDArray, NDArray[np.int8]]:
-    """Views (N, 48, 48, 3), logits (N,) and verdicts (N,) of candidates, from the run's folder if they are there."""
+def make_pool(args: argparse.Namespace, device: str, side: int) -> tuple[NDArray[np.uint8], NDArray, NDArray[np.int8]]:
+    """Views (N, side, side, 3), logits (N,) and verdicts (N,) of candidates, from the run's folder if they are there."""
     path = args.out / "pool.npz"
     if not path.exists():
         detector = SmallFaceDetector(args.detector, device, OFFERED, again=False)
@@ -78,7 +78,7 @@ def make_pool(args: argparse.Namespace, device: str) -> tuple[NDArray[np.uint8],
                 several = scenes[first : first + AT_ONCE]
                 for scene, faces in zip(several, detector.candidates([s.image for s in several], OFFERED), strict=True):
                     boxes, *rest = chosen(scene, faces, rng)
-                    file.write(views(np.ascontiguousarray(scene.image), boxes).tobytes())
+                    file.write(views(np.ascontiguousarray(scene.image), boxes, side).tobytes())
                     made.append(rest)
         logits, told = (np.concatenate(part) for part in zip(*made, strict=True))
         part = path.with_suffix(".part.npz")
@@ -86,7 +86,7 @@ def make_pool(args: argparse.Namespace, device: str) -> tuple[NDArray[np.uint8],
         part.rename(path)
     with np.load(path) as kept:
         logits, told = kept["logits"], kept["verdicts"]
-    return np.memmap(args.out / "views.raw", np.uint8, "r", shape=(len(told), SIDE, SIDE, 3)), logits, told
+    return np.memmap(args.out / "views.raw", np.uint8, "r", shape=(len(told), side, side, 3)), logits, told
 
 
 def main() -> None:
@@ -99,10 +99,10 @@ def main() -> None:
         start={"type": Path, "help": "begin with the weights of this run or file"},
     )
     args = job.args
-    pictures, logits, told = make_pool(args, job.device)
+    net = RescoreNet()
+    pictures, logits, told = make_pool(args, job.device, net.side)
     print(f"{len(told)} candidates, {told.mean():.0%} of them faces", flush=True)
     on_face, on_none = (np.flatnonzero(told == verdict) for verdict in (1, 0))
-    net = RescoreNet()
     if args.start:
         net.load_state_dict(averaged(args.start, {"RescoreNet": RescoreNet}).state_dict())
     net = net.to(job.device, memory_format=torch.channels_last)
@@ -114,7 +114,8 @@ def main() -> None:
         rng = run.rng(step)
         rows = np.where(rng.random(job.batch) < SHARE, rng.choice(on_face, job.batch), rng.choice(on_none, job.batch))
         levels, noise = (rng.uniform(*of, (job.batch, 1, 1, 1)).astype(np.float32) for of in (LEVELS, NOISE))
-        seen = pictures[rows] * levels + rng.standard_normal((job.batch, SIDE, SIDE, 3), np.float32) * noise.clip(0)
+        seen = pictures[rows] * levels
+        seen += rng.standard_normal(seen.shape, np.float32) * noise.clip(0)
         mirrored = rng.random(job.batch) < 0.5
         seen[mirrored] = seen[mirrored, :, ::-1]
         return torch.from_numpy(seen), torch.from_numpy(logits[rows]), torch.from_numpy(told[rows].astype(np.float32))

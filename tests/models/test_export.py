@@ -55,7 +55,8 @@ def test_landmarks(tmp_path: Path) -> None:
 
 
 def test_rescore(tmp_path: Path) -> None:
-    found, expected = both("rescore", RescoreNet, (3, 3, 48, 48), tmp_path, logits=np.array([-2, 0, 1], np.float32))
+    side = shipped(RescoreNet, "rescore").side
+    found, expected = both("rescore", RescoreNet, (3, 3, side, side), tmp_path, logits=np.array([-2, 0, 1], np.float32))
     assert found.shape == (3,) and np.abs(found - expected).max() < 1e-3
 
 

@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from models.faces import Faces
-from models.rescoring import ROOM, SIDE, RescoreNet, Rescorer, to_logits, views
+from models.rescoring import HEIGHT, RescoreNet, Rescorer, to_logits, views
 
+SIDE = 48
 CPU = torch.device("cpu")
 
 
@@ -14,24 +15,26 @@ def faces(boxes: list[list[float]], scores: list[float]) -> Faces:
 
 def test_untrained_it_agrees_with_the_detector() -> None:
     logits = torch.tensor([-2.0, 0.5])
-    assert RescoreNet().eval()(torch.zeros(2, 3, SIDE, SIDE), logits).tolist() == pytest.approx(logits.tolist(), abs=1e-5)
+    assert RescoreNet(side=SIDE).eval()(torch.zeros(2, 3, SIDE, SIDE), logits).tolist() == pytest.approx(
+        logits.tolist(), abs=1e-5
+    )
 
 
 @pytest.mark.parametrize("high", [6, 24, 61, 200, 401])
-def test_a_view_is_the_box_in_the_middle_of_twice_its_height(high: int) -> None:
+def test_a_view_is_the_box_in_the_middle_at_one_height(high: int) -> None:
     frame = np.zeros((900, 1201, 3), np.uint8)
     wide = high * 4 // 5
     frame[300 : 300 + high, 500 : 500 + wide] = 255
     box = np.array([[500, 300, 500 + wide, 300 + high]], np.float32) - 0.5  # a pixel's centre is at its integer
-    (seen,) = views(frame, box)
+    (seen,) = views(frame, box, SIDE)
     rows, columns = np.flatnonzero(seen[:, SIDE // 2, 0] > 127), np.flatnonzero(seen[SIDE // 2, :, 0] > 127)
-    assert len(rows) == pytest.approx(SIDE / ROOM, abs=1.5) and rows.mean() == pytest.approx((SIDE - 1) / 2, abs=1.0)
-    assert len(columns) == pytest.approx(SIDE / ROOM * wide / high, abs=1.5) and columns.mean() == pytest.approx(23.5, abs=1.0)
+    assert len(rows) == pytest.approx(HEIGHT, abs=1.5) and rows.mean() == pytest.approx((SIDE - 1) / 2, abs=1.0)
+    assert len(columns) == pytest.approx(HEIGHT * wide / high, abs=1.5) and columns.mean() == pytest.approx(23.5, abs=1.0)
 
 
 def test_boxes_at_the_edge_and_of_no_height_have_views() -> None:
     frame = np.full((4, 3, 3), 70, np.uint8)
-    seen = views(frame, np.array([[0, 0, 3, 4], [2, 3, 2, 3], [0, 0, 0.1, 0.1]], np.float32))
+    seen = views(frame, np.array([[0, 0, 3, 4], [2, 3, 2, 3], [0, 0, 0.1, 0.1]], np.float32), SIDE)
     assert seen.shape == (3, SIDE, SIDE, 3) and (seen == 70).all()
 
 
