@@ -12,15 +12,27 @@ from trackers import ByteTrackTracker
 from stages.track import GROWTH
 
 FASTEST = 15.0  # face widths a second: 2.4 m/s
-FARTHEST = 3.0  # face widths, after whatever time
+FARTHEST = 3.0  # face widths, after whatever time, if somebody else might be meant
+ALONE, ALONE_GROWTH = 10.0, 1.25  # face widths, and times its size, if nobody else can be
+NEAR = 0.75  # face widths from where it was seen last, or from where it went, for one whose motion is known
 
 
 class FaceTracker(ByteTrackTracker):
     """Somebody who crosses the picture goes a face's width and a half in the fifth of a second between two searches: boxes of
     the first two detections do not overlap, and by IoU alone no track would ever begin. So a face seen once, which has no motion
-    yet to look along, may also be found by distance, where nothing nearer fits."""
+    yet to look along, may also be found by distance, where nothing nearer fits; and so may one that was away: what is taken for
+    motion in the trembling of a small box soon leads away from who only stands there."""
 
     _proposed = 0
+
+    def update(self, detections: Any, frame: Any = None, timestamp: float = 0.0) -> Any:
+        found = super().update(detections, frame, timestamp)
+        for track in self.tracks:
+            if track.time_since_update == 0:
+                box, before = track.get_state_bbox(), getattr(track, "seen", None)
+                track.speed = np.zeros(2) if before is None else _centres(box - before) / max(timestamp - track.seen_s, 1e-3)
+                track.seen, track.seen_s = box, timestamp
+        return found
 
     @property
     def seen_once(self) -> int:
@@ -36,12 +48,13 @@ class FaceTracker(ByteTrackTracker):
         out_det_indices: list[int],
         out_tracker_ids: list[int],
     ) -> None:
-        waiting = [track for track in self.tracks if track.tracker_id == -1 and track.time_since_update > 0]
+        waiting = [track for track in self.tracks if track.time_since_update > 0]
         rows = [int(high_indices[local]) for local in unmatched_high_local]
         linked = _nearest(waiting, detection_boxes[rows]) if waiting and rows else {}
         for place, track in linked.items():
             track.update(detection_boxes[rows[place]])
-            track.tracker_id = self._allocate_tracker_id()
+            if track.tracker_id == -1:
+                track.tracker_id = self._allocate_tracker_id()
             out_det_indices.append(rows[place])
             out_tracker_ids.append(track.tracker_id)
         rest = [local for place, local in enumerate(unmatched_high_local) if place not in linked]
@@ -50,13 +63,24 @@ class FaceTracker(ByteTrackTracker):
         self._proposed += len(self.tracks) - known
 
 
+def _centres(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of boxes (..., 4), or of what they moved by: (..., 2)."""
+    return (boxes[..., :2] + boxes[..., 2:]) / 2
+
+
 def _nearest(tracks: list[Any], boxes: NDArray[np.float32]) -> dict[int, Any]:
     """Which of the boxes (N, 4), by place, goes on which of the tracks."""
-    before = np.array([track.get_state_bbox() for track in tracks])
+    before = np.array([track.seen for track in tracks])
     passed = np.array([track.time_since_update_seconds for track in tracks])
-    (old, was), (new, now) = ((b.reshape(-1, 2, 2).mean(1), b[:, 2] - b[:, 0]) for b in (before, boxes))
-    away = np.linalg.norm(old[:, None] - new[None], axis=2) / np.maximum(1.0, np.minimum(was[:, None], now[None]))
+    known = np.array([track.tracker_id != -1 for track in tracks])
+    (old, was), (new, now) = ((_centres(b), b[:, 2] - b[:, 0]) for b in (before, boxes))
+    led = old + np.array([track.speed for track in tracks]) * passed[:, None]
+    away = np.minimum(*(np.linalg.norm(at[:, None] - new[None], axis=2) for at in (old, led)))
+    away /= np.maximum(1.0, np.minimum(was[:, None], now[None]))
     growth = np.maximum(now[None] / np.maximum(1.0, was[:, None]), was[:, None] / np.maximum(1.0, now[None]))
-    fits = (away <= np.minimum(FASTEST * passed, FARTHEST)[:, None]) & (growth <= GROWTH)
+    reach = np.where(known, NEAR, FASTEST * passed)[:, None]
+    fits = (away <= np.minimum(reach, FARTHEST)) & (growth <= GROWTH)
+    might = fits | (away <= np.minimum(reach, ALONE))
+    fits |= might & (growth <= ALONE_GROWTH) & (might.sum(0, keepdims=True) == 1) & (might.sum(1, keepdims=True) == 1)
     pairs = zip(*linear_sum_assignment(np.where(fits, away, 1e3)), strict=True)
     return {int(column): tracks[row] for row, column in pairs if fits[row, column]}

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from models.chip import sharpness_of, template_fit, warp_chip
 from pipeline.protocol import Batch
+from stages.pace import Pace
 from stages.records import Image, Shot, Track, TrackedFrame
 
 CROP_MARGIN = 0.6  # of the face's width, on each side of its box
@@ -39,13 +40,13 @@ class _Open:
 class Select:
     """Turns tracked frames into tracks with their best shots.
 
-    ``top_k`` shots are kept by size, sharpness, pose and score, at least ``apart_s`` seconds from each other, so that
-    they differ. ``min_face_px``, ``min_sharpness``, ``min_score`` refuse a shot; raising them makes templates cleaner
-    and tracks without any shot (not assessable) more frequent. A track ends ``lost_s`` seconds after its last
-    detection; one that lasts is reported every ``report_every_s`` seconds if it has new shots, and once before that as soon
-    as it has ``early_shots`` of them: lower decides sooner, on less. One that never ends (a poster, a guard) is cut after
-    ``longest_s`` and begins anew. ``dated_tracks`` begins each track's name with the time at which this stage was opened, so
-    that a restart never takes a name again.
+    ``top_k`` shots are kept by size, sharpness, pose and score, at least ``apart_s`` seconds from each other, so that they
+    differ. ``min_face_px``, ``min_sharpness``, ``min_score`` refuse a shot; raising them makes templates cleaner and tracks
+    without any shot (not assessable) more frequent. A track ends ``lost_s`` seconds, or two searches, after its last detection;
+    one that lasts is reported every ``report_every_s`` seconds if it has new shots, and once before that as soon as it has
+    ``early_shots`` of them: lower decides sooner, on less. One that never ends (a poster, a guard) is cut after ``longest_s`` and
+    begins anew. ``dated_tracks`` begins each track's name with the time at which this stage was opened, so that a restart never
+    takes a name again.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Select:
         self._apart_s, self._lost_s, self._report_every_s = apart_s, lost_s, report_every_s
         self._longest_s, self._early_shots, self._dated = longest_s, early_shots, dated_tracks
         self._prefix = ""
+        self._pace = Pace()
         self._open: dict[int, _Open] = {}
         self._source = ""
         self._captured: float | None = None
@@ -74,7 +76,7 @@ class Select:
         self._refused: Counter[str] = Counter()
 
     def open(self) -> None:
-        self._open = {}
+        self._open, self._pace = {}, Pace()
         if self._dated:
             now = time.time()
             self._prefix = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now))}.{now % 1 * 1000:03.0f}Z-"
@@ -92,17 +94,17 @@ class Select:
     def flush(self) -> Batch:
         self._captured = None  # no picture leads to these reports, only the end of them all
         out = [self._report(track, final=True) for track in self._open.values()]
-        self._open = {}
+        self._open, self._pace = {}, Pace()
         return out
 
     def close(self) -> None:
         self._open = {}
 
     def state(self) -> Any:
-        return self._source, self._open
+        return self._source, self._open, self._pace
 
     def restore(self, state: Any) -> None:
-        self._source, self._open = state
+        self._source, self._open, self._pace = state
 
     def counters(self) -> dict[str, int]:
         return {f"shots refused: {reason}": count for reason, count in sorted(self._refused.items())}
@@ -160,9 +162,9 @@ class Select:
 
     def _due(self, now: float) -> list[Track]:
         """Tracks that have ended, and lasting ones whose time has come to be reported."""
-        out = []
+        out, lost_s = [], self._pace.lost_after(now, self._lost_s)
         for number, track in list(self._open.items()):
-            if now - track.last_s > self._lost_s or now - track.start_s > self._longest_s:
+            if now - track.last_s > lost_s or now - track.start_s > self._longest_s:
                 out.append(self._report(track, final=True))
                 del self._open[number]
             elif track.news and (now - track.reported_s >= self._report_every_s or self._early(track)):

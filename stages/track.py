@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.protocol import Batch
 from stages.cut import CutDetector
+from stages.pace import Pace
 from stages.records import TrackedFrame
 
 GROWTH = 1.5  # times its size, that a face may have changed by from one detection to the next
@@ -28,11 +29,11 @@ class _Last:
 
 
 class Track:
-    """``lost_s``: how long a face may be away before its track ends; higher bridges longer occlusions and confuses
-    people who pass each other more often. ``start_score``: what a detection needs to start a track. ``min_iou``:
-    overlap that makes two boxes the same face; small faces that move fast need a low one. ``most_drift``: face widths by which
-    one that was away may miss the place its motion led to; beyond it, or at another size, it begins a track of its own, since
-    two people in one track hide each other. Where the picture cuts to another one, every face begins anew."""
+    """``lost_s``: how long a face may be away before its track ends, or two searches if they are further apart; higher bridges
+    longer occlusions and confuses people who pass each other more often. ``start_score``: what a detection needs to start a
+    track. ``min_iou``: overlap that makes two boxes the same face; small faces that move fast need a low one. ``most_drift``:
+    face widths by which one that was away may miss the place its motion led to; beyond it, or at another size, it begins a track
+    of its own, since two people in one track hide each other. Where the picture cuts to another one, every face begins anew."""
 
     def __init__(self, lost_s: float = 1.5, start_score: float = 0.6, min_iou: float = 0.05, most_drift: float = 0.75) -> None:
         self._lost_s, self._start_score, self._min_iou, self._most_drift = lost_s, start_score, min_iou, most_drift
@@ -58,11 +59,14 @@ class Track:
                 confidence=faces.scores.astype(np.float32),
                 data={"row": np.arange(len(faces))},
             )
+            self._tracker.maximum_time_without_update = self._pace.lost_after(item.frame.pts_s, self._lost_s)
             found = self._tracker.update(detections, timestamp=item.frame.pts_s)
             numbers = np.full(len(faces), -1, np.int64)
             if len(found):
                 for row, tracker_id in zip(found.data["row"].astype(int), found.tracker_id, strict=True):
                     numbers[row] = self._number(int(tracker_id), faces.boxes[row], item.frame.pts_s)
+            followed = {track.tracker_id for track in self._tracker.tracks}
+            self._last = {number: last for number, last in self._last.items() if number in followed}
             self._before = item.frame.pts_s
             self._dimmed += int((numbers < 0).sum())
             tracked.append(TrackedFrame(item.frame, faces, numbers))
@@ -77,10 +81,10 @@ class Track:
         self._tracker = None
 
     def state(self) -> Any:
-        return self._tracker, self._last, self._numbers, self._before, self._cut.last
+        return self._tracker, self._last, self._numbers, self._before, self._cut.last, self._pace
 
     def restore(self, state: Any) -> None:
-        self._tracker, self._last, self._numbers, self._before, self._cut.last = state
+        self._tracker, self._last, self._numbers, self._before, self._cut.last, self._pace = state
 
     def counters(self) -> dict[str, int]:
         told = {"detections without a track": self._dimmed, "sure faces seen once only": self._seen_once}
@@ -113,6 +117,7 @@ class Track:
 
     def _begin(self) -> None:
         self._tracker, self._last, self._before, self._cut = self._new(), {}, -np.inf, CutDetector()
+        self._pace = Pace()
         self._numbers = 0  # they are part of the tracks' names, which must not depend on what else was read before
 
     def _new(self) -> Any:

@@ -52,7 +52,7 @@ CARDS: dict[str, dict[str, Any]] = {
     },
     "rescore": {
         "about": "whether what the detector offers is a face, by a closer look at it and at what is around it",
-        "preprocessing": "candidate in a square twice as high as it, 48x48 RGB, (x - 127.5) / 127.5, and the detector's logit",
+        "preprocessing": "candidate 24 pixels high in the middle of a square, RGB, (x - 127.5) / 127.5, and the detector's logit",
         "data": SCENES,
         "teacher": "labels of SCRFD-2.5GF (non-commercial) at full and doubled size",
         "limits": "profiles and faces cut by the picture's edge; learned from candidates of the shipped detector",

@@ -5,6 +5,7 @@ import pytest
 
 from models.chip import TEMPLATE
 from models.faces import Faces
+from stages.pace import Pace
 from stages.records import DetectedFrame, Frame
 from stages.select import Select
 from stages.track import Track
@@ -65,6 +66,43 @@ def test_who_crosses_the_picture_is_one_track(step: float) -> None:
     opposite = [(300 - 12 * step * k, 150) for k in range(8)]
     both = [frame(k / 5, [(20 + 12 * step * k, 60), opposite[k]], size=12.0) for k in range(8)]
     assert {tuple(found) for found in numbers(both)[1:]} in ({(0, 1)}, {(1, 0)})
+
+
+@pytest.mark.parametrize("apart_s", [0.4, 0.6, 1.0])
+def test_who_crosses_a_picture_that_is_seldom_searched_is_one_track(apart_s: float) -> None:
+    there, found = [[(10 + 105 * apart_s * k, 60), (310 - 90 * apart_s * k, 150)] for k in range(4)], [[-1, -1]] + [[0, 1]] * 3
+    assert numbers([frame(k * apart_s, centres, size=12.0) for k, centres in enumerate(there)]) == found
+
+
+@pytest.mark.parametrize("apart_s", [1.4, 1.6, 4.0])
+def test_in_time_lapse_who_stays_has_one_track(chips: np.ndarray, apart_s: float) -> None:
+    (track,) = (t for t in follow([frame(k * apart_s, [(100, 100)], chips[0]) for k in range(6)]) if t.final)
+    assert len(track.path) == 5
+
+
+def test_one_long_gap_is_no_time_lapse() -> None:
+    pace = Pace()
+    assert [pace.lost_after(at, 1.5) for at in (0.0, 0.2, 3.2, 3.4, 6.4, 9.4, 39.4, 69.4)] == [1.5] * 5 + [7.5, 7.5, 10.0]
+
+
+@pytest.mark.parametrize("away_s", [0.6, 1.0, 1.4])
+def test_a_small_face_that_trembles_and_is_missed_for_a_while_is_one_track(away_s: float) -> None:
+    rng, broken = np.random.default_rng(0), 0
+    for _ in range(10):
+        frames = []
+        for k in range(30):
+            seen = not 2.0 < k / 5 < 2.0 + away_s
+            frames.append(frame(k / 5, [(100, 100)] if seen else [], size=12.0))
+            frames[-1].faces.boxes[:] += rng.normal(0, 0.5, (int(seen), 4))
+        broken += {n for row in numbers(frames) for n in row} != {-1, 0}
+    assert broken == 0
+
+
+def test_tracks_that_have_ended_are_forgotten() -> None:
+    track = Track()
+    track.open()
+    track.process([frame(k / 5, [(100, 20 + 50 * (k // 30 % 4))]) for k in range(300)])
+    assert len(track.state()[1]) <= 2
 
 
 def test_who_is_found_every_other_time_is_one_track() -> None:
