@@ -25,9 +25,10 @@ import av.error
 
 from pipeline.errors import SourceError
 from stages.clock import Clock
-from stages.container import choose_every, open_video, pixels_of, why
+from stages.container import open_video, pixels_of, shape_of_pixels, wanted_rate, why
 
 BREATH = 6  # pictures that may wait while the machine is busy with something else for a moment
+BUNCH = 2  # pictures that may come at once without being thought too many
 OVERRUN_S = 10.0  # so long after a dropped picture only the newest may wait
 
 
@@ -44,6 +45,7 @@ class Newest:
         self._overrun_until = 0.0
         self.error = ""
         self.decoded = self.dropped = 0
+        self.shape = 1.0  # of a pixel
 
     def put(self, picture: Any) -> None:
         with self._changed:
@@ -68,17 +70,35 @@ class Newest:
             return self._waiting.popleft() if self._waiting else None
 
 
+class Picker:
+    """Which pictures go on. ``auto`` goes by the time they come, not by the rate a camera tells, which may be none or by day."""
+
+    def __init__(self, detect_every: int | Literal["auto"], rate: float) -> None:
+        self._every, self._apart, self._due, self._index = detect_every, 1 / rate, 0.0, -1
+
+    def takes(self, now: float) -> bool:
+        """Whether to take the picture that has come ``now``, in seconds. Some may come in a bunch."""
+        self._index += 1
+        if self._every != "auto":
+            return self._index % self._every == 0
+        if now < self._due:
+            return False
+        self._due = max(self._due, now - BUNCH * self._apart) + self._apart
+        return True
+
+
 def decode(newest: Newest, url: str, transport: str, detect_every: int | Literal["auto"]) -> None:
     """Read until the stream ends or fails."""
     try:
         container, stream = open_video(url, transport)
-        every, _ = choose_every(detect_every, stream)
+        newest.shape = shape_of_pixels(stream)
+        picker = Picker(detect_every, wanted_rate(stream))
         paced, clock, started = Path(url).is_file(), Clock(stream), time.monotonic()
         for index, picture in enumerate(pictures_of(container, stream)):
             if paced:  # a file in a camera's place plays at its own pace
                 time.sleep(max(0.0, started + clock.time(picture) - time.monotonic()))
             newest.decoded = index + 1
-            if index % every == 0:
+            if picker.takes(time.monotonic()):
                 newest.put(picture)
         newest.end("the stream ended")
     except Exception as error:  # a decoder raises whatever it pleases; the parent is told and starts another reader
@@ -103,7 +123,7 @@ def answer(newest: Newest, asked: threading.Semaphore, out: BinaryIO) -> None:
             out.write(json.dumps({"error": newest.error}).encode() + b"\n")
             out.flush()
             return
-        pixels = pixels_of(taken[0])
+        pixels = pixels_of(taken[0], shape=newest.shape)
         head = {"shape": pixels.shape, "at": taken[1], "decoded": newest.decoded, "dropped": newest.dropped}
         out.write(json.dumps(head).encode() + b"\n")
         out.write(pixels.tobytes())

@@ -53,8 +53,7 @@ def choose_every(detect_every: int | Literal["auto"], stream: Any) -> tuple[int,
     """Of how many frames one is searched; for ``auto`` by size and rate, and why."""
     if detect_every != "auto":
         return detect_every, ""
-    rate, pixels = float(stream.average_rate or 25), stream.width * stream.height
-    wanted = 25.0 if pixels <= 250_000 else 9.0 if pixels <= 1_000_000 else 5.0
+    rate, wanted = float(stream.average_rate or 25), wanted_rate(stream)
     every = max(1, round(rate / wanted))
     return every, (
         f"{every}: {stream.width}x{stream.height} at {rate:.4g} frames/s, "
@@ -62,15 +61,27 @@ def choose_every(detect_every: int | Literal["auto"], stream: Any) -> tuple[int,
     )
 
 
-def pixels_of(picture: VideoFrame, kind: str = "rgb24") -> Image:
-    """RGB (H, W, 3), or planar yuv420p (3H/2, W), turned upright."""
+def wanted_rate(stream: Any) -> float:
+    """Detections a second that are worth their time, by the size of the picture."""
+    pixels = stream.width * stream.height
+    return 25.0 if pixels <= 250_000 else 9.0 if pixels <= 1_000_000 else 5.0
+
+
+def shape_of_pixels(stream: Any) -> float:
+    """Width of a pixel as it is shown over its height. Recorders store half the rows, or three quarters of the columns."""
+    ratio = float(stream.sample_aspect_ratio or 1)
+    return ratio if 0.25 <= ratio <= 4 and not 0.98 < ratio < 1.02 else 1.0
+
+
+def pixels_of(picture: VideoFrame, kind: str = "rgb24", shape: float = 1.0) -> Image:
+    """RGB (H, W, 3), or planar yuv420p (3H/2, W), turned upright, its pixels made square from ``shape`` (`shape_of_pixels`)."""
     turns = round(getattr(picture, "rotation", 0) / 90) % 4
+    width, height = round(picture.width * max(1.0, shape)), round(picture.height * max(1.0, 1 / shape))
     if kind == "yuv420p":
         # Even sizes: chroma has half the pixels each way.
-        even = picture.reformat(width=picture.width // 2 * 2, height=picture.height // 2 * 2, format="yuv420p")
-        planes = even.to_ndarray()
+        planes = picture.reformat(width=width // 2 * 2, height=height // 2 * 2, format="yuv420p").to_ndarray()
         return turn_planes(planes, turns) if turns else planes
-    pixels = picture.to_ndarray(format="rgb24")
+    pixels = picture.reformat(width=width, height=height, format="rgb24").to_ndarray()
     return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
 

@@ -13,7 +13,7 @@ import av.error
 from pipeline.errors import SourceError, redact_url
 from pipeline.protocol import Batch, SourceReport, SourceSpec
 from stages.clock import Clock
-from stages.container import check_every, choose_every, open_video, pixels_of, why
+from stages.container import check_every, choose_every, open_video, pixels_of, shape_of_pixels, why
 from stages.records import Frame
 
 AHEAD = 3  # decoded frames that may wait for detection
@@ -108,7 +108,7 @@ class Decode:
             container.close()
             container = self._open()
             stream = container.streams.video[0]
-        clock = Clock(stream)
+        clock, shape = Clock(stream), shape_of_pixels(stream)
         slot = clock.slot(self._after, self._every) if self._after is not None else -1
         index = 0
         for packet in self._packets(container, stream):
@@ -130,7 +130,8 @@ class Decode:
                 due = clock.slot(pts, self._every)
                 if self._every == 1 or due != slot:
                     slot = due
-                    self._put(Frame(self._spec.name, round(pts * clock.rate), pts, pixels_of(picture, self._picture)))
+                    pixels = pixels_of(picture, self._picture, shape)
+                    self._put(Frame(self._spec.name, round(pts * clock.rate), pts, pixels))
                 if self._stop.is_set():
                     break
         end = clock.last + 1 / clock.rate  # the last frame is seen that long
