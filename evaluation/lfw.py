@@ -19,7 +19,7 @@ from PIL import Image
 
 from evaluation.shared_people import shared_people
 from models import load_recognizer
-from models.chip import CHIP, FUSED, RUNGS, rung_of
+from models.chip import CHIP, FUSED, rung_of
 from models.recognizer import view
 from models.runtime import autocast
 from training.degradations import PRESETS
@@ -83,12 +83,12 @@ def enlarge(chips: Chips, interpolation: int = cv2.INTER_CUBIC) -> Chips:
 
 def to_rung(chip: Chips, rung: int) -> Chips:
     """A chip of any side at a rung of the ladder."""
-    return chip if rung == chip.shape[0] else cv2.resize(chip, (rung, rung), interpolation=cv2.INTER_LINEAR).astype(np.uint8)
+    return chip if rung == chip.shape[0] else cv2.resize(chip, (rung, rung), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
 
 
 def shrunk(chips: Chips, preset: str, side: int, seed: int = 0) -> Chips:
-    """Sharp chips as a degradation leaves them at ``side`` pixels, on the next rung up, where all of them is kept."""
-    rng, rung = np.random.default_rng(seed), next(r for r in RUNGS if r >= side)
+    """Sharp chips as a degradation leaves them at ``side`` pixels, on the rung that the pipeline cuts them at."""
+    rng, rung = np.random.default_rng(seed), rung_of(side)
     return np.stack([to_rung(PRESETS[preset](np.ascontiguousarray(c), side, rng), rung) for c in chips])
 
 

@@ -3,14 +3,14 @@
     python -m evaluation.recognition --data DATA [--pairs 3000] [--recognizer NAME=FILE ...] [--plot roc.png] [--write-card]
 
 Verification on ``DATA/lfw-dev`` (10-fold protocol's pairs, folds 1 to 5; never trained on): accuracy, and TAR at FAR 1e-2 and
-1e-3 (of which the latter rests on one or two pairs of strangers). `clean`: area sampling, at sides of the recogniser's 112-pixel
-crop (a face is about 0.7 of it wide), both pictures small (LR-LR) or one of them (HR-LR). `cctv`: the middle of what cameras do,
-HR-LR, at sides of the 128-pixel chip; `bicubic`: the same for what super-resolution papers test on. A small face is embedded as
-it is (`direct`: the recogniser enlarges it itself), after bicubic enlargement, after the super-resolution student, and as the
-mean of the direct and the super-resolved vector (`fused`). `cos` is the mean cosine of a small face's vector to that of its own
-sharp chip. ``--recognizer`` puts others into the table: own weights, the folder of a training, ONNX, or edgeface=FILE.
-``--write-card`` puts the figures, and the scores strangers reach (evaluation/impostors.py), into the card of the last one named,
-else our own.
+1e-3 (of which the latter rests on one or two pairs of strangers). `clean`: area sampling, at sides of the recogniser's
+112-pixel crop (a face is about 0.7 of it wide), both pictures small (LR-LR) or one of them, each in turn (HR-LR). `cctv`: the
+middle of what cameras do, HR-LR, at sides of the 128-pixel chip; `bicubic`: the same for what super-resolution papers test on.
+A small face is embedded as it is (`direct`: the recogniser enlarges it itself), after bicubic enlargement, after the
+super-resolution student, and as the mean of the direct and the super-resolved vector (`fused`). `cos` is the mean cosine of a
+small face's vector to that of its own sharp chip. ``--recognizer`` puts others into the table: own weights, the folder of a
+training, ONNX, or edgeface=FILE. ``--write-card`` puts the figures, and the scores strangers reach (evaluation/impostors.py),
+into the card of the last one named, else our own.
 """
 
 from __future__ import annotations
@@ -49,7 +49,11 @@ def verify(
         vectors = embedded(recognizer, shrunk(lfw.chips, preset, chip_side), restore)
         for kind, (small, _) in vectors.items():
             for protocol in ("HR-LR", "LR-LR") if look == "clean" and side < VIEW else ("HR-LR",):
-                scores = ((sharp if protocol == "HR-LR" else small)[lfw.left] * small[lfw.right]).sum(1)
+                pairs = [(sharp[lfw.left], small[lfw.right]), (small[lfw.left], sharp[lfw.right])]
+                if protocol == "LR-LR":
+                    pairs = [(small[lfw.left], small[lfw.right])]
+                scores = np.concatenate([(one * other).sum(1) for one, other in pairs])
+                same, fold = (np.tile(of, len(pairs)) for of in (lfw.same, lfw.fold))
                 rows.append(
                     {
                         "recognizer": name,
@@ -57,11 +61,12 @@ def verify(
                         "side": side,
                         "protocol": protocol,
                         "input": kind,
-                        "accuracy": verification_accuracy(scores, lfw.same, lfw.fold),
-                        "tar_1e-2": tar_at_far(scores, lfw.same, 1e-2),
-                        "tar_1e-3": tar_at_far(scores, lfw.same, 1e-3),
+                        "accuracy": verification_accuracy(scores, same, fold),
+                        "tar_1e-2": tar_at_far(scores, same, 1e-2),
+                        "tar_1e-3": tar_at_far(scores, same, 1e-3),
                         "cos": float((sharp * small).sum(1).mean()),
                         "scores": scores,
+                        "same": same,
                     }
                 )
                 print_row(rows[-1], first=len(rows) == 1)
@@ -76,7 +81,7 @@ def print_row(row: Row, first: bool) -> None:
     print(about, *(f"{rate:8.1f} " for rate in rates), f"{row['cos']:5.3f}", flush=True)
 
 
-def plot(path: Path, rows: list[Row], same: Any) -> None:
+def plot(path: Path, rows: list[Row]) -> None:
     """ROC (left) and DET (right) of every recogniser, cctv, direct."""
     import matplotlib
 
@@ -87,7 +92,7 @@ def plot(path: Path, rows: list[Row], same: Any) -> None:
     fars = np.geomspace(1e-3, 1, 60)
     for row in rows:
         if row["look"] == "cctv" and row["input"] == "direct":
-            tars = np.array([tar_at_far(row["scores"], same, far) for far in fars])
+            tars = np.array([tar_at_far(row["scores"], row["same"], far) for far in fars])
             label = f"{row['recognizer']}, {row['side']} px"
             roc.plot(fars, tars, label=label)
             det.plot(fars, np.maximum(1 - tars, 1e-4), label=label)
@@ -117,7 +122,7 @@ def main() -> None:
     recognizers = open_recognizers(args.recognizer)
     rows = [row for name, recognizer in recognizers.items() for row in verify(name, recognizer, lfw, restore, args.look)]
     if args.plot:
-        plot(args.plot, rows, lfw.same)
+        plot(args.plot, rows)
     if args.write_card:
         name, recognizer = list(recognizers.items())[-1]
         path = _weights(args.recognizer[-1].split("=", 1)[1] if args.recognizer else None, "recognizer")
@@ -134,7 +139,7 @@ def main() -> None:
 def rounded(rows: list[Row], name: str) -> list[Row]:
     """The rows of one recogniser as its card holds them."""
     return [
-        {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items() if k not in ("scores", "recognizer")}
+        {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items() if k not in ("scores", "same", "recognizer")}
         for row in rows
         if row["recognizer"] == name
     ]

@@ -29,9 +29,9 @@ TEMPLATE: NDArray[np.float32] = np.array(
 
 EYE_DISTANCE = float(np.linalg.norm(TEMPLATE[1] - TEMPLATE[0]))
 
-# A rung may hold a face up to this much larger than itself: shrinking it by an eighth loses less than
-# doubling the chip would cost, since landmarks of tiny faces err by more than that.
-RUNG_TOLERANCE = 1.15
+# Widest face of each rung, as the side its chip would have in the picture. The upper ones hold some more than themselves, which
+# loses less than doubling the chip would cost; of the smallest no pixel may be lost.
+HOLDS = {16: 16.0, 32: 37.0, 64: 74.0, 128: np.inf}
 
 
 def similarity(landmarks: NDArray[np.float32], target: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -71,7 +71,7 @@ def rung_for(landmarks: NDArray[np.float32]) -> int:
 
 def rung_of(side: float) -> int:
     """The lowest rung that loses nothing of a face whose chip would be ``side`` pixels wide in its picture."""
-    return next((r for r in RUNGS if side <= r * RUNG_TOLERANCE), CHIP)
+    return next((r for r in RUNGS if side <= HOLDS[r]), CHIP)
 
 
 def warp_chip(image: NDArray[np.uint8], landmarks: NDArray[np.float32], rung: int | None = None) -> NDArray[np.uint8]:
@@ -79,7 +79,8 @@ def warp_chip(image: NDArray[np.uint8], landmarks: NDArray[np.float32], rung: in
 
     ``image`` (H, W, 3) uint8, ``landmarks`` (5, 2) in its pixels, ``rung`` one of `RUNGS`, by default
     the one of `rung_for`. Returns (rung, rung, 3) uint8. The face is warped once, straight from the
-    picture; only a face larger than the chip is first averaged down, so that nothing aliases.
+    picture and by cubic interpolation, since linear takes from small faces what the recogniser needs; only a face larger than the
+    chip is first averaged down, so that nothing aliases.
     """
     rung = rung or rung_for(landmarks)
     matrix = similarity(landmarks, TEMPLATE * (rung / CHIP))
@@ -97,7 +98,7 @@ def warp_chip(image: NDArray[np.uint8], landmarks: NDArray[np.float32], rung: in
         image = cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
         moved = ((landmarks - (x0, y0) + 0.5) * factors - 0.5).astype(np.float32)
         matrix = similarity(moved, TEMPLATE * (rung / CHIP))
-    chip = cv2.warpAffine(image, matrix, (rung, rung), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    chip = cv2.warpAffine(image, matrix, (rung, rung), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return chip.astype(np.uint8, copy=False)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.chip import FUSED, RUNG_TOLERANCE, rung_of
+from models.chip import FUSED, HOLDS, rung_of
 from training import degradations
 
 LOOKS = ("video", "cctv", "fskd-nearest", "fskd-any-kernel")
@@ -69,7 +69,7 @@ def cameras(
     sizes, moved = [], []
     for number, chip in enumerate(chips):
         if number >= len(chips) - restored:
-            size = int(np.exp(rng.uniform(np.log(SMALLEST), np.log(FUSED[-1] * RUNG_TOLERANCE))))
+            size = int(np.exp(rng.uniform(np.log(SMALLEST), np.log(HOLDS[FUSED[-1]]))))
         else:
             size = degradations.CHIP if rng.random() < SHARP else int(np.exp(rng.uniform(np.log(least), np.log(LARGEST))))
         sizes.append(size)

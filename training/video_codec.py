@@ -101,5 +101,5 @@ def coded(clip: NDArray[np.uint8], crf: int) -> Image:
 def cut(tile: Image, way: Matrix, rung: int) -> Image:
     """The chip at a rung from a tile, whose pixels ``way`` finds from those of a 128 chip."""
     back = of_scaled(way, CHIP / rung)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
     return np.asarray(cv2.warpAffine(tile, back, (rung, rung), flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8)

@@ -99,9 +99,14 @@ class Told:
         return told, np.ones(len(chips), np.float32)
 
 
+@pytest.mark.parametrize(("side", "rung"), [(16, 16), (17, 32), (37, 32), (38, 64)])
+def test_of_the_smallest_rung_no_pixel_may_be_lost(side: int, rung: int) -> None:
+    assert shrunk(np.zeros((1, 128, 128, 3), np.uint8), "area", side).shape == (1, rung, rung, 3)
+
+
 def test_chips_of_many_sides_are_seen_on_the_rungs_the_pipeline_cuts_them_at() -> None:
     chips = np.arange(0, 250, 50, np.uint8)[:, None, None, None] * np.ones((128, 128, 3), np.uint8)
-    vectors, _ = as_seen(Told(), chips, [73, 40, 128, 60, 74], lambda small: small, np.random.default_rng(0))
+    vectors, _ = as_seen(Told(), chips, [73, 40, 128, 60, 75], lambda small: small, np.random.default_rng(0))
     assert vectors[:, 0].tolist() == [64, 64, 128, 64, 128]  # 15 % too large is not yet the next rung
     assert (np.diff(vectors[:, 1]) > 10).all()  # each in its place
 

@@ -9,7 +9,7 @@ from training.video_codec import WIDTH, coded, filmed, shelves
 def test_faces_come_back_from_the_clip_where_they_were(chips: np.ndarray, seed: int) -> None:
     sides = [13, 18, 30, 60, 100]
     shots = filmed(list(chips[:5]), sides, np.random.default_rng(seed))
-    assert [s.shape for s in shots] == [(r, r, 3) for r in (16, 16, 32, 64, 128)]
+    assert [s.shape for s in shots] == [(r, r, 3) for r in (16, 32, 32, 64, 128)]
     for chip, shot in zip(chips, shots, strict=False):
         side = shot.shape[0]
         whole = cv2.resize(chip, (side, side), interpolation=cv2.INTER_AREA).astype(float)
