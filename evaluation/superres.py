@@ -194,8 +194,10 @@ def print_row(found: list[dict[str, Any]]) -> None:
 
 
 def write_sheet(path: Path, models: list[Model], chips: Any) -> None:
-    """Rows: computer-made faces at 16 and 32 pixels, clean and as a camera sees them. Columns: input, each model, sharp."""
-    rows = np.flatnonzero(chips.dev & (chips.source == "gen"))[:6]
+    """Rows: computer-made faces, where there are some, at 16 and 32 pixels, clean and as a camera sees them. Columns: input, each
+    model, sharp."""
+    rows = np.flatnonzero(chips.dev)
+    rows = rows[np.argsort(chips.source[rows] != "gen", kind="stable")][:6]
     sharp = np.ascontiguousarray(chips.images[rows])
     points = chips.landmarks68()[rows]
     lines = []

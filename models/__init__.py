@@ -44,7 +44,10 @@ def load_detector(
     if scales:
         from models.pyramid import Pyramid
 
-        return Pyramid(load_detector(name, device, min_score), scales)
+        detector = load_detector(name, device, min_score)
+        if type(detector).__name__ == "Scrfd":
+            raise ValueError(f"scales: {name} is SCRFD, which shrinks every frame to a size of its own")
+        return Pyramid(detector, scales)
     if name is not None and Path(name).suffix.lower() == ".onnx":
         from models.onnx_detectors import load_onnx_detector
 

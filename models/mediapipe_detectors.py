@@ -1,7 +1,7 @@
 """MediaPipe's face detectors (BlazeFace short and full range) by the path of their ``.tflite`` file, behind the same contract.
 
-They shrink what they are given to 128 or 192 pixels, so a frame is looked at whole and again in overlapping tiles: without them
-faces below a tenth of the frame are not seen. Needs the extra `mediapipe`, which ships no model files.
+They shrink what they are given to 128 or 192 pixels, so a frame is looked at whole and again in overlapping tiles of several
+sizes: without them faces below a tenth of the frame are not seen. Needs the extra `mediapipe`, which ships no model files.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ MOUTH_SHARE = 0.4  # from the middle of the mouth to its corner, in eye distance
 
 
 class Tiled:
-    """Looks at a frame whole, then tile by tile; a face that several see is kept once, with its best score."""
+    """Looks at a frame whole, then tile by tile, in tiles twice as large again and again, for a face larger than the overlap may
+    lie whole in none of the small ones. One that several see is kept once, with its best score."""
 
     def __init__(self, find: Callable[[Frame], Faces], tile: int = TILE, overlap: int = OVERLAP) -> None:
         self._find, self._tile, self._overlap = find, tile, overlap
@@ -33,15 +34,17 @@ class Tiled:
     def _one(self, frame: Frame) -> Faces:
         height, width = frame.shape[:2]
         parts = [self._find(frame)]
-        if max(height, width) > self._tile:
-            for y in starts(height, self._tile, self._overlap):
-                for x in starts(width, self._tile, self._overlap):
-                    tile = np.ascontiguousarray(frame[y : y + self._tile, x : x + self._tile])
+        side, overlap = self._tile, self._overlap
+        while side < max(height, width):
+            for y in starts(height, side, overlap):
+                for x in starts(width, side, overlap):
+                    tile = np.ascontiguousarray(frame[y : y + side, x : x + side])
                     found = self._find(tile).scaled(1.0, x, y)
                     # A face cut by an inner edge of the tile lies whole in the next one.
                     region = (x, y, x + tile.shape[1], y + tile.shape[0])
                     parts.append(found[found.clear_of(region, frame.shape)])
-        return Faces.join(parts).suppressed()
+            side, overlap = 2 * side, 2 * overlap
+        return Faces.join(parts).suppressed().once()
 
 
 def starts(length: int, tile: int, overlap: int) -> list[int]:

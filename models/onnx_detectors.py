@@ -65,7 +65,7 @@ class Scrfd:
         outputs = self._session.run(None, {self._input: canvas.transpose(2, 0, 1)[None]})
         parts = []
         for level, stride in enumerate(self.STRIDES):
-            scores, distances, points = (np.asarray(outputs[level + 3 * kind])[0] for kind in range(3))
+            scores, distances, points = (_rows(outputs[level + 3 * kind]) for kind in range(3))
             keep = scores[:, 0] >= self._min_score
             cells = self._side // stride
             rows, columns = np.divmod(np.flatnonzero(keep) // self.ANCHORS, cells)
@@ -75,6 +75,12 @@ class Scrfd:
             landmarks = centres[:, None] + points[keep].reshape(-1, 5, 2) * stride
             parts.append(Faces(boxes.astype(np.float32), landmarks.astype(np.float32), scores[keep, 0]))
         return Faces.join(parts).suppressed().scaled(1 / scale)
+
+
+def _rows(output: object) -> NDArray[np.float32]:
+    """Values by anchor (M, k): some files have an axis for the batch before, some have none."""
+    values = np.asarray(output, np.float32)
+    return values.reshape(-1, values.shape[-1])
 
 
 def load_onnx_detector(path: Path, min_score: float, device: str = "cpu") -> YuNet | Scrfd:

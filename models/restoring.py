@@ -21,6 +21,8 @@ class Restorer:
 
     def __init__(self, weights: Path, device: str) -> None:
         net, _ = load_network(SuperResNet, weights, "superres")
+        if len(net.fusions):
+            raise ValueError(f"{weights}: a teacher, which needs the parsing map of the sharp face")
         self._device = pick_device(device)
         self._net, self._dtype = ready(net, self._device)
 

@@ -1,4 +1,4 @@
-"""What every training script shares: schedule, weight average, checkpoints, log, batches made ahead.
+"""What every training script shares: schedule, weight average, checkpoints, log.
 
 A run lives in one folder: ``state.pt`` (everything needed to go on), ``log.csv`` and the best weights.
 Starting the same command again continues where the last checkpoint stood.
@@ -7,16 +7,13 @@ Starting the same command again continues where the last checkpoint stood.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import copy
 import csv
 import math
-import os
-import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +29,7 @@ from training.runs import made, own_command, own_commit
 
 CHECKPOINT_SECONDS = 150
 BAR = 20
+BROKEN = 10  # steps in a row without a number for a loss, before a run gives up
 
 
 def cosine_lr(step: int, total: int) -> float:
@@ -112,43 +110,6 @@ class Average:
                 mine.copy_(other)
 
 
-def ahead(make: Callable[[int], Any], start: int, stop: int, threads: int = 1, depth: int = 4) -> Iterator[Any]:
-    """Yield ``make(step)`` for each step, made in background threads, which end with the generator; step order is kept."""
-    slots: list[queue.Queue[Any]] = [queue.Queue(max(1, depth // threads)) for _ in range(threads)]
-    ended = threading.Event()
-
-    def hand(slot: queue.Queue[Any], item: Any) -> None:
-        while not ended.is_set():
-            with contextlib.suppress(queue.Full):
-                return slot.put(item, timeout=0.2)
-
-    def work(worker: int) -> None:
-        with contextlib.suppress(OSError, AttributeError):  # gives way to the threads that train, where the system knows how
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
-        for step in range(start + worker, stop, threads):
-            if ended.is_set():
-                return
-            try:
-                hand(slots[worker], make(step))
-            except Exception as error:  # handed to the consumer, who raises it
-                hand(slots[worker], error)
-                return
-
-    workers = [threading.Thread(target=work, args=(worker,), daemon=True) for worker in range(threads)]
-    for thread in workers:
-        thread.start()
-    try:
-        for step in range(start, stop):
-            item = slots[(step - start) % threads].get()
-            if isinstance(item, Exception):
-                raise item
-            yield item
-    finally:
-        ended.set()
-        for thread in workers:
-            thread.join()
-
-
 @dataclass(frozen=True)
 class Rival:
     """A critic and its optimiser: saved and resumed with the run."""
@@ -213,11 +174,11 @@ class Run:
         self._started = self._saved = time.monotonic()
         self._first = self.step
         self._sums: dict[str, float] = {}
-        self._count = 0
+        self._count = self._broken = 0
 
     def rng(self, step: int) -> np.random.Generator:
-        """The random numbers of one step: the same after a resume as without it."""
-        return np.random.default_rng((self.seed, step))
+        """The random numbers of one step: the same after a resume as without it, others than those it began with were made of."""
+        return np.random.default_rng((self.seed, self.before["samples"] if self.before else 0, step))
 
     def update(self, loss: torch.Tensor, *, then: Callable[[], None] | None = None, **parts: torch.Tensor | float) -> None:
         """One optimiser step on ``loss``; ``parts`` are averaged into the log; ``then`` is called before anything is saved."""
@@ -225,9 +186,10 @@ class Run:
             group["lr"] = self.lr * (1.0 if self.constant else cosine_lr(self.step, self.steps))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        parts["gradient"] = nn.utils.clip_grad_norm_(self.trained, self.clip)
-        self.optimizer.step()
-        self.average.update(self.net)
+        parts["gradient"] = length = nn.utils.clip_grad_norm_(self.trained, self.clip)
+        if self._sound(length):
+            self.optimizer.step()
+            self.average.update(self.net)
         if then:
             then()
         self.step += 1
@@ -240,6 +202,16 @@ class Run:
             self.save()
         if self._told_to_stop:
             raise SystemExit(f"stopped at step {self.step} of {self.steps}; the same command goes on")
+
+    def _sound(self, length: torch.Tensor) -> bool:
+        """Whether a gradient of this length may be followed. Raises SystemExit, with the last checkpoint left as it is, after
+        `BROKEN` in a row that may not: the weights are beyond help."""
+        self._broken = 0 if math.isfinite(float(length)) else self._broken + 1
+        if self._broken == BROKEN:
+            raise SystemExit(
+                f"the loss is no number since step {self.step - BROKEN + 1}; {self.folder} keeps what was saved before"
+            )
+        return self._broken == 0
 
     def save(self) -> None:
         now = time.monotonic()

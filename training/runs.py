@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import pickle
 import re
 import subprocess
 import sys
@@ -52,12 +53,21 @@ def averaged(source: Path, makers: dict[str, Callable[..., nn.Module]]) -> nn.Mo
     ``makers`` by class name are those it may be. Raises SystemExit with the reason if it is none of them."""
     if source.suffix == ".safetensors":
         return _published(source, makers)
-    state = torch.load(source / "state.pt", weights_only=True, map_location="cpu")
+    state = _state(source)
     if state.get("network") not in makers:
         raise SystemExit(f"{source}: a run of {state.get('network', 'an older version')}, not of {' or '.join(makers)}")
     net = makers[state["network"]](**state["arguments"])
     net.load_state_dict(state["average"])
     return net.eval().requires_grad_(False)
+
+
+def _state(run: Path) -> dict[str, Any]:
+    """What a run has saved. Raises SystemExit with the reason if that is nothing, or cannot be read."""
+    try:
+        state = torch.load(run / "state.pt", weights_only=True, map_location="cpu")
+    except (OSError, RuntimeError, LookupError, EOFError, pickle.UnpicklingError) as error:
+        raise SystemExit(f"{run}: no run that can be read: {type(error).__name__} {error}") from None
+    return dict(state)
 
 
 def _published(file: Path, makers: dict[str, Callable[..., nn.Module]]) -> nn.Module:
@@ -116,7 +126,7 @@ def made(source: Path) -> Made:
             [trained["commit"]],
             card["architecture"],
         )
-    state = torch.load(source / "state.pt", weights_only=True, map_location="cpu")
+    state = _state(source)
     before = Made(**state["before"]) if state["before"] else Made([], 0, 0.0, [])
     return Made(
         [*before.commands, *state.get("made_of", ()), state["command"]],

@@ -23,8 +23,9 @@ from torch import Tensor
 
 from models.detector import STRIDES, DetectorNet, cell_centres, decode_cells
 from models.runtime import autocast
+from training.ahead import ahead
 from training.detector_scenes import LEAST_WIDTH, SURE
-from training.loop import Run, ahead, plan
+from training.loop import Run, plan
 from training.runs import averaged
 from training.scene_pool import load_pool
 from training.scenes import Scene, mirrored

@@ -23,9 +23,10 @@ import torch.nn.functional as F
 from models.pkdn import Pkdn
 from models.runtime import autocast
 from training import degradations
+from training.ahead import ahead
 from training.chips import load_chips
 from training.distillation import KINDS, Distillation
-from training.loop import Run, ahead, plan
+from training.loop import Run, plan
 from training.priors import REGIONS, mirror, parsing_maps
 from training.runs import averaged
 

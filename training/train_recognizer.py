@@ -18,10 +18,10 @@ build that sees sharp faces (the shipped one knows those as well), then the stud
     python -m training.train_recognizer --data DATA --out runs/recognizer-sharp --role teacher
     python -m training.train_recognizer --data DATA --out runs/recognizer --teacher runs/recognizer-sharp --margin cosface
 
-Ablations and options: ``--features l2|none`` in place of the cosine, ``--hints`` and ``--relation`` (F-SKD of 2024; the contrast
-then takes two pictures of one person for strangers), ``--no-embedding`` (no vectors of the strong teacher: labels and stages
-alone), ``--look fskd-nearest`` or ``fskd-any-kernel`` (the paper's sizes and kernels in place of cameras), ``--network
-iresnet18|iresnet50 [--cbam] [--pooled]`` (the paper's networks, for a GPU). The margin counts labelled chips only.
+Ablations and options: ``--features l2|none`` in place of the cosine, ``--hints`` and ``--relation`` (F-SKD of 2024),
+``--no-embedding`` (no vectors of the strong teacher: labels and stages alone), ``--look fskd-nearest`` or ``fskd-any-kernel``
+(the paper's sizes and kernels in place of cameras), ``--network iresnet18|iresnet50 [--cbam] [--pooled]`` (the paper's
+networks, for a GPU). The margin counts labelled chips only.
 
 Your own: ``--embedding-teacher FILE`` learns the vectors of any ArcFace-style ONNX recogniser; ``--network package.module:Class``
 trains a torch module of yours, from the weights its constructor gives it; it has what is used of `models.recognizer.Recognizer`:
@@ -50,9 +50,10 @@ from models.iresnet import IResNet, begin_as
 from models.recognizer import Recognizer, view
 from models.runtime import autocast
 from training import degradations, margins
+from training.ahead import ahead
 from training.chips import ChipSet, load_chips
 from training.feature_similarity import KINDS, LAMBDA, RELATION, Hints, feature_distance, relation_distance
-from training.loop import Run, ahead, plan
+from training.loop import Run, plan
 from training.recognizer_inputs import LOOKS, Inputs, make_inputs
 from training.runs import averaged, made
 
@@ -227,7 +228,7 @@ def main() -> None:
         embedding = embedding.float()
         terms: dict[str, torch.Tensor] = {}
         if targets is not None:
-            terms |= vector_terms(net, embedding, beside["project"], targets[rows].to(device))
+            terms |= vector_terms(net, embedding, beside["project"], targets[rows].to(device), labels[rows].to(device))
         elif args.role == "student":
             with torch.no_grad(), autocast(device):
                 sharp = run.average.net.with_features(y)[0].float()
@@ -250,11 +251,17 @@ def main() -> None:
             print("  dev:", dev_cosines(run.average.net, chips.images[dev], targets[dev], device), flush=True)
 
 
-def vector_terms(net: nn.Module, embedding: torch.Tensor, project: nn.Module, target: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Cosine to the strong teacher's vectors, contrast over the batch, and the quality's term."""
+def vector_terms(
+    net: nn.Module, embedding: torch.Tensor, project: nn.Module, target: torch.Tensor, label: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Cosine to the strong teacher's vectors, contrast over the batch, in which other pictures of one person (by ``label``, 0 and
+    up) are neither right nor wrong, and the quality's term."""
     unit = F.normalize(project(embedding))
     cosine = (unit * target).sum(1)
-    picked = F.cross_entropy(CONTRAST_SCALE * unit @ target.T, torch.arange(len(unit), device=unit.device))
+    alike = (label[:, None] == label[None]) & (label >= 0)
+    alike.fill_diagonal_(False)
+    logits = (CONTRAST_SCALE * unit @ target.T).masked_fill(alike, -torch.inf)
+    picked = F.cross_entropy(logits, torch.arange(len(unit), device=unit.device))
     terms = {"embedding": EMBEDDING * (1 - cosine.mean()), "contrast": CONTRAST * picked}
     return terms | quality_term(net, embedding, cosine)
 

@@ -23,8 +23,9 @@ from models.faces import Faces, pairwise_iou
 from models.rescoring import RescoreNet, to_logits, views
 from models.runtime import autocast
 from models.weights_io import WEIGHTS
+from training.ahead import ahead
 from training.detector_scenes import SURE
-from training.loop import Run, ahead, plan
+from training.loop import Run, plan
 from training.runs import averaged
 from training.scene_pool import load_pool
 from training.scenes import Scene
@@ -120,7 +121,7 @@ def main() -> None:
         seen[mirrored] = seen[mirrored, :, ::-1]
         return torch.from_numpy(seen), torch.from_numpy(logits[rows]), torch.from_numpy(told[rows].astype(np.float32))
 
-    for seen, own, truth in ahead(make, run.step, job.steps):
+    for seen, own, truth in ahead(make, run.step, job.steps, threads=1 if job.device == "cpu" else 8):
         x = seen.to(job.device).permute(0, 3, 1, 2).sub(127.5).div(127.5).contiguous(memory_format=torch.channels_last)
         with autocast(job.device):
             found = net(x, own.to(job.device))

@@ -21,9 +21,9 @@ rates 1.5e-3 and 1.2e-3, dev chips). With a GPU the same with ``--preset gpu``. 
   part fades to nothing over the first half, and then the teacher is not asked any more, as in KDFSRNet;
 - identity: 1 - cosine between the recogniser's vectors of the result and of the sharp chip.
 
-Inputs are clean bicubic or `cctv-even` of a face between half the rung's size and all of it, moved about as badly placed
-landmarks would. The teacher learns without identity. There is no adversarial term: it would invent people
-(`training.train_pfsr` has it).
+Inputs are clean bicubic, `cctv-even` or cut from H.264 (``--look cctv`` for machines without PyAV: none of that), of a face of
+any size the pipeline cuts at the rung, moved about as badly placed landmarks would. The teacher learns without identity. There
+is no adversarial term: it would invent people (`training.train_pfsr` has it).
 """
 
 from __future__ import annotations
@@ -38,14 +38,16 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from models.chip import HOLDS
 from models.recognizer import Recognizer, view
 from models.runtime import autocast
 from models.superres import ENTRIES, SuperResNet
 from models.weights_io import WEIGHTS
 from training import degradations
+from training.ahead import ahead
 from training.chips import load_chips
 from training.distillation import KINDS, Distillation
-from training.loop import Run, ahead, plan
+from training.loop import Run, plan
 from training.priors import REGIONS, attention_map, mirror, parsing_maps
 from training.runs import averaged
 
@@ -54,7 +56,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "gpu": {"samples": 4_000_000, "batch": 128, "lr": 1.5e-3},
 }
 SHARES = {16: 0.5, 32: 0.25, 64: 0.25}  # of every batch: rungs in turn made the training unstable
-CLEAN_SHARE = 0.6
+CLEAN_SHARE, FILMED_SHARE = 0.6, 0.15
 STEP_WEIGHT = {32: 0.25, 64: 0.25, 128: 1.0}
 ATTENTION = 2.0
 FEATURES = 0.2  # at KDFSRNet's 10 their gradient was 30 times the picture's
@@ -76,18 +78,39 @@ def varied(
     return moved, points + shift.astype(np.float32) * points.any()
 
 
+def misplaced(
+    chip: NDArray[np.uint8], points: NDArray[np.float32], rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """A chip and its landmarks (68, 2) as the landmarks of a tiny face would have cut it."""
+    matrix = degradations.jitter_matrix(rng.uniform(0, 1.5), rng)
+    chip = cv2.warpAffine(chip, matrix, chip.shape[:2], flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.uint8)
+    if points.any():
+        points = (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
+    return chip, points
+
+
+def side_at(rung: int, rng: np.random.Generator) -> int:
+    """A side that the pipeline cuts at this rung, none below 10 pixels."""
+    return int(rng.integers(int(HOLDS.get(rung // 2, 9)) + 1, int(HOLDS[rung]) + 1))
+
+
 def make_pair(chip: NDArray[np.uint8], points: NDArray[np.float32], rung: int, rng: np.random.Generator) -> Pair:
     """Low-resolution input (rung, rung, 3), its sharp target (128, 128, 3) and the target's landmarks (68, 2)."""
     chip, points = varied(chip, points, rng)
     if rng.random() < CLEAN_SHARE:
         return degradations.bicubic(chip, rung, rng), chip, points
-    matrix = degradations.jitter_matrix(rng.uniform(0, 1.5), rng)
-    chip = cv2.warpAffine(chip, matrix, chip.shape[:2], flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.uint8)
-    if points.any():
-        points = (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
-    side = int(rng.integers(rung * 5 // 8, rung + 1))
-    small = degradations.cctv_even(chip, side, rng)
-    return cv2.resize(small, (rung, rung), interpolation=cv2.INTER_LINEAR).astype(np.uint8), chip, points
+    chip, points = misplaced(chip, points, rng)
+    small = degradations.cctv_even(chip, side_at(rung, rng), rng)
+    return cv2.resize(small, (rung, rung), interpolation=cv2.INTER_CUBIC).astype(np.uint8), chip, points
+
+
+def filmed_pairs(chips: NDArray[np.uint8], points: NDArray[np.float32], rung: int, rng: np.random.Generator) -> list[Pair]:
+    """The same of several chips (N, 128, 128, 3), whose inputs went through one H.264 clip."""
+    from training.video_codec import filmed  # needs PyAV, which a machine that only trains may lack
+
+    moved = [misplaced(*varied(chip, marks, rng), rng) for chip, marks in zip(chips, points, strict=True)]
+    low = filmed([chip for chip, _ in moved], [side_at(rung, rng) for _ in moved], rng)
+    return [(small, *target) for small, target in zip(low, moved, strict=True)]
 
 
 def frozen_recognizer(source: Path, device: str) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -110,6 +133,7 @@ def main() -> None:
         start={"type": Path, "help": "begin with the weights of this run or file"},
         teacher={"type": Path, "help": "distil this teacher, a run"},
         features={"choices": KINDS, "default": "l1", "help": "how features are distilled"},
+        look={"choices": ("video", "cctv"), "default": "video", "help": "what the inputs that are not clean go through"},
         no_attention={"action": "store_true", "help": "ablation: leave the facial attention loss out"},
         no_identity={"action": "store_true", "help": "ablation: leave the identity term out"},
         recognizer={"type": Path, "default": WEIGHTS / "recognizer.safetensors", "help": "run or weights of the identity term"},
@@ -121,7 +145,9 @@ def main() -> None:
     arguments = {"regions": len(REGIONS)} if args.role == "teacher" else {}
     net = SuperResNet(**arguments)
     if args.start:
-        net.load_state_dict(averaged(args.start, {"SuperResNet": SuperResNet}).state_dict(), strict=False)
+        keys = net.load_state_dict(averaged(args.start, {"SuperResNet": SuperResNet}).state_dict(), strict=False)
+        if keys.unexpected_keys:
+            raise SystemExit(f"--start {args.start}: a teacher, and a student has no place for what it learned of priors")
     net = net.to(device, memory_format=torch.channels_last)
     distil = None
     if args.teacher:
@@ -145,7 +171,10 @@ def main() -> None:
 
     def make_rung(rung: int, rng: np.random.Generator) -> tuple[torch.Tensor, ...]:
         rows = rng.choice(train, int(job.batch * SHARES[rung]), replace=False)
-        low, high, marks = zip(*(make_pair(chips.images[row], points[row], rung, rng) for row in rows), strict=True)
+        film = round(FILMED_SHARE * len(rows)) if args.look == "video" else 0
+        pairs = [make_pair(chips.images[row], points[row], rung, rng) for row in rows[film:]]
+        pairs += filmed_pairs(chips.images[rows[:film]], points[rows[:film]], rung, rng) if film else []
+        low, high, marks = zip(*pairs, strict=True)
         parsing = parsing_maps(np.stack(marks)) if args.role == "teacher" or distil else torch.zeros(0)
         batch = (torch.from_numpy(np.stack(low)), torch.from_numpy(np.stack(high)), torch.from_numpy(np.stack(marks)), parsing)
         return batch if rng.random() < 0.5 else mirror(*batch)

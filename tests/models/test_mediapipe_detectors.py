@@ -33,6 +33,15 @@ def test_small_faces_are_found_in_tiles_once_and_whole(place: tuple[int, int]) -
     assert faces.boxes.tolist() == [[x, y, x + 30, y + 30]]
 
 
+@pytest.mark.parametrize("x", range(150, 1150, 50))
+def test_a_face_larger_than_the_overlap_is_found_in_a_larger_tile(x: int) -> None:
+    frame = np.zeros((720, 1280, 3), np.uint8)
+    frame[310:410, x : x + 100] = 255
+    assert len(find_bright(frame)) == 0
+    (faces,) = Tiled(find_bright).detect([frame])
+    assert faces.boxes.tolist() == [[x, 310, x + 100, 410]]
+
+
 @pytest.mark.parametrize("length", [100, 256, 257, 640, 1080, 1920])
 def test_tiles_cover_the_frame(length: int) -> None:
     found = starts(length, 256, 64)

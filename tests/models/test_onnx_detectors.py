@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from models import load_detector
+from models.onnx_detectors import _rows
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
@@ -56,6 +57,15 @@ def test_scrfd_is_read_in_the_frames_own_pixels(scrfd: Path, height: int, width:
     assert np.array_equal(colour.landmarks[:, 0], middle)
     with pytest.raises(ValueError, match="a frame must be uint8"):
         detector.detect([picture(height, width).astype(np.float32)])
+
+
+def test_scrfd_files_with_and_without_an_axis_for_the_batch() -> None:
+    assert _rows(np.zeros((1, 800, 4))).shape == _rows(np.zeros((800, 4))).shape == (800, 4)
+
+
+def test_scrfd_at_other_sizes_is_refused(scrfd: Path) -> None:
+    with pytest.raises(ValueError, match="shrinks every frame"):
+        load_detector(scrfd, "cpu", 0.5, [2.0])
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:

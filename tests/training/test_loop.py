@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.loop import Run, ahead, cosine_lr, write_log
+from training.ahead import ahead
+from training.loop import BROKEN, Run, cosine_lr, write_log
 
 
 def train(folder: Path, steps: int, stop: int) -> torch.nn.Linear:
@@ -39,6 +40,27 @@ def test_a_run_that_is_told_to_stop_loses_nothing(tmp_path: Path) -> None:
         else:
             run.update(net(torch.ones(8, 4)).mean())
     assert Run(tmp_path, net, 50, 8, 0.05, 0.0, seed=1).step == 7
+
+
+def test_losses_that_are_no_numbers_change_nothing_and_end_the_run(tmp_path: Path) -> None:
+    net = torch.nn.Linear(4, 1)
+    run, before = Run(tmp_path, net, 50, 8, 0.05, 0.0, seed=1), net.weight.detach().clone()
+    run.save()
+    saved = (tmp_path / "state.pt").read_bytes()
+    run.update(net(torch.full((8, 4), torch.nan)).mean())
+    assert torch.equal(net.weight, before) and torch.equal(run.average.net.weight, before)
+    with pytest.raises(SystemExit, match="no number since step 0"):
+        for _ in range(BROKEN):
+            run.update(net(torch.full((8, 4), torch.nan)).mean())
+    assert (tmp_path / "state.pt").read_bytes() == saved
+
+
+def test_what_a_run_goes_on_from_is_not_shown_again_in_the_same_order(tmp_path: Path) -> None:
+    first = Run(tmp_path / "first", torch.nn.Linear(4, 1), 50, 8, 0.05, 0.0, seed=1)
+    first.step = 50
+    first.save()
+    second = Run(tmp_path / "second", torch.nn.Linear(4, 1), 50, 8, 0.05, 0.0, seed=1, start=tmp_path / "first")
+    assert first.rng(3).random() != second.rng(3).random() == second.rng(3).random()
 
 
 def test_a_folder_goes_on_with_its_own_command_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from training.detector_scenes import SURE, SceneMaker
 from training.recognizer_inputs import make_inputs
 from training.scenes import Scene, mirrored
 from training.train_detector import assign, giou, losses
-from training.train_superres import SHIFT, make_pair, varied
+from training.train_superres import SHIFT, filmed_pairs, make_pair, varied
 
 
 def scene(*boxes: tuple[float, ...], scores: tuple[float, ...] | None = None, side: int = 128) -> Scene:
@@ -153,8 +153,9 @@ def test_training_inputs_look_like_what_the_pipeline_feeds(chips: np.ndarray) ->
     seen = view(torch.from_numpy(chips[:1].copy()).permute(0, 3, 1, 2).float(), 64)
     assert seen.shape == (1, 3, 64, 64)
     for rung in (16, 32, 64):
-        for seed in range(4):
-            low, high, marks = make_pair(chips[0], landmarks68(), rung, np.random.default_rng(seed))
+        pairs = [make_pair(chips[0], landmarks68(), rung, np.random.default_rng(seed)) for seed in range(4)]
+        pairs += filmed_pairs(chips[:2], np.stack([landmarks68()] * 2), rung, np.random.default_rng(0))
+        for low, high, marks in pairs:
             assert low.shape == (rung, rung, 3) and high.shape == (128, 128, 3) and low.dtype == high.dtype == np.uint8
             again = cv2.resize(high, (rung, rung), interpolation=cv2.INTER_AREA).astype(float)
             assert np.corrcoef(low.reshape(-1), again.reshape(-1))[0, 1] > 0.8  # moved together

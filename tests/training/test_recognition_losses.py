@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from training.feature_similarity import Hints, feature_distance, relation_distance
 from training.margins import KINDS, MarginHead
+from training.train_recognizer import vector_terms
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -42,6 +43,16 @@ def test_adaface_asks_more_of_the_side_it_can_trust() -> None:
     turned = torch.tensor([[math.cos(1.0), math.sin(1.0)]])
     blurred, sharp = (float(head(turned * norm, torch.tensor([0]))) for norm in (5.0, 60.0))
     assert sharp > blurred + 0.1
+
+
+def test_another_picture_of_the_same_person_is_neither_right_nor_wrong() -> None:
+    vectors = F.normalize(torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]))
+    net = torch.nn.Module()
+
+    def contrast(*label: int) -> float:
+        return float(vector_terms(net, vectors, torch.nn.Identity(), vectors, torch.tensor(label))["contrast"])
+
+    assert contrast(3, 3, 5) < 0.01 < contrast(3, 4, 5) == contrast(-1, -1, -1)  # -1: nobody knows who
 
 
 def test_stage_distance_by_hand() -> None:

@@ -82,5 +82,10 @@ def test_what_cannot_be_gone_on_with_is_named(run, tmp_path: Path) -> None:  # t
         averaged(WEIGHTS / "landmarks.safetensors", SUPERRES)
     with pytest.raises(SystemExit, match="No such file"):
         averaged(tmp_path / "none.safetensors", SUPERRES)
+    with pytest.raises(SystemExit, match="none: no run that can be read: FileNotFoundError"):
+        averaged(tmp_path / "none", SUPERRES)
+    (tmp_path / "state.pt").write_bytes(b"rubbish")
+    with pytest.raises(SystemExit, match="no run that can be read"):
+        made(tmp_path)
     with pytest.raises(SystemExit, match="a run of SuperResNet, not of LandmarkNet"):
         averaged(run(train_superres, "other", "--no-identity"), {"LandmarkNet": LandmarkNet})

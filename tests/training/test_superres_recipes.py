@@ -9,6 +9,7 @@ import torch
 
 from evaluation.lfw import enlarge
 from evaluation.superres import Judge, Model, trained
+from models.superres import SuperResNet
 from tests.faces68 import landmarks68
 from training import train_pfsr, train_pkdn, train_superres
 from training.distillation import Distillation
@@ -27,6 +28,14 @@ def test_the_shipped_recipe(run) -> None:  # type: ignore[no-untyped-def]
     assert teacher.name == "t^" and model.name == "s"  # upper bounds are marked
     for side in model.sides:
         assert model.upscale(np.full((2, side, side, 3), 99, np.uint8), points).shape == (2, 128, 128, 3)
+
+
+def test_a_teacher_begins_as_good_as_what_it_began_with() -> None:
+    torch.manual_seed(0)
+    plain, teacher = SuperResNet(), SuperResNet(regions=6)
+    teacher.load_state_dict(plain.state_dict(), strict=False)
+    chips, parsing = torch.rand(2, 3, 16, 16), torch.rand(2, 6, 128, 128)
+    assert torch.equal(plain.eval()(chips), teacher.eval().with_features(chips, parsing)[0][-1])
 
 
 def test_pkdn(run) -> None:  # type: ignore[no-untyped-def]
