@@ -12,15 +12,23 @@ MILLISECONDS = Fraction(1, 1000)
 
 
 def write_clip(
-    path: Path, times: list[float], codec: str = "libx264", keyframes: int = 10, rate: int = 10, size: tuple[int, int] = (64, 48)
+    path: Path,
+    times: list[float],
+    codec: str = "libx264",
+    keyframes: int = 10,
+    rate: int = 10,
+    size: tuple[int, int] = (64, 48),
+    pixel: Fraction = Fraction(1),
 ) -> Path:
     """A clip whose frame k has brightness 10 + 4k at its left edge, at the given PTS seconds.
 
-    Codecs other than H.264 keep even times of their own, one frame each ``1 / rate`` seconds.
+    ``pixel``: width over height of a pixel. Codecs other than H.264 keep even times of their own, one frame each ``1 / rate``
+    seconds.
     """
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate, options={"g": str(keyframes), "crf": "1"})
         (stream.width, stream.height), stream.pix_fmt = size, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = pixel
         if codec == "libx264":
             stream.time_base = stream.codec_context.time_base = MILLISECONDS
         for number, time in enumerate(times):

@@ -10,7 +10,7 @@ import av
 import pytest
 
 from stages import camera_reader
-from stages.camera_reader import BREATH, OVERRUN_S, Newest, decode
+from stages.camera_reader import BREATH, OVERRUN_S, Newest, Picker, decode
 from tests.clips import write_clip
 
 
@@ -50,6 +50,18 @@ def test_room_comes_back_after_a_time_without_drops(clock: list[float]) -> None:
     clock[0] += OVERRUN_S
     newest.put(BREATH + 1)
     assert take_all(newest) == [BREATH, BREATH + 1] and newest.dropped == BREATH
+
+
+@pytest.mark.parametrize(("every", "taken"), [("auto", 90), (3, 84), (1, 250)])
+def test_of_a_camera_whose_pictures_come_in_bunches_enough_are_taken(every: Any, taken: int) -> None:
+    picker = Picker(every, 9.0)
+    assert sum(picker.takes(100 + (k // 2 * 2) / 25) for k in range(250)) == pytest.approx(taken, abs=2)  # 10 s of 25 a second
+
+
+@pytest.mark.parametrize("rate", [2, 5])
+def test_of_a_slow_camera_every_picture_is_taken(rate: int) -> None:
+    picker = Picker("auto", 9.0)
+    assert all(picker.takes(100 + k / rate) for k in range(50))
 
 
 def copied(path: Path, change: Callable[[int, Any], Any]) -> Path:

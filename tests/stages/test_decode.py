@@ -1,6 +1,7 @@
 import itertools
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,20 @@ def test_planes_are_turned_like_pictures() -> None:
     turned = turn_planes(planes, 1)
     assert (turned[:4] == np.rot90(planes[:4])).all()
     assert (turn_planes(turned, 3) == planes).all()
+
+
+@pytest.mark.parametrize(
+    ("pixel", "shape"), [((1, 2), (96, 64)), ((4, 3), (48, 85)), ((101, 100), (48, 64)), ((99, 1), (48, 64))]
+)
+@pytest.mark.parametrize("picture", ["rgb24", "yuv420p"])
+def test_pixels_that_are_not_square_are_made_so(
+    tmp_path: Path, picture: str, pixel: tuple[int, int], shape: tuple[int, int]
+) -> None:
+    frames, _ = read(write_clip(tmp_path / "a.mp4", EVEN[:5], pixel=Fraction(*pixel)), detect_every=1, picture=picture)
+    height, width = shape
+    assert frames[-1].image.shape == ((height, width, 3) if picture == "rgb24" else (height * 3 // 2, width // 2 * 2))
+    level = frames[-1].image[: height // 2, : width // 4 - 3]
+    assert abs(int(level.mean()) - int(level[0, 0].mean())) <= 2  # the bright left quarter is still that
 
 
 def test_rotation_metadata_is_obeyed(tmp_path: Path) -> None:
