@@ -5,7 +5,7 @@
         --out runs/ablation-recognizer
 
 ``--samples`` (8,000 and 30,000), ``--seeds`` (3) and ``--only VARIANT`` may be given. On 2 cores a training takes five minutes;
-those that are done are not repeated. Keeps ``table-SAMPLES.json`` in the folder; prints mean and standard deviation over seeds:
+those that are done are not repeated. Keeps ``table-*.json`` in the folder; prints mean and standard deviation over seeds:
 of super-resolution x8 from clean bicubic on dev chips; of recognition, on 1,500 pairs of lfw-dev, accuracy of a sharp face
 against one of 16 pixels and TAR at FAR 1e-2 against one as a camera sees it at 20 pixels, in per cent.
 """
@@ -112,6 +112,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
     parser.add_argument("--samples", type=int)
     parser.add_argument("--preset", choices=("cpu", "gpu"), default="cpu", help="batch and learning rate of the trainings")
+    parser.add_argument("--look", help="of the trainings; cctv for machines without PyAV")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--faces", type=int, default=300)
     parser.add_argument("--only", nargs="+", metavar="VARIANT")
@@ -122,13 +123,16 @@ def main() -> None:
         parser.error(f"--only knows {', '.join(recipe.variants)}")
     measure = recipe.measure(args)
     samples = str(args.samples or recipe.samples)
-    path = args.out / f"table-{samples}.json"
+    shared = ("--samples", samples, *(("--preset", "gpu") if args.preset == "gpu" else ()))
+    shared += ("--look", args.look) if args.look else ()
+    kind = "-".join([samples, *shared[3::2]])
+    path = args.out / f"table-{kind}.json"
     table: dict[str, list[dict[str, float]]] = json.loads(path.read_text()) if path.exists() else {}
     table |= {name: [] for name in variants}
     for seed in range(args.seeds):
         for name, options in variants.items():
-            folder = args.out / f"{name.replace(' ', '-').replace(':', '')}-{samples}-{seed}"
-            train(args, folder, ("--samples", samples, "--preset", args.preset, "--seed", str(seed), *options))
+            folder = args.out / f"{name.replace(' ', '-').replace(':', '')}-{kind}-{seed}"
+            train(args, folder, (*shared, "--seed", str(seed), *options))
             table[name].append(measure(name, folder))
             path.write_text(json.dumps(table, indent=1) + "\n")
             found = {m: np.array([row[m] for row in table[name]]) for m in table[name][0]}

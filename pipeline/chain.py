@@ -92,12 +92,12 @@ class Chain:
         """Put back what `state` gave. Raises SettingsError for anything a stage would not have put there."""
         try:
             states = _Unpickler(io.BytesIO(state)).load()
-        except (pickle.UnpicklingError, AttributeError, ImportError, EOFError) as error:
+            for place, held in states.items():
+                stage = self.stages[place]
+                if isinstance(stage, Stateful):
+                    stage.restore(held)
+        except (pickle.UnpicklingError, AttributeError, ImportError, EOFError, LookupError, TypeError, ValueError) as error:
             raise SettingsError(f"the checkpoint cannot be used ({error}); start in another folder") from None
-        for place, held in states.items():
-            stage = self.stages[place]
-            if isinstance(stage, Stateful):
-                stage.restore(held)
 
 
 class _Unpickler(pickle.Unpickler):

@@ -75,6 +75,8 @@ def _nearest(tracks: list[Any], boxes: NDArray[np.float32]) -> dict[int, Any]:
     known = np.array([track.tracker_id != -1 for track in tracks])
     (old, was), (new, now) = ((_centres(b), b[:, 2] - b[:, 0]) for b in (before, boxes))
     led = old + np.array([track.speed for track in tracks]) * passed[:, None]
+    moves = known & (np.linalg.norm(led - old, axis=1) > was)  # where it was, somebody else may be by now
+    old = np.where(moves[:, None], led, old)
     away = np.minimum(*(np.linalg.norm(at[:, None] - new[None], axis=2) for at in (old, led)))
     away /= np.maximum(1.0, np.minimum(was[:, None], now[None]))
     growth = np.maximum(now[None] / np.maximum(1.0, was[:, None]), was[:, None] / np.maximum(1.0, now[None]))

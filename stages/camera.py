@@ -45,7 +45,8 @@ class Camera:
     soon as a port that was shut opens.
 
     PTS are seconds since ``epoch`` (Unix time; by default that of `start`), told by when a frame came: cameras' own stamps jump,
-    stop and start anew, this clock is one for all cameras and never goes back. ``detect_every`` as for recordings; ``connect_s``
+    stop and start anew, this clock is one for all cameras and never goes back. ``detect_every`` as for recordings, but ``auto``
+    goes by the time pictures come; ``connect_s``
     and ``stall_s``: how long a camera may take for its first frame and for each next one; ``transport``: tcp, or udp for a
     network that loses nothing; ``live_seconds``: stop by itself.
     """

@@ -33,7 +33,7 @@ def open_video(url: str, transport: str = "tcp") -> tuple[Any, Any]:
         stream = container.streams.video[0]
         if stream.codec_context is None:
             raise SourceError("its codec is unknown")
-        if stream.width * stream.height > MOST_PIXELS:
+        if pixels_shown(stream) > MOST_PIXELS:
             size = f"{stream.width}x{stream.height}"
             raise SourceError(f"a frame of {size} is above the limit of {MOST_PIXELS // 1_000_000} million pixels")
     except SourceError:
@@ -63,7 +63,7 @@ def choose_every(detect_every: int | Literal["auto"], stream: Any) -> tuple[int,
 
 def wanted_rate(stream: Any) -> float:
     """Detections a second that are worth their time, by the size of the picture."""
-    pixels = stream.width * stream.height
+    pixels = pixels_shown(stream)
     return 25.0 if pixels <= 250_000 else 9.0 if pixels <= 1_000_000 else 5.0
 
 
@@ -71,6 +71,12 @@ def shape_of_pixels(stream: Any) -> float:
     """Width of a pixel as it is shown over its height. Recorders store half the rows, or three quarters of the columns."""
     ratio = float(stream.sample_aspect_ratio or 1)
     return ratio if 0.25 <= ratio <= 4 and not 0.98 < ratio < 1.02 else 1.0
+
+
+def pixels_shown(stream: Any) -> float:
+    """Square pixels of a picture."""
+    shape = shape_of_pixels(stream)
+    return float(stream.width * stream.height * max(shape, 1 / shape))
 
 
 def pixels_of(picture: VideoFrame, kind: str = "rgb24", shape: float = 1.0) -> Image:

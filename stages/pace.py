@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections import deque
 
 SEARCHES = 2.5  # a face may be away for at least so many intervals between searches
 LONGEST_S = 10.0  # where frames are further apart than this divided by `SEARCHES`, faces are followed no better
@@ -13,12 +13,14 @@ class Pace:
     face would ever be found again, and nobody would get a track."""
 
     def __init__(self) -> None:
-        self._before, self._gaps = -np.inf, (np.inf, np.inf)
+        self._before: float | None = None
+        self._gaps: deque[float] = deque(maxlen=4)
 
     def lost_after(self, pts_s: float, lost_s: float) -> float:
         """Seconds without a detection after which a track has ended, at the frame of this time. One long gap, which a camera that
-        broke off leaves, changes nothing: two in a row do."""
-        if pts_s != self._before:
-            self._gaps, self._before = (self._gaps[1], pts_s - self._before), pts_s
-        gap = min(self._gaps)
-        return max(lost_s, min(SEARCHES * gap, LONGEST_S)) if np.isfinite(gap) else lost_s
+        broke off leaves, changes nothing: two among four do."""
+        if self._before is not None and pts_s != self._before:
+            self._gaps.append(pts_s - self._before)
+        self._before = pts_s
+        gap = sorted(self._gaps)[-2:][0] if self._gaps else 0.0
+        return max(lost_s, min(SEARCHES * gap, LONGEST_S))

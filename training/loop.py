@@ -190,15 +190,16 @@ class Run:
         if self._sound(length):
             self.optimizer.step()
             self.average.update(self.net)
-        if then:
-            then()
+            if then:
+                then()
         self.step += 1
         self._count += 1
         for name, value in {"loss": loss, **parts}.items():
             self._sums[name] = self._sums.get(name, 0.0) + float(value.detach() if isinstance(value, torch.Tensor) else value)
         if self.step % 100 == 0 or self.step == self.steps:
             self._log()
-        if self._told_to_stop or time.monotonic() - self._saved > CHECKPOINT_SECONDS or self.step == self.steps:
+        due = self._told_to_stop or time.monotonic() - self._saved > CHECKPOINT_SECONDS or self.step == self.steps
+        if due and not self._broken:
             self.save()
         if self._told_to_stop:
             raise SystemExit(f"stopped at step {self.step} of {self.steps}; the same command goes on")
@@ -211,6 +212,9 @@ class Run:
             raise SystemExit(
                 f"the loss is no number since step {self.step - BROKEN + 1}; {self.folder} keeps what was saved before"
             )
+        if self._broken:  # running statistics have seen what was no number
+            for own, kept in zip(self.net.buffers(), self.average.net.buffers(), strict=True):
+                own.copy_(kept)
         return self._broken == 0
 
     def save(self) -> None:

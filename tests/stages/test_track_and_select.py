@@ -82,7 +82,8 @@ def test_in_time_lapse_who_stays_has_one_track(chips: np.ndarray, apart_s: float
 
 def test_one_long_gap_is_no_time_lapse() -> None:
     pace = Pace()
-    assert [pace.lost_after(at, 1.5) for at in (0.0, 0.2, 3.2, 3.4, 6.4, 9.4, 39.4, 69.4)] == [1.5] * 5 + [7.5, 7.5, 10.0]
+    found = [pace.lost_after(at, 1.5) for at in (0.0, 0.2, 3.2, 3.4, 6.4, 9.4, 39.4, 69.4)]
+    assert found == pytest.approx([1.5] * 4 + [7.5, 7.5, 7.5, 10.0])
 
 
 @pytest.mark.parametrize("away_s", [0.6, 1.0, 1.4])
@@ -96,6 +97,19 @@ def test_a_small_face_that_trembles_and_is_missed_for_a_while_is_one_track(away_
             frames[-1].faces.boxes[:] += rng.normal(0, 0.5, (int(seen), 4))
         broken += {n for row in numbers(frames) for n in row} != {-1, 0}
     assert broken == 0
+
+
+def test_somebody_where_a_walker_was_is_somebody_else() -> None:
+    walker, follower = [(20 + 21 * k, 60) for k in range(8)], [(20 + 21 * (k - 1), 60) for k in range(8)]
+    frames = [frame(k / 5, [walker[k]], size=14.0) for k in range(5)]
+    frames += [frame(1.0, [follower[5]], size=14.0)]
+    frames += [frame(k / 5, [walker[k], follower[k]], size=14.0) for k in (6, 7)]
+    assert numbers(frames) == [[-1], [0], [0], [0], [0], [-1], [0, 1], [0, 1]]
+
+
+def test_uneven_searches_break_no_track() -> None:
+    found = numbers([frame(at, [(100, 100)]) for at in np.cumsum([0.0, 1.0, 3.0] + [1.0, 3.0] * 5)])
+    assert found[4:] == [found[4]] * 9
 
 
 def test_tracks_that_have_ended_are_forgotten() -> None:

@@ -42,13 +42,15 @@ def test_a_run_that_is_told_to_stop_loses_nothing(tmp_path: Path) -> None:
     assert Run(tmp_path, net, 50, 8, 0.05, 0.0, seed=1).step == 7
 
 
-def test_losses_that_are_no_numbers_change_nothing_and_end_the_run(tmp_path: Path) -> None:
-    net = torch.nn.Linear(4, 1)
-    run, before = Run(tmp_path, net, 50, 8, 0.05, 0.0, seed=1), net.weight.detach().clone()
+def test_losses_that_are_no_numbers_change_nothing_and_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = torch.nn.Sequential(torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 1))
+    run, before = Run(tmp_path, net, 50, 8, 0.05, 0.0, seed=1), {k: v.clone() for k, v in net.state_dict().items()}
     run.save()
     saved = (tmp_path / "state.pt").read_bytes()
-    run.update(net(torch.full((8, 4), torch.nan)).mean())
-    assert torch.equal(net.weight, before) and torch.equal(run.average.net.weight, before)
+    run.update(net(torch.full((8, 4), torch.nan)).mean(), then=lambda: pytest.fail("a critic learns from no number"))
+    for network in (net, run.average.net):
+        assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    monkeypatch.setattr("training.loop.CHECKPOINT_SECONDS", 0)
     with pytest.raises(SystemExit, match="no number since step 0"):
         for _ in range(BROKEN):
             run.update(net(torch.full((8, 4), torch.nan)).mean())
