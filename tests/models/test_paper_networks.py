@@ -68,6 +68,8 @@ def test_a_teacher_looks_at_the_parsing_map(make) -> None:  # type: ignore[no-un
     net = make().eval()
     for head in (net.tail,) if isinstance(net, Pkdn) else [h[0] for h in net.to_rgb.values()]:
         nn.init.normal_(head.weight, std=0.1)
+    for fusion in net.fusions:  # they begin without a say
+        nn.init.normal_(fusion.out.weight, std=0.1)
     x = torch.rand(1, 3, 128 if isinstance(net, Pkdn) else 16, 128 if isinstance(net, Pkdn) else 16)
     (one,), seen = net.with_features(x, torch.zeros(1, 6, 128, 128))
     (other,), _ = net.with_features(x, torch.ones(1, 6, 128, 128))
