@@ -74,15 +74,16 @@ def _nearest(tracks: list[Any], boxes: NDArray[np.float32]) -> dict[int, Any]:
     passed = np.array([track.time_since_update_seconds for track in tracks])
     known = np.array([track.tracker_id != -1 for track in tracks])
     (old, was), (new, now) = ((_centres(b), b[:, 2] - b[:, 0]) for b in (before, boxes))
-    led = old + np.array([track.speed for track in tracks]) * passed[:, None]
-    moves = known & (np.linalg.norm(led - old, axis=1) > was)  # where it was, somebody else may be by now
-    old = np.where(moves[:, None], led, old)
+    way = np.array([track.speed for track in tracks]) * passed[:, None]
+    moves = known & (np.linalg.norm(way, axis=1) > was)
+    led = old + way
+    old = np.where(moves[:, None], led, old)  # where it was, somebody else may be by now
     away = np.minimum(*(np.linalg.norm(at[:, None] - new[None], axis=2) for at in (old, led)))
     away /= np.maximum(1.0, np.minimum(was[:, None], now[None]))
     growth = np.maximum(now[None] / np.maximum(1.0, was[:, None]), was[:, None] / np.maximum(1.0, now[None]))
     reach = np.where(known, NEAR, FASTEST * passed)[:, None]
     fits = (away <= np.minimum(reach, FARTHEST)) & (growth <= GROWTH)
-    might = fits | (away <= np.minimum(reach, ALONE))
+    might = away <= np.minimum(reach, ALONE)
     fits |= might & (growth <= ALONE_GROWTH) & (might.sum(0, keepdims=True) == 1) & (might.sum(1, keepdims=True) == 1)
     pairs = zip(*linear_sum_assignment(np.where(fits, away, 1e3)), strict=True)
     return {int(column): tracks[row] for row, column in pairs if fits[row, column]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 SEARCHES = 2.5  # a face may be away for at least so many intervals between searches
-LONGEST_S = 10.0  # where frames are further apart than this divided by `SEARCHES`, faces are followed no better
+LONGEST_S = 10.0  # but for no longer: frames further apart are not followed
 
 
 class Pace:
