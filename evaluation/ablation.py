@@ -111,7 +111,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
     parser.add_argument("--samples", type=int)
-    parser.add_argument("--preset", choices=("cpu", "gpu"), default="cpu", help="batch and learning rate of the trainings")
+    parser.add_argument("--preset", choices=("cpu", "gpu"), help="batch and learning rate of the trainings")
     parser.add_argument("--look", help="of the trainings; cctv for machines without PyAV")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--faces", type=int, default=300)
@@ -123,9 +123,8 @@ def main() -> None:
         parser.error(f"--only knows {', '.join(recipe.variants)}")
     measure = recipe.measure(args)
     samples = str(args.samples or recipe.samples)
-    shared = ("--samples", samples, *(("--preset", "gpu") if args.preset == "gpu" else ()))
-    shared += ("--look", args.look) if args.look else ()
-    kind = "-".join([samples, *shared[3::2]])
+    given = {f"--{name}": value for name, value in (("samples", samples), ("preset", args.preset), ("look", args.look)) if value}
+    shared, kind = [part for option in given.items() for part in option], "-".join(given.values())
     path = args.out / f"table-{kind}.json"
     table: dict[str, list[dict[str, float]]] = json.loads(path.read_text()) if path.exists() else {}
     table |= {name: [] for name in variants}

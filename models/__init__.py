@@ -42,10 +42,11 @@ def load_detector(
     reason if the file is unreadable or foreign, or the device is not there.
     """
     if scales:
+        from models.onnx_detectors import Scrfd
         from models.pyramid import Pyramid
 
         detector = load_detector(name, device, min_score)
-        if type(detector).__name__ == "Scrfd":
+        if isinstance(detector, Scrfd):
             raise ValueError(f"scales: {name} is SCRFD, which shrinks every frame to a size of its own")
         return Pyramid(detector, scales)
     if name is not None and Path(name).suffix.lower() == ".onnx":

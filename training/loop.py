@@ -25,7 +25,7 @@ from torch import nn
 
 from models.runtime import machine, number_format
 from training.muon import Muon
-from training.runs import made, own_command, own_commit
+from training.runs import made, own_command, own_commit, saved
 
 CHECKPOINT_SECONDS = 150
 BAR = 20
@@ -247,7 +247,7 @@ class Run:
         self._told_to_stop = True
 
     def _resume(self) -> None:
-        state = torch.load(self.folder / "state.pt", weights_only=True, map_location="cpu")
+        state = saved(self.folder)
         if state["command"] != self.command:
             raise SystemExit(
                 f"{self.folder} holds the run of another command; name another --out, or go on with\n{state['command']}"

@@ -53,7 +53,7 @@ def averaged(source: Path, makers: dict[str, Callable[..., nn.Module]]) -> nn.Mo
     ``makers`` by class name are those it may be. Raises SystemExit with the reason if it is none of them."""
     if source.suffix == ".safetensors":
         return _published(source, makers)
-    state = _state(source)
+    state = saved(source)
     if state.get("network") not in makers:
         raise SystemExit(f"{source}: a run of {state.get('network', 'an older version')}, not of {' or '.join(makers)}")
     net = makers[state["network"]](**state["arguments"])
@@ -61,7 +61,7 @@ def averaged(source: Path, makers: dict[str, Callable[..., nn.Module]]) -> nn.Mo
     return net.eval().requires_grad_(False)
 
 
-def _state(run: Path) -> dict[str, Any]:
+def saved(run: Path) -> dict[str, Any]:
     """What a run has saved. Raises SystemExit with the reason if that is nothing, or cannot be read."""
     try:
         state = torch.load(run / "state.pt", weights_only=True, map_location="cpu")
@@ -126,7 +126,7 @@ def made(source: Path) -> Made:
             [trained["commit"]],
             card["architecture"],
         )
-    state = _state(source)
+    state = saved(source)
     before = Made(**state["before"]) if state["before"] else Made([], 0, 0.0, [])
     return Made(
         [*before.commands, *state.get("made_of", ()), state["command"]],
