@@ -5,7 +5,8 @@
 Two clips and a quarter of the scene photos, none trained on (`training.label_frames.DEV_CLIPS`, `training.scenes.dev_photo`),
 at full size and shrunk in five steps, clean and as a poor camera sees them. Truth: the teacher's labels at the largest size
 (doubled tiles for the clips), looked at by eye (`evaluation.detection_truth`). Recall is taken at the score that lets through
-0.5 false positives a picture; faces the teacher is unsure of count neither way. AP is the area under precision over recall of
+0.5 false positives a picture, over all sizes and over a half and a third alone (most pictures are thumbnails otherwise, which
+have little to be wrong about); faces the teacher is unsure of count neither way. AP is the area under precision over recall of
 the faces of one bin, false positives being those as wide as the bin. The landmark error is the median in eye distances of a
 frontal face of that width, since the eyes of a turned head draw together; `unrefined` is our detector without the second looks
 at candidates and landmarks (models/rescoring.py, landmarks.py). Near faces are those of the photos, enlarged. ``--other`` takes
@@ -16,6 +17,7 @@ for your eyes only where the clips' terms do not allow showing them.
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +41,7 @@ from training.scenes import Scene, load_frames
 
 BINS = ((8, 12), (12, 16), (16, 24), (24, 32), (32, 64), (64, 1000))
 SCALES = (1, 1 / 2, 1 / 3, 1 / 5, 1 / 8, 1 / 12)
+SIZES = {"1 to 1/12": SCALES, "1/2 and 1/3": (1 / 2, 1 / 3)}
 EYES = 0.43  # eye distance over face width, frontal
 FALSE_PER_FRAME = 0.5
 LEAST_IOU = 0.4
@@ -78,6 +81,11 @@ class Seen:
     def counts(self) -> NDArray[np.bool_]:
         """Which finds count: all but those on faces the teacher is unsure of."""
         return np.array([h < 0 or self.scene.scores[h] >= SURE for h in self.hit], bool)
+
+
+def of_sizes(seen: list[Seen], sizes: tuple[float, ...]) -> list[Seen]:
+    """Those of what was seen in `looks` that were shrunk to these sizes."""
+    return [s for s, scale in zip(seen, itertools.cycle(SCALES), strict=False) if scale in sizes]
 
 
 def match(scene: Scene, faces: Faces) -> Seen:
@@ -127,6 +135,12 @@ def by_width(seen: list[Seen]) -> dict[str, dict[str, float]]:
             "marks": 100 * float(np.median(errors)) if errors else float("nan"),
         }
     return found
+
+
+def measured(seen: list[Seen]) -> dict[str, Any]:
+    """`least_score` and `by_width`, rounded for a card."""
+    rows = {k: {m: round(v, 1) for m, v in row.items()} for k, row in by_width(seen).items()}
+    return {"least_score": round(least_score(seen), 3), "by_width": rows}
 
 
 def near_faces(photos: list[Scene], detector: Any) -> dict[str, float]:
@@ -207,12 +221,14 @@ def main() -> None:
         scenes = looks(frames, cctv)
         for name, detector in detectors.items():
             seen = [match(s, detector.detect([s.image])[0]) for s in scenes]
-            measured, least = by_width(seen), round(least_score(seen), 3)
-            rounded = {k: {m: round(v, 1) for m, v in row.items()} for k, row in measured.items()}
-            found.append({"look": "cctv" if cctv else "clean", "detector": name, "least_score": least, "by_width": rounded})
-            print(f"{found[-1]['look']}, {name}, at a score of {least}")
-            for measure in ("faces", "recall", "ap", "marks"):
-                print(f"  {measure:6} " + "  ".join(f"{k}: {row[measure]:5g}" for k, row in rounded.items()), flush=True)
+            for sizes, scales in SIZES.items():
+                found.append(
+                    {"look": "cctv" if cctv else "clean", "detector": name, "sizes": sizes} | measured(of_sizes(seen, scales))
+                )
+                print("{look}, {detector}, sizes {sizes}, at a score of {least_score}".format(**found[-1]))
+                for measure in ("faces", "recall", "ap", "marks"):
+                    row = (f"{k}: {row[measure]:5g}" for k, row in found[-1]["by_width"].items())
+                    print(f"  {measure:6} " + "  ".join(row), flush=True)
         if args.sheet and cctv:
             write_sheet(args.sheet, scenes, detectors)
     detectors = open_detectors(args.other, args.scales, 0.5)

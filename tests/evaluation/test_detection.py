@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from evaluation.detection import NEAR, by_width, least_score, match, near_faces
+from evaluation.detection import NEAR, SIZES, by_width, least_score, looks, match, measured, near_faces, of_sizes
 from evaluation.detection_truth import seen_by_eye, with_unsure
 from models.faces import Faces
 from training.scenes import Scene
@@ -53,6 +53,19 @@ def test_what_was_seen_by_eye_is_no_false_alarm_and_need_not_be_found() -> None:
     assert least_score([match(truth, finds)]) == pytest.approx(1.0)
     seen = [match(with_unsure(truth, boxes((20, 100)).tolist()), finds)]
     assert least_score(seen) == pytest.approx(0.8) and by_width(seen)["16-24"]["faces"] == 1
+
+
+def test_recall_at_some_sizes_has_a_threshold_of_its_own() -> None:
+    truth = boxes((60, 100))
+    pictures = looks([Scene(np.zeros((240, 480, 3), np.uint8), truth, marks(truth), np.ones(1, np.float32))], cctv=False)
+    some = SIZES["1/2 and 1/3"]
+    seen = [  # a surer false alarm at every other size
+        match(s, found(np.vstack([s.boxes, boxes((20, 0))]), [0.5, 0.1 if s.image.shape[0] in (120, 80) else 0.9]))
+        for s in pictures
+    ]
+    assert [s.scene.image.shape[0] for s in of_sizes(seen, some)] == [120, 80]
+    assert measured(of_sizes(seen, some))["by_width"]["16-24"]["recall"] == 100
+    assert measured(seen)["by_width"]["16-24"]["recall"] == 0 and measured(seen)["least_score"] == 0.9
 
 
 class UpTo:
