@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from pipeline.cli.common import console, database_path, open_own_list, open_store
+from pipeline.cli.common import Recognizer, card_of, console, database_path, open_own_list, open_store
 from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -22,13 +22,12 @@ def command(
     ] = None,
     camera: Annotated[str | None, typer.Option(help="only this source of it")] = None,
     reset: Annotated[bool, typer.Option("--reset", help="go back to the thresholds that came with the recogniser")] = False,
+    recognizer: Recognizer = None,
 ) -> None:
     """Fit the thresholds to your own cameras, and show which cosine each false-alarm rate means, by face size."""
-    from models import recognizer_card
-
     changing = reset or strangers is not None
     store = open_own_list(db) if changing else open_store(database_path(db), must_exist=True)
-    card = recognizer_card()
+    card = card_of(recognizer)
     if reset:
         store.put_calibration(card["sha256"], None)
     if strangers is not None:

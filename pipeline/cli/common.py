@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.console import Console
 
 from pipeline.errors import SettingsError
@@ -22,6 +23,10 @@ CONFIGS = ROOT / "configs"
 DATABASE = "farsight.db"
 
 console = Console(highlight=False)
+Recognizer = Annotated[
+    Path | None,
+    typer.Option("--recognizer", help="an ArcFace-style network (.onnx) whose vectors they are, if not the project's own"),
+]
 
 
 def database_path(named: Path) -> Path:
@@ -48,15 +53,27 @@ def open_own_list(db: Path, must_exist: bool = True) -> Store:
     return store
 
 
-def open_gate(device: str, detector: str | None = None, recognizer: str | None = None, anyway: bool = False) -> tuple[Gate, str]:
+def card_of(recognizer: str | Path | None) -> dict[str, Any]:
+    """The card of a recogniser, the project's own by default. Raises SettingsError where it tells no thresholds."""
+    from models import recognizer_card
+
+    try:
+        return recognizer_card(recognizer)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+
+
+def open_gate(
+    device: str, detector: str | None = None, recognizer: str | Path | None = None, anyway: bool = False
+) -> tuple[Gate, str]:
     """The enrolment gate and its recogniser's digest; ``anyway`` lets in who looks like somebody else on the list."""
-    from models import load_detector, load_recognizer, recognizer_card
+    from models import load_detector, load_recognizer
     from watchlist.enrol import Gate
     from watchlist.thresholds import Thresholds
 
+    thresholds = None if anyway else Thresholds(card_of(recognizer)["impostors"])
     try:
         embedder = load_recognizer(recognizer, device)
-        thresholds = None if anyway else Thresholds(recognizer_card(recognizer)["impostors"])
         return Gate(load_detector(detector, device, 0.5), embedder, thresholds), embedder.digest
     except ValueError as error:
         raise SettingsError(str(error)) from None

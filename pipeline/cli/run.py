@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.common import CONFIGS, DATABASE, console, context_of, database_path, make_engine, open_gate, open_store
+from pipeline.cli.common import CONFIGS, DATABASE, card_of, console, context_of, database_path, make_engine, open_gate, open_store
 from pipeline.engine import Engine, Job, Status, source_replicas, threads_for
 from pipeline.errors import Interrupted, NothingReadError, SettingsError, redact_url
 from pipeline.progress import ProgressView
@@ -174,11 +174,10 @@ def fill_watchlist(store: Store, watchlist: Path, settings: Settings) -> None:
 
 def decide_anew(store: Store, settings: Settings) -> None:
     """Compare what an earlier run has finished with the list and the rate of this one: the report speaks of one of each."""
-    from models import recognizer_card
     from watchlist.database import StoreError
     from watchlist.decision import decide_again
 
-    card = recognizer_card(settings.shared.get("recognizer"))
+    card = card_of(settings.shared.get("recognizer"))
     try:
         changed = decide_again(store, card["sha256"], store.thresholds(card), settings.fpir)
     except StoreError as error:
@@ -188,11 +187,10 @@ def decide_anew(store: Store, settings: Settings) -> None:
 
 
 def check_recognizer(store: Store, recognizer: str | None) -> None:
-    from models import recognizer_card
     from watchlist.gallery import Gallery
 
     try:
-        Gallery(store, recognizer_card(recognizer)["sha256"])
+        Gallery(store, card_of(recognizer)["sha256"])
     except ValueError as error:
         raise SettingsError(f"{store.path}: {error}") from None
 

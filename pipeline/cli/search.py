@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rich.markup import escape
 from rich.table import Column, Table
 
-from pipeline.cli.common import console, database_path, open_gate, open_store
+from pipeline.cli.common import Recognizer, card_of, console, database_path, open_gate, open_store
 from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -36,10 +36,10 @@ def command(
     least_px: Annotated[float | None, typer.Option(min=0, help="only faces at least so many pixels wide")] = None,
     track: Annotated[str | None, typer.Option(help="SOURCE/TRACK: the person of this track instead of a photo")] = None,
     identity: Annotated[int | None, typer.Option(help="ID: a person of the watchlist instead of a photo")] = None,
+    recognizer: Recognizer = None,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Search every track of the past, matched or not, for a person."""
-    from models import recognizer_card
     from watchlist.database import StoreError
     from watchlist.lookback import LookBack
     from watchlist.tracks import Where
@@ -52,9 +52,9 @@ def command(
     pts_s, since_at = _since(since)
     where = Where(camera, pts_s, since_at, None if until is None else _time("--until", until, end=True), least_px)
     stores = [open_store(database_path(path), must_exist=True) for path in db]
-    card = recognizer_card()
+    card = card_of(recognizer)
     thresholds = stores[0].thresholds(card)
-    vectors = _vectors(stores[0], photo, track, identity)
+    vectors = _vectors(stores[0], photo, track, identity, recognizer, card["sha256"])
     try:
         with _past_of(stores, card["sha256"]) as past:
             found, compared = LookBack(past, thresholds).search(vectors, top, fpir, where)
@@ -104,10 +104,12 @@ def _past_of(stores: list[Store], digest: str) -> Iterator[Past]:
         shards.close()
 
 
-def _vectors(store: Store, photo: Path | None, track: str | None, identity: int | None) -> NDArray[np.float32]:
+def _vectors(
+    store: Store, photo: Path | None, track: str | None, identity: int | None, recognizer: Path | None, digest: str
+) -> NDArray[np.float32]:
     """What to search for, float32 (M, D). Raises SettingsError where there is nothing."""
     if photo is not None:
-        verdict = open_gate("auto")[0].judge("", photo)
+        verdict = open_gate("auto", recognizer=recognizer)[0].judge("", photo)
         if verdict.vector is None:
             raise SettingsError(f"{photo}: {verdict.reason}")
         return verdict.vector[None]
@@ -120,6 +122,10 @@ def _vectors(store: Store, photo: Path | None, track: str | None, identity: int 
     photos = store.enrolments(identity)
     if not photos:
         raise SettingsError(f"--identity {identity}: nobody on the list has it, or without a photo")
+    if {p.recognizer for p in photos} != {digest}:
+        raise SettingsError(
+            f"--identity {identity}: its vectors were made by another recogniser; watchlist reembed makes them anew"
+        )
     return np.stack([p.vector for p in photos])
 
 

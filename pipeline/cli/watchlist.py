@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -12,7 +12,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from pipeline.cli import calibrate
-from pipeline.cli.common import console, database_path, open_gate, open_own_list, open_store
+from pipeline.cli.common import Recognizer, card_of, console, database_path, open_gate, open_own_list, open_store
 from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def add(
     db: Db,
     anyway: Anyway = False,
     look_back: Back = False,
+    recognizer: Recognizer = None,
     as_json: AsJson = False,
 ) -> None:
     """Enrol photos of one person."""
@@ -42,7 +43,7 @@ def add(
 
     if not name.strip():
         raise SettingsError("the name is empty")
-    _enrol([Entry(name.strip(), photo, {}) for photo in photos], db, anyway, look_back, as_json)
+    _enrol([Entry(name.strip(), photo, {}) for photo in photos], db, anyway, look_back, recognizer, as_json)
 
 
 @app.command("import")
@@ -51,6 +52,7 @@ def import_people(
     db: Db,
     anyway: Anyway = False,
     look_back: Back = False,
+    recognizer: Recognizer = None,
     as_json: AsJson = False,
 ) -> None:
     """Enrol a folder or a list of people."""
@@ -62,17 +64,17 @@ def import_people(
         entries = list_people(people)
     except PhotoError as error:
         raise SettingsError(str(error)) from None
-    _enrol(entries, db, anyway, look_back, as_json)
+    _enrol(entries, db, anyway, look_back, recognizer, as_json)
 
 
-def _enrol(entries: list[Entry], db: Path, anyway: bool, look_back: bool, as_json: bool) -> None:
+def _enrol(entries: list[Entry], db: Path, anyway: bool, look_back: bool, recognizer: Path | None, as_json: bool) -> None:
     from watchlist.database import StoreError
     from watchlist.enrol import enrol
 
     if as_json and look_back:
         raise SettingsError("--json and --look-back: must be one of them; `search --identity ID --json` looks back")
     store = open_own_list(db, must_exist=False)
-    gate, digest = open_gate("auto", anyway=anyway)
+    gate, digest = open_gate("auto", recognizer=recognizer, anyway=anyway)
     try:
         with Progress(console=console, transient=True) as bar:
             task = bar.add_task("enrolling", total=len(entries))
@@ -100,22 +102,21 @@ def _enrol(entries: list[Entry], db: Path, anyway: bool, look_back: bool, as_jso
         for name in sorted({v.name for v in verdicts if not v.reason} & set(store.not_looked_for())):
             console.print(f"{name} is not looked for: set aside or expired", markup=False)
     if look_back:
-        _look_back(store, digest, list(dict.fromkeys(v.name for v in verdicts if not v.reason)))
+        _look_back(store, card_of(recognizer), list(dict.fromkeys(v.name for v in verdicts if not v.reason)))
     store.close()
     if all(v.reason for v in verdicts):
         raise SettingsError(f"no usable photo ({len(verdicts)} refused)")
 
 
-def _look_back(store: Store, digest: str, names: list[str]) -> None:
+def _look_back(store: Store, card: dict[str, Any], names: list[str]) -> None:
     """Say where people who were just enrolled had been seen before."""
     import numpy as np
 
-    from models import recognizer_card
     from watchlist.database import StoreError
     from watchlist.lookback import DatabasePast, LookBack
 
     try:
-        past = LookBack(DatabasePast(store, digest), store.thresholds(recognizer_card()))
+        past = LookBack(DatabasePast(store, card["sha256"]), store.thresholds(card))
     except StoreError as error:
         raise SettingsError(str(error)) from None
     ids = {person.name: person.id for person in store.identities()}
@@ -253,18 +254,22 @@ def photos(identity: Annotated[int, typer.Argument(metavar="ID")], db: Db, as_js
 
 
 @app.command()
-def reembed(db: Db) -> None:
+def reembed(db: Db, recognizer: Recognizer = None) -> None:
     """Make all vectors anew from the kept photos, after a change of the recogniser."""
     from models import load_recognizer
     from watchlist.enrol import reembed as embed_again
 
     store = open_own_list(db)
-    recognizer = load_recognizer()
+    card_of(recognizer)  # without thresholds its vectors are of no use
+    try:
+        embedder = load_recognizer(recognizer)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("embedding", total=len(store.chips()))
-        count = embed_again(store, recognizer, lambda done: bar.update(task, completed=done))
+        count = embed_again(store, embedder, lambda done: bar.update(task, completed=done))
     store.close()
-    console.print(f"{count} photos embedded with {recognizer.digest[:12]}")
+    console.print(f"{count} photos embedded with {embedder.digest[:12]}")
 
 
 app.command("calibrate")(calibrate.command)

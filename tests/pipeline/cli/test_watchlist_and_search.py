@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from models import recognizer_card
+from models import load_recognizer, recognizer_card
+from models.weights_io import digest
 from pipeline.cli import app
 from pipeline.cli.common import CONFIGS
 from pipeline.cli.run import fill_watchlist
 from pipeline.errors import SettingsError
 from pipeline.settings import load_settings
+from tests.models.test_onnx_recognizer import Foreign, written
 from tests.watchlist.test_lookback import put
+from watchlist.enrol import png
 from watchlist.store import Store
 
 DIGEST = recognizer_card()["sha256"]
@@ -176,3 +179,24 @@ def test_who_is_taken_out_of_the_folder_is_said(corridor: Path, tmp_path: Path, 
     fill_watchlist(store, folder, settings)
     assert f"{gone.name} is not in" in " ".join(capsys.readouterr().out.split())
     assert [p.photos for p in sorted(store.identities(), key=lambda p: p.name)] == [1, 0]  # what was set aside stays so
+
+
+def test_the_vectors_of_another_recogniser(tmp_path: Path, chips: np.ndarray) -> None:
+    """They are made, searched and calibrated by naming it, and never compared with others."""
+    network = written(Foreign(), tmp_path / "foreign.onnx")
+    store = Store(tmp_path / "farsight.db")
+    store.add_enrolment(store.add_identity("Ada"), "a.png", "1", png(chips[0]), SEEN[0], DIGEST, 0.9, 80.0)
+    vector = load_recognizer(network).embed(chips[:1])[0]
+    put(store, range(1), template=vector.astype(np.float16).tobytes(), recognizer=digest(network), outcome="no_match", crop=None)
+    store.close()
+    named = ("--db", tmp_path, "--recognizer", network)
+    with pytest.raises(SettingsError, match="measured how like each other strangers look"):
+        call("watchlist", "reembed", *named)
+    network.with_suffix(".json").write_text(json.dumps(recognizer_card() | {"sha256": digest(network)}))
+    with pytest.raises(SettingsError, match="vectors were made by another recogniser; watchlist reembed"):
+        call("search", "--identity", 1, *named)
+    assert "1 photos embedded" in call("watchlist", "reembed", *named)
+    assert json.loads(call("search", "--identity", 1, "--json", *named))[0]["score"] == pytest.approx(1, abs=1e-3)
+    with pytest.raises(SettingsError, match="another recogniser"):
+        call("search", "--identity", 1, "--db", tmp_path)
+    assert "as they came with the recogniser" in call("watchlist", "calibrate", *named)
