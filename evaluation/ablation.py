@@ -52,7 +52,7 @@ def super_resolution(args: argparse.Namespace) -> Measure:
     low = np.stack([PRESETS["bicubic"](c, SIDE, np.random.default_rng(0)) for c in judge.sharp])
 
     def measure(name: str, folder: Path) -> dict[str, float]:
-        measured = judge(trained(name, folder).upscale(low, points))
+        measured = judge(trained(name, folder)[0].upscale(low, points))
         return {m: measured[m] for m in ("db", "ssim", "id")}
 
     return measure

@@ -9,7 +9,8 @@ better on these chips than Pillow's. ``id`` is the recogniser's cosine between r
 trained with an earlier one of the same kind); ``marks``, with ``--landmarks RUN`` of `training.train_pfsr landmarks`, the
 mean distance between the 68 landmarks found in the two, in per cent of the eye distance; ``lpips``, with ``--lpips`` and
 that package (extra `eval`), lower is nearer. Runs of `training.train_superres`, `train_pkdn` and `train_pfsr` are told apart
-by themselves. Teachers see the parsing map of the sharp face: their rows are upper bounds, marked ^. The sheet shows
+by themselves. Teachers see the parsing map of the sharp face: their rows are upper bounds, marked ^. They are measured with
+somebody else's map as well (``other map``): a teacher that is as good with that one has nothing to teach. The sheet shows
 computer-made faces.
 """
 
@@ -61,8 +62,8 @@ class Model:
     sides: tuple[int, ...] = ENTRIES
 
 
-def trained(name: str, folder: Path) -> Model:
-    """The averaged network of a training run."""
+def trained(name: str, folder: Path) -> list[Model]:
+    """The averaged network of a training run; a teacher also with the map of another face."""
     net = averaged(folder, NETWORKS).to(memory_format=torch.channels_last)
     teacher = isinstance(net, SuperResNet | Pkdn) and len(net.fusions) > 0
 
@@ -83,7 +84,9 @@ def trained(name: str, folder: Path) -> Model:
         return np.concatenate(done)
 
     sides = ENTRIES if isinstance(net, SuperResNet) else (16,)
-    return Model(name + "^" * teacher, upscale, sides)
+    if not teacher:
+        return [Model(name, upscale, sides)]
+    return [Model(name + "^", upscale, sides), Model("other map", lambda c, p: upscale(c, np.roll(p, 1, axis=0)), sides)]
 
 
 class Judge:
@@ -151,7 +154,7 @@ def main() -> None:
         name, _, folder = run.partition("=")
         if not (Path(folder) / "state.pt").is_file():
             parser.error(f"--run {run}: NAME=FOLDER of a training run is needed")
-        models.append(trained(name, Path(folder)))
+        models += trained(name, Path(folder))
     chips = load_chips(args.data, args.cache)
     rows = chips.detailed(dev=True)[: args.faces]
     judge = Judge(np.ascontiguousarray(chips.images[rows]), args.landmarks, args.lpips)

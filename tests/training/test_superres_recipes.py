@@ -24,8 +24,11 @@ def test_the_shipped_recipe(run) -> None:  # type: ignore[no-untyped-def]
     header = (student / "log.csv").read_text().splitlines()[0]
     assert all(term in header for term in ("pixel", "attention", "output", "features", "identity"))
     points = np.stack([landmarks68()] * 2)
-    model, teacher = trained("s", student), trained("t", student.parent / "teacher")
+    (model,), (teacher, misled) = trained("s", student), trained("t", student.parent / "teacher")
     assert teacher.name == "t^" and model.name == "s"  # upper bounds are marked
+    chips, others = np.full((2, 16, 16, 3), 99, np.uint8), points * [[[1]], [[0.8]]]
+    assert np.array_equal(misled.upscale(chips, others), teacher.upscale(chips, others[::-1]))
+    assert not np.array_equal(misled.upscale(chips, others), teacher.upscale(chips, others))
     for side in model.sides:
         assert model.upscale(np.full((2, side, side, 3), 99, np.uint8), points).shape == (2, 128, 128, 3)
 
@@ -41,7 +44,7 @@ def test_a_teacher_begins_as_good_as_what_it_began_with() -> None:
 def test_pkdn(run) -> None:  # type: ignore[no-untyped-def]
     run(train_pkdn, "teacher", "--role", "teacher", batch=2)
     student = run(train_pkdn, "student", "--teacher", "@teacher", batch=2)
-    model = trained("pkdn", student)
+    (model,) = trained("pkdn", student)
     assert (
         model.sides == (16,)
         and model.upscale(np.zeros((1, 16, 16, 3), np.uint8), np.zeros((1, 68, 2), np.float32)).shape[1] == 128
@@ -51,7 +54,7 @@ def test_pkdn(run) -> None:  # type: ignore[no-untyped-def]
 def test_pfsr_to_32_pixels(run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr(train_pfsr, "SHARES", (1.0, 0.0, 0.0))  # the later steps of these networks cost ten times as much
     run(train_pfsr, "marks", "landmarks", batch=2)
-    assert trained("pfsr", run(train_pfsr, "pfsr", "generator", "--landmarks", "@marks", batch=2)).sides == (16,)
+    assert trained("pfsr", run(train_pfsr, "pfsr", "generator", "--landmarks", "@marks", batch=2))[0].sides == (16,)
 
 
 class Generator(torch.nn.Module):
