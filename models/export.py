@@ -57,13 +57,19 @@ def export(kind: str, out: Path, weights: Path | None = None, side: int = 16) ->
         outputs = ["picture"]
     else:
         raise ValueError(f"side = {side}: must be one of {ENTRIES}")
+    pictures = torch.rand(2, 3, side, side)
+    write(net, out, {"pictures": pictures, **more}, outputs, (shape, *({0: batch} for _ in more)))
+
+
+def write(net: nn.Module, out: Path, inputs: dict[str, torch.Tensor], outputs: list[str], shapes: tuple[Any, ...]) -> None:
+    """Write a network to one ONNX file; ``shapes`` are the inputs' dimensions that may vary."""
     torch.onnx.export(
         net,
-        (torch.rand(2, 3, side, side), *more.values()),
+        tuple(inputs.values()),
         str(out),
-        input_names=["pictures", *more],
+        input_names=list(inputs),
         output_names=outputs,
-        dynamic_shapes=(shape, *({0: batch} for _ in more)),
+        dynamic_shapes=shapes,
         dynamo=True,
         external_data=False,
         verbose=False,

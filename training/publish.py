@@ -14,7 +14,7 @@ from typing import Any
 
 from models.export import KINDS
 from models.weights_io import save_weights
-from training.runs import averaged, built, made, mean, together
+from training.runs import Made, averaged, built, made, mean, together
 
 LICENCE = "Apache-2.0 for the weights; research use: trained on data whose terms are non-commercial or not stated"
 CHIPS = (
@@ -68,6 +68,19 @@ CARDS: dict[str, dict[str, Any]] = {
 }
 
 
+def history(whole: Made) -> dict[str, Any]:
+    """How weights came about, as a card tells it."""
+    return {
+        "command": "; ".join(whole.commands),
+        "trained": {
+            "samples": whole.samples,
+            "minutes": round(whole.seconds / 60),
+            "machine": "; ".join(dict.fromkeys(whole.machines)),
+            "commit": "; ".join(dict.fromkeys(filter(None, whole.commits))),
+        },
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kind", choices=CARDS)
@@ -89,14 +102,8 @@ def main() -> None:
         "kind": args.kind,
         **CARDS[args.kind],
         **({"data": args.data_note} if args.data_note else {}),
-        "command": "; ".join(whole.commands),
         "architecture": architecture,
-        "trained": {
-            "samples": whole.samples,
-            "minutes": round(whole.seconds / 60),
-            "machine": "; ".join(dict.fromkeys(whole.machines)),
-            "commit": "; ".join(dict.fromkeys(filter(None, whole.commits))),
-        },
+        **history(whole),
         "licence": args.licence,
         "figures": {},
     }

@@ -89,6 +89,15 @@ def choose(train: NDArray[np.intp], numbers: NDArray[np.intp], batch: int, rng: 
     return np.concatenate([first, second])
 
 
+def own_network(named: str) -> type[nn.Module]:
+    """Your own network, named package.module:Class. SystemExit if there is none."""
+    module, _, name = named.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SystemExit(f"--network {named}: {error}") from None
+
+
 def network(args: Any) -> tuple[nn.Module, dict[str, Any]]:
     """The network asked for and what it was made with. SystemExit if there is none, or yours lacks what is used of it."""
     if args.network == "small":
@@ -96,13 +105,11 @@ def network(args: Any) -> tuple[nn.Module, dict[str, Any]]:
         arguments = {"depths": args.depths} if args.depths else begun
         return Recognizer(**arguments), arguments
     if ":" in args.network:
-        module, _, name = args.network.partition(":")
         try:
-            own: nn.Module = getattr(importlib.import_module(module), name)()
-            lacking = {"side", "widths", "dim", "with_features"} - set(dir(own))
-        except (ImportError, AttributeError, TypeError) as error:
+            own = own_network(args.network)()
+        except TypeError as error:
             raise SystemExit(f"--network {args.network}: {error}") from None
-        if lacking:
+        if lacking := {"side", "widths", "dim", "with_features"} - set(dir(own)):
             raise SystemExit(f"--network {args.network} lacks {', '.join(sorted(lacking))}: see models/recognizer.py")
         return own, {}
     if args.network not in ("iresnet18", "iresnet50"):

@@ -1,12 +1,15 @@
 """The recogniser's recipes from command to weights, on the project's own faces and for a few steps."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 
+from models import load_recognizer
 from models.recognizer import Recognizer
 from models.weights_io import WEIGHTS
-from training import train_recognizer
+from training import publish_onnx, train_recognizer
 from training.chips import load_chips
 from training.runs import averaged, made
 from training.train_recognizer import NETWORKS, choose, labels_of
@@ -82,6 +85,22 @@ def test_a_network_and_a_teacher_of_your_own(run) -> None:  # type: ignore[no-un
         run(train_recognizer, "x", "--network", "tests.fakes:Pass")
     with pytest.raises(SystemExit, match="cannot read the weights"):
         run(train_recognizer, "x", "--embedding-teacher", "none.safetensors")
+
+
+def test_a_network_of_your_own_runs_in_the_pipeline(run, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    pytest.importorskip("onnxscript")
+    trained, file = run(train_recognizer, "mine", "--network", f"{__name__}:Own"), tmp_path / "mine.onnx"
+    options = ("--network", f"{__name__}:Own", "--out", str(file))
+    monkeypatch.setattr(sys, "argv", ["publish_onnx", "--run", str(trained), *options])
+    publish_onnx.main()
+    embedder = load_recognizer(file, "cpu")
+    assert embedder.dim == 16 and "--network" in embedder.card["command"] and embedder.card["trained"]["samples"] == 8
+    pictures = np.random.default_rng(0).standard_normal((3, 3, 32, 32)).astype(np.float32)
+    (found,) = pytest.importorskip("onnxruntime").InferenceSession(str(file)).run(None, {"pictures": pictures})
+    assert np.abs(found - averaged(trained, {"Own": Own}).with_features(torch.from_numpy(pictures))[0].numpy()).max() < 1e-4
+    monkeypatch.setattr(sys, "argv", ["publish_onnx", "--run", str(trained), "--out", str(file)])
+    with pytest.raises(SystemExit, match="a run of Own, not of Recognizer or IResNet"):
+        publish_onnx.main()
 
 
 def test_a_deeper_network_begins_as_the_one_it_grew_from(run) -> None:  # type: ignore[no-untyped-def]
