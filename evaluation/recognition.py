@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from evaluation.impostors import impostors, show
-from evaluation.lfw import Chips, Lfw, Recognizer, embedded, load_lfw, open_recognizers, shrunk
+from evaluation.lfw import Chips, Lfw, Recognizer, Vectors, embedded, load_lfw, open_recognizers, shrunk
 from evaluation.metrics import tar_at_far, verification_accuracy
 from models import _weights, load_superres
 from models.chip import CHIP
@@ -38,39 +38,40 @@ Row = dict[str, Any]
 
 
 def verify(
-    name: str, recognizer: Recognizer, lfw: Lfw, restore: Callable[[Chips], Chips], chosen: list[str] | None = None
+    recognizers: dict[str, Recognizer], lfw: Lfw, restore: Callable[[Chips], Chips], chosen: list[str] | None = None
 ) -> list[Row]:
-    """The table of one recogniser, or only the ``chosen`` looks of it."""
-    sharp = recognizer.embed_with_quality(lfw.chips)[0]
+    """The table of recognisers by name, or only the ``chosen`` looks of it."""
+    sharp = {name: recognizer.embed_with_quality(lfw.chips)[0] for name, recognizer in recognizers.items()}
     rows: list[Row] = []
     looks = [("clean", px, round(px * CHIP / VIEW), "area") for px in CLEAN] + [("cctv", s, s, "cctv-fixed") for s in CCTV]
     looks += [("bicubic", s, s, "bicubic") for s in BICUBIC]
     for look, side, chip_side, preset in (row for row in looks if chosen is None or row[0] in chosen):
-        vectors = embedded(recognizer, shrunk(lfw.chips, preset, chip_side), restore)
-        for kind, (small, _) in vectors.items():
-            for protocol in ("HR-LR", "LR-LR") if look == "clean" and side < VIEW else ("HR-LR",):
-                pairs = [(sharp[lfw.left], small[lfw.right]), (small[lfw.left], sharp[lfw.right])]
-                if protocol == "LR-LR":
-                    pairs = [(small[lfw.left], small[lfw.right])]
-                scores = np.concatenate([(one * other).sum(1) for one, other in pairs])
-                same, fold = (np.tile(of, len(pairs)) for of in (lfw.same, lfw.fold))
-                rows.append(
-                    {
-                        "recognizer": name,
-                        "look": look,
-                        "side": side,
-                        "protocol": protocol,
-                        "input": kind,
-                        "accuracy": verification_accuracy(scores, same, fold),
-                        "tar_1e-2": tar_at_far(scores, same, 1e-2),
-                        "tar_1e-3": tar_at_far(scores, same, 1e-3),
-                        "cos": float((sharp * small).sum(1).mean()),
-                        "scores": scores,
-                        "same": same,
-                    }
-                )
-                print_row(rows[-1], first=len(rows) == 1)
+        small = shrunk(lfw.chips, preset, chip_side)
+        restored = restore(small) if small.shape[1] < CHIP else small  # once for all recognisers
+        for name, recognizer in recognizers.items():
+            for kind, (vectors, _) in embedded(recognizer, small, lambda _, made=restored: made).items():  # type: ignore[misc]
+                for protocol in ("HR-LR", "LR-LR") if look == "clean" and side < VIEW else ("HR-LR",):
+                    about = {"recognizer": name, "look": look, "side": side, "protocol": protocol, "input": kind}
+                    rows.append(about | compared(sharp[name], vectors, lfw, protocol))
+                    print_row(rows[-1], first=len(rows) == 1)
     return rows
+
+
+def compared(sharp: Vectors, small: Vectors, lfw: Lfw, protocol: str) -> Row:
+    """What one protocol tells of the vectors of all sharp and all small chips."""
+    pairs = [(sharp[lfw.left], small[lfw.right]), (small[lfw.left], sharp[lfw.right])]
+    if protocol == "LR-LR":
+        pairs = [(small[lfw.left], small[lfw.right])]
+    scores = np.concatenate([(one * other).sum(1) for one, other in pairs])
+    same, fold = (np.tile(of, len(pairs)) for of in (lfw.same, lfw.fold))
+    return {
+        "accuracy": verification_accuracy(scores, same, fold),
+        "tar_1e-2": tar_at_far(scores, same, 1e-2),
+        "tar_1e-3": tar_at_far(scores, same, 1e-3),
+        "cos": float((sharp * small).sum(1).mean()),
+        "scores": scores,
+        "same": same,
+    }
 
 
 def print_row(row: Row, first: bool) -> None:
@@ -120,7 +121,7 @@ def main() -> None:
     lfw = load_lfw(args.data, args.pairs)
     restore = load_superres().upscale
     recognizers = open_recognizers(args.recognizer)
-    rows = [row for name, recognizer in recognizers.items() for row in verify(name, recognizer, lfw, restore, args.look)]
+    rows = verify(recognizers, lfw, restore, args.look)
     if args.plot:
         plot(args.plot, rows)
     if args.write_card:
