@@ -8,7 +8,7 @@
 
 Batches of any length. The super-resolution network is written for one side of its input, 16, 32 or 64; the detector takes frames
 of any size in multiples of 32 and gives its three maps (models/detector.py says how to read them); the rescoring network also
-takes the detector's logits. What goes in is prepared as the network's card says.
+takes the detector's logits and how large the candidates are. What goes in is prepared as the network's card says.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def export(kind: str, out: Path, weights: Path | None = None, side: int = 16) ->
     elif isinstance(net, LandmarkNet):
         side, outputs = LANDMARK_SIDE, ["points"]
     elif isinstance(net, RescoreNet):
-        side, outputs, more = net.side, ["logits_of_faces"], {"logits": torch.zeros(2)}
+        side, outputs, more = net.side, ["logits_of_faces"], {"logits": torch.zeros(2), "octaves": torch.zeros(2)}
     elif side in ENTRIES:
         outputs = ["picture"]
     else:

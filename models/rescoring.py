@@ -26,10 +26,11 @@ MOST = 300  # candidates a frame, best first: the others keep the score they hav
 
 
 class RescoreNet(nn.Module):
-    """``forward``: float (N, 3, side, side) in [-1, 1], candidates 24 pixels high in the middle of their surroundings, and the
-    detector's own score of each as logits (N,) -> logits (N,) of being a face.
+    """``forward``: float (N, 3, side, side) in [-1, 1], candidates 24 pixels high in the middle of their surroundings, the
+    detector's own score of each as logits (N,), and `octaves` (N,) -> logits (N,) of being a face.
 
-    ``side`` is a multiple of 16; each of ``widths`` halves it, the last three with that many residual blocks (``depths``).
+    ``side`` is a multiple of 16; each of ``widths`` halves it, the last three with that many residual blocks (``depths``). How
+    far the detector is believed depends on the candidate's height: of a large one it saw more than is left in the view.
     """
 
     def __init__(self, widths: tuple[int, ...] = (24, 32, 64, 96), depths: tuple[int, ...] = (1, 2, 1), side: int = 64) -> None:
@@ -39,13 +40,14 @@ class RescoreNet(nn.Module):
         for inputs, outputs, blocks in zip(widths, widths[1:], depths, strict=False):
             layers += [conv(inputs, outputs, stride=2), *(Residual(outputs) for _ in range(blocks))]
         self.body = nn.Sequential(*layers)
-        self.head = nn.Linear((side // 16) ** 2 * widths[-1] + 1, 1)
+        self.head = nn.Linear((side // 16) ** 2 * widths[-1] + 3, 1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         self.head.weight.data[0, -1] = 1.0  # begins with the detector's own score
 
-    def forward(self, x: Tensor, logits: Tensor) -> Tensor:
-        return self.head(torch.cat([self.body(x).flatten(1), logits[:, None]], 1)).squeeze(1)
+    def forward(self, x: Tensor, logits: Tensor, octaves: Tensor) -> Tensor:
+        told = torch.stack([octaves, octaves * logits, logits], 1)
+        return self.head(torch.cat([self.body(x).flatten(1), told], 1)).squeeze(1)
 
 
 def views(frame: NDArray[np.uint8], boxes: NDArray[np.float32], side: int) -> NDArray[np.uint8]:
@@ -68,6 +70,11 @@ def views(frame: NDArray[np.uint8], boxes: NDArray[np.float32], side: int) -> ND
     return seen
 
 
+def octaves(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How many times the height of boxes (N, 4) in the frame must be halved to be that of the view: (N,), -2 to 4."""
+    return np.log2(np.maximum(1.0, boxes[:, 3] - boxes[:, 1]) / HEIGHT).clip(-2, 4).astype(np.float32)
+
+
 def to_logits(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """Logits of scores in 0..1, finite."""
     kept = scores.astype(np.float64).clip(1e-4, 1 - 1e-4)
@@ -88,8 +95,9 @@ class Rescorer:
         """Candidates of an RGB frame (H, W, 3), best first, with their new scores, best first again and each face once."""
         if not len(faces):
             return faces
-        x = as_input(views(frame, faces.boxes[:MOST], self._side), self._device, self._dtype)
-        logits = torch.from_numpy(to_logits(faces.scores[:MOST])).to(self._device, self._dtype)
+        best = faces[:MOST]
+        x = as_input(views(frame, best.boxes, self._side), self._device, self._dtype)
+        told = (torch.from_numpy(v).to(self._device, self._dtype) for v in (to_logits(best.scores), octaves(best.boxes)))
         scores = faces.scores.copy()
-        scores[:MOST] = finite(self._net(x, logits).float()).sigmoid().cpu().numpy()
+        scores[:MOST] = finite(self._net(x, *told).float()).sigmoid().cpu().numpy()
         return Faces(faces.boxes, faces.landmarks, scores)[np.argsort(-scores, kind="stable")].once()

@@ -20,7 +20,7 @@ from rich.progress import track
 
 from models.detecting import SmallFaceDetector
 from models.faces import Faces, pairwise_iou
-from models.rescoring import RescoreNet, to_logits, views
+from models.rescoring import RescoreNet, octaves, to_logits, views
 from models.runtime import autocast
 from models.weights_io import WEIGHTS
 from training.ahead import ahead
@@ -55,8 +55,8 @@ def verdicts(scene: Scene, boxes: NDArray[np.float32]) -> NDArray[np.int8]:
     return found.astype(np.int8)
 
 
-def chosen(scene: Scene, faces: Faces, rng: np.random.Generator) -> tuple[NDArray, NDArray, NDArray[np.int8]]:
-    """Boxes, moved a little, logits and verdicts of a picture's candidates: all faces and up to `NEGATIVES` others."""
+def chosen(scene: Scene, faces: Faces, rng: np.random.Generator) -> tuple[NDArray, NDArray, NDArray, NDArray[np.int8]]:
+    """Boxes, moved a little, logits, octaves and verdicts of a picture's candidates: all faces and up to `NEGATIVES` others."""
     told = verdicts(scene, faces.boxes)
     others = np.flatnonzero(told == 0)
     rows = np.concatenate([np.flatnonzero(told == 1), rng.permutation(others)[:NEGATIVES]])
@@ -64,11 +64,12 @@ def chosen(scene: Scene, faces: Faces, rng: np.random.Generator) -> tuple[NDArra
     height = (boxes[:, 3] - boxes[:, 1])[:, None]
     centre = boxes.reshape(-1, 2, 2).mean(1) + rng.normal(0, SHIFT, (len(boxes), 2)) * height
     half = (boxes[:, 2:] - boxes[:, :2]) / 2 * np.exp(rng.normal(0, STRETCH, (len(boxes), 1)))
-    return np.hstack([centre - half, centre + half]), to_logits(faces.scores[rows]), told[rows]
+    return np.hstack([centre - half, centre + half]), to_logits(faces.scores[rows]), octaves(boxes), told[rows]
 
 
 def make_pool(args: argparse.Namespace, device: str, side: int) -> tuple[NDArray[np.uint8], NDArray, NDArray[np.int8]]:
-    """Views (N, side, side, 3), logits (N,) and verdicts (N,) of candidates, from the run's folder if they are there."""
+    """Views (N, side, side, 3), logits and octaves (2, N) and verdicts (N,) of candidates, from the run's folder if they are
+    there."""
     path = args.out / "pool.npz"
     if not path.exists():
         detector = SmallFaceDetector(args.detector, device, OFFERED, again=False)
@@ -81,13 +82,13 @@ def make_pool(args: argparse.Namespace, device: str, side: int) -> tuple[NDArray
                     boxes, *rest = chosen(scene, faces, rng)
                     file.write(views(np.ascontiguousarray(scene.image), boxes, side).tobytes())
                     made.append(rest)
-        logits, told = (np.concatenate(part) for part in zip(*made, strict=True))
+        *own, judged = (np.concatenate(part) for part in zip(*made, strict=True))
         part = path.with_suffix(".part.npz")
-        np.savez(part, logits=logits, verdicts=told)
+        np.savez(part, own=own, verdicts=judged)
         part.rename(path)
     with np.load(path) as kept:
-        logits, told = kept["logits"], kept["verdicts"]
-    return np.memmap(args.out / "views.raw", np.uint8, "r", shape=(len(told), side, side, 3)), logits, told
+        own, told = kept["own"], kept["verdicts"]
+    return np.memmap(args.out / "views.raw", np.uint8, "r", shape=(len(told), side, side, 3)), own, told
 
 
 def main() -> None:
@@ -101,7 +102,7 @@ def main() -> None:
     )
     args = job.args
     net = RescoreNet()
-    pictures, logits, told = make_pool(args, job.device, net.side)
+    pictures, own, told = make_pool(args, job.device, net.side)
     print(f"{len(told)} candidates, {told.mean():.0%} of them faces", flush=True)
     on_face, on_none = (np.flatnonzero(told == verdict) for verdict in (1, 0))
     if args.start:
@@ -119,12 +120,12 @@ def main() -> None:
         seen += rng.standard_normal(seen.shape, np.float32) * noise.clip(0)
         mirrored = rng.random(job.batch) < 0.5
         seen[mirrored] = seen[mirrored, :, ::-1]
-        return torch.from_numpy(seen), torch.from_numpy(logits[rows]), torch.from_numpy(told[rows].astype(np.float32))
+        return torch.from_numpy(seen), torch.from_numpy(own[:, rows]), torch.from_numpy(told[rows].astype(np.float32))
 
-    for seen, own, truth in ahead(make, run.step, job.steps, threads=1 if job.device == "cpu" else 8):
+    for seen, its_own, truth in ahead(make, run.step, job.steps, threads=1 if job.device == "cpu" else 8):
         x = seen.to(job.device).permute(0, 3, 1, 2).sub(127.5).div(127.5).contiguous(memory_format=torch.channels_last)
         with autocast(job.device):
-            found = net(x, own.to(job.device))
+            found = net(x, *its_own.to(job.device))
         run.update(F.binary_cross_entropy_with_logits(found.float(), truth.to(job.device)))
 
 

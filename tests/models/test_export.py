@@ -56,7 +56,8 @@ def test_landmarks(tmp_path: Path) -> None:
 
 def test_rescore(tmp_path: Path) -> None:
     side = shipped(RescoreNet, "rescore").side
-    found, expected = both("rescore", RescoreNet, (3, 3, side, side), tmp_path, logits=np.array([-2, 0, 1], np.float32))
+    told = {"logits": np.array([-2, 0, 1], np.float32), "octaves": np.array([0, 2, -1], np.float32)}
+    found, expected = both("rescore", RescoreNet, (3, 3, side, side), tmp_path, **told)
     assert found.shape == (3,) and np.abs(found - expected).max() < 1e-3
 
 

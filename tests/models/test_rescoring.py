@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from models.faces import Faces
-from models.rescoring import HEIGHT, RescoreNet, Rescorer, to_logits, views
+from models.rescoring import HEIGHT, RescoreNet, Rescorer, octaves, to_logits, views
 
 SIDE = 48
 CPU = torch.device("cpu")
@@ -15,9 +15,8 @@ def faces(boxes: list[list[float]], scores: list[float]) -> Faces:
 
 def test_untrained_it_agrees_with_the_detector() -> None:
     logits = torch.tensor([-2.0, 0.5])
-    assert RescoreNet(side=SIDE).eval()(torch.zeros(2, 3, SIDE, SIDE), logits).tolist() == pytest.approx(
-        logits.tolist(), abs=1e-5
-    )
+    found = RescoreNet(side=SIDE).eval()(torch.zeros(2, 3, SIDE, SIDE), logits, torch.tensor([0.0, 2.0]))
+    assert found.tolist() == pytest.approx(logits.tolist(), abs=1e-5)
 
 
 @pytest.mark.parametrize("high", [6, 24, 61, 200, 401])
@@ -36,6 +35,11 @@ def test_boxes_at_the_edge_and_of_no_height_have_views() -> None:
     frame = np.full((4, 3, 3), 70, np.uint8)
     seen = views(frame, np.array([[0, 0, 3, 4], [2, 3, 2, 3], [0, 0, 0.1, 0.1]], np.float32), SIDE)
     assert seen.shape == (3, SIDE, SIDE, 3) and (seen == 70).all()
+
+
+def test_octaves_of_boxes() -> None:
+    boxes = np.array([[0, 0, 20, 24], [5, 5, 99, 101], [0, 0, 9, 0], [0, 0, 9, 9999]], np.float32)
+    assert octaves(boxes).tolist() == [0, 2, -2, 4]
 
 
 def test_scores_of_nought_and_one_have_logits() -> None:

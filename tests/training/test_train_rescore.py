@@ -23,5 +23,5 @@ def test_a_run_from_scenes_to_weights(run, chips: np.ndarray, monkeypatch: pytes
     (tmp_path / "command.txt").write_text("pool")
     out = run(train_rescore, "rescore", "--scenes", "@")
     with np.load(out / "pool.npz") as pool:
-        assert len(pool["logits"]) == len(pool["verdicts"]) and 1 in pool["verdicts"]
+        assert pool["own"].shape == (2, len(pool["verdicts"])) and 1 in pool["verdicts"]
     assert torch.load(out / "state.pt", weights_only=True)["network"] == "RescoreNet"
