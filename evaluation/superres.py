@@ -11,7 +11,7 @@ mean distance between the 68 landmarks found in the two, in per cent of the eye 
 that package (extra `eval`), lower is nearer. Runs of `training.train_superres`, `train_pkdn` and `train_pfsr` are told apart
 by themselves. Teachers see the parsing map of the sharp face: their rows are upper bounds, marked ^. They are measured with
 somebody else's map as well (``other map``): a teacher that is as good with that one has nothing to teach. The sheet shows
-computer-made faces.
+faces of nobody.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ from evaluation.lfw import enlarge
 from evaluation.metrics import luma, psnr, ssim
 from models import _weights, load_recognizer, load_superres
 from models.chip import CHIP, EYE_DISTANCE
+from models.facegen import FaceGenerator, Look
 from models.pfsr import Generator, HeatMapNet, peaks
 from models.pkdn import Pkdn
 from models.runtime import autocast
 from models.superres import ENTRIES, SuperResNet
-from models.weights_io import update_card
+from models.weights_io import WEIGHTS, update_card
 from training.chips import load_chips
 from training.degradations import PRESETS, VERSION
 from training.priors import parsing_maps
@@ -177,7 +178,7 @@ def main() -> None:
     if args.json:
         args.json.write_text(json.dumps(found, indent=1) + "\n")
     if args.sheet:
-        write_sheet(args.sheet, models, chips)
+        write_sheet(args.sheet, models)
     if args.write_card:
         figures = {
             "command": f"python -m evaluation.superres --data DATA --faces {args.faces}",
@@ -196,23 +197,33 @@ def print_row(found: list[dict[str, Any]]) -> None:
     print("  ".join(f"{value:>11}" for value in row.values()), flush=True)
 
 
-def write_sheet(path: Path, models: list[Model], chips: Any) -> None:
-    """Rows: computer-made faces, where there are some, at 16 and 32 pixels, clean and as a camera sees them. Columns: input, each
-    model, sharp."""
-    rows = np.flatnonzero(chips.dev)
-    rows = rows[np.argsort(chips.source[rows] != "gen", kind="stable")][:6]
-    sharp = np.ascontiguousarray(chips.images[rows])
-    points = chips.landmarks68()[rows]
+def write_sheet(path: Path, models: list[Model]) -> None:
+    """Two faces of nobody (models/facegen.py) a row, at 16 and 32 pixels, clean and as a camera sees them. Columns: input, each
+    model, sharp; black where a model does not begin at that side."""
+    generator, titles = FaceGenerator(WEIGHTS / "facegen.safetensors"), ["input", *(model.name for model in models), "sharp"]
+    looks = Look(smile=0.6), Look(yaw=0.15, light=(0.3, 0.0))
     lines = []
-    for place, (preset, side) in enumerate((p, s) for s in (16, 32) for p in DEGRADATIONS):
+    for place, (side, preset) in enumerate((s, p) for s in (16, 32) for p in DEGRADATIONS):
+        people = [(generator.identity(2 * place + i), look) for i, look in enumerate(looks)]
+        sharp = np.stack([generator.render(*one)[0] for one in people])
+        points = np.stack([generator.points(*one) for one in people])
         rng = np.random.default_rng(0)
         low = np.stack([PRESETS[preset](c, side, rng) for c in sharp])
         results = [m.upscale(low, points) if side in m.sides else np.zeros_like(sharp) for m in models]
-        columns = [enlarge(low, cv2.INTER_NEAREST), *results, sharp]
-        faces = sorted({place % len(sharp), (place + 3) % len(sharp)})
-        lines += [np.hstack([column[face] for column in columns]) for face in faces]
+        columns = np.stack([enlarge(low, cv2.INTER_NEAREST), *results, sharp], 1)
+        lines.append(np.hstack(columns.reshape(-1, CHIP, CHIP, 3)))
+        cv2.putText(
+            lines[-1], f"{side} px, {preset}", (4, CHIP - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA
+        )
+    for column, title in enumerate(titles * len(looks)):
+        write(lines[0], title, column * CHIP + 4, 12)
     cv2.imwrite(str(path), np.ascontiguousarray(np.vstack(lines)[..., ::-1]))
-    print(path, "columns: input", *(m.name for m in models), "sharp")
+
+
+def write(picture: Chips, text: str, x: int, y: int) -> None:
+    """White with a dark edge, to be read on anything."""
+    for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+        cv2.putText(picture, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, thickness, cv2.LINE_AA)
 
 
 if __name__ == "__main__":
