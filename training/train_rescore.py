@@ -3,8 +3,9 @@
     python -m training.train_rescore --data DATA --scenes .cache/scenes --out runs/rescore       # 2 cores, about 25 min
 
 The detector offers candidates in the scenes of `training.scene_pool`: those on a labelled face (IoU of `FACE` and more) are
-faces, those that overlap none are not, and the rest, like whatever lies on a face its teacher was unsure of, is left out. A pool
-of views is made first; it lies in the run's folder.
+faces, those that overlap none are not, and the rest, like whatever lies on a face its teacher was unsure of, is left out. So is
+what ``--witness``, another detector (YuNet), takes for a face: teachers overlook profiles and faces that the picture cuts, and
+who learns that those are none will miss them. A pool of views is made first; it lies in the run's folder.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from rich.progress import track
 
+from models import load_detector
 from models.detecting import SmallFaceDetector
 from models.faces import Faces, pairwise_iou
 from models.rescoring import RescoreNet, octaves, to_logits, views
@@ -39,25 +41,28 @@ SHARE = 0.25  # of faces among what is shown
 SHIFT, STRETCH = 0.04, 0.08  # how boxes vary, in shares of their height
 NEGATIVES = 12  # a scene
 OFFERED = 0.1  # the detector's score of what is learned from
+WITNESSED = 0.3  # another detector's score from which on it may be a face
 LEVELS, NOISE = (0.5, 1.2), (-8.0, 8.0)  # exposure, and grey levels of noise (half of the views have none)
 AT_ONCE = 16
 
 
-def verdicts(scene: Scene, boxes: NDArray[np.float32]) -> NDArray[np.int8]:
-    """For each candidate (N, 4): 1 a face, 0 none, -1 left out."""
+def verdicts(scene: Scene, boxes: NDArray[np.float32], doubtful: NDArray[np.float32] | None = None) -> NDArray[np.int8]:
+    """For each candidate (N, 4): 1 a face, 0 none, -1 left out, like what lies on a ``doubtful`` box (M, 4)."""
     sure = scene.scores >= SURE
     overlap = pairwise_iou(boxes, scene.boxes)
     on_face = overlap[:, sure].max(1, initial=0)
     centres = boxes.reshape(-1, 2, 2).mean(1)[:, None]
-    unsure = scene.boxes[~sure]
-    doubtful = ((centres >= unsure[:, :2]) & (centres <= unsure[:, 2:])).all(2).any(1)
-    found = np.where(on_face >= FACE, 1, np.where((on_face < NONE) & ~doubtful, 0, -1))
+    unsure = scene.boxes[~sure] if doubtful is None else np.concatenate([scene.boxes[~sure], doubtful])
+    on_unsure = ((centres >= unsure[:, :2]) & (centres <= unsure[:, 2:])).all(2).any(1)
+    found = np.where(on_face >= FACE, 1, np.where((on_face < NONE) & ~on_unsure, 0, -1))
     return found.astype(np.int8)
 
 
-def chosen(scene: Scene, faces: Faces, rng: np.random.Generator) -> tuple[NDArray, NDArray, NDArray, NDArray[np.int8]]:
+def chosen(
+    scene: Scene, faces: Faces, doubtful: NDArray[np.float32] | None, rng: np.random.Generator
+) -> tuple[NDArray, NDArray, NDArray, NDArray[np.int8]]:
     """Boxes, moved a little, logits, octaves and verdicts of a picture's candidates: all faces and up to `NEGATIVES` others."""
-    told = verdicts(scene, faces.boxes)
+    told = verdicts(scene, faces.boxes, doubtful)
     others = np.flatnonzero(told == 0)
     rows = np.concatenate([np.flatnonzero(told == 1), rng.permutation(others)[:NEGATIVES]])
     boxes = faces.boxes[rows]
@@ -73,13 +78,15 @@ def make_pool(args: argparse.Namespace, device: str, side: int) -> tuple[NDArray
     path = args.out / "pool.npz"
     if not path.exists():
         detector = SmallFaceDetector(args.detector, device, OFFERED, again=False)
+        witness = load_detector(args.witness, device, WITNESSED) if args.witness else None
         rng, scenes, made = np.random.default_rng(args.seed), load_pool(args.scenes)[: args.number], []
         args.out.mkdir(parents=True, exist_ok=True)
         with (args.out / "views.raw").open("wb") as file:
             for first in track(range(0, len(scenes), AT_ONCE), "candidates"):
                 several = scenes[first : first + AT_ONCE]
                 for scene, faces in zip(several, detector.candidates([s.image for s in several], OFFERED), strict=True):
-                    boxes, *rest = chosen(scene, faces, rng)
+                    doubtful = witness.detect([scene.image])[0].boxes if witness else None
+                    boxes, *rest = chosen(scene, faces, doubtful, rng)
                     file.write(views(np.ascontiguousarray(scene.image), boxes, side).tobytes())
                     made.append(rest)
         *own, judged = (np.concatenate(part) for part in zip(*made, strict=True))
@@ -97,6 +104,7 @@ def main() -> None:
         PRESETS,
         scenes={"type": Path, "required": True, "help": "folder of training.scene_pool"},
         detector={"type": Path, "default": WEIGHTS / "detector.safetensors", "help": "the one whose candidates are judged"},
+        witness={"type": Path, "help": "another detector: what it takes for a face and no label does is left out"},
         number={"type": int, "default": 20_000, "help": "of scenes whose candidates are looked at"},
         start={"type": Path, "help": "begin with the weights of this run or file"},
     )

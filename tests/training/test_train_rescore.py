@@ -13,6 +13,8 @@ def test_candidates_are_faces_none_or_left_out() -> None:
     offered = np.array([[11, 10, 31, 35], [17, 15, 37, 40], [61, 61, 79, 84], [40, 5, 50, 15]], np.float32)
     assert verdicts(scene, offered).tolist() == [1, -1, -1, 0]
     assert verdicts(scene, offered[:0]).shape == (0,)
+    witnessed = np.array([[38, 4, 52, 16], [8, 8, 32, 37]], np.float32)
+    assert verdicts(scene, offered, witnessed).tolist() == [1, -1, -1, -1]
 
 
 def test_a_run_from_scenes_to_weights(run, chips: np.ndarray, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:  # type: ignore[no-untyped-def]
