@@ -21,7 +21,10 @@ class Recognizer(nn.Module):
 
     Quality estimates the cosine between this vector and the one a sharp picture of the same face would
     have; it is read off the detached embedding, so that predicting it never bends the embedding.
+    ``whitening`` (dim, dim) comes last: what `training.whiten` found, and nothing before.
     """
+
+    whitening: Tensor
 
     def __init__(
         self,
@@ -40,14 +43,15 @@ class Recognizer(nn.Module):
             nn.BatchNorm2d(widths[-1]), nn.Flatten(), nn.Linear(widths[-1] * cells, dim, bias=False), nn.BatchNorm1d(dim)
         )
         self.quality = nn.Sequential(nn.Linear(dim, 64), nn.ReLU(), nn.Linear(64, 1))
+        self.register_buffer("whitening", torch.eye(dim))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         embedding, _ = self.with_features(x)
         quality: Tensor = self.quality(embedding.detach()).sigmoid()[:, 0]
-        return embedding, quality
+        return embedding @ self.whitening, quality
 
     def with_features(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The embedding and the stages' features, which feature-similarity distillation compares."""
+        """The embedding before its whitening, and the stages' features, which feature-similarity distillation compares."""
         seen = through(self.stages, self.stem(x))
         return self.neck(seen[-1]), seen
 
