@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check slow soak clean
+.PHONY: demo test check slow soak mediapipe clean
 
 demo: $(READY)
 	$(BIN)/python run_pipeline.py demo
@@ -30,6 +30,10 @@ $(READY): requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.txt torch==2.13.0
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements.txt
 	touch $(READY)
+
+# Its own dependencies, less the OpenCV builds that would replace the headless one.
+mediapipe: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps mediapipe==1.2.2 absl-py flatbuffers sounddevice cffi pycparser
 
 clean:
 	rm -rf .venv out .pytest_cache .mypy_cache .ruff_cache

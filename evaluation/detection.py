@@ -89,15 +89,17 @@ def of_sizes(seen: list[Seen], sizes: tuple[float, ...]) -> list[Seen]:
 
 
 def match(scene: Scene, faces: Faces) -> Seen:
-    """Give each find, best score first, the free face it overlaps most, if by `LEAST_IOU`."""
+    """Give each find, best score first, the free face it overlaps most, if by `LEAST_IOU`: one the teacher is sure of, else one
+    it is unsure of, which any number of finds may be on."""
     overlap = pairwise_iou(faces.boxes, scene.boxes)
     hit = np.full(len(faces), -1)
+    sure = scene.scores >= SURE
     free = np.ones(len(scene.scores), bool)
     for i in np.argsort(-faces.scores):
-        for j in np.argsort(-overlap[i]) if overlap.shape[1] else []:
-            if overlap[i, j] >= LEAST_IOU and free[j]:
-                hit[i], free[j] = j, False
-                break
+        fits = np.flatnonzero(free & (overlap[i] >= LEAST_IOU))
+        if len(fits):
+            hit[i] = fits[np.lexsort((overlap[i, fits], sure[fits]))[-1]]
+            free[hit[i]] = not sure[hit[i]]
     return Seen(scene, faces, hit)
 
 

@@ -24,7 +24,7 @@ from models.recognizer import view
 from models.runtime import autocast
 from training.degradations import PRESETS
 from training.edgeface import EdgeFace
-from training.runs import averaged
+from training.runs import averaged, projection
 from training.train_recognizer import NETWORKS
 
 Chips = NDArray[np.uint8]
@@ -148,7 +148,7 @@ class Trained:
     """The averaged recogniser of a run of `training.train_recognizer`, of any of its networks; it knows no quality."""
 
     def __init__(self, folder: Path, mirror: bool = True) -> None:
-        self._net, self._mirror = averaged(folder, NETWORKS), mirror
+        self._net, self._project, self._mirror = averaged(folder, NETWORKS), projection(folder), mirror
 
     @torch.inference_mode()
     def embed_with_quality(self, chips: Chips) -> tuple[Vectors, Vectors]:
@@ -158,7 +158,7 @@ class Trained:
             x = view(x, self._net.side).contiguous(memory_format=torch.channels_last)
             with autocast("cpu"):
                 vectors = sum(self._net.with_features(seen)[0].float() for seen in ((x, x.flip(3)) if self._mirror else (x,)))
-            done.append(F.normalize(vectors).numpy())
+            done.append(F.normalize(vectors if self._project is None else F.linear(vectors, self._project)).numpy())
         return np.concatenate(done), np.ones(len(chips), np.float32)
 
 
@@ -166,9 +166,20 @@ def open_recognizers(named: list[str]) -> dict[str, Recognizer]:
     """The project's own and each NAME=FILE: own weights, the folder of a training, an ONNX file, or EdgeFace-XS where the name
     begins with edgeface."""
     found: dict[str, Recognizer] = {"farsight": load_recognizer()}
-    for name, file in (entry.split("=", 1) for entry in named):
-        if name.startswith("edgeface"):
-            found[name] = Yardstick(Path(file))
-        else:
-            found[name] = Trained(Path(file)) if Path(file).is_dir() else load_recognizer(file)
+    for entry in named:
+        name, equals, file = entry.partition("=")
+        if not equals or not Path(file).exists():
+            raise SystemExit(f"--recognizer {entry}: NAME=FILE is needed, and the file to be there")
+        try:
+            if is_edgeface(entry):
+                found[name] = Yardstick(Path(file))
+            else:
+                found[name] = Trained(Path(file)) if Path(file).is_dir() else load_recognizer(file)
+        except ValueError as error:
+            raise SystemExit(f"--recognizer {entry}: {error}") from None
     return found
+
+
+def is_edgeface(named: str) -> bool:
+    """Whether NAME=FILE is EdgeFace-XS, the yardstick, which has no card."""
+    return named.startswith("edgeface") and not named.endswith(".onnx")

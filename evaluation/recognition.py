@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from evaluation.impostors import impostors, show
-from evaluation.lfw import Chips, Lfw, Recognizer, Vectors, embedded, load_lfw, open_recognizers, shrunk
+from evaluation.lfw import Chips, Lfw, Recognizer, Vectors, embedded, is_edgeface, load_lfw, open_recognizers, shrunk
 from evaluation.metrics import tar_at_far, verification_accuracy
 from models import _weights, load_superres
 from models.chip import CHIP
@@ -114,25 +114,26 @@ def main() -> None:
     parser.add_argument("--write-card", action="store_true")
     args = parser.parse_args()
     last = args.recognizer[-1] if args.recognizer else ""
-    if args.write_card and (last.startswith("edgeface") or Path(last.partition("=")[2] or "none").is_dir()):
+    if args.write_card and (is_edgeface(last) or Path(last.partition("=")[2] or "none").is_dir()):
         parser.error("--write-card: EdgeFace and trainings that are not published have no card; name another recogniser last")
     if args.write_card and args.look:
         parser.error("--write-card: the card holds every look")
     lfw = load_lfw(args.data, args.pairs)
     restore = load_superres().upscale
     recognizers = open_recognizers(args.recognizer)
+    name, recognizer = list(recognizers.items())[-1]
+    strangers = impostors(recognizer, args.data, args.cache) if args.write_card else []  # first: its chips may be missing
     rows = verify(recognizers, lfw, restore, args.look)
     if args.plot:
         plot(args.plot, rows)
     if args.write_card:
-        name, recognizer = list(recognizers.items())[-1]
         path = _weights(args.recognizer[-1].split("=", 1)[1] if args.recognizer else None, "recognizer")
         figures = {
-            "command": f"python -m evaluation.recognition --data DATA --pairs {args.pairs}",
+            "command": f"python -m evaluation.recognition --data DATA --pairs {args.pairs}"
+            + (f" --recognizer {name}={path.name}" if args.recognizer else ""),
             "data": f"lfw-dev, {len(lfw.same)} pairs; degradations version {VERSION}",
             "rows": rounded(rows, name),
         }
-        strangers = impostors(recognizer, args.data, args.cache)
         write_card(path, recognizer.card | {"impostors": strangers, "figures": figures})  # a foreign one has no file of it yet
         show(strangers)
 

@@ -41,6 +41,8 @@ def load_detector(
     own takes some 45 bytes a pixel beside what its networks need: 0.1 GB for 1080p, 1.5 GB for 8K. Raises ValueError with the
     reason if the file is unreadable or foreign, or the device is not there.
     """
+    if not 0 < min_score < 1:
+        raise ValueError(f"min_score = {min_score}: must lie between 0 and 1")
     if scales:
         from models.onnx_detectors import Scrfd
         from models.pyramid import Pyramid
@@ -97,7 +99,7 @@ def recognizer_card(name: str | Path | None = None) -> dict[str, Any]:
         card = {}
     except (OSError, ValueError) as error:
         raise ValueError(f"{path.with_suffix('.json')}: not a readable card ({error})") from None
-    if not card.get("impostors"):
+    if not isinstance(card, dict) or not card.get("impostors"):
         raise ValueError(
             f"{path}: nobody has measured how like each other strangers look to it; "
             f"python -m evaluation.recognition --data DATA --recognizer other={path} --write-card"

@@ -34,8 +34,6 @@ class SmallFaceDetector:
     """
 
     def __init__(self, weights: Path, device: str, min_score: float, again: bool = True) -> None:
-        if not 0 < min_score < 1:
-            raise ValueError(f"min_score = {min_score}: must lie between 0 and 1")
         net, _ = load_network(DetectorNet, weights, "detector")
         self._device = pick_device(device)
         self._net, self._dtype = ready(net, self._device)

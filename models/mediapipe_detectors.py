@@ -60,7 +60,7 @@ def load_mediapipe_detector(path: Path, min_score: float) -> Tiled:
     try:
         import mediapipe as mp
     except ImportError:
-        raise ValueError(f"{path}: MediaPipe is not installed; pip install '.[mediapipe]' in Farsight's folder") from None
+        raise ValueError(f"{path}: MediaPipe is not installed; `make mediapipe` in Farsight's folder does it") from None
     vision = mp.tasks.vision
     try:
         content = path.read_bytes()  # its own error for a missing file is a page long

@@ -74,8 +74,8 @@ def card_of(path: Path) -> dict[str, Any]:
         card: dict[str, Any] = json.loads(path.with_suffix(".json").read_text())
     except FileNotFoundError:
         return {"kind": "recognizer", "sha256": found}
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path.with_suffix('.json')}: not a readable card ({error})") from None
-    if card.get("sha256") != found:
+    if not isinstance(card, dict) or card.get("sha256") != found:
         raise ValueError(f"{path}: the file does not match the sha256 of its card; it was cut or changed")
     return card

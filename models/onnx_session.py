@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,12 @@ def open_session(path: Path, device: str) -> Any:
     if device == "cuda" and "CUDAExecutionProvider" not in there:
         raise ValueError("device 'cuda' was asked for but onnxruntime has no GPU here; use 'cpu' or 'auto'")
     wanted = ["CPUExecutionProvider"] if device == "cpu" else ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = int(
+        os.environ.get("OMP_NUM_THREADS", 0)
+    )  # what an actor may use, which it does not read itself
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(str(path), providers=[provider for provider in wanted if provider in there])
+        return onnxruntime.InferenceSession(str(path), options, providers=[provider for provider in wanted if provider in there])
     except Exception as error:  # onnxruntime raises its own hierarchy without a common public base
         raise ValueError(f"{path}: not a readable ONNX file ({str(error).splitlines()[0]})") from None

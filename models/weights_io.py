@@ -27,7 +27,7 @@ def read_card(path: Path, kind: str) -> dict[str, Any]:
     try:
         card: dict[str, Any] = json.loads(card_path.read_text())
         found = digest(path)
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path}: cannot read the weights or their card {card_path.name} ({error})") from None
     if not isinstance(card, dict):
         raise ValueError(f"{card_path}: not a card")
@@ -48,7 +48,7 @@ def load_network(network: type[Network], path: Path, kind: str) -> tuple[Network
     try:
         net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(str(path)).items()})
     except (SafetensorError, RuntimeError) as error:
-        raise ValueError(f"{path}: {str(error).splitlines()[0]}") from None
+        raise ValueError(f"{path}: {' '.join(str(error).split())[:300]}") from None
     return net, card
 
 

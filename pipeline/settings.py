@@ -211,7 +211,7 @@ def _check_stages(file: str, settings: Settings) -> None:
     for key in settings.shared:
         if key not in shareable:
             raise SettingsError(f"{file}: unknown key {key!r} for shared; allowed: {', '.join(shareable)}")
-    recognizers = set()
+    recognizers = {settings.shared.get("recognizer")}  # the one that enrols
     for stage in stages:
         kinds, shared = takes[stage.use], {k: v for k, v in settings.shared.items() if k in takes[stage.use]}
         for key, value in (shared | stage.keywords).items():

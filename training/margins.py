@@ -41,7 +41,7 @@ class MarginHead(nn.Module):
             return cosine - self.margin
         if self.kind == "arcface":
             return torch.cos((torch.acos(cosine) + self.margin).clamp(max=math.pi))
-        if self.training and len(norm) > 1:
+        if self.training and len(norm) > 1 and bool(norm.isfinite().all()):  # a broken step must not stay in them
             self.norm_mean.lerp_(norm.mean(), 0.01)
             self.norm_spread.lerp_(norm.std(), 0.01)
         quality = ((norm - self.norm_mean) / (self.norm_spread + 1e-3) * ADAFACE_H).clamp(-1, 1)

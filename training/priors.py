@@ -139,7 +139,7 @@ def landmarker(path: Path) -> Any:
     try:
         import mediapipe as mp
     except ImportError:
-        raise SystemExit("MediaPipe is not installed; pip install '.[mediapipe]' in Farsight's folder") from None
+        raise SystemExit("MediaPipe is not installed; `make mediapipe` in Farsight's folder does it") from None
     if not path.is_file():
         raise SystemExit(f"--landmarker {path}: no such file")
     vision = mp.tasks.vision

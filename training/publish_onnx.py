@@ -14,25 +14,26 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.export import write
 from models.weights_io import write_card
 from training.publish import CARDS, LICENCE, history
-from training.runs import averaged, made
+from training.runs import averaged, made, projection
 from training.train_recognizer import NETWORKS, own_network
 
 
 class Vector(nn.Module):
-    """A recogniser's vector (N, D) alone."""
+    """A recogniser's vector (N, D) alone, as its teacher's where that has fewer numbers."""
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: nn.Module, project: Tensor | None) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.project = net, project
 
     def forward(self, x: Tensor) -> Tensor:
         vector: Tensor = self.net.with_features(x)[0]  # type: ignore[operator]
-        return vector
+        return vector if self.project is None else F.linear(vector, self.project)
 
 
 def main() -> None:
@@ -49,12 +50,13 @@ def main() -> None:
     makers: dict[str, Callable[..., nn.Module]] = NETWORKS | {kind.__name__: kind for kind in own}
     net = averaged(args.run, makers)
     side = int(net.side)  # type: ignore[arg-type]
-    write(
-        Vector(net).eval(), args.out, {"pictures": torch.rand(2, 3, side, side)}, ["embedding"], ({0: torch.export.Dim("batch")},)
-    )
+    project = projection(args.run)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    pictures, batch = torch.rand(2, 3, side, side), torch.export.Dim("batch")
+    write(Vector(net, project).eval(), args.out, {"pictures": pictures}, ["embedding"], ({0: batch},))
     card = {
         "kind": "recognizer",
-        "about": f"{type(net).__name__}, {net.dim} numbers a face",
+        "about": f"{type(net).__name__}, {net.dim if project is None else len(project)} numbers a face",
         "preprocessing": f"chip's centre 112/128 scaled to {side}x{side}, RGB, (x - 127.5) / 127.5, mean of it and its mirror",
         "data": args.data_note,
         **history(made(args.run)),

@@ -49,7 +49,7 @@ def make_inputs(
     for rung in FUSED:
         rows = [row for row in range(len(small) - restored, len(small)) if rung_of(small[row].shape[0]) == rung]
         if rows:
-            low = np.stack([cv2.resize(small[row], (rung, rung), interpolation=cv2.INTER_LINEAR) for row in rows])
+            low = np.stack([cv2.resize(small[row], (rung, rung), interpolation=cv2.INTER_CUBIC) for row in rows])
             to_restore.append((torch.tensor(rows), low))
     views = [torch.from_numpy(np.stack([view_of(picture, side) for picture in pictures])) for pictures in (small, chips)]
     return Inputs(views[0], views[1], to_restore)

@@ -61,6 +61,13 @@ def averaged(source: Path, makers: dict[str, Callable[..., nn.Module]]) -> nn.Mo
     return net.eval().requires_grad_(False)
 
 
+def projection(run: Path) -> torch.Tensor | None:
+    """What made a recogniser's vectors those of a teacher with fewer numbers, (fewer, D): the rest of them learned nothing. None
+    where there is no such run."""
+    weight: torch.Tensor | None = saved(run).get("beside", {}).get("project.weight") if run.is_dir() else None
+    return weight if weight is not None and len(weight) < weight.shape[1] else None
+
+
 def saved(run: Path) -> dict[str, Any]:
     """What a run has saved. Raises SystemExit with the reason if that is nothing, or cannot be read."""
     try:

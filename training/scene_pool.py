@@ -4,7 +4,9 @@
 
 Writes ``images.npy`` uint8 (N, side, side, 3) RGB, ``faces.npz`` with ``count`` (N,) and, in the order of the pictures, ``boxes``
 (M, 4), ``landmarks`` (M, 5, 2) and ``scores`` (M,), and ``command.txt`` for the card of what learns from them. Hard negatives are
-what the shipped detector takes for faces in the training photos and frames, though its teacher saw none there.
+what the shipped detector takes for faces in the training photos and frames, though its teacher saw none there; with
+``--witness``, another detector (YuNet), only what that one takes for none either: teachers overlook profiles and faces that the
+picture cuts, and those are what a detector must not unlearn.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
+from models import Detector, load_detector
 from models.detecting import SmallFaceDetector
 from models.weights_io import WEIGHTS
 from training.chips import load_chips
@@ -28,25 +31,47 @@ from training.scenes import Scene, load_frames, load_train_photos
 
 SIDE = 320
 LURE_SCORE, LURE_SCALES, LURE_ROOM = 0.25, (1.0, 0.5, 0.25), 1.6
+LURE_SHARED = 0.2  # of the smaller of a piece and a labelled face, from which on they are too much of one
+WITNESSED = 0.3  # another detector's score from which on something may be a face
+WITNESS_SIDE = 160  # pixels of a piece when it is shown to that one
 
 _maker: SceneMaker
 
 
-def lures(scenes: list[Scene]) -> list[NDArray[np.uint8]]:
-    """Pieces of pictures that the shipped detector takes for faces, with some room around them: those that hold the middle of no
-    labelled face."""
+def lures(scenes: list[Scene], witness: Detector | None = None) -> list[NDArray[np.uint8]]:
+    """Pieces of pictures that the shipped detector takes for faces, with some room around them: those that share little with any
+    labelled face, and in which the ``witness`` sees none."""
     detector, found = SmallFaceDetector(WEIGHTS / "detector.safetensors", "auto", LURE_SCORE, again=False), []
     for scene in track(scenes, "hard negatives"):
-        faces = scene.boxes.reshape(-1, 2, 2).mean(1)
         for scale in LURE_SCALES:
             small = cv2.resize(scene.image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.uint8)
             for box in detector.detect([small])[0].boxes / scale:
                 centre, half = box.reshape(2, 2).mean(0), (box[2:] - box[:2]).max() / 2 * LURE_ROOM
                 x1, y1, x2, y2 = np.hstack([np.maximum(centre - half, 0), centre + half]).astype(int)
                 piece = scene.image[y1:y2, x1:x2]
-                if not (abs(faces - centre) < half).all(1).any() and min(piece.shape[:2]) >= 8:
+                if (
+                    min(piece.shape[:2]) >= 8
+                    and shared([x1, y1, x2, y2], scene.boxes) < LURE_SHARED
+                    and not seen_by(witness, piece)
+                ):
                     found.append(np.ascontiguousarray(piece))
     return found
+
+
+def shared(box: list[int], faces: NDArray[np.float32]) -> float:
+    """The most that a box has in common with any face (N, 4), as a share of the smaller of the two."""
+    sides = np.minimum(faces[:, 2:], box[2:]) - np.maximum(faces[:, :2], box[:2])
+    smaller = np.minimum((faces[:, 2:] - faces[:, :2]).prod(1), (box[2] - box[0]) * (box[3] - box[1]))
+    return float((sides.clip(0).prod(1) / np.maximum(smaller, 1)).max(initial=0))
+
+
+def seen_by(witness: Detector | None, piece: NDArray[np.uint8]) -> bool:
+    """Whether another detector takes something in a piece (H, W, 3) for a face, when it is near."""
+    if witness is None:
+        return False
+    scale = WITNESS_SIDE / max(piece.shape[:2])
+    near = cv2.resize(piece, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR).astype(np.uint8)
+    return len(witness.detect([near])[0]) > 0
 
 
 def load_pool(folder: Path) -> list[Scene]:
@@ -67,13 +92,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("data", "frames", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--witness", type=Path, help="another detector: what it takes for a face is no hard negative")
     parser.add_argument("--number", type=int, default=24_000)
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     chips = load_chips(args.data, args.cache)
     photos, frames = load_train_photos(args.data), load_frames(args.frames, dev=False)
-    pieces = lures(photos + frames)
+    pieces = lures(photos + frames, load_detector(args.witness, "auto", WITNESSED) if args.witness else None)
     print(f"{len(photos)} photos, {len(frames)} frames, {len(pieces)} hard negatives", flush=True)
     global _maker
     _maker = SceneMaker(photos, frames, chips.images, np.flatnonzero(chips.train), SIDE, pieces)

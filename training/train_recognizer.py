@@ -56,6 +56,7 @@ from training.feature_similarity import KINDS, LAMBDA, RELATION, Hints, feature_
 from training.loop import Run, plan
 from training.recognizer_inputs import LOOKS, Inputs, make_inputs
 from training.runs import averaged, made
+from training.vector_distillation import quality_term, vector_terms
 
 PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {"samples": 680_000, "batch": 128, "lr": 2e-3},
@@ -63,7 +64,6 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 NETWORKS: dict[str, type[nn.Module]] = {"Recognizer": Recognizer, "IResNet": IResNet}
 RESTORED, MORPHS = 0.1, 0.65  # shares of faces: shown super-resolved; of nobody
-EMBEDDING, CONTRAST, CONTRAST_SCALE = 4.0, 0.5, 24.0
 MARGIN = 0.2  # beside the strong teacher's vectors; without them the margin counts whole, as in the paper
 MARGINS = {  # F-SKD: CosFace 0.25 (2023); of 2024 the others, smaller for the student
     "teacher": {"cosface": 0.25, "arcface": 0.5, "adaface": 0.4},
@@ -84,7 +84,10 @@ def choose(train: NDArray[np.intp], numbers: NDArray[np.intp], batch: int, rng: 
     """Rows of a batch whose second half are other pictures of the people in its first half."""
     people, sizes = np.unique(numbers[train], return_counts=True)
     twice = people[(people >= 0) & (sizes > 1)]
-    first = rng.choice(train[np.isin(numbers[train], twice)], batch // 2, replace=False)
+    able = train[np.isin(numbers[train], twice)]
+    if len(able) < batch // 2:
+        raise SystemExit(f"--relation: {len(able)} chips of people with two and more, {batch // 2} are needed: a smaller --batch")
+    first = rng.choice(able, batch // 2, replace=False)
     second = [rng.choice(train[(numbers[train] == numbers[row]) & (train != row)]) for row in first]
     return np.concatenate([first, second])
 
@@ -165,6 +168,8 @@ def main() -> None:
         targets = torch.from_numpy(chips.vectors_of(own, args.cache, device) if own else chips.teacher_embeddings())
     labels = labels_of(chips)
     train, dev = np.flatnonzero(chips.train), np.flatnonzero(chips.dev)[:512]
+    if args.margin != "none" and not bool((labels[train] >= 0).any()):
+        raise SystemExit("--margin: no chip says whose it is (photos in PHOTOS/NAME/ do)")
     images = [chips.images, *(np.load(folder / "images.npy", mmap_mode="r") for folder in args.morphs)]
     firsts = np.cumsum([0, *map(len, images)])
     drawn = np.arange(firsts[1], firsts[-1])
@@ -181,7 +186,10 @@ def main() -> None:
         except (ValueError, RuntimeError) as error:
             raise SystemExit(f"--start {args.start}: {error}") from None
     net = net.to(device, memory_format=torch.channels_last)
-    teacher = averaged(args.teacher, NETWORKS).to(device, memory_format=torch.channels_last) if args.teacher else None
+    teacher = None
+    if args.teacher:
+        kinds = NETWORKS | {type(net).__name__: type(net)}
+        teacher = averaged(args.teacher, kinds).to(device, memory_format=torch.channels_last)
     beside = nn.ModuleDict()
     if args.margin != "none":
         beside["margin"] = margins.MarginHead(net.dim, int(labels.max()) + 1, args.margin, margin=MARGINS[args.role][args.margin])
@@ -236,7 +244,7 @@ def main() -> None:
         terms: dict[str, torch.Tensor] = {}
         if targets is not None:
             terms |= vector_terms(net, embedding, beside["project"], targets[rows].to(device), labels[rows].to(device))
-        elif args.role == "student":
+        elif args.role == "student" and isinstance(net, Recognizer):
             with torch.no_grad(), autocast(device):
                 sharp = run.average.net.with_features(y)[0].float()
             terms |= quality_term(net, embedding, F.cosine_similarity(embedding, sharp))
@@ -253,32 +261,9 @@ def main() -> None:
         label = labels[rows].to(device)
         if args.margin != "none" and bool((label >= 0).any()):
             terms["margin"] = (1.0 if targets is None else MARGIN) * beside["margin"](embedding[label >= 0], label[label >= 0])
-        run.update(torch.stack(list(terms.values())).sum(), **terms)
+        run.update(sum(terms.values(), 0.0 * embedding.sum()), **terms)
         if targets is not None and (run.step % 1000 == 0 or run.step == steps):
             print("  dev:", dev_cosines(run.average.net, chips.images[dev], targets[dev], device), flush=True)
-
-
-def vector_terms(
-    net: nn.Module, embedding: torch.Tensor, project: nn.Module, target: torch.Tensor, label: torch.Tensor
-) -> dict[str, torch.Tensor]:
-    """Cosine to the strong teacher's vectors, contrast over the batch, in which other pictures of one person (by ``label``, 0 and
-    up) are neither right nor wrong, and the quality's term."""
-    unit = F.normalize(project(embedding))
-    cosine = (unit * target).sum(1)
-    alike = (label[:, None] == label[None]) & (label >= 0)
-    alike.fill_diagonal_(False)
-    logits = (CONTRAST_SCALE * unit @ target.T).masked_fill(alike, -torch.inf)
-    picked = F.cross_entropy(logits, torch.arange(len(unit), device=unit.device))
-    terms = {"embedding": EMBEDDING * (1 - cosine.mean()), "contrast": CONTRAST * picked}
-    return terms | quality_term(net, embedding, cosine)
-
-
-def quality_term(net: nn.Module, embedding: torch.Tensor, cosine: torch.Tensor) -> dict[str, torch.Tensor]:
-    """How well the quality head, of networks that have one, foresees the cosine (N,) to the sharp picture's vector."""
-    if not isinstance(net, Recognizer):
-        return {}
-    foreseen = net.quality(embedding.detach()).sigmoid()[:, 0]
-    return {"quality": F.mse_loss(foreseen, cosine.detach().clamp(0, 1))}
 
 
 @torch.no_grad()

@@ -29,7 +29,7 @@ from training.ahead import ahead
 from training.detector_scenes import SURE
 from training.loop import Run, plan
 from training.runs import averaged
-from training.scene_pool import load_pool
+from training.scene_pool import WITNESSED, load_pool
 from training.scenes import Scene
 
 PRESETS = {
@@ -41,7 +41,6 @@ SHARE = 0.25  # of faces among what is shown
 SHIFT, STRETCH = 0.04, 0.08  # how boxes vary, in shares of their height
 NEGATIVES = 12  # a scene
 OFFERED = 0.1  # the detector's score of what is learned from
-WITNESSED = 0.3  # another detector's score from which on it may be a face
 LEVELS, NOISE = (0.5, 1.2), (-8.0, 8.0)  # exposure, and grey levels of noise (half of the views have none)
 AT_ONCE = 16
 

@@ -171,7 +171,7 @@ def main() -> None:
 
     def make_rung(rung: int, rng: np.random.Generator) -> tuple[torch.Tensor, ...]:
         rows = rng.choice(train, int(job.batch * SHARES[rung]), replace=False)
-        film = round(FILMED_SHARE * len(rows)) if args.look == "video" else 0
+        film = int(rng.binomial(len(rows), FILMED_SHARE)) if args.look == "video" else 0
         pairs = [make_pair(chips.images[row], points[row], rung, rng) for row in rows[film:]]
         pairs += filmed_pairs(chips.images[rows[:film]], points[rows[:film]], rung, rng) if film else []
         low, high, marks = zip(*pairs, strict=True)

@@ -63,7 +63,7 @@ class Gallery:
             self._generation = generation
             raise StoreError(
                 f"enrolled with another recogniser ({', '.join(s[:12] for s in sorted(strange))}; "
-                f"this one is {self._digest[:12]}): run `watchlist reembed`"
+                f"this one is {self._digest[:12]}): name that one, or run `watchlist reembed` to change to this one"
             )
         rows, identities = self._people.looked_for()
         if self._people.reembedded() != self._reembedded or len(rows) > FLOAT32_UP_TO >= len(self._rows):

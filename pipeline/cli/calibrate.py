@@ -28,6 +28,9 @@ def command(
     changing = reset or strangers is not None
     store = open_own_list(db) if changing else open_store(database_path(db), must_exist=True)
     card = card_of(recognizer)
+    if strange := store.recognizers_enrolled() - {card["sha256"]}:
+        store.close()
+        raise SettingsError(f"{store.path}: enrolled with another recogniser ({min(strange)[:12]}): name it with --recognizer")
     if reset:
         store.put_calibration(card["sha256"], None)
     if strangers is not None:

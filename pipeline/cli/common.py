@@ -71,10 +71,10 @@ def open_gate(
     from watchlist.enrol import Gate
     from watchlist.thresholds import Thresholds
 
-    thresholds = None if anyway else Thresholds(card_of(recognizer)["impostors"])
+    thresholds = Thresholds(card_of(recognizer)["impostors"])
     try:
         embedder = load_recognizer(recognizer, device)
-        return Gate(load_detector(detector, device, 0.5), embedder, thresholds), embedder.digest
+        return Gate(load_detector(detector, device, 0.5), embedder, None if anyway else thresholds), embedder.digest
     except ValueError as error:
         raise SettingsError(str(error)) from None
 

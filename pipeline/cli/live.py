@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.cameras import CameraFile, from_environment
-from pipeline.cli.common import CONFIGS, DATABASE, console, context_of, open_store
+from pipeline.cli.common import CONFIGS, DATABASE, card_of, console, context_of, open_store
 from pipeline.cli.housekeeping import Housekeeping
 from pipeline.cli.run import fill_watchlist, finish, require
 from pipeline.engine import Job, Status
@@ -40,6 +40,8 @@ def command(
     store = open_store(out / DATABASE)
     store.finish_abandoned()
     fill_watchlist(store, Path(str(settings.watchlist)), settings)
+    if store.recognizers() - {card_of(settings.shared.get("recognizer"))["sha256"]}:
+        raise SettingsError(f"out: {out} holds tracks of another recogniser, and nobody could search both: name another folder")
     started, epoch = time.monotonic(), time.time()
     context = {"epoch": epoch, "alerts": alerts} | context_of(settings, out)
     job = Job(settings.groups, cameras.wanted(), context, None, 1e9)

@@ -123,9 +123,7 @@ def _vectors(
     if not photos:
         raise SettingsError(f"--identity {identity}: nobody on the list has it, or without a photo")
     if {p.recognizer for p in photos} != {digest}:
-        raise SettingsError(
-            f"--identity {identity}: its vectors were made by another recogniser; watchlist reembed makes them anew"
-        )
+        raise SettingsError(f"--identity {identity}: its vectors were made by another recogniser: name it with --recognizer")
     return np.stack([p.vector for p in photos])
 
 

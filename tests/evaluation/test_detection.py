@@ -47,6 +47,12 @@ def test_faces_the_teacher_doubts_count_neither_way() -> None:
     assert table["16-24"]["faces"] == 1 and table["16-24"]["recall"] == 100 and table["16-24"]["ap"] == 100
 
 
+def test_finds_are_of_sure_faces_first_and_any_number_of_unsure_ones() -> None:
+    truth = scene(boxes((20, 0), (20, 4), (20, 100)), [0.3, 0.9, 0.3])
+    seen = match(truth, found(boxes((20, 1), (20, 101), (20, 99), (20, 2)), [0.9, 0.8, 0.7, 0.6]))
+    assert seen.hit.tolist() == [1, 2, 2, 0] and seen.counts.tolist() == [True, False, False, False]
+
+
 def test_what_was_seen_by_eye_is_no_false_alarm_and_need_not_be_found() -> None:
     assert all(x1 < x2 and y1 < y2 for boxes in seen_by_eye().values() for x1, y1, x2, y2 in boxes)
     truth, finds = scene(boxes((20, 0)), [0.9]), found(boxes((20, 0), (20, 100)), [0.8, 0.9])

@@ -12,7 +12,7 @@ from models.export import export
 from models.landmarks import LandmarkNet
 from models.recognizer import Recognizer
 from models.rescoring import RescoreNet
-from models.superres import SuperResNet
+from models.superres import ENTRIES, SuperResNet
 from models.weights_io import shipped
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -24,17 +24,22 @@ logging.getLogger("torch.onnx").setLevel(logging.ERROR)
 def both(
     kind: str, network: type[torch.nn.Module], shape: tuple[int, ...], folder: Path, **more: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """First output of ONNX Runtime and of torch for pictures of another shape than were exported, and for what else it takes."""
+    """First output of ONNX Runtime and of torch for pictures of another shape than were exported, and for what else it takes;
+    the others are compared here."""
     export(kind, folder / "net.onnx", side=shape[-1])
     net = shipped(network, kind)
     pictures = np.random.default_rng(0).random(shape, np.float32)
     outputs = onnxruntime.InferenceSession(str(folder / "net.onnx")).run(None, {"pictures": pictures, **more})
     theirs = net.eval()(torch.from_numpy(pictures), *map(torch.from_numpy, more.values()))
-    return outputs[0], (theirs if isinstance(theirs, torch.Tensor) else theirs[0]).numpy()
+    expected = [theirs] if isinstance(theirs, torch.Tensor) else list(theirs)
+    assert len(outputs) == len(expected)
+    assert all(np.abs(a - b.numpy()).max() < 2e-3 for a, b in zip(outputs[1:], expected[1:], strict=True))
+    return outputs[0], expected[0].numpy()
 
 
-def test_superres(tmp_path: Path) -> None:
-    found, expected = both("superres", SuperResNet, (5, 3, 16, 16), tmp_path)
+@pytest.mark.parametrize("side", ENTRIES)
+def test_superres(tmp_path: Path, side: int) -> None:
+    found, expected = both("superres", SuperResNet, (5, 3, side, side), tmp_path)
     assert found.shape == (5, 3, 128, 128) and np.abs(found - expected).max() < 2 / 255
 
 

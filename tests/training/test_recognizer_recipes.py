@@ -80,6 +80,8 @@ def test_a_network_and_a_teacher_of_your_own(run) -> None:  # type: ignore[no-un
     teacher = ("--embedding-teacher", str(WEIGHTS / "recognizer.safetensors"))
     out = run(train_recognizer, "own", "--network", f"{__name__}:Own", *teacher)
     assert {"embedding", "contrast"} <= set(columns(out)) and averaged(out, {"Own": Own}).dim == 16
+    followed = run(train_recognizer, "followed", "--network", f"{__name__}:Own", "--teacher", "@own", *teacher)
+    assert "stages" in columns(followed)
     assert made(run(train_recognizer, "on", "--start", "@own", "--network", f"{__name__}:Own", *teacher)).samples == 16
     with pytest.raises(SystemExit, match=r"tests.fakes:Pass lacks dim, side, widths, with_features"):
         run(train_recognizer, "x", "--network", "tests.fakes:Pass")

@@ -13,7 +13,7 @@ import pytest
 from models.faces import Faces
 from training import scene_pool, train_detector
 from training.runs import made
-from training.scene_pool import load_pool, lures
+from training.scene_pool import load_pool, lures, shared
 from training.scenes import Scene
 
 LABEL = {"boxes": [[40, 40, 80, 90]], "landmarks": [[[50, 60], [70, 60], [60, 70], [52, 80], [68, 80]]], "scores": [0.9]}
@@ -56,6 +56,13 @@ def test_hard_negatives_are_finds_without_a_label(labelled: Path) -> None:
     found = lures([scene])
     assert len(found) == len(scene_pool.LURE_SCALES)
     assert all(piece.mean() > 60 for piece in found)  # the white corner, not the face
+    assert lures([scene], Everywhere()) == []
+
+
+def test_what_a_piece_shares_with_a_face() -> None:
+    faces = np.array([[0, 0, 40, 40], [100, 100, 300, 300]], np.float32)
+    assert shared([30, 0, 70, 40], faces) == 0.25 and shared([120, 120, 140, 140], faces) == 1.0  # part of it, and within
+    assert shared([40, 40, 90, 90], faces) == shared([0, 0, 9, 9], faces[:0]) == 0.0
 
 
 def test_a_pool_and_a_training_from_it(run, data: Path, labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]

@@ -193,10 +193,12 @@ def test_the_vectors_of_another_recogniser(tmp_path: Path, chips: np.ndarray) ->
     with pytest.raises(SettingsError, match="measured how like each other strangers look"):
         call("watchlist", "reembed", *named)
     network.with_suffix(".json").write_text(json.dumps(recognizer_card() | {"sha256": digest(network)}))
-    with pytest.raises(SettingsError, match="vectors were made by another recogniser; watchlist reembed"):
+    with pytest.raises(SettingsError, match="vectors were made by another recogniser: name it with --recognizer"):
         call("search", "--identity", 1, *named)
     assert "1 photos embedded" in call("watchlist", "reembed", *named)
     assert json.loads(call("search", "--identity", 1, "--json", *named))[0]["score"] == pytest.approx(1, abs=1e-3)
     with pytest.raises(SettingsError, match="another recogniser"):
         call("search", "--identity", 1, "--db", tmp_path)
+    with pytest.raises(SettingsError, match=r"enrolled with another recogniser .*: name it with --recognizer"):
+        call("watchlist", "calibrate", "--db", tmp_path)
     assert "as they came with the recogniser" in call("watchlist", "calibrate", *named)
