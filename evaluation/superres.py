@@ -3,15 +3,15 @@
     python -m evaluation.superres --data DATA [--faces 300] [--sheet sheet.png] [--write-card]
     python -m evaluation.superres --data DATA --run plain=runs/superres-plain --run teacher=runs/superres-teacher
 
-Dev chips only (never trained on), ``soft_db`` at most 37. PSNR and SSIM on Y (BT.601, 16..235) and as the mean over R, G, B;
-no border cropped; SSIM with an 11×11 Gaussian window, sigma 1.5, valid part. `bicubic` is OpenCV's (a = -0.75), which is a little
-better on these chips than Pillow's. ``id`` is the recogniser's cosine between result and sharp chip (the identity term was
-trained with an earlier one of the same kind); ``marks``, with ``--landmarks RUN`` of `training.train_pfsr landmarks`, the
-mean distance between the 68 landmarks found in the two, in per cent of the eye distance; ``lpips``, with ``--lpips`` and
-that package (extra `eval`), lower is nearer. Runs of `training.train_superres`, `train_pkdn` and `train_pfsr` are told apart
-by themselves. Teachers see the parsing map of the sharp face: their rows are upper bounds, marked ^. They are measured with
-somebody else's map as well (``other map``): a teacher that is as good with that one has nothing to teach. The sheet shows
-faces of nobody.
+Dev chips only (never trained on), ``soft_db`` at most 37. PSNR and SSIM on Y (BT.601, 16..235) and as the mean over R, G, B; no
+border cropped; SSIM with an 11×11 Gaussian window, sigma 1.5, valid part. `bicubic` is OpenCV's (a = -0.75), which is a little
+better on these chips than Pillow's. ``id`` is our recogniser's cosine between result and sharp chip: a judge in its own cause
+where an identity term was trained with it, so ``--recognizer NAME=FILE`` (as in evaluation.recognition) asks others as well.
+``marks``, with ``--landmarks RUN`` of `training.train_pfsr landmarks`: the mean distance between the 68 landmarks found in the
+two, in per cent of the eye distance. ``lpips``, with ``--lpips`` and that package: lower is nearer. Runs of
+`training.train_superres`, `train_pkdn` and `train_pfsr` are told apart by themselves. Teachers see the parsing map of the sharp
+face: their rows are upper bounds, marked ^. They are measured with somebody else's map as well (``other map``): a teacher that
+is as good with that one has nothing to teach. The sheet shows faces of nobody.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evaluation.lfw import enlarge
+from evaluation.lfw import enlarge, open_recognizers
 from evaluation.metrics import luma, psnr, ssim
-from models import _weights, load_recognizer, load_superres
+from models import _weights, load_superres
 from models.chip import CHIP, EYE_DISTANCE
 from models.facegen import FaceGenerator, Look
 from models.pfsr import Generator, HeatMapNet, peaks
@@ -93,10 +93,10 @@ def trained(name: str, folder: Path) -> list[Model]:
 class Judge:
     """Compares results with sharp chips by every measure there is."""
 
-    def __init__(self, sharp: Chips, landmarks: Path | None, lpips: bool) -> None:
+    def __init__(self, sharp: Chips, landmarks: Path | None, lpips: bool, recognizers: Sequence[str] = ()) -> None:
         self.sharp = sharp
-        self.recognizer = load_recognizer(device="cpu")
-        self.vectors = self.recognizer.embed(sharp)
+        self.recognizers = {"id" if n == "farsight" else f"id_{n}": r for n, r in open_recognizers(list(recognizers)).items()}
+        self.vectors = {name: recognizer.embed_with_quality(sharp)[0] for name, recognizer in self.recognizers.items()}
         self.landmarks = averaged(landmarks, {"HeatMapNet": HeatMapNet}) if landmarks else None
         self.marks = self._marks(sharp) if self.landmarks else None
         self.lpips: Any = None
@@ -113,8 +113,9 @@ class Judge:
             "ssim": float(np.mean([ssim(a, b) for a, b in pairs])),
             "rgb_db": float(np.mean([psnr(a.astype(float), b.astype(float)) for a, b in zip(result, self.sharp, strict=True)])),
             "rgb_ssim": float(np.mean([ssim(a, b) for a, b in colours])),
-            "id": float((self.recognizer.embed(result) * self.vectors).sum(1).mean()),
         }
+        for name, recognizer in self.recognizers.items():
+            found[name] = float((recognizer.embed_with_quality(result)[0] * self.vectors[name]).sum(1).mean())
         if self.marks is not None:
             away = (self._marks(result) - self.marks).norm(dim=2).mean(1)
             found["marks"] = float(away.mean()) * 100 / (EYE_DISTANCE / 2)
@@ -142,6 +143,7 @@ def main() -> None:
     parser.add_argument("--sides", type=int, nargs="+", default=ENTRIES)
     parser.add_argument("--degradations", nargs="+", choices=PRESETS, default=DEGRADATIONS)
     parser.add_argument("--landmarks", type=Path)
+    parser.add_argument("--recognizer", action="append", default=[], metavar="NAME=FILE", help="another judge of identity")
     parser.add_argument("--lpips", action="store_true")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--sheet", type=Path)
@@ -158,7 +160,7 @@ def main() -> None:
         models += trained(name, Path(folder))
     chips = load_chips(args.data, args.cache)
     rows = chips.detailed(dev=True)[: args.faces]
-    judge = Judge(np.ascontiguousarray(chips.images[rows]), args.landmarks, args.lpips)
+    judge = Judge(np.ascontiguousarray(chips.images[rows]), args.landmarks, args.lpips, args.recognizer)
     points = chips.landmarks68()[rows]
     found: list[dict[str, Any]] = []
     for preset in args.degradations:
