@@ -19,9 +19,8 @@ def open_session(path: Path, device: str) -> Any:
         raise ValueError("device 'cuda' was asked for but onnxruntime has no GPU here; use 'cpu' or 'auto'")
     wanted = ["CPUExecutionProvider"] if device == "cpu" else ["CUDAExecutionProvider", "CPUExecutionProvider"]
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = int(
-        os.environ.get("OMP_NUM_THREADS", 0)
-    )  # what an actor may use, which it does not read itself
+    threads = os.environ.get("OMP_NUM_THREADS", "")  # what an actor may use; onnxruntime does not look there
+    options.intra_op_num_threads = int(threads) if threads.isdigit() else 0
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=[provider for provider in wanted if provider in there])
