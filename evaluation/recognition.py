@@ -121,7 +121,8 @@ def main() -> None:
     lfw = load_lfw(args.data, args.pairs)
     restore = load_superres().upscale
     recognizers = open_recognizers(args.recognizer)
-    name, recognizer = list(recognizers.items())[-1]
+    name = last.partition("=")[0] or "farsight"
+    recognizer = recognizers[name]
     strangers = impostors(recognizer, args.data, args.cache) if args.write_card else []  # first: its chips may be missing
     rows = verify(recognizers, lfw, restore, args.look)
     if args.plot:

@@ -124,7 +124,7 @@ class Foreign:
 
 def test_figures_go_into_the_card_of_whom_they_are_about(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shipped = (WEIGHTS / "recognizer.json").read_text()
-    monkeypatch.setattr(recognition, "open_recognizers", lambda _: {"other": Foreign()})
+    monkeypatch.setattr(recognition, "open_recognizers", lambda _: {"other": Foreign(), "first": Foreign()})
     (tmp_path / "other.onnx").write_bytes(b"a network")
     monkeypatch.setattr(recognition, "impostors", lambda *_: [BIN])
     monkeypatch.setattr(recognition, "CLEAN", (112,))
