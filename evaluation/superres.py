@@ -214,9 +214,7 @@ def write_sheet(path: Path, models: list[Model]) -> None:
         results = [m.upscale(low, points) if side in m.sides else np.zeros_like(sharp) for m in models]
         columns = np.stack([enlarge(low, cv2.INTER_NEAREST), *results, sharp], 1)
         lines.append(np.hstack(columns.reshape(-1, CHIP, CHIP, 3)))
-        cv2.putText(
-            lines[-1], f"{side} px, {preset}", (4, CHIP - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA
-        )
+        write(lines[-1], f"{side} px, {preset}", 4, CHIP - 6)
     for column, title in enumerate(titles * len(looks)):
         write(lines[0], title, column * CHIP + 4, 12)
     cv2.imwrite(str(path), np.ascontiguousarray(np.vstack(lines)[..., ::-1]))

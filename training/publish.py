@@ -75,7 +75,7 @@ def history(whole: Made) -> dict[str, Any]:
         "trained": {
             "samples": whole.samples,
             "minutes": round(whole.seconds / 60),
-            "machine": "; ".join(dict.fromkeys(whole.machines)),
+            "machine": "; ".join(dict.fromkeys("; ".join(whole.machines).split("; "))),
             "commit": "; ".join(dict.fromkeys(filter(None, whole.commits))),
         },
     }
