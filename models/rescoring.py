@@ -82,7 +82,8 @@ def to_logits(scores: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 class Rescorer:
-    """Gives a detector's candidates the score that a closer look at each finds."""
+    """Gives a detector's candidates the mean, of logits, of its own score and of what a closer look at each finds: that one alone
+    is too sure of what the detector doubts, like a coat or a hand."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -97,7 +98,7 @@ class Rescorer:
             return faces
         best = faces[:MOST]
         x = as_input(views(frame, best.boxes, self._side), self._device, self._dtype)
-        told = (torch.from_numpy(v).to(self._device, self._dtype) for v in (to_logits(best.scores), octaves(best.boxes)))
+        own, sizes = (torch.from_numpy(v).to(self._device, self._dtype) for v in (to_logits(best.scores), octaves(best.boxes)))
         scores = faces.scores.copy()
-        scores[:MOST] = finite(self._net(x, *told).float()).sigmoid().cpu().numpy()
+        scores[:MOST] = finite(((own + self._net(x, own, sizes)) / 2).float()).sigmoid().cpu().numpy()
         return Faces(faces.boxes, faces.landmarks, scores)[np.argsort(-scores, kind="stable")].once()

@@ -23,7 +23,7 @@ class Detect:
     def __init__(
         self,
         detector: str | None = None,
-        min_score: float = 0.1,
+        min_score: float = 0.2,
         device: str = "auto",
         scales: Sequence[float] = (),
         full_every_s: float | None = None,
