@@ -47,7 +47,9 @@ class DatabasePast:
     def __init__(self, store: Store, digest: str) -> None:
         strange = store.recognizers() - {digest}
         if strange:
-            raise StoreError(f"{store.path}: its templates are not of this recogniser ({digest[:12]}): name theirs")
+            raise StoreError(
+                f"{store.path}: its templates were made by another recogniser than this one ({digest[:12]}): name that one"
+            )
         self._store, self._projection = store, Projection(store)
 
     def nearest(self, vectors: NDArray[np.float32], top: int, where: Where | None) -> tuple[list[Hit], int]:
