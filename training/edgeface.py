@@ -24,8 +24,10 @@ class EdgeFace:
     """Unit vectors of 512 numbers; knows nothing of this project's networks."""
 
     def __init__(self, weights: Path) -> None:
-        import timm  # an extra, which only this needs
-
+        try:
+            import timm  # an extra, which only this needs
+        except ImportError:
+            raise SystemExit(f"{weights}: timm is not installed; pip install timm") from None
         self._net: Any = timm.create_model("edgenext_x_small", num_classes=512)
         self._net.load_state_dict({k.removeprefix("model."): v.float() for k, v in load_file(str(weights)).items()})
         self._net.eval()
