@@ -39,6 +39,11 @@ def own_command() -> str:
     return f"python -m training.{Path(sys.argv[0]).stem}{options}"
 
 
+def without_folders(command: str) -> str:
+    """A command as cards tell it: of files elsewhere on the machine only their names."""
+    return re.sub(r"(?<= )/(?:[^ ]*/)?", "", command)
+
+
 def own_commit() -> str:
     """The commit of the running program, marked if files differ from it; empty outside a checkout."""
     try:
@@ -136,7 +141,7 @@ def made(source: Path) -> Made:
     state = saved(source)
     before = Made(**state["before"]) if state["before"] else Made([], 0, 0.0, [])
     return Made(
-        [*before.commands, *state.get("made_of", ()), state["command"]],
+        [*before.commands, *map(without_folders, (*state.get("made_of", ()), state["command"]))],
         before.samples + state["samples"],
         before.seconds + state["seconds"],
         [*before.machines, state["machine"]],

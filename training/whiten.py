@@ -25,7 +25,7 @@ from models.recognizer import Recognizer
 from models.weights_io import WEIGHTS, load_network, save_weights
 from training.chips import load_chips
 from training.recognizer_inputs import LOOKS, make_inputs, view_of
-from training.runs import own_command
+from training.runs import own_command, without_folders
 
 BATCH = 50
 
@@ -75,7 +75,7 @@ def main() -> None:
     matrix = whitening(departures(net.eval().to(memory_format=torch.channels_last), chips.images[rows], args.look, args.seed))
     net.whitening.copy_(torch.from_numpy(matrix))
     card = {key: value for key, value in card.items() if key not in ("impostors", "speed")}  # those were of other vectors
-    save_weights(net, args.weights, card | {"command": f"{card['command']}; {own_command()}", "figures": {}})
+    save_weights(net, args.weights, card | {"command": f"{card['command']}; {without_folders(own_command())}", "figures": {}})
     print(f"{args.weights}: weighs directions {np.linalg.eigvalsh(matrix).min():.2f} to {np.linalg.eigvalsh(matrix).max():.2f}")
 
 

@@ -11,7 +11,7 @@ from models.landmarks import LandmarkNet
 from models.superres import SuperResNet
 from models.weights_io import WEIGHTS, read_card
 from training import publish, train_superres
-from training.runs import averaged, made, own_commit
+from training.runs import averaged, made, own_commit, without_folders
 
 SUPERRES = {"SuperResNet": SuperResNet}
 
@@ -36,6 +36,11 @@ def test_published_weights_are_gone_on_with_and_their_making_is_kept(run, tmp_pa
     assert card["trained"]["commit"] == own_commit()
     assert card["architecture"] == {"widths": [128, 64, 40], "depths": [7, 3, 2], "regions": 0}
     assert made(second) == whole
+
+
+def test_cards_name_files_elsewhere_without_their_folders() -> None:
+    command = "python -m training.x --scenes .cache/s --witness /home/me/yunet.onnx --out runs/a"
+    assert without_folders(command) == "python -m training.x --scenes .cache/s --witness yunet.onnx --out runs/a"
 
 
 def test_own_data_is_named_and_a_teacher_is_not_published(run, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
