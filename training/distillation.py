@@ -31,12 +31,14 @@ class Teacher(Protocol):
 class Distillation:
     """What a student loses for being unlike its frozen teacher."""
 
-    def __init__(self, teacher: Teacher, kind: str, weight: float, steps: int) -> None:
-        self.teacher, self.kind, self.weight, self.steps = teacher, kind, weight, steps
+    def __init__(self, teacher: Teacher, kind: str, weight: float) -> None:
+        self.teacher, self.kind, self.weight = teacher, kind, weight
 
-    def __call__(self, step: int, x: Tensor, parsing: Tensor | None, picture: Tensor, seen: list[Tensor]) -> dict[str, Tensor]:
-        """Weighted terms of the loss at a step, by name."""
-        fade = max(0.0, 1 - step / (FADED * self.steps))
+    def __call__(
+        self, progress: float, x: Tensor, parsing: Tensor | None, picture: Tensor, seen: list[Tensor]
+    ) -> dict[str, Tensor]:
+        """Weighted terms of the loss by name, when ``progress`` 0..1 of the run is done."""
+        fade = max(0.0, 1 - progress / FADED)
         if not fade:
             return {}
         with torch.no_grad(), autocast(x.device.type):

@@ -7,13 +7,14 @@ Starting the same command again continues where the last checkpoint stood.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import csv
 import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,26 +25,31 @@ import torch
 from torch import nn
 
 from models.runtime import machine, number_format
+from training.ahead import ahead
 from training.muon import Muon
 from training.runs import made, own_command, own_commit, saved
 
 CHECKPOINT_SECONDS = 150
 BAR = 20
+WARMUP = 300  # steps at most
+ENDLESS = 10**9  # steps: time ends the run
 BROKEN = 10  # steps in a row without a number for a loss, before a run gives up
 
 
-def cosine_lr(step: int, total: int) -> float:
-    """Factor on the learning rate: linear warm-up, at most a tenth of the run, then half a cosine to 1 %."""
-    warmup = min(300, total // 10)
+def cosine_lr(step: int, total: int, progress: float | None = None) -> float:
+    """Factor on the learning rate: linear warm-up, at most a tenth of the run, then half a cosine to 1 %; the cosine by
+    ``progress`` 0..1 where that is known better than by the steps."""
+    warmup = min(WARMUP, total // 10)
     if step < warmup:
         return (step + 1) / warmup
-    done = (step - warmup) / max(1, total - warmup)
+    done = (step - warmup) / max(1, total - warmup) if progress is None else progress
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a training command was asked for; ``preset`` holds at least samples, batch and lr."""
+    """What a training command was asked for; ``preset`` holds at least samples, batch and lr. With ``--minutes`` ``steps`` is
+    more than can be made in them."""
 
     args: argparse.Namespace
     preset: dict[str, Any]
@@ -65,14 +71,17 @@ def plan(doc: str | None, presets: dict[str, dict[str, Any]], **own: dict[str, A
     parser.add_argument("--cache", type=Path, default=Path(".cache"), help="decoded chips are kept here")
     parser.add_argument("--preset", choices=presets, default="cpu")
     parser.add_argument("--samples", type=int, help="instead of the preset's")
+    parser.add_argument("--batch", type=int, help="instead of the preset's")
+    parser.add_argument("--minutes", type=float, help="as many samples as can be seen in these, on a schedule of time")
     parser.add_argument("--lr", type=float, help="learning rate instead of the preset's")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.manual_seed(args.seed)
-    preset = presets[args.preset] | ({"lr": args.lr} if args.lr else {})
-    steps = (args.samples or preset["samples"]) // preset["batch"]
+    preset = presets[args.preset] | {name: given for name in ("lr", "batch") if (given := getattr(args, name))}
+    steps = ENDLESS if args.minutes else (args.samples or preset["samples"]) // preset["batch"]
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    print(f"{machine(device)} ({number_format(device)[1]}), channels_last, {steps} steps of {preset['batch']}", flush=True)
+    long = f"{args.minutes:g} minutes" if args.minutes else f"{steps} steps"
+    print(f"{machine(device)} ({number_format(device)[1]}), channels_last, {long} of {preset['batch']}", flush=True)
     cv2.setNumThreads(1)
     return Plan(args, preset, steps, device)
 
@@ -139,13 +148,14 @@ class Run:
         muon: bool = False,
         start: Path | None = None,
         made_of: Sequence[str] = (),
+        minutes: float | None = None,
     ) -> None:
         """``arguments`` are those the network was made with, kept beside its weights; ``rival`` is trained against it;
         ``beside`` is trained with it and saved, but no part of what is published.
 
         With ``constant`` the learning rate stays as it is; ``clip`` is the longest gradient; ``muon``: instead of AdamW.
         ``start`` is the run or weight file whose weights ``net`` holds: the run keeps how they were made, and ``made_of``, the
-        commands that made its data.
+        commands that made its data. With ``minutes`` the schedule goes by time, not by steps.
         """
         self.arguments, self.rival, self.constant, self.clip = arguments or {}, rival, constant, clip
         self.beside = beside or nn.Module()
@@ -164,7 +174,8 @@ class Run:
             self.optimizer = torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True)
         self.average = Average(net)
         self.step = 0
-        self.seconds = 0.0
+        self.seconds, self.minutes = 0.0, minutes
+        self._of = "" if minutes else f" of {steps}"
         if (folder / "state.pt").exists():
             self._resume()
         self._told_to_stop = False
@@ -172,18 +183,37 @@ class Run:
             for wish in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(wish, self._stop_soon)
         self._started = self._saved = time.monotonic()
-        self._first = self.step
+        self._first, self.done = self.step, self.progress >= 1
         self._sums: dict[str, float] = {}
         self._count = self._broken = 0
+
+    def batches(self, make: Callable[[int], Any], threads: int) -> Iterator[Any]:
+        """``make(step)`` of each step that is still to be done, made in the background; on a CPU by one thread."""
+        on_cpu = next(self.net.parameters()).device.type == "cpu"
+        with contextlib.closing(ahead(make, self.step, self.steps, 1 if on_cpu else threads)) as made:
+            while not self.done and (batch := next(made, None)) is not None:
+                yield batch
 
     def rng(self, step: int) -> np.random.Generator:
         """The random numbers of one step: the same after a resume as without it, others than those it began with were made of."""
         return np.random.default_rng((self.seed, self.before["samples"] if self.before else 0, step))
 
+    @property
+    def progress(self) -> float:
+        """How much of the schedule is done, 0..1."""
+        return self.progress_at(self.step)
+
+    def progress_at(self, step: int) -> float:
+        """The same when ``step`` is made; with ``minutes``, now."""
+        if self.minutes is None:
+            return step / self.steps
+        return min(1.0, (self.seconds + time.monotonic() - self._saved) / (60 * self.minutes))
+
     def update(self, loss: torch.Tensor, *, then: Callable[[], None] | None = None, **parts: torch.Tensor | float) -> None:
         """One optimiser step on ``loss``; ``parts`` are averaged into the log; ``then`` is called before anything is saved."""
+        schedule = 1.0 if self.constant else cosine_lr(self.step, self.steps, self.progress if self.minutes else None)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.lr * (1.0 if self.constant else cosine_lr(self.step, self.steps))
+            group["lr"] = self.lr * schedule
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         parts["gradient"] = length = nn.utils.clip_grad_norm_(self.trained, self.clip)
@@ -196,13 +226,14 @@ class Run:
         self._count += 1
         for name, value in {"loss": loss, **parts}.items():
             self._sums[name] = self._sums.get(name, 0.0) + float(value.detach() if isinstance(value, torch.Tensor) else value)
-        if self.step % 100 == 0 or self.step == self.steps:
+        self.done = self.progress >= 1
+        if self.step % 100 == 0 or self.done:
             self._log()
-        due = self._told_to_stop or time.monotonic() - self._saved > CHECKPOINT_SECONDS or self.step == self.steps
+        due = self._told_to_stop or time.monotonic() - self._saved > CHECKPOINT_SECONDS or self.done
         if due and not self._broken:
             self.save()
         if self._told_to_stop:
-            raise SystemExit(f"stopped at step {self.step} of {self.steps}; the same command goes on")
+            raise SystemExit(f"stopped at step {self.step}{self._of}; the same command goes on")
 
     def _sound(self, length: torch.Tensor) -> bool:
         """Whether a gradient of this length may be followed. Raises SystemExit, with the last checkpoint left as it is, after
@@ -261,16 +292,16 @@ class Run:
             self.rival.net.load_state_dict(state["rival"][0])
             self.rival.optimizer.load_state_dict(state["rival"][1])
         self.step, self.seconds, self.before = state["step"], state["seconds"], state["before"]
-        print(f"resumed at step {self.step} of {self.steps}")
+        print(f"resumed at step {self.step}{self._of}")
 
     def _log(self) -> None:
         means = {name: value / self._count for name, value in self._sums.items()}
         self._sums, self._count = {}, 0
         elapsed = time.monotonic() - self._started
         rate = (self.step - self._first) * self.batch / elapsed
-        left = (self.steps - self.step) * self.batch / rate
+        left = 60 * self.minutes * (1 - self.progress) if self.minutes else (self.steps - self.step) * self.batch / rate
         row = {"step": self.step, "samples": self.step * self.batch, **{k: round(v, 5) for k, v in means.items()}}
         write_log(self.folder / "log.csv", row)
         shown = "  ".join(f"{k} {v:.4f}" for k, v in means.items())
-        bar = f"{'#' * (BAR * self.step // self.steps):.<{BAR}}"
-        print(f"[{bar}] {self.step}/{self.steps}  {shown}  {rate:.0f}/s  {left / 60:.0f} min left", flush=True)
+        bar = f"{'#' * int(BAR * self.progress):.<{BAR}}"
+        print(f"[{bar}] {self.step}{self._of}  {shown}  {rate:.0f}/s  {left / 60:.0f} min left", flush=True)

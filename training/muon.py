@@ -17,17 +17,17 @@ ITERATIONS = 5
 ADAMW_RMS = 0.2  # size of AdamW's usual step: learning rates mean the same
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """A matrix (m, n) with its singular values brought near 1: 0.7 to 1.2, as five quintic iterations leave them."""
-    x = matrix.to(number_format(matrix.device.type)[0])
-    if tall := len(matrix) > matrix.shape[1]:
-        x = x.T
-    x = x / x.norm().clamp(min=1e-7)
+def orthogonal(matrices: Tensor) -> Tensor:
+    """Matrices (k, m, n) with their singular values brought near 1: 0.7 to 1.2, as five quintic iterations leave them."""
+    x = matrices.to(number_format(matrices.device.type)[0])
+    if tall := x.shape[1] > x.shape[2]:
+        x = x.mT
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     a, b, c = NEWTON_SCHULZ
     for _ in range(ITERATIONS):
-        square = x @ x.T
-        x = torch.addmm(x, torch.addmm(square, square, square, beta=b, alpha=c), x, beta=a)
-    return (x.T if tall else x).to(matrix.dtype)
+        square = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
+    return (x.mT if tall else x).to(matrices.dtype)
 
 
 class Orthogonal(torch.optim.Optimizer):
@@ -39,13 +39,17 @@ class Orthogonal(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]
         for group in self.param_groups:
+            alike: dict[tuple[int, ...], list[nn.Parameter]] = {}  # a GPU takes as long for one small matrix as for several
             for weight in (p for p in group["params"] if p.grad is not None):
                 momentum = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
                 momentum.lerp_(weight.grad, 1 - MOMENTUM)
-                matrix = weight.grad.lerp(momentum, MOMENTUM).flatten(1)
-                size = ADAMW_RMS * max(matrix.shape) ** 0.5
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
-                weight.add_(orthogonal(matrix).view(weight.shape), alpha=-group["lr"] * size)
+                alike.setdefault(weight.flatten(1).shape, []).append(weight)
+            for shape, weights in alike.items():
+                steps = [w.grad.lerp(self.state[w]["momentum"], MOMENTUM).flatten(1) for w in weights]  # type: ignore[union-attr]
+                size = ADAMW_RMS * max(shape) ** 0.5
+                for weight, step in zip(weights, orthogonal(torch.stack(steps)), strict=True):
+                    weight.add_(step.reshape(weight.shape), alpha=-group["lr"] * size)
 
 
 class Muon:

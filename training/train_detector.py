@@ -23,7 +23,6 @@ from torch import Tensor
 
 from models.detector import STRIDES, DetectorNet, cell_centres, decode_cells
 from models.runtime import autocast
-from training.ahead import ahead
 from training.detector_scenes import LEAST_WIDTH, SURE
 from training.loop import Run, plan
 from training.runs import averaged
@@ -124,7 +123,9 @@ def main() -> None:
     pool = load_pool(args.scenes)
     made_of = (args.scenes / "command.txt").read_text().splitlines()
     lr = job.preset["lr"]
-    run = Run(args.out, net, steps, batch, lr, 0.02, args.seed, muon=True, start=args.start, made_of=made_of)
+    run = Run(
+        args.out, net, steps, batch, lr, 0.02, args.seed, muon=True, start=args.start, made_of=made_of, minutes=args.minutes
+    )
     side = pool[0].image.shape[0]
     print(f"{len(pool)} scenes, {sum(len(p.scores) for p in pool)} faces", flush=True)
 
@@ -144,7 +145,7 @@ def main() -> None:
             torch.from_numpy(np.concatenate([s.landmarks for s in scenes]).astype(np.float32)),
         )
 
-    for images, owners, boxes, landmarks in ahead(make, run.step, steps, threads=1 if device == "cpu" else 8):
+    for images, owners, boxes, landmarks in run.batches(make, threads=8):
         x = images.to(device).permute(0, 3, 1, 2).float().sub_(127.5).div_(127.5)
         with autocast(device):
             outputs = net(x)

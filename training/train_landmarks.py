@@ -22,7 +22,6 @@ from models.chip import CHIP, TEMPLATE
 from models.landmarks import UNIT, LandmarkNet, to_units, view
 from models.runtime import autocast
 from training import degradations
-from training.ahead import ahead
 from training.chips import load_chips
 from training.loop import Run, plan
 from training.priors import five_of
@@ -97,7 +96,7 @@ def main() -> None:
     views, points = make_pool(job.args, job.preset["pool"])
     print(f"{len(views)} pictures", flush=True)
     net = LandmarkNet().to(job.device, memory_format=torch.channels_last)
-    run = Run(job.args.out, net, job.steps, job.batch, job.preset["lr"], 0.02, job.args.seed, muon=True)
+    run = Run(job.args.out, net, job.steps, job.batch, job.preset["lr"], 0.02, job.args.seed, muon=True, minutes=job.args.minutes)
 
     def make(step: int) -> tuple[torch.Tensor, torch.Tensor]:
         rng = run.rng(step)
@@ -105,7 +104,7 @@ def main() -> None:
         levels = rng.uniform(0.8, 1.2, (job.batch, 1, 1, 1)).astype(np.float32)
         return torch.from_numpy(views[rows] * levels), torch.from_numpy(points[rows])
 
-    for pictures, truth in ahead(make, run.step, job.steps, threads=1 if job.device == "cpu" else 8):
+    for pictures, truth in run.batches(make, threads=8):
         x = pictures.to(job.device).permute(0, 3, 1, 2).sub(127.5).div(127.5).contiguous(memory_format=torch.channels_last)
         with autocast(job.device):
             found = net(x)

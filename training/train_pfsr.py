@@ -35,7 +35,6 @@ from torch import Tensor, nn
 from models.pfsr import SIDES, Critic, Generator, HeatMapNet
 from models.runtime import autocast
 from training import degradations
-from training.ahead import ahead
 from training.chips import ChipSet, load_chips
 from training.loop import Plan, Rival, Run, plan
 from training.priors import heat_maps, mirrored
@@ -59,12 +58,12 @@ VGG_LAYERS = (3, 8, 15, 22)  # relu1_2, relu2_2, relu3_3, relu4_3
 VGG_WIDTHS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512)  # 0: pooling
 
 
-def step_of(iteration: int, total: int) -> tuple[int, float]:
-    """Step 1 to 3 at an iteration, and how far it is faded in (0..1, whole after an eighth of all iterations)."""
+def step_of(progress: float) -> tuple[int, float]:
+    """Step 1 to 3 when ``progress`` 0..1 of the run is done, and how far it is faded in (0..1, whole after an eighth of it)."""
     start = 0.0
     for step, share in enumerate(SHARES, 1):
-        if iteration < (start + share) * total or step == len(SHARES):
-            return step, min(1.0, 2 * (iteration - start * total) / (SHARES[0] * total))
+        if progress < start + share or step == len(SHARES):
+            return step, min(1.0, 2 * (progress - start) / SHARES[0])
         start += share
     raise AssertionError
 
@@ -103,7 +102,8 @@ def train_landmarks(job: Plan, chips: ChipSet, rows: np.ndarray) -> None:
     points = torch.from_numpy(chips.landmarks68())
     rows = rows[points[torch.from_numpy(rows)].abs().sum((1, 2)).numpy() > 0]
     net = HeatMapNet().to(job.device, memory_format=torch.channels_last)
-    run = Run(job.args.out, net, job.steps, job.batch, job.preset["lr"], 0.0, job.args.seed)
+    lr, minutes = job.preset["lr"], job.args.minutes
+    run = Run(job.args.out, net, job.steps, job.batch, lr, 0.0, job.args.seed, minutes=minutes)
 
     def make(step: int) -> tuple[Tensor, Tensor]:
         rng = run.rng(step)
@@ -112,7 +112,7 @@ def train_landmarks(job: Plan, chips: ChipSet, rows: np.ndarray) -> None:
         marks = points[torch.from_numpy(chosen)]
         return (sharp, marks) if rng.random() < 0.5 else (sharp.flip(3), mirrored(marks))
 
-    for sharp, marks in ahead(make, run.step, job.steps, threads=1 if job.device == "cpu" else 8):
+    for sharp, marks in run.batches(make, threads=8):
         picture = F.avg_pool2d(sharp.to(job.device).float().div_(255), 2)
         with autocast(job.device):
             maps = net(picture)
@@ -171,24 +171,37 @@ def train_generator(job: Plan, chips: ChipSet, rows: np.ndarray) -> None:
     optimizer = torch.optim.Adam(critic.parameters(), lr=job.preset["lr"], betas=(0.0, 0.99))
     rival = None if args.no_critic else Rival(critic, optimizer)
     lr, betas = job.preset["lr"], (0.0, 0.99)
-    run = Run(args.out, net, job.steps, job.batch, lr, 0.0, args.seed, rival=rival, betas=betas, constant=True, clip=math.inf)
+    run = Run(
+        args.out,
+        net,
+        job.steps,
+        job.batch,
+        lr,
+        0.0,
+        args.seed,
+        rival=rival,
+        betas=betas,
+        constant=True,
+        clip=math.inf,
+        minutes=args.minutes,
+    )
 
     def heat(pictures: Tensor) -> Tensor:
         with autocast(device):
             maps: Tensor = landmarks(pictures)
         return maps
 
-    def make(iteration: int) -> tuple[Tensor, Tensor, Tensor]:
+    def make(iteration: int) -> tuple[Any, ...]:
         rng = run.rng(iteration)
         chosen = rng.choice(rows, job.batch, replace=False)
-        sides = (16, SIDES[step_of(iteration, job.steps)[0] - 1])
+        at = step_of(run.progress_at(iteration))
+        sides = (16, SIDES[at[0] - 1])
         made = [np.stack([degradations.pfsr_bilinear_chain(chips.images[r], side, rng) for r in chosen]) for side in sides]
         low, high = (torch.from_numpy(pictures).permute(0, 3, 1, 2) for pictures in made)
         mix = torch.from_numpy(rng.random((job.batch, 1, 1, 1), np.float32))
-        return (low, high, mix) if rng.random() < 0.5 else (low.flip(3), high.flip(3), mix)
+        return at, *((low, high, mix) if rng.random() < 0.5 else (low.flip(3), high.flip(3), mix))
 
-    for low, high, mix in ahead(make, run.step, job.steps, threads=1 if device == "cpu" else 12):
-        step, fade = step_of(run.step, job.steps)
+    for (step, fade), low, high, mix in run.batches(make, threads=12):
         x = low.to(device).float().div_(127.5).sub_(1)
         y = high.to(device).float().div_(127.5).sub_(1)
         with autocast(device):

@@ -23,7 +23,6 @@ import torch.nn.functional as F
 from models.pkdn import Pkdn
 from models.runtime import autocast
 from training import degradations
-from training.ahead import ahead
 from training.chips import load_chips
 from training.distillation import KINDS, Distillation
 from training.loop import Run, plan
@@ -58,8 +57,9 @@ def main() -> None:
     distil = None
     if args.teacher:
         teacher = averaged(args.teacher, {"Pkdn": Pkdn}).to(device, memory_format=torch.channels_last)
-        distil = Distillation(teacher, args.features, FEATURES, job.steps)
-    run = Run(args.out, net, job.steps, job.batch, job.preset["lr"], 0.0, args.seed, arguments, betas=(0.9, 0.99))
+        distil = Distillation(teacher, args.features, FEATURES)
+    betas, lr = (0.9, 0.99), job.preset["lr"]
+    run = Run(args.out, net, job.steps, job.batch, lr, 0.0, args.seed, arguments, betas=betas, minutes=args.minutes)
 
     def make(step: int) -> tuple[torch.Tensor, ...]:
         rng = run.rng(step)
@@ -69,7 +69,7 @@ def main() -> None:
         batch = torch.from_numpy(low), torch.from_numpy(chips.images[rows]), torch.from_numpy(points[rows]), parsing
         return batch if rng.random() < 0.5 else mirror(*batch)
 
-    for low, high, _, parsing in ahead(make, run.step, job.steps, threads=1 if device == "cpu" else 12):
+    for low, high, _, parsing in run.batches(make, threads=12):
         x = low.to(device).permute(0, 3, 1, 2).float().div_(255)
         x = F.interpolate(x, scale_factor=8, mode="bicubic", align_corners=False)
         y = high.to(device).permute(0, 3, 1, 2).float().div_(255)
@@ -78,7 +78,7 @@ def main() -> None:
             (picture,), seen = net.with_features(x, prior if args.role == "teacher" else None)
         terms = {"pixel": (picture.float() - y).abs().mean()}
         if distil:
-            terms |= distil(run.step, x, prior, picture, seen)
+            terms |= distil(run.progress, x, prior, picture, seen)
         run.update(torch.stack(list(terms.values())).sum(), **terms)
 
 

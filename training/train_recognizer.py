@@ -50,7 +50,6 @@ from models.iresnet import IResNet, begin_as
 from models.recognizer import Recognizer, view
 from models.runtime import autocast
 from training import degradations, margins
-from training.ahead import ahead
 from training.chips import ChipSet, load_chips
 from training.feature_similarity import KINDS, LAMBDA, RELATION, Hints, feature_distance, relation_distance
 from training.loop import Run, plan
@@ -212,6 +211,7 @@ def main() -> None:
         muon=muon,
         start=args.start,
         made_of=made_of,
+        minutes=args.minutes,
     )
 
     def face(row: int) -> Image:
@@ -226,14 +226,14 @@ def main() -> None:
             most = round(MORPHS * batch) if len(drawn) else 0
             rows = np.concatenate([rng.choice(train, batch - most, replace=False), rng.choice(drawn, most, replace=False)])
             rng.shuffle(rows)
-        hardness = 1.0 if args.start else step / steps
+        hardness = 1.0 if args.start else run.progress_at(step)
         restored = round(RESTORED * batch) if student else 0
         return make_inputs([face(row) for row in rows], net.side, hardness, rng, args.look, restored), torch.from_numpy(rows)
 
     def signed(views: torch.Tensor | Image) -> torch.Tensor:
         return torch.as_tensor(views).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
-    for inputs, rows in ahead(make, run.step, steps, threads=1 if device == "cpu" else 12):
+    for inputs, rows in run.batches(make, threads=12):
         y = signed(inputs.sharp)
         x = y if args.role == "teacher" else signed(inputs.seen)
         for where, low in inputs.to_restore:
@@ -262,7 +262,7 @@ def main() -> None:
         if args.margin != "none" and bool((label >= 0).any()):
             terms["margin"] = (1.0 if targets is None else MARGIN) * beside["margin"](embedding[label >= 0], label[label >= 0])
         run.update(sum(terms.values(), 0.0 * embedding.sum()), **terms)
-        if targets is not None and (run.step % 1000 == 0 or run.step == steps):
+        if targets is not None and (run.step % 1000 == 0 or run.done):
             print("  dev:", dev_cosines(run.average.net, chips.images[dev], targets[dev], device), flush=True)
 
 

@@ -25,7 +25,6 @@ from models.faces import Faces, pairwise_iou
 from models.rescoring import RescoreNet, octaves, to_logits, views
 from models.runtime import autocast
 from models.weights_io import WEIGHTS
-from training.ahead import ahead
 from training.detector_scenes import SURE
 from training.loop import Run, plan
 from training.runs import averaged
@@ -117,7 +116,19 @@ def main() -> None:
     net = net.to(job.device, memory_format=torch.channels_last)
     made_of = (args.scenes / "command.txt").read_text().splitlines()
     lr = job.preset["lr"]
-    run = Run(args.out, net, job.steps, job.batch, lr, 0.02, args.seed, muon=True, start=args.start, made_of=made_of)
+    run = Run(
+        args.out,
+        net,
+        job.steps,
+        job.batch,
+        lr,
+        0.02,
+        args.seed,
+        muon=True,
+        start=args.start,
+        made_of=made_of,
+        minutes=args.minutes,
+    )
 
     def make(step: int) -> tuple[torch.Tensor, ...]:
         rng = run.rng(step)
@@ -129,7 +140,7 @@ def main() -> None:
         seen[mirrored] = seen[mirrored, :, ::-1]
         return torch.from_numpy(seen), torch.from_numpy(own[:, rows]), torch.from_numpy(told[rows].astype(np.float32))
 
-    for seen, its_own, truth in ahead(make, run.step, job.steps, threads=1 if job.device == "cpu" else 8):
+    for seen, its_own, truth in run.batches(make, threads=8):
         x = seen.to(job.device).permute(0, 3, 1, 2).sub(127.5).div(127.5).contiguous(memory_format=torch.channels_last)
         with autocast(job.device):
             found = net(x, *its_own.to(job.device))

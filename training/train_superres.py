@@ -44,7 +44,6 @@ from models.runtime import autocast
 from models.superres import ENTRIES, SuperResNet
 from models.weights_io import WEIGHTS
 from training import degradations
-from training.ahead import ahead
 from training.chips import load_chips
 from training.distillation import KINDS, Distillation
 from training.loop import Run, plan
@@ -152,7 +151,7 @@ def main() -> None:
     distil = None
     if args.teacher:
         teacher = averaged(args.teacher, {"SuperResNet": SuperResNet}).to(device, memory_format=torch.channels_last)
-        distil = Distillation(teacher, args.features, FEATURES, job.steps)
+        distil = Distillation(teacher, args.features, FEATURES)
     identity = None if args.no_identity or args.role == "teacher" else frozen_recognizer(args.recognizer, device)
     run = Run(
         args.out,
@@ -167,6 +166,7 @@ def main() -> None:
         clip=0.1,
         muon=True,
         start=args.start,
+        minutes=args.minutes,
     )
 
     def make_rung(rung: int, rng: np.random.Generator) -> tuple[torch.Tensor, ...]:
@@ -195,7 +195,7 @@ def main() -> None:
                 attended = (attention_map(marks.to(device), side) * error).mean() * STEP_WEIGHT[side]
                 terms["attention"] = terms["attention"] + ATTENTION * attended
         if distil:
-            terms |= distil(run.step, x, prior, pictures[-1], seen)
+            terms |= distil(run.progress, x, prior, pictures[-1], seen)
         if identity is not None:
             similar = F.cosine_similarity(identity(pictures[-1].float()), identity(y))
             terms["identity"] = IDENTITY * (1 - similar).mean()
@@ -205,7 +205,7 @@ def main() -> None:
         rng = run.rng(step)
         return [make_rung(rung, rng) for rung in ENTRIES]
 
-    for batches in ahead(make, run.step, job.steps, threads=1 if device == "cpu" else 12):
+    for batches in run.batches(make, threads=12):
         terms: dict[str, torch.Tensor] = {}
         for rung, batch in zip(ENTRIES, batches, strict=True):
             for name, term in losses(*batch).items():

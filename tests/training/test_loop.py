@@ -76,6 +76,32 @@ def test_a_folder_goes_on_with_its_own_command_only(tmp_path: Path, monkeypatch:
         run("--data", "/here", "--samples", "800")
 
 
+def test_a_run_of_minutes_ends_by_the_clock_and_counts_those_it_had_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("training.loop.time.monotonic", lambda: clock[0])
+
+    def go(stop: bool) -> tuple[Run, list[float]]:
+        torch.manual_seed(0)
+        net = torch.nn.Linear(4, 1)
+        run, rates = Run(tmp_path, net, 10**9, 8, 0.05, 0.0, seed=1, minutes=1.0), []
+        for x in run.batches(lambda step: torch.ones(8, 4) * step, threads=2):
+            clock[0] += 1.0
+            if stop and run.step == 20:
+                signal.raise_signal(signal.SIGTERM)
+            run.update(net(x).mean())
+            rates.append(run.optimizer.param_groups[0]["lr"])
+        return run, rates
+
+    with pytest.raises(SystemExit, match="stopped at step 21; the same command goes on"):
+        go(stop=True)
+    clock[0] += 1000
+    run, rates = go(stop=False)
+    assert run.step == 60 and len(rates) == 39 and run.progress == 1.0
+    assert Run(tmp_path, torch.nn.Linear(4, 1), 10**9, 8, 0.05, 0.0, seed=1, minutes=1.0).step == 60
+
+
 def test_the_schedule_rises_and_falls() -> None:
     rates = [cosine_lr(s, 1000) for s in range(1000)]
     assert rates[0] < rates[99] == max(rates) and rates[-1] < 0.02

@@ -87,7 +87,9 @@ class Critic(torch.nn.Module):
 def test_pfsr_stopped_and_gone_on_with_is_an_unbroken_run(run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     for name, network in (("Generator", Generator), ("Critic", Critic)):
         monkeypatch.setattr(train_pfsr, name, network)
-    monkeypatch.setattr(train_pfsr, "step_of", lambda at, total: (2 + at, 0.5))  # one iteration each at 64 and 128 pixels
+    monkeypatch.setattr(
+        train_pfsr, "step_of", lambda progress: (2 + round(2 * progress), 0.5)
+    )  # one iteration each at 64 and 128 pixels
     run(train_pfsr, "marks", "landmarks", batch=2)
     options = ("generator", "--landmarks", "@marks")
     whole = run(train_pfsr, "whole", *options, batch=2)
@@ -104,9 +106,9 @@ def test_pfsr_stopped_and_gone_on_with_is_an_unbroken_run(run, monkeypatch: pyte
 
 
 def test_each_step_fades_in_over_an_eighth_of_the_run() -> None:
-    assert step_of(0, 400) == (1, 0.0) and step_of(99, 400)[0] == 1
-    assert step_of(100, 400) == (2, 0.0) and step_of(150, 400) == (2, 1.0)
-    assert step_of(200, 400) == (3, 0.0) and step_of(225, 400) == (3, 0.5) and step_of(250, 400) == (3, 1.0)
+    assert step_of(0.0) == (1, 0.0) and step_of(0.2475)[0] == 1
+    assert step_of(0.25) == (2, 0.0) and step_of(0.375) == (2, 1.0)
+    assert step_of(0.5) == (3, 0.0) and step_of(0.5625) == (3, 0.5) and step_of(0.625) == (3, 1.0)
 
 
 def test_heat_maps_are_normalised_by_their_own_extremes() -> None:
@@ -173,8 +175,8 @@ def test_distillation_fades_and_then_leaves_the_teacher_alone() -> None:
             return [x + 1], [x + 2]
 
     teacher, x = Teacher(), torch.zeros(1, 3, 4, 4)
-    distil = Distillation(teacher, "l1", 10.0, steps=100)
-    found = [distil(step, x, None, x, [x]) for step in (0, 25, 50, 99)]
+    distil = Distillation(teacher, "l1", 10.0)
+    found = [distil(progress, x, None, x, [x]) for progress in (0, 0.25, 0.5, 0.99)]
     assert [float(f.get("features", 0)) for f in found] == [20, 10, 0, 0] and teacher.asked == 2
     assert float(found[0]["output"]) == pytest.approx(0.1)
-    assert "features" not in Distillation(teacher, "none", 10.0, steps=100)(0, x, None, x, [x])
+    assert "features" not in Distillation(teacher, "none", 10.0)(0, x, None, x, [x])
