@@ -10,10 +10,11 @@ departures in looks (`Looks`) beside those in shape.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from models.chip import CHIP
@@ -22,10 +23,19 @@ from training.morphs import CANDIDATES, CONTRAST, DEPARTURE, FACE, FRAME, PARENT
 
 REACH, RIDGE = 40.0, 0.01  # pixels over which a point's shift is felt; how far from exact, as points may coincide
 TURN, STRETCH, SHIFT = 2.0, 0.03, 1.0  # degrees, shares and pixels (standard deviations) by which a face is set otherwise
-GAMMA, TINT, COLOUR = 0.2, 0.06, (0.5, 1.25)  # spreads of exposure and tint (logarithms), and least and most of colourfulness
+GAMMA, TINT, COLOUR = 0.2, 0.04, (0.6, 1.2)  # spreads of exposure and tint (logarithms), and least and most of colourfulness
 SIDELIGHT = 0.2  # spread of the logarithm of light from one side of the face to the other
-LOOKS, LOOKED_AT, SIDE, MANNER = 40, 4096, 32, 0.5  # axes of looks, of how many faces, at what size; deviations along them
+LOOKS, LOOKED_AT, SIDE, MANNER = 40, 2048, 32, 0.4  # axes of looks, of how many faces, at what size; deviations along them
+CELLS = CHIP // STEP + 1  # points a side at which the warp is worked out
 AT_ONCE = 256
+
+
+@functools.cache
+def _places(device: torch.device) -> tuple[Tensor, Tensor]:
+    """The frame's points, which stay where they are, and those at which a warp is worked out, (1, F, 2) and (1, CELLS², 2)."""
+    ticks = torch.linspace(0, CHIP - 1, CELLS)
+    grid = torch.stack(torch.meshgrid(ticks, ticks, indexing="xy"), -1).reshape(1, -1, 2)
+    return torch.from_numpy(FRAME)[None].to(device), grid.to(device)
 
 
 def felt(distance: Tensor) -> Tensor:
@@ -48,13 +58,11 @@ def warped(pictures: Tensor, sources: Tensor, target: Tensor, move: Tensor) -> T
     """Pictures (N, K, 3, 128, 128) whose points ``sources`` (N, K, 68, 2) come to lie on ``target`` (N, 68, 2), all seen through
     matrices ``move`` (N, 2, 3), from the pixels of what comes out to those of the target."""
     n, k = pictures.shape[:2]
-    frame = torch.from_numpy(FRAME).to(target).expand(n, -1, -1)
+    frame, grid = _places(target.device)
     shifts = F.pad((sources - target[:, None]).permute(0, 2, 1, 3).flatten(2), (0, 0, 0, len(FRAME)))
-    ticks = torch.linspace(0, CHIP - 1, CHIP // STEP + 1, device=target.device)
-    grid = torch.stack(torch.meshgrid(ticks, ticks, indexing="xy"), -1).reshape(1, -1, 2)
     there = grid @ move[:, :, :2].mT + move[:, None, :, 2]
-    from_where = there[:, :, None] + field(torch.cat([target, frame], 1), shifts, there).unflatten(2, (k, 2))
-    coarse = from_where.permute(0, 2, 3, 1).reshape(n * k, 2, len(ticks), len(ticks))
+    from_where = there[:, :, None] + field(torch.cat([target, frame.expand(n, -1, -1)], 1), shifts, there).unflatten(2, (k, 2))
+    coarse = from_where.permute(0, 2, 3, 1).reshape(n * k, 2, CELLS, CELLS)
     full = F.interpolate(coarse, (CHIP, CHIP), mode="bilinear", align_corners=True)
     places = (full + 0.5).permute(0, 2, 3, 1) * (2 / CHIP) - 1
     found = F.grid_sample(pictures.flatten(0, 1), places, padding_mode="border", align_corners=False)
@@ -81,7 +89,10 @@ class Crowd:
         self._images = torch.from_numpy(chips.images[rows]).to(device).permute(0, 3, 1, 2).contiguous()
         self._points = torch.from_numpy(points[rows]).to(device)
         self._vectors = torch.from_numpy(chips.teacher_embeddings()[rows]).to(device)
-        self._axes = torch.from_numpy(Shapes(points[rows]).axes).to(device)
+        self._axes = torch.from_numpy(Shapes(points[rows]).axes).float().to(device)
+        spreads = [[np.deg2rad(TURN)], [np.deg2rad(TURN)], [STRETCH], [STRETCH]]
+        self._spreads = torch.tensor(spreads, dtype=torch.float32, device=device)
+        self._fewer = torch.tensor(np.cumsum([0, *PARENTS[:-1]]), dtype=torch.float32, device=device)
         self._middle = self._points.mean(0)
         self._looks = self._axes_of_looks()
 
@@ -116,9 +127,7 @@ class Crowd:
         alike = (self._vectors[others] @ self._vectors[first][..., None])[..., 0]
         alike = alike.masked_fill(others == first[..., None], -1)
         chosen = others.gather(2, alike.argmax(2, keepdim=True))[..., 0]
-        chance = self._uniform(number, 1)
-        fewer = torch.tensor(np.cumsum([0, *PARENTS[:-1]]), device=chance.device, dtype=chance.dtype)
-        present = (chance >= fewer).float()
+        present = (self._uniform(number, 1) >= self._fewer).float()
         present[:real, 1:] = 0
         return torch.cat([first, chosen], 1), present
 
@@ -129,9 +138,7 @@ class Crowd:
 
     def _moves(self, number: int, real: int) -> Tensor:
         """Matrices (number, 2, 3) that set faces a little otherwise in their chips."""
-        angle, shear, wide, high = self._normal(4, number) * torch.tensor(
-            [[np.deg2rad(TURN)], [np.deg2rad(TURN)], [STRETCH], [STRETCH]], device=self._points.device, dtype=torch.float32
-        )
+        angle, shear, wide, high = self._normal(4, number) * self._spreads
         turned = torch.stack([1 + wide, angle + shear, -angle, 1 + high], 1).unflatten(1, (2, 2))
         middle = (CHIP - 1) / 2
         away = middle - turned.sum(2) * middle + SHIFT * self._normal(number, 2)
@@ -154,7 +161,7 @@ class Crowd:
     def _axes_of_looks(self) -> Tensor:
         """The main axes (k, 3 * SIDE * SIDE), a standard deviation long, along which faces of one shape and tone differ."""
         small = []
-        for start in range(0, min(LOOKED_AT, len(self._images)), AT_ONCE):
+        for _ in range(LOOKED_AT // AT_ONCE):
             rows = self._drawn(AT_ONCE)
             target = self._middle.expand(AT_ONCE, -1, -1)
             images, points = self._images[rows, None].float(), self._points[rows, None]
@@ -185,5 +192,3 @@ def at(points: Tensor, pictures: Tensor) -> Tensor:
     x, y = points.round().long().clamp(0, CHIP - 1).unbind(2)
     place = (y * CHIP + x)[:, None].expand(-1, pictures.shape[1], -1)
     return pictures.flatten(2).gather(2, place)
-
-
