@@ -50,7 +50,7 @@ class Cameras:
         canvas = torch.empty_like(faces)
         for part, share in zip(parts[:2], (1.0, 0.0), strict=True):
             look = batched.Look.drawn(len(part), self.generator, filmed=share)
-            canvas[part] = batched.camera(faces[part], sides[part], look)
+            canvas[part] = batched.camera(faces[part], sides[part], look, self.generator)
         whole = (sides[parts[0]] == CHIP)[:, None, None, None]  # no clip shows a face that large
         canvas[parts[0]] = torch.where(whole, faces[parts[0]].round().clamp(0, 255), canvas[parts[0]])
         for part, kind in zip(parts[2:], ("area", "bicubic"), strict=True):

@@ -61,6 +61,7 @@ def main() -> None:
         plain={"action": "store_true", "help": "show no face as the super-resolution student draws it"},
     )
     args, batch, device = job.args, job.batch, job.device
+    torch.backends.cudnn.benchmark = True  # every batch is of one size
     chips = load_chips(args.data, args.cache)
     teacher = EdgeFace(args.teacher, device)
     generator = torch.Generator(device)
@@ -101,6 +102,8 @@ def main() -> None:
     strangers = F.normalize(torch.randn(STRANGERS, student.dim, generator=generator, device=device))
     # Faces are made on a stream of their own, so that the device need not idle while the optimiser's results are read.
     aside = torch.cuda.Stream() if device == "cuda" else None
+    if aside:
+        aside.wait_stream(torch.cuda.current_stream())
 
     @torch.no_grad()
     def make(step: int) -> tuple[tuple[Tensor, ...], torch.cuda.Event | None]:
