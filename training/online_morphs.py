@@ -5,7 +5,7 @@ differ, and to one colour; each part of the face more of the one or the other. W
 room for three parents, of whom those it lacks have no share. The warp is a smooth one (kernel interpolation of the 68 points'
 shifts, one small factorisation a face) in place of triangles. And as no face comes twice and the teacher names each as it is
 made, there may be more of everything that leaves a face a face: its mirror image, light from a side, another exposure, and
-departures in looks (`Looks`) beside those in shape.
+departures in looks, along the axes in which the colours of faces of one shape differ, beside those in shape.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from torch import Tensor
 
 from models.chip import CHIP
 from training.chips import ChipSet
-from training.morphs import CANDIDATES, CONTRAST, DEPARTURE, FACE, FRAME, PARENTS, PATCHES, STEP, Shapes, chances
+from training.morphs import CANDIDATES, CONTRAST, FACE, FRAME, PARENTS, PATCHES, STEP, Shapes, chances
 
 REACH, RIDGE = 40.0, 0.01  # pixels over which a point's shift is felt; how far from exact, as points may coincide
 TURN, STRETCH, SHIFT = 2.0, 0.03, 1.0  # degrees, shares and pixels (standard deviations) by which a face is set otherwise
 GAMMA, TINT, COLOUR = 0.2, 0.04, (0.6, 1.2)  # spreads of exposure and tint (logarithms), and least and most of colourfulness
 SIDELIGHT = 0.2  # spread of the logarithm of light from one side of the face to the other
-LOOKS, LOOKED_AT, SIDE, MANNER = 40, 2048, 32, 0.4  # axes of looks, of how many faces, at what size; deviations along them
+LOOKS, LOOKED_AT, SIDE = 40, 2048, 32  # axes of looks (colours of one shape), of how many faces they are, at what size
+DEPARTURE, MANNER = 1.4, 0.8  # standard deviations of people along the axes of shape and looks, of the faces that depart most
+FARTHEST = 2.0  # standard deviations along any axis
 CELLS = CHIP // STEP + 1  # points a side at which the warp is worked out
 AT_ONCE = 256
 
@@ -102,16 +104,13 @@ class Crowd:
         parents, present = self.families(number, real)
         points, parts = self._points[parents], shares(present, self.generator)
         middle = (points * present[..., None, None]).sum(1) / present.sum(1)[:, None, None]
-        own = self._normal(number, len(self._axes)).mul(DEPARTURE).clamp(-2, 2)
-        own[:real] = 0
-        departure = (own @ self._axes).unflatten(1, (-1, 2))
+        departure = self._departures(self._axes, DEPARTURE, number, real).unflatten(1, (-1, 2))
         shape = (at(middle, parts)[..., None] * points).sum(1) + departure
         faces = warped(self._images[parents].float(), points, shape, self._moves(number, real))
         tones = faces[..., FACE, FACE].mean((3, 4), keepdim=True)
         common = (tones * present[..., None, None, None]).sum(1, keepdim=True) / present.sum(1)[:, None, None, None, None]
         faces = (parts[:, :, None] * (faces - tones + common)).sum(1)
-        looks = (self._normal(number, len(self._looks)).mul(MANNER).clamp(-1, 1) @ self._looks).unflatten(1, (3, SIDE, SIDE))
-        looks[:real] = 0
+        looks = self._departures(self._looks, MANNER, number, real).unflatten(1, (3, SIDE, SIDE))
         faces = faces + F.interpolate(looks, (CHIP, CHIP), mode="bicubic", align_corners=False)
         faces = torch.where(self._uniform(number, 1, 1, 1) < 0.5, faces.flip(3), faces)
         nobody = self.people + torch.arange(number, device=parents.device)
@@ -130,6 +129,12 @@ class Crowd:
         present = (self._uniform(number, 1) >= self._fewer).float()
         present[:real, 1:] = 0
         return torch.cat([first, chosen], 1), present
+
+    def _departures(self, axes: Tensor, most: float, number: int, real: int) -> Tensor:
+        """How far (number, D) faces depart along axes (k, D), some hardly and some by up to ``most``; the first not at all."""
+        steps = self._normal(number, len(axes)) * (most * self._uniform(number, 1))
+        steps[:real] = 0
+        return steps.clamp(-FARTHEST, FARTHEST) @ axes
 
     def _drawn(self, *shape: int) -> Tensor:
         """Rows, as often as their chances say."""

@@ -42,7 +42,7 @@ from training.vector_distillation import vector_terms
 
 PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {"samples": 200_000, "batch": 128, "lr": 2e-3},
-    "gpu": {"samples": 8_000_000, "batch": 1024, "lr": 3e-3},
+    "gpu": {"samples": 8_000_000, "batch": 1024, "lr": 2e-3},
 }
 VIEWS = 2  # cameras a face
 REAL = 0.15  # share of faces that are chips
@@ -83,6 +83,9 @@ def main() -> None:
             raise SystemExit(f"--start {args.start}: {error}") from None
     student = student.to(device, memory_format=torch.channels_last)
     cameras = Cameras(student.side, generator, restorer)
+    dev = np.flatnonzero(chips.dev)[:512]
+    seen_by_dev = dev_views(chips.images[dev], student.side, device)
+    targets_of_dev = torch.from_numpy(chips.teacher_embeddings()[dev]).to(device)
     run = Run(
         args.out,
         student,
@@ -96,9 +99,6 @@ def main() -> None:
         start=args.start,
         minutes=args.minutes,
     )
-    dev = np.flatnonzero(chips.dev)[:512]
-    seen_by_dev = dev_views(chips.images[dev], student.side, device)
-    targets_of_dev = torch.from_numpy(chips.teacher_embeddings()[dev]).to(device)
     strangers = F.normalize(torch.randn(STRANGERS, student.dim, generator=generator, device=device))
     # Faces are made on a stream of their own, so that the device need not idle while the optimiser's results are read.
     aside = torch.cuda.Stream() if device == "cuda" else None
