@@ -135,7 +135,7 @@ def viewed(canvas: Tensor, sides: Tensor, side: int) -> Tensor:
     return resampled(canvas, resampling("view", side, canvas.device)[sides]).round().clamp(0, 255)
 
 
-def camera(chips: Tensor, sides: Tensor, look: Look) -> Tensor:
+def camera(chips: Tensor, sides: Tensor, look: Look, generator: torch.Generator) -> Tensor:
     """What a camera leaves of chips (N, 3, 128, 128) at ``sides`` pixels, on a canvas: lens, sensor, exposure, noise, coding."""
     sigma = (CCTV_BLUR * CHIP * look.blur / sides).clamp_min(0.05)[:, None, None]
     grid = torch.arange(CHIP, device=chips.device)
@@ -144,7 +144,8 @@ def camera(chips: Tensor, sides: Tensor, look: Look) -> Tensor:
     small = resampled(chips, rows).round().clamp(0, 255)
     gain, gamma = (part[:, None, None, None] for part in (look.gain, look.gamma))
     small = (gain * 255 * (small / 255) ** gamma).clamp(0, 255)
-    small = (small + torch.randn_like(small) * look.noise[:, None, None, None]).round().clamp(0, 255)
+    noise = torch.randn(small.shape, generator=generator, device=small.device) * look.noise[:, None, None, None]
+    small = (small + noise).round().clamp(0, 255)
     return coded(repeated(small, sides), look.quality, look.step)
 
 
