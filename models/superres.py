@@ -63,9 +63,9 @@ class SuperResNet(nn.Module):
     def __init__(
         self,
         widths: tuple[int, ...] = (128, 64, 40),
-        depths: tuple[int, ...] = (7, 3, 2),
+        depths: tuple[int, ...] = (6, 5, 4),
         regions: int = 0,
-        attentions: int = 0,
+        attentions: int = 2,
     ) -> None:
         super().__init__()
         # A chip of side r joins the step of side s <= r with its pixels folded (r / s)² to a place.

@@ -87,8 +87,6 @@ def main() -> None:
         start={"type": Path, "help": "begin with the weights of this run or file"},
         teacher={"type": Path, "help": "distil this teacher, a run"},
         features={"choices": KINDS, "default": "l1", "help": "how features are distilled"},
-        depths={"type": int, "nargs": 3, "help": "residual blocks of the steps at 16, 32 and 64 pixels"},
-        attentions={"type": int, "help": "self-attentions at 16 pixels"},
         psnr={"type": float, "default": 1.0, "help": "share of the run after which PSNR is learned in place of L1"},
         no_attention={"action": "store_true", "help": "ablation: leave the facial attention loss out"},
         no_identity={"action": "store_true", "help": "ablation: leave the identity term out"},
@@ -97,8 +95,7 @@ def main() -> None:
     )
     args, device = job.args, job.device
     chips = load_chips(args.data, args.cache)
-    begun = {name: value for name, value in made(args.start).architecture.items() if name != "regions"} if args.start else {}
-    arguments = begun | {name: given for name in ("depths", "attentions") if (given := getattr(args, name)) is not None}
+    arguments = {name: value for name, value in made(args.start).architecture.items() if name != "regions"} if args.start else {}
     arguments |= {"regions": len(REGIONS)} if args.role == "teacher" else {}
     net = SuperResNet(**arguments)
     if args.start:
