@@ -159,7 +159,7 @@ def main() -> None:
     while not run.done:
         rng, terms = run.rng(run.step), {}
         for rung in ENTRIES:
-            given = pairs.draw(rung, int(job.batch * SHARES[rung]), int(rng.integers(2**31)))
+            given = pairs.draw(rung, max(1, round(job.batch * SHARES[rung])), int(rng.integers(2**31)))
             for name, term in losses(given).items():
                 terms[name] = terms.get(name, 0.0) + SHARES[rung] * term
         run.update(torch.stack(list(terms.values())).sum(), **terms)
