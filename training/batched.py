@@ -159,11 +159,18 @@ def repeated(canvas: Tensor, sides: Tensor) -> Tensor:
 
 @functools.cache
 def _cosines(device: torch.device) -> Tensor:
-    """The matrix (8, 8) of the cosine transform."""
+    """The matrix (64, 64) of the cosine transform of whole blocks."""
     n = torch.arange(8, device=device, dtype=torch.float64)
     rows = torch.cos((2 * n + 1) * n[:, None] * torch.pi / 16) / 2
     rows[0] /= 2**0.5
-    return rows.float()
+    return torch.kron(rows, rows).float()
+
+
+@functools.cache
+def _colours(device: torch.device) -> tuple[Tensor, Tensor]:
+    """The matrices (3, 3) from RGB to YCbCr and back."""
+    to_ycc = torch.tensor(TO_YCC)
+    return to_ycc.to(device), torch.linalg.inv(to_ycc.double()).float().to(device)
 
 
 @functools.cache
@@ -178,18 +185,18 @@ def _quantised(planes: Tensor, table: Tensor, dead: Tensor) -> Tensor:
     """Planes (N, C, H, W) after their blocks of 8x8 went through a table (N, 8, 8) of steps; coefficients are rounded up from
     1 - ``dead`` (N,) of a step on."""
     cosines, (n, colours, height, width) = _cosines(planes.device), planes.shape
-    blocks = planes.view(n, colours, height // 8, 8, width // 8, 8).transpose(3, 4)
-    table, dead = table[:, None, None, None], dead[:, None, None, None, None, None]
-    told = (cosines @ blocks @ cosines.T) / table
+    blocks = planes.reshape(n, colours, height // 8, 8, width // 8, 8).transpose(3, 4).flatten(4)
+    table, dead = table.expand(n, 8, 8).flatten(1)[:, None, None, None], dead[:, None, None, None, None]
+    told = (blocks @ cosines.T) / table
     kept = told.sign() * (told.abs() + dead).floor() * table
-    return (cosines.T @ kept @ cosines).transpose(3, 4).reshape(n, colours, height, width)
+    return (kept @ cosines).unflatten(4, (8, 8)).transpose(3, 4).reshape(n, colours, height, width)
 
 
 def coded(pictures: Tensor, quality: Tensor, step: Tensor) -> Tensor:
     """Pictures (N, 3, H, W), H and W multiples of 16, as JPEG of a ``quality`` (N,) leaves them; where ``step`` (N,) is above 0,
     as one flat step for all frequencies does, with a dead zone: what H.264 leaves of a picture, less its prediction and its
     filter of block edges. Colours at half the size, as both have it."""
-    to_ycc = torch.tensor(TO_YCC, device=pictures.device)
+    to_ycc, back = _colours(pictures.device)
     planes = torch.einsum("ij,njhw->nihw", to_ycc, pictures).round()
     luma, chroma = planes[:, :1] - 128, F.avg_pool2d(planes[:, 1:], 2).round()
     scale = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality)[:, None, None]
@@ -201,7 +208,6 @@ def coded(pictures: Tensor, quality: Tensor, step: Tensor) -> Tensor:
     ]
     luma = _quantised(luma, tables[0], dead).round() + 128
     chroma = F.interpolate(_quantised(chroma, tables[1], dead).round(), scale_factor=2, mode="bilinear", align_corners=False)
-    back = torch.linalg.inv(to_ycc.double()).float()
     return torch.einsum("ij,njhw->nihw", back, torch.cat([luma, chroma], 1)).round().clamp(0, 255)
 
 
@@ -225,11 +231,12 @@ def jitter_matrices(strength: Tensor, generator: torch.Generator) -> Tensor:
 def moved(chips: Tensor, matrices: Tensor, mode: str = "bicubic") -> Tensor:
     """Chips (N, C, S, S), S pixels of a 128-pixel chip, each moved by its matrix (N, 2, 3), which says where in chip pixels a
     pixel goes to; borders repeated."""
-    whole = torch.cat([matrices, torch.tensor([0.0, 0.0, 1.0], device=chips.device).expand(len(chips), 1, 3)], 1)
     # affine_grid asks where a pixel comes from, in shares of half a side; pixel p lies at (2 p + 1) / CHIP - 1.
-    to_pixels = torch.tensor([[CHIP / 2, 0, CHIP / 2 - 0.5], [0, CHIP / 2, CHIP / 2 - 0.5], [0, 0, 1.0]], device=chips.device)
-    theta = torch.linalg.inv(to_pixels) @ torch.linalg.inv(whole) @ to_pixels
-    grid = F.affine_grid(theta[:, :2], list(chips.shape), align_corners=False)
+    back, _ = torch.linalg.inv_ex(matrices[:, :, :2])  # unchecked: a check would wait for the device
+    middle = (CHIP - 1) / 2
+    away = (back @ (middle - matrices[:, :, 2:]) - middle) / (CHIP / 2)
+    theta = torch.cat([back, away], 2)
+    grid = F.affine_grid(theta, list(chips.shape), align_corners=False)
     return F.grid_sample(chips, grid.to(chips.dtype), mode=mode, padding_mode="border", align_corners=False)
 
 

@@ -10,8 +10,10 @@ twice, may fall on both sides.
 from __future__ import annotations
 
 import csv
+import os
 import tarfile
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,13 +119,20 @@ def _unpack(folder: Path, rows: list[dict[str, str]], packed: Path) -> None:
     part = packed.with_suffix(".part")
     images = np.lib.format.open_memmap(part, "w+", np.uint8, (len(rows), 128, 128, 3))
     place = {row["file"]: i for i, row in enumerate(rows)}
-    for shard in sorted({row["shard"] for row in rows}):
-        with tarfile.open(folder / shard) as tar:
-            for member in tar:
-                content = tar.extractfile(member)
-                if content is None or member.name not in place:
-                    continue
-                bgr = cv2.imdecode(np.frombuffer(content.read(), np.uint8), cv2.IMREAD_COLOR)
-                images[place[member.name]] = bgr[..., ::-1]
+
+    def put(name: str, content: bytes) -> None:
+        bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        images[place[name]] = bgr[..., ::-1]
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes without Python's lock
+        for shard in sorted({row["shard"] for row in rows}):
+            with tarfile.open(folder / shard) as tar:
+                done = []
+                for member in tar:
+                    content = tar.extractfile(member)
+                    if content is not None and member.name in place:
+                        done.append(pool.submit(put, member.name, content.read()))
+                for each in done:
+                    each.result()  # raises what decoding raised
     images.flush()
     part.rename(packed)

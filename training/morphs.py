@@ -56,13 +56,13 @@ class Shapes:
     def __init__(self, points: Points) -> None:
         flat = points.reshape(len(points), -1)
         _, spread, axes = np.linalg.svd(flat - flat.mean(0), full_matrices=False)
-        self._axes = (axes * spread[:, None] / np.sqrt(len(points)))[:AXES]
-        self._axes[:TURNS] /= 2
+        self.axes = (axes * spread[:, None] / np.sqrt(len(points)))[:AXES]
+        self.axes[:TURNS] /= 2
 
     def departure(self, rng: np.random.Generator) -> Points:
         """How far (68, 2) a new face is from its parents."""
-        steps = np.clip(rng.normal(0, DEPARTURE, len(self._axes)), -2, 2)
-        return (steps @ self._axes).reshape(-1, 2).astype(np.float32)
+        steps = np.clip(rng.normal(0, DEPARTURE, len(self.axes)), -2, 2)
+        return (steps @ self.axes).reshape(-1, 2).astype(np.float32)
 
 
 def shares(number: int, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -233,6 +233,7 @@ def main() -> None:
     def signed(views: torch.Tensor | Image) -> torch.Tensor:
         return torch.as_tensor(views).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
+    seen_by_dev = dev_views(chips.images[dev], net.side, device) if targets is not None else {}
     for inputs, rows in run.batches(make, threads=12):
         y = signed(inputs.sharp)
         x = y if args.role == "teacher" else signed(inputs.seen)
@@ -263,22 +264,27 @@ def main() -> None:
             terms["margin"] = (1.0 if targets is None else MARGIN) * beside["margin"](embedding[label >= 0], label[label >= 0])
         run.update(sum(terms.values(), 0.0 * embedding.sum()), **terms)
         if targets is not None and (run.step % 1000 == 0 or run.done):
-            print("  dev:", dev_cosines(run.average.net, chips.images[dev], targets[dev], device), flush=True)
+            print("  dev:", dev_cosines(run.average.net, seen_by_dev, targets[dev].to(device)), flush=True)
+
+
+def dev_views(images: NDArray[np.uint8], side: int, device: str) -> dict[str, torch.Tensor]:
+    """A network's views (N, 3, side, side) of dev chips, sharp and as cameras of several sizes see them."""
+    found: dict[str, torch.Tensor] = {}
+    for name, size in (("area", 128), ("cctv-fixed", 32), ("cctv-fixed", 20)):
+        rng = np.random.default_rng(0)
+        small = np.stack([degradations.PRESETS[name](np.ascontiguousarray(i), size, rng) for i in images])
+        x = torch.from_numpy(small).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+        found[f"{name} {size}"] = view(x, side)
+    return found
 
 
 @torch.no_grad()
-def dev_cosines(net: nn.Module, images: NDArray[np.uint8], target: torch.Tensor, device: str) -> dict[str, float]:
-    """Mean cosine to the teacher on dev chips, sharp and as cameras of several sizes see them."""
-    found: dict[str, float] = {}
+def dev_cosines(net: nn.Module, views: dict[str, torch.Tensor], target: torch.Tensor) -> dict[str, float]:
+    """Mean cosine to the teacher on each kind of views."""
     if net.dim != target.shape[1]:
-        return found
-    for name, side in (("area", 128), ("cctv-fixed", 32), ("cctv-fixed", 20)):
-        rng = np.random.default_rng(0)
-        small = np.stack([degradations.PRESETS[name](np.ascontiguousarray(i), side, rng) for i in images])
-        x = torch.from_numpy(small).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
-        unit = F.normalize(net.with_features(view(x, net.side))[0].float()).cpu()
-        found[f"{name} {side}"] = round(float((unit * target).sum(1).mean()), 4)
-    return found
+        return {}
+    units = {name: F.normalize(net.with_features(x)[0].float()) for name, x in views.items()}
+    return {name: round(float((unit * target).sum(1).mean()), 4) for name, unit in units.items()}
 
 
 if __name__ == "__main__":

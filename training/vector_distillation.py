@@ -7,20 +7,30 @@ import torch.nn.functional as F
 from torch import nn
 
 from models.recognizer import Recognizer
+from training.chips import TWIN
 
 EMBEDDING, CONTRAST, CONTRAST_SCALE = 4.0, 0.5, 24.0
 
 
 def vector_terms(
-    net: nn.Module, embedding: torch.Tensor, project: nn.Module, target: torch.Tensor, label: torch.Tensor
+    net: nn.Module,
+    embedding: torch.Tensor,
+    project: nn.Module,
+    target: torch.Tensor,
+    label: torch.Tensor,
+    strangers: torch.Tensor | None = None,
 ) -> dict[str, torch.Tensor]:
     """Cosine to the strong teacher's vectors, contrast over the batch, in which other pictures of one person (by ``label``, 0 and
-    up) are neither right nor wrong, and the quality's term."""
+    up) are neither right nor wrong, and the quality's term. ``strangers`` (Q, D), the teacher's vectors of other faces, are told
+    apart as well, but for those that the teacher finds as alike as one person's."""
     unit = F.normalize(project(embedding))
     cosine = (unit * target).sum(1)
     alike = (label[:, None] == label[None]) & (label >= 0)
     alike.fill_diagonal_(False)
     logits = (CONTRAST_SCALE * unit @ target.T).masked_fill(alike, -torch.inf)
+    if strangers is not None:
+        known = (target @ strangers.T) > TWIN
+        logits = torch.cat([logits, (CONTRAST_SCALE * unit @ strangers.T).masked_fill(known, -torch.inf)], 1)
     picked = F.cross_entropy(logits, torch.arange(len(unit), device=unit.device))
     terms = {"embedding": EMBEDDING * (1 - cosine.mean()), "contrast": CONTRAST * picked}
     return terms | quality_term(net, embedding, cosine)

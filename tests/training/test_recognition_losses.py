@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from training.feature_similarity import Hints, feature_distance, relation_distance
 from training.margins import KINDS, MarginHead
@@ -53,6 +54,15 @@ def test_another_picture_of_the_same_person_is_neither_right_nor_wrong() -> None
         return float(vector_terms(net, vectors, torch.nn.Identity(), vectors, torch.tensor(label))["contrast"])
 
     assert contrast(3, 3, 5) < 0.01 < contrast(3, 4, 5) == contrast(-1, -1, -1)  # -1: nobody knows who
+
+
+def test_strangers_are_told_apart_unless_the_teacher_finds_them_alike() -> None:
+    face, same = nn.Identity(), torch.eye(1, 16)
+
+    def contrast(strangers: torch.Tensor) -> float:
+        return float(vector_terms(face, same, face, same, torch.tensor([0]), strangers)["contrast"])
+
+    assert contrast(same) == 0 < contrast(torch.eye(16)[1:]) < contrast(F.normalize(torch.eye(16)[1:] + 0.5 * same))
 
 
 def test_stage_distance_by_hand() -> None:
