@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.pkdn import ParsingFusion
+from models.pkdn import ParsingFusion, nothing_yet
 
 ENTRIES = (16, 32, 64)
 
@@ -35,10 +35,38 @@ class Residual(nn.Module):
         return out
 
 
-class SuperResNet(nn.Module):
-    """``forward``: float (N, 3, r, r) in [0, 1], r in {16, 32, 64} -> (N, 3, 128, 128)."""
+class Attention(nn.Module):
+    """Each place of a face asks all others, in four heads: an eye says much of the other one. Adds nothing at first."""
 
-    def __init__(self, widths: tuple[int, ...] = (128, 64, 40), depths: tuple[int, ...] = (7, 3, 2), regions: int = 0) -> None:
+    def __init__(self, width: int, heads: int = 4) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.GroupNorm(1, width)
+        self.ask = nn.Conv2d(width, 3 * width, 1)
+        self.out = nothing_yet(nn.Conv2d(width, width, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, width, height, across = x.shape
+        parts = self.ask(self.norm(x)).reshape(n, 3, self.heads, width // self.heads, height * across).transpose(3, 4)
+        mixed = F.scaled_dot_product_attention(*parts.unbind(1))
+        out: Tensor = x + self.out(mixed.transpose(2, 3).reshape(n, width, height, across))
+        return out
+
+
+class SuperResNet(nn.Module):
+    """``forward``: float (N, 3, r, r) in [0, 1], r in {16, 32, 64} -> (N, 3, 128, 128).
+
+    ``widths`` and ``depths`` (residual blocks) are those of the steps at 16, 32 and 64 pixels; with ``attentions`` so many
+    self-attentions are spread over the first.
+    """
+
+    def __init__(
+        self,
+        widths: tuple[int, ...] = (128, 64, 40),
+        depths: tuple[int, ...] = (6, 5, 4),
+        regions: int = 0,
+        attentions: int = 2,
+    ) -> None:
         super().__init__()
         # A chip of side r joins the step of side s <= r with its pixels folded (r / s)² to a place.
         self.entries = nn.ModuleDict(
@@ -51,6 +79,8 @@ class SuperResNet(nn.Module):
         )
         self.places = nn.Parameter(torch.zeros(1, widths[0], ENTRIES[0], ENTRIES[0]))  # faces are aligned: where says much
         self.steps = nn.ModuleList([nn.Sequential(*[Residual(w) for _ in range(d)]) for w, d in zip(widths, depths, strict=True)])
+        for number in reversed(range(attentions)):
+            self.steps[0].insert((number + 1) * depths[0] // attentions, Attention(widths[0]))
         self.doublings = nn.ModuleList(
             [nn.Sequential(nn.Conv2d(w, 4 * n, 3, 1, 1), nn.PixelShuffle(2)) for w, n in pairwise(widths)]
         )

@@ -56,11 +56,6 @@ def mirrored(points: torch.Tensor) -> torch.Tensor:
     return torch.where(found, swapped, torch.zeros_like(swapped))
 
 
-def mirror(low: torch.Tensor, high: torch.Tensor, marks: torch.Tensor, parsing: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """The batch as in a mirror."""
-    return low.flip(2), high.flip(2), mirrored(marks), parsing.flip(3) if len(parsing) else parsing
-
-
 def heat_maps(points: torch.Tensor, side: int, sigma: float = 4.0) -> torch.Tensor:
     """Gaussians of ``sigma`` chip pixels at landmarks (N, 68, 2): (N, 68, side, side) in 0..1; zero where none were found."""
     grid = (torch.arange(side, device=points.device) + 0.5) * (CHIP / side)

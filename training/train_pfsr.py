@@ -34,11 +34,11 @@ from torch import Tensor, nn
 
 from models.pfsr import SIDES, Critic, Generator, HeatMapNet
 from models.runtime import autocast
-from training import degradations
 from training.chips import ChipSet, load_chips
 from training.loop import Plan, Rival, Run, plan
-from training.priors import heat_maps, mirrored
+from training.priors import heat_maps
 from training.runs import averaged
+from training.superres_inputs import PairMaker
 
 PRESETS: dict[str, dict[str, Any]] = {  # `gpu`: what an hour allows
     "cpu": {"samples": 12_000, "batch": 16, "lr": 1e-3},
@@ -99,25 +99,23 @@ class Perceptual(nn.Module):
 
 
 def train_landmarks(job: Plan, chips: ChipSet, rows: np.ndarray) -> None:
-    points = torch.from_numpy(chips.landmarks68())
-    rows = rows[points[torch.from_numpy(rows)].abs().sum((1, 2)).numpy() > 0]
+    rows = rows[chips.landmarks68()[rows].any((1, 2))]
     net = HeatMapNet().to(job.device, memory_format=torch.channels_last)
     lr, minutes = job.preset["lr"], job.args.minutes
     run = Run(job.args.out, net, job.steps, job.batch, lr, 0.0, job.args.seed, minutes=minutes)
-
-    def make(step: int) -> tuple[Tensor, Tensor]:
-        rng = run.rng(step)
-        chosen = rng.choice(rows, job.batch, replace=False)
-        sharp = torch.from_numpy(chips.images[chosen]).permute(0, 3, 1, 2)
-        marks = points[torch.from_numpy(chosen)]
-        return (sharp, marks) if rng.random() < 0.5 else (sharp.flip(3), mirrored(marks))
-
-    for sharp, marks in run.batches(make, threads=8):
-        picture = F.avg_pool2d(sharp.to(job.device).float().div_(255), 2)
+    pairs = PairMaker(chips, rows, job.device, parsing=False, plain=True)
+    while not run.done:
+        given = pairs.draw(16, job.batch, int(run.rng(run.step).integers(2**31)))
         with autocast(job.device):
-            maps = net(picture)
-        target = heat_maps(marks.to(job.device), 64)
-        run.update(((maps.float() - target) ** 2).mean() * 100)
+            maps = net(F.avg_pool2d(given.sharp, 2))
+        run.update(((maps.float() - heat_maps(given.points, 64)) ** 2).mean() * 100)
+
+
+def chain(pictures: Tensor, side: int) -> Tensor:
+    """Pictures (N, 3, S, S) halved again and again with antialiased bilinear (`degradations.pfsr_bilinear_chain`)."""
+    while pictures.shape[-1] > side:
+        pictures = F.interpolate(pictures, scale_factor=0.5, mode="bilinear", antialias=True)
+    return pictures
 
 
 def generator_loss(
@@ -191,19 +189,12 @@ def train_generator(job: Plan, chips: ChipSet, rows: np.ndarray) -> None:
             maps: Tensor = landmarks(pictures)
         return maps
 
-    def make(iteration: int) -> tuple[Any, ...]:
-        rng = run.rng(iteration)
-        chosen = rng.choice(rows, job.batch, replace=False)
-        at = step_of(run.progress_at(iteration))
-        sides = (16, SIDES[at[0] - 1])
-        made = [np.stack([degradations.pfsr_bilinear_chain(chips.images[r], side, rng) for r in chosen]) for side in sides]
-        low, high = (torch.from_numpy(pictures).permute(0, 3, 1, 2) for pictures in made)
-        mix = torch.from_numpy(rng.random((job.batch, 1, 1, 1), np.float32))
-        return at, *((low, high, mix) if rng.random() < 0.5 else (low.flip(3), high.flip(3), mix))
-
-    for (step, fade), low, high, mix in run.batches(make, threads=12):
-        x = low.to(device).float().div_(127.5).sub_(1)
-        y = high.to(device).float().div_(127.5).sub_(1)
+    pairs = PairMaker(chips, rows, device, parsing=False, plain=True)
+    while not run.done:
+        rng, (step, fade) = run.rng(run.step), step_of(run.progress)
+        sharp = pairs.draw(16, job.batch, int(rng.integers(2**31))).sharp * 2 - 1
+        x, y = (chain(sharp, side).contiguous(memory_format=torch.channels_last) for side in (16, SIDES[step - 1]))
+        mix = torch.from_numpy(rng.random((job.batch, 1, 1, 1), np.float32)).to(device)
         with autocast(device):
             fake = net(x, step, fade)
         fake = fake.float()
@@ -211,7 +202,7 @@ def train_generator(job: Plan, chips: ChipSet, rows: np.ndarray) -> None:
         with autocast(device):
             judged = critic(fake, step, fade) if rival else None
         loss, parts = generator_loss(fake, y, heat, perceptual, judged)
-        run.update(loss, then=partial(teach, rival, fake.detach(), y, step, fade, mix.to(device)) if rival else None, **parts)
+        run.update(loss, then=partial(teach, rival, fake.detach(), y, step, fade, mix) if rival else None, **parts)
 
 
 def main() -> None:

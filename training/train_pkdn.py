@@ -16,18 +16,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
 from models.pkdn import Pkdn
 from models.runtime import autocast
-from training import degradations
 from training.chips import load_chips
 from training.distillation import KINDS, Distillation
 from training.loop import Run, plan
-from training.priors import REGIONS, mirror, parsing_maps
+from training.priors import REGIONS
 from training.runs import averaged
+from training.superres_inputs import PairMaker
 
 PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {"samples": 12_000, "batch": 8, "lr": 4e-4},
@@ -48,8 +47,6 @@ def main() -> None:
     )
     args, device = job.args, job.device
     chips = load_chips(args.data, args.cache)
-    points = chips.landmarks68()
-    train = chips.detailed(dev=False)
     arguments: dict[str, Any] = {"blocks": args.blocks}
     if args.role == "teacher":
         arguments |= {"regions": len(REGIONS), "softmax": not args.no_softmax}
@@ -61,22 +58,16 @@ def main() -> None:
     betas, lr = (0.9, 0.99), job.preset["lr"]
     run = Run(args.out, net, job.steps, job.batch, lr, 0.0, args.seed, arguments, betas=betas, minutes=args.minutes)
 
-    def make(step: int) -> tuple[torch.Tensor, ...]:
-        rng = run.rng(step)
-        rows = rng.choice(train, job.batch, replace=False)
-        low = np.stack([degradations.bicubic(chips.images[row], 16, rng) for row in rows])
-        parsing = parsing_maps(points[rows]) if args.role == "teacher" or distil else torch.zeros(0)
-        batch = torch.from_numpy(low), torch.from_numpy(chips.images[rows]), torch.from_numpy(points[rows]), parsing
-        return batch if rng.random() < 0.5 else mirror(*batch)
+    parsing = args.role == "teacher" or distil is not None
+    pairs = PairMaker(chips, chips.detailed(dev=False), device, parsing, plain=True)
 
-    for low, high, _, parsing in run.batches(make, threads=12):
-        x = low.to(device).permute(0, 3, 1, 2).float().div_(255)
-        x = F.interpolate(x, scale_factor=8, mode="bicubic", align_corners=False)
-        y = high.to(device).permute(0, 3, 1, 2).float().div_(255)
-        prior = parsing.to(device).float().div_(255) if len(parsing) else None
+    while not run.done:
+        given = pairs.draw(16, job.batch, int(run.rng(run.step).integers(2**31)))
+        x, prior = F.interpolate(given.low, scale_factor=8, mode="bicubic", align_corners=False), given.parsing
+        x = x.contiguous(memory_format=torch.channels_last)
         with autocast(device):
             (picture,), seen = net.with_features(x, prior if args.role == "teacher" else None)
-        terms = {"pixel": (picture.float() - y).abs().mean()}
+        terms = {"pixel": (picture.float() - given.sharp).abs().mean()}
         if distil:
             terms |= distil(run.progress, x, prior, picture, seen)
         run.update(torch.stack(list(terms.values())).sum(), **terms)

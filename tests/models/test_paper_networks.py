@@ -7,7 +7,7 @@ from torch import nn
 from models.iresnet import IResNet, begin_as, stages_of, through
 from models.pfsr import Critic, Generator, HeatMapNet, peaks
 from models.pkdn import Pkdn
-from models.superres import ENTRIES, SuperResNet
+from models.superres import ENTRIES, Attention, SuperResNet
 from training.feature_similarity import Hints
 
 
@@ -87,6 +87,19 @@ def test_an_untrained_student_is_bicubic_and_small_enough() -> None:
         pictures, _ = net.train().with_features(x)
         assert [p.shape[-1] for p in pictures] == [s for s in (32, 64, 128) if s > side]
         net.eval()
+
+
+@torch.inference_mode()
+def test_self_attention_tells_each_place_of_all_others_once_it_has_learnt_to() -> None:
+    layer, x = Attention(16), torch.rand(2, 16, 8, 8)
+    assert torch.equal(layer(x), x)
+    nn.init.normal_(layer.out.weight)
+    other = x.clone()
+    other[:, :, 0, 0] += 5
+    told = (layer(other) - layer(x))[:, :, 7, 7]
+    assert float(told.abs().max()) > 1e-3
+    attentions = [type(part).__name__ for part in SuperResNet(depths=(4, 1, 1), attentions=2).steps[0]]
+    assert attentions == ["Residual", "Residual", "Attention", "Residual", "Residual", "Attention"]
 
 
 IRESNET_SIZES = [
