@@ -1,5 +1,5 @@
 """What the recogniser sees in training, `training.recognizer_inputs` for whole batches on the device that trains: the same sizes,
-kinds of cameras and misplaced landmarks, and small faces as the super-resolution student draws them."""
+kinds of cameras and misplaced landmarks, some more whole faces, and small ones as the super-resolution student draws them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from models.chip import CHIP, FUSED, HOLDS
 from models.recognizer import view
 from training import batched
 from training.degradations import LIGHT
-from training.recognizer_inputs import GREY, KINDS, LARGEST, SHARP, SMALLEST
+from training.recognizer_inputs import GREY, KINDS, LARGEST, SMALLEST
 
+SHARP = 0.25  # share of whole faces: of these the student learns soonest what the teacher looks for
 RESTORED = 0.1  # share of faces that are small and shown super-resolved
 GREYS = 0.299, 0.587, 0.114
 

@@ -29,7 +29,7 @@ CARDS: dict[str, dict[str, Any]] = {
     "recognizer": {
         "about": "low-resolution face recogniser, 256 numbers a face",
         "preprocessing": "chip's centre 112/128 scaled to 64x64 (bicubic), RGB, (x - 127.5) / 127.5, mean of it and its mirror",
-        "data": CHIPS + "; faces of nobody, made of these (training/morphs.py)",
+        "data": CHIPS + "; faces of nobody, made of these (training/morphs.py, online_morphs.py)",
         "teacher": "embeddings of EdgeFace-XS (non-commercial), image plus mirror",
         "limits": "below the teacher on sharp faces; children look alike to it: thresholds hold for lists of adults; scores of "
         "look-alikes and twins are unknown",

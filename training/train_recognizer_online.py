@@ -61,7 +61,6 @@ def main() -> None:
         plain={"action": "store_true", "help": "show no face as the super-resolution student draws it"},
     )
     args, batch, device = job.args, job.batch, job.device
-    torch.backends.cudnn.benchmark = True  # every batch is of one size
     chips = load_chips(args.data, args.cache)
     teacher = EdgeFace(args.teacher, device)
     generator = torch.Generator(device)

@@ -4,8 +4,8 @@ import torch
 
 from models.chip import HOLDS
 from models.superres import SuperResNet
-from training.online_inputs import RESTORED, Cameras
-from training.recognizer_inputs import LARGEST, SHARP, SMALLEST
+from training.online_inputs import RESTORED, SHARP, Cameras
+from training.recognizer_inputs import LARGEST, SMALLEST
 
 
 def cameras(restorer: torch.nn.Module | None = None) -> Cameras:
