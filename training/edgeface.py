@@ -32,8 +32,9 @@ class EdgeFace:
         self._net: Any = timm.create_model("edgenext_x_small", num_classes=512)
         self._net.load_state_dict({k.removeprefix("model."): v.float() for k, v in load_file(str(weights)).items()})
         self._dtype, self._device = number_format(device)[0], device
-        self._net.eval().to(device, self._dtype, memory_format=torch.channels_last)
+        self._net.eval().requires_grad_(False).to(device, self._dtype, memory_format=torch.channels_last)
 
+    @torch.inference_mode()
     def embed(self, chips: NDArray[np.uint8], mirrored: bool = True) -> NDArray[np.float32]:
         """Unit vectors (N, 512) of uint8 RGB chips (N, 128, 128, 3), each the sum of picture and mirror, or the picture's alone.
 
@@ -48,9 +49,9 @@ class EdgeFace:
             done.append(torch.nn.functional.normalize(vectors).cpu().numpy())
         return np.concatenate(done)
 
-    @torch.no_grad()
     def vectors(self, pictures: Tensor) -> Tensor:
-        """Vectors (N, 512), of any length, of RGB pictures (N, 3, 128, 128) in 0..255 on the teacher's device."""
+        """Vectors (N, 512), of any length, of RGB pictures (N, 3, 128, 128) in 0..255 on the teacher's device; gradients of the
+        pictures flow through."""
         edge = (CHIP - VIEW) // 2
         x = (pictures[..., edge:-edge, edge:-edge].float() / 127.5 - 1).to(self._dtype)
         vectors: Tensor = self._net(x.contiguous(memory_format=torch.channels_last))
