@@ -48,7 +48,7 @@ VIEWS = 2  # cameras a face
 REAL = 0.15  # share of faces that are chips
 STRANGERS = 8192  # faces of steps before
 MEASURED = 250  # steps between two looks at the dev chips
-AXES_FROM = 2048  # chips that say how the teacher's axes are turned
+AXES_FROM = 4096  # chips that say how the teacher's axes are turned
 
 
 def main() -> None:
