@@ -30,10 +30,7 @@ class PackedConv(nn.Module):
         super().__init__()
         self._geometry = [list(n) for n in (conv.padding, conv.stride, conv.dilation)] + [conv.groups]
         self.weight = conv.weight.detach()
-        if conv.weight[0, :, 0, 0].numel() == 1 or conv.kernel_size == (
-            1,
-            1,
-        ):  # of the others the order depends on the input's size
+        if conv.weight.shape[1] == 1 or conv.kernel_size == (1, 1):  # of the others the order depends on the input's size
             self.weight = OPERATIONS._reorder_convolution_weight(self.weight, *self._geometry, None)
         self.bias = None if conv.bias is None else conv.bias.detach()
         self._after = "relu" if relu else "none"

@@ -1,4 +1,5 @@
-"""Batches of the detector's training pictures, cut, varied and assigned where the network learns: on a GPU no core has to keep up.
+"""Batches of the detector's training pictures, cut, varied and assigned where the network learns: no core has to keep up with a
+GPU.
 
 The pool's pictures lie on the device as bytes (0.3 MB each). A batch shows of each a window at a random place, mirrored half of
 the time, as another camera would expose it; faces that the window halves are ignored. Everything random comes from one generator

@@ -3,9 +3,9 @@
     python -m training.scene_pool --data DATA --frames .cache/frames --out .cache/scenes [--number 24000]
 
 Of the folder of frames it also takes ``photos.json`` (`training.second_opinion`) and ``chips.npz`` (`training.label_chips`), if
-they are there, and keeps its hard negatives there, ``lures.npz``. Writes ``images.npy`` uint8 (N, side, side, 3) RGB, ``faces.npz`` with ``count`` (N,) and, in the order of the pictures, ``boxes``
-(M, 4), ``landmarks`` (M, 5, 2) and ``scores`` (M,), and ``command.txt`` for the card of what learns from them. Hard negatives are
-what the shipped detector takes for faces in the training photos and frames, though its teacher saw none there; with
+they are there, and keeps its hard negatives there, ``lures.npz``. Writes ``images.npy`` uint8 (N, side, side, 3) RGB,
+``faces.npz`` with ``count`` (N,) and, in the order of the pictures, ``boxes`` (M, 4), ``landmarks`` (M, 5, 2) and ``scores`` (M,),
+and ``command.txt`` for the card of what learns from them. Hard negatives are what the shipped detector takes for faces in the training photos and frames, though its teacher saw none there; with
 ``--witness``, another detector (YuNet), only what that one takes for none either: teachers overlook profiles and faces that the
 picture cuts, and those are what a detector must not unlearn.
 """

@@ -1,10 +1,10 @@
-"""What another detector adds to the teacher's labels: what both see is a face, what one alone sees is neither face nor background.
+"""What another detector adds to the teacher's labels: what both see is a face, what one alone sees is neither face nor none.
 
     python -m training.second_opinion --data DATA --frames .cache/frames --witness yunet.onnx
 
 Teachers are least sure of profiles, turned heads and faces that are cut or half hidden; left out, a detector never learns those,
-and called background it unlearns them. Rewrites ``labels.json`` of the frames, and writes ``photos.json`` beside it: the labels of
-``DATA/scenes`` with the same additions.
+and called background it unlearns them. Rewrites ``labels.json`` of the frames, and writes ``photos.json`` beside it: the labels
+of ``DATA/scenes`` with the same additions.
 """
 
 from __future__ import annotations
