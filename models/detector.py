@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 STRIDES = (4, 8, 16)
 OUTPUTS = 1 + 4 + 10
+HALF_RANGE = 127.5  # of a byte: pictures are seen in [-1, 1]
 
 
 def conv(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Sequential:
@@ -113,6 +114,16 @@ class DetectorNet(nn.Module):
         f8 = self.after8(self.merge8(f8 + F.interpolate(self.down8(f16), scale_factor=2.0)))
         fine, middle, coarse = (head(f) for head, f in zip(self.heads, (f8, f8, f16), strict=True))
         return [F.pixel_shuffle(fine, 2), middle, coarse]
+
+
+def fed_bytes(net: DetectorNet) -> DetectorNet:
+    """The network, its batch norms folded, made to take pictures of bytes 0..255 in its own number format, which have a pixel of
+    grey around them: scaled by the first convolution, they need no pass of their own."""
+    stem = net.stem[0]
+    weight = (stem.weight.data / HALF_RANGE).to(stem.weight.dtype)
+    stem.bias.data = (stem.bias.data.float() - HALF_RANGE * weight.float().sum((1, 2, 3))).to(weight.dtype)
+    stem.weight.data, stem.padding = weight, (0, 0)
+    return net
 
 
 def decode_cells(values: Tensor, centres: Tensor, stride: int) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from models.chip import CHIP, EYE_DISTANCE, TEMPLATE, similarity, warp_chip
 from models.detector import Residual, conv
+from models.packing import packed
 from models.runtime import as_input, ready
 from models.weights_io import finite, shipped
 
@@ -69,7 +70,8 @@ class LandmarkRefiner:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._net, self._dtype = ready(shipped(LandmarkNet, "landmarks"), device)
+        net, self._dtype = ready(shipped(LandmarkNet, "landmarks"), device)
+        self._net = packed(net)
 
     @torch.inference_mode()
     def refine(self, frame: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from models.detector import Residual, Separable, conv
 from models.faces import Faces
+from models.packing import packed
 from models.runtime import as_input, ready
 from models.weights_io import finite, shipped
 
@@ -97,7 +98,8 @@ class Rescorer:
         self._device = device
         net = shipped(RescoreNet, "rescore")
         self._side = net.side
-        self._net, self._dtype = ready(net, device)
+        net, self._dtype = ready(net, device)
+        self._net = packed(net)
 
     @torch.inference_mode()
     def rescore(self, frame: NDArray[np.uint8], faces: Faces) -> Faces:

@@ -51,7 +51,9 @@ class SceneMaker:
         self.photos, self.frames, self.chips, self.side, self.lures = photos, frames, chips, side, lures
         self.hard = [photo for photo in photos if len(_sure(photo, HARD))]
         every = len(chips)
-        self.told = told or Faces(np.tile(CHIP_FACE, (every, 1)), np.tile(TEMPLATE, (every, 1, 1)), np.full(every, 0.9))
+        self.told = told or Faces(
+            np.tile(CHIP_FACE, (every, 1)), np.tile(TEMPLATE, (every, 1, 1)), np.full(every, 0.9, np.float32)
+        )
         self.rows = rows[self.told.scores[rows] >= SURE]
         self.hard_rows = self.rows[self.told.scores[self.rows] < HARD]
         self.noise = np.random.default_rng(7).standard_normal((1 << 20,), np.float32)

@@ -2,12 +2,13 @@
 
     python -m training.scene_pool --data DATA --frames .cache/frames --out .cache/scenes [--number 24000]
 
-Of the folder of frames it also takes ``photos.json`` (`training.second_opinion`) and ``chips.npz`` (`training.label_chips`), if
-they are there, and keeps its hard negatives there, ``lures.npz``. Writes ``images.npy`` uint8 (N, side, side, 3) RGB,
-``faces.npz`` with ``count`` (N,) and, in the order of the pictures, ``boxes`` (M, 4), ``landmarks`` (M, 5, 2) and ``scores`` (M,),
-and ``command.txt`` for the card of what learns from them. Hard negatives are what the shipped detector takes for faces in the training photos and frames, though its teacher saw none there; with
-``--witness``, another detector (YuNet), only what that one takes for none either: teachers overlook profiles and faces that the
-picture cuts, and those are what a detector must not unlearn.
+Of the folder of frames it also takes ``frames.json`` and ``photos.json`` (`training.second_opinion`) and ``chips.npz``
+(`training.label_chips`), if they are there, and keeps its hard negatives there, ``lures.npz``. Writes ``images.npy`` uint8
+(N, side, side, 3) RGB, ``faces.npz`` with ``count`` (N,) and, in the order of the pictures, ``boxes`` (M, 4), ``landmarks``
+(M, 5, 2) and ``scores`` (M,), and ``command.txt`` for the card of what learns from them. Hard negatives are what the shipped
+detector takes for faces in the training photos and frames, though its teacher saw none there; with ``--witness``, another
+detector (YuNet), only what that one takes for none either: teachers overlook profiles and faces that the picture cuts, and those
+are what a detector must not unlearn.
 """
 
 from __future__ import annotations
@@ -125,8 +126,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     chips = load_chips(args.data, args.cache)
-    second = args.frames / "photos.json"
-    photos, frames = load_train_photos(args.data, second if second.exists() else None), load_frames(args.frames, dev=False)
+    second = [file if (file := args.frames / name).exists() else None for name in ("photos.json", "frames.json")]
+    photos, frames = load_train_photos(args.data, second[0]), load_frames(args.frames, False, second[1])
 
     def make_lures() -> list[NDArray[np.uint8]]:
         return lures(photos + frames, load_detector(args.witness, "auto", WITNESSED) if args.witness else None)
@@ -149,7 +150,8 @@ def main() -> None:
         landmarks=np.concatenate([s.landmarks for s in made]).astype(np.float32),
         scores=np.concatenate([s.scores for s in made]).astype(np.float32),
     )
-    (args.out / "command.txt").write_text(f"{(args.frames / 'command.txt').read_text()}\n{own_command()}")
+    told_by = [(args.frames / f"{name}.txt") for name in ("command", "frames", "chips")]
+    (args.out / "command.txt").write_text("\n".join([*(f.read_text() for f in told_by if f.exists()), own_command()]))
     part.rename(args.out / "images.npy")
 
 

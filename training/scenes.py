@@ -68,9 +68,13 @@ def load_frame(path: Path, label: dict[str, list]) -> Scene:
     return _scene(_decode(path.read_bytes()), label)
 
 
-def load_frames(folder: Path, dev: bool) -> list[Scene]:
-    """The frames of `label_frames`, those of the dev clips or the others."""
-    labels = json.loads((folder / "labels.json").read_text())
+def of_dev_clip(name: str) -> bool:
+    return name.rsplit("-", 1)[0] in DEV_CLIPS
+
+
+def load_frames(folder: Path, dev: bool, file: Path | None = None) -> list[Scene]:
+    """The frames of `label_frames`, those of the dev clips or the others; ``file`` holds labels in place of the teacher's."""
+    labels = json.loads((file or folder / "labels.json").read_text())
     return [
         load_frame(folder / name, label) for name, label in sorted(labels.items()) if (name.rsplit("-", 1)[0] in DEV_CLIPS) == dev
     ]

@@ -1,10 +1,11 @@
-"""What another detector adds to the teacher's labels: what both see is a face, what one alone sees is neither face nor none.
+"""What another detector adds to the teacher's labels: what both find likely is a face, what it alone sees neither face nor none.
 
     python -m training.second_opinion --data DATA --frames .cache/frames --witness yunet.onnx
 
 Teachers are least sure of profiles, turned heads and faces that are cut or half hidden; left out, a detector never learns those,
-and called background it unlearns them. Rewrites ``labels.json`` of the frames, and writes ``photos.json`` beside it: the labels
-of ``DATA/scenes`` with the same additions.
+and called background it unlearns them. Writes ``frames.json`` and ``photos.json`` beside the frames' own labels, which detectors
+are measured against: those of the frames and of ``DATA/scenes``, with the additions. The scores were chosen by eye: below them
+both take backs of heads for faces.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from models import Detector, load_detector
 from models.faces import Faces, pairwise_iou
 from training.detector_scenes import SURE, UNSURE
 from training.runs import own_command
-from training.scenes import Scene, load_frame, photos
+from training.scenes import Scene, dev_photo, load_frame, of_dev_clip, photos
 
-AGREES, DOUBTS = 0.6, 0.45  # the witness' score from which on it confirms an unsure label, and from which on it adds one
+AGREES, ALONE = 1.15, 0.6  # the sum of both scores that makes a label sure, and the other's from which on it adds an unsure one
+LEAST_SCORE = 0.5
 SAME = 0.4  # IoU of two finds of one face
 SCALES = (1.0, 2.0)
 
@@ -42,9 +44,9 @@ def with_second(scene: Scene, second: Faces) -> Scene:
     """The scene with unsure labels made sure that the other detector confirms, and unsure ones of what it alone sees."""
     overlap = pairwise_iou(second.boxes, scene.boxes)
     scores = scene.scores.copy()
-    confirmed = (overlap[second.scores >= AGREES] >= SAME).any(0)
-    scores[confirmed] = np.maximum(scores[confirmed], SURE)
-    alone = second[(second.scores >= DOUBTS) & (overlap.max(1, initial=0) < SAME)]
+    both = np.where(overlap >= SAME, second.scores[:, None], -np.inf).max(0, initial=-np.inf) + scores
+    scores[both >= AGREES] = np.maximum(scores[both >= AGREES], SURE)
+    alone = second[(second.scores >= ALONE) & (overlap.max(1, initial=0) < SAME)]
     return Scene(
         scene.image,
         np.concatenate([scene.boxes, alone.boxes]),
@@ -62,21 +64,21 @@ def main() -> None:
     for name in ("data", "frames", "witness"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     args = parser.parse_args()
-    witness = load_detector(args.witness, "auto", DOUBTS)
+    witness = load_detector(args.witness, "auto", LEAST_SCORE)
     labels = json.loads((args.frames / "labels.json").read_text())
-    frames = ((name, load_frame(args.frames / name, label)) for name, label in sorted(labels.items()))
-    for file, scenes in (("labels.json", frames), ("photos.json", photos(args.data, lambda _: True))):
+    wanted = {name: label for name, label in sorted(labels.items()) if not of_dev_clip(name)}
+    frames = ((name, load_frame(args.frames / name, label)) for name, label in wanted.items())
+    for file, scenes in (("frames.json", frames), ("photos.json", photos(args.data, lambda name: not dev_photo(name)))):
         before = after = added = 0
         told = {}
-        for name, scene in track(scenes, file, total=len(labels) if file == "labels.json" else None):
+        for name, scene in track(scenes, file, total=len(wanted) if file == "frames.json" else None):
             new = with_second(scene, seen(witness, scene.image))
             told[name] = as_label(new)
             before, after = before + int((scene.scores >= SURE).sum()), after + int((new.scores >= SURE).sum())
             added += len(new.scores) - len(scene.scores)
         (args.frames / file).write_text(json.dumps(told))
         print(f"{file}: {before} sure faces before, {after} now, {added} unsure ones added", flush=True)
-    with (args.frames / "command.txt").open("a") as file:
-        file.write(f"\n{own_command()}")
+    (args.frames / "frames.txt").write_text(own_command())
 
 
 if __name__ == "__main__":
