@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from models.detector import STRIDES, DetectorNet, decode_cells, fed_bytes
 from models.faces import Faces, as_rgb
 from models.landmarks import LandmarkRefiner
-from models.rescoring import CANDIDATE, Rescorer
 from models.packing import packed
+from models.rescoring import CANDIDATE, Rescorer
 from models.runtime import pick_device, ready
 from models.weights_io import finite, load_network
 
