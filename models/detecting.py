@@ -22,7 +22,7 @@ MULTIPLE = 32
 GREY = 127
 NEAR = 4  # times smaller, that every frame is searched too
 NEAR_PX = 96  # width from which on a face found so counts: smaller ones are found better at the frame's own size
-LEAST_SIDE = 480  # pixels of a frame that has room for such faces
+LEAST_SIDE = 560  # pixels of a frame that has room for faces beyond the network: a third higher than wide
 MOST_CELLS = 10_000  # kept of a frame before suppression: a dozen find each face, and crowds have hundreds
 
 
