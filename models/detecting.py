@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.detector import STRIDES, DetectorNet, decode_cells, fed_bytes
+from models.detector import OUTPUTS, STRIDES, DetectorNet, decode_cells, fed_bytes
 from models.faces import Faces, as_rgb
 from models.landmarks import LandmarkRefiner
 from models.packing import packed
@@ -38,7 +38,7 @@ class SmallFaceDetector:
         net, _ = load_network(DetectorNet, weights, "detector")
         self._device = pick_device(device)
         net, self._dtype = ready(net, self._device)
-        self._net = packed(fed_bytes(net))
+        self._around, self._net = net.around, packed(fed_bytes(net))
         self._min_score = min_score
         self._rescorer = Rescorer(self._device) if again else None
         self._refiner = LandmarkRefiner(self._device) if again else None
@@ -83,22 +83,27 @@ class SmallFaceDetector:
     @torch.inference_mode()
     def _batch(self, pictures: list[NDArray[np.uint8]], least: float) -> list[Faces]:
         height, width = pictures[0].shape[:2]
-        below, right = 1 + -height % MULTIPLE, 1 + -width % MULTIPLE  # and a pixel all around
-        shape = len(pictures), 1 + height + below, 1 + width + right, 3
+        edge = self._around
+        below, right = edge + -height % MULTIPLE, edge + -width % MULTIPLE
+        shape = len(pictures), edge + height + below, edge + width + right, 3
         padded = torch.empty(shape, dtype=torch.uint8, pin_memory=self._device.type == "cuda")
         for picture, into in zip(pictures, padded.numpy(), strict=True):
-            cv2.copyMakeBorder(picture, 1, below, 1, right, cv2.BORDER_CONSTANT, into, (GREY, GREY, GREY))
-        outputs = self._net(padded.to(self._device, non_blocking=True).permute(0, 3, 1, 2).to(self._dtype))
+            cv2.copyMakeBorder(picture, edge, below, edge, right, cv2.BORDER_CONSTANT, into, (GREY, GREY, GREY))
+        outputs = self._net.cells(padded.to(self._device, non_blocking=True).permute(0, 3, 1, 2).to(self._dtype))
         return _read(outputs, height, width, float(np.log(least / (1 - least))))
 
 
 def _read(maps: list[torch.Tensor], height: int, width: int, least: float) -> list[Faces]:
-    """Faces of each frame from a batch's maps (N, 15, h, w), from a score logit of ``least`` on."""
+    """Faces of each frame from a batch's maps as `DetectorNet.cells` gives them, from a score logit of ``least`` on."""
     parts = []
     for values, stride in zip(maps, STRIDES, strict=True):
-        frames, rows, columns = torch.nonzero(values[:, 0] > least, as_tuple=True)
-        cells = finite(values[frames, :, rows, columns].float())
-        centres = torch.stack([columns, rows], 1) * float(stride) + (stride - 1) / 2
+        inside = values.shape[1] // OUTPUTS  # cells of this stride in one of the map, 1 or 4
+        frames, which, rows, columns = torch.nonzero(values[:, :inside] > least, as_tuple=True)
+        channels = which[:, None] + torch.arange(0, values.shape[1], inside, device=values.device)
+        cells = finite(values[frames[:, None], channels, rows[:, None], columns[:, None]].float())
+        side = 1 if inside == 1 else 2
+        places = torch.stack([columns * side + which % side, rows * side + which // side], 1)
+        centres = places * float(stride) + (stride - 1) / 2
         boxes, landmarks = decode_cells(cells[:, 1:], centres, stride)
         parts.append(torch.cat([frames[:, None].float(), cells[:, :1].sigmoid(), boxes, landmarks.flatten(1)], 1))
     told = torch.cat(parts).cpu().numpy()

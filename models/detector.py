@@ -65,15 +65,16 @@ class DetectorNet(nn.Module):
 
     A map is (N, 15, H/s, W/s): score logit, log of the distances to left, top, right, bottom in strides,
     and the five landmarks as offsets from the cell's centre in strides.
-    ``widths`` are channels at strides 4, 8, 16 and 32, ``depths`` residual blocks at 8, 16 and 32; with ``separable`` their
-    convolutions are, and another block follows where two strides meet.
+    ``widths`` are channels at strides 4, 8, 16 and 32, ``depths`` residual blocks at 8, 16 and 32, ``stem`` the side of what the
+    first convolution sees at once; with ``separable`` most convolutions are.
     """
 
     def __init__(
         self,
         widths: tuple[int, ...] = (32, 64, 96, 160),
-        depths: tuple[int, ...] = (2, 3, 2),
+        depths: tuple[int, ...] = (2, 2, 1),
         separable: bool = True,
+        stem: int = 4,
     ) -> None:
         super().__init__()
         w4, w8, w16, w32 = widths
@@ -84,7 +85,8 @@ class DetectorNet(nn.Module):
         def blocks(width: int, depth: int) -> list[Residual]:
             return [Residual(width, separable) for _ in range(depth)]
 
-        self.stem = conv(3, w4, 6, stride=4)
+        self.stem = conv(3, w4, stem, stride=4)
+        self.around = self.stem[0].padding[0]
         # The first is dense: of so few channels at stride 4 each alone keeps too little.
         downs = conv(w4, w8, stride=2), layer(w8, w16, 2), layer(w16, w32, 2)
         self.stages = nn.ModuleList(
@@ -94,7 +96,6 @@ class DetectorNet(nn.Module):
         self.merge16 = layer(w16, w16)
         self.down8 = conv(w16, w8, 1)
         self.merge8 = layer(w8, w8)
-        self.after16, self.after8 = (nn.Sequential(*blocks(width, int(separable))) for width in (w16, w8))
         # The four cells of stride 4 in one of stride 8 are told from its features: a whole level of wide maps is saved.
         heads = nn.Conv2d(w8, 4 * OUTPUTS, 1), nn.Conv2d(w8, OUTPUTS, 1), nn.Conv2d(w16, OUTPUTS, 1)
         self.heads = nn.ModuleList(heads)
@@ -107,18 +108,22 @@ class DetectorNet(nn.Module):
             head.bias.data.copy_(bias.repeat_interleave(cells))
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        fine, middle, coarse = self.cells(x)
+        return [F.pixel_shuffle(fine, 2), middle, coarse]
+
+    def cells(self, x: Tensor) -> list[Tensor]:
+        """The same maps, but for the finest: (N, 4·15, H/8, W/8), the four cells of each value in one of stride 8."""
         f8 = self.stages[0](self.stem(x))
         f16 = self.stages[1](f8)
         f32 = self.stages[2](f16)
-        f16 = self.after16(self.merge16(f16 + F.interpolate(self.down16(f32), scale_factor=2.0)))
-        f8 = self.after8(self.merge8(f8 + F.interpolate(self.down8(f16), scale_factor=2.0)))
-        fine, middle, coarse = (head(f) for head, f in zip(self.heads, (f8, f8, f16), strict=True))
-        return [F.pixel_shuffle(fine, 2), middle, coarse]
+        f16 = self.merge16(f16 + F.interpolate(self.down16(f32), scale_factor=2.0))
+        f8 = self.merge8(f8 + F.interpolate(self.down8(f16), scale_factor=2.0))
+        return [head(f) for head, f in zip(self.heads, (f8, f8, f16), strict=True)]
 
 
 def fed_bytes(net: DetectorNet) -> DetectorNet:
-    """The network, its batch norms folded, made to take pictures of bytes 0..255 in its own number format, which have a pixel of
-    grey around them: scaled by the first convolution, they need no pass of their own."""
+    """The network, its batch norms folded, made to take pictures of bytes 0..255 in its own number format, with ``around`` pixels
+    of grey around them: scaled by the first convolution, they need no pass of their own."""
     stem = net.stem[0]
     weight = (stem.weight.data / HALF_RANGE).to(stem.weight.dtype)
     stem.bias.data = (stem.bias.data.float() - HALF_RANGE * weight.float().sum((1, 2, 3))).to(weight.dtype)

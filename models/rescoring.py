@@ -38,7 +38,7 @@ class RescoreNet(nn.Module):
     def __init__(
         self,
         widths: tuple[int, ...] = (24, 48, 96, 128),
-        depths: tuple[int, ...] = (1, 2, 1),
+        depths: tuple[int, ...] = (1, 1, 1),
         side: int = 64,
         separable: bool = True,
     ) -> None:

@@ -45,12 +45,13 @@ def test_a_packed_second_look_tells_the_same_of_any_number() -> None:
         assert torch.allclose(net.body(x), own.body(x), atol=1e-4)
 
 
+@pytest.mark.parametrize("stem", [4, 6])
 @torch.inference_mode()
-def test_a_network_fed_bytes_sees_the_same() -> None:
-    net = _folded(lively(DetectorNet()))
+def test_a_network_fed_bytes_sees_the_same(stem: int) -> None:
+    net = _folded(lively(DetectorNet(stem=stem)))
     own = fed_bytes(copy.deepcopy(net))
     picture = torch.randint(0, 256, (1, 3, 64, 64)).float()
-    around = nn.functional.pad(picture, (1, 1, 1, 1), value=127.5)
+    around = nn.functional.pad(picture, (own.around,) * 4, value=127.5)
     for before, after in zip(net((picture - 127.5) / 127.5), own(around), strict=True):
         assert torch.allclose(before, after, atol=1e-3)
 
