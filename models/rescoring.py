@@ -7,8 +7,6 @@ candidates, and few faces are missed for want of a sure score (a cascade, as in 
 
 from __future__ import annotations
 
-import math
-
 import cv2
 import numpy as np
 import torch
@@ -65,16 +63,16 @@ def views(frame: NDArray[np.uint8], boxes: NDArray[np.float32], side: int) -> ND
     seen = np.empty((len(boxes), side, side, 3), np.uint8)
     middle = (side - 1) / 2
     scales = HEIGHT / np.maximum(1.0, boxes[:, 3] - boxes[:, 1])
-    centres = boxes.reshape(-1, 2, 2).mean(1) + 0.5
-    for scale, centre, out in zip(scales.tolist(), centres.tolist(), seen, strict=True):
-        level = max(0, int(-math.log2(scale)))
-        while len(halved) <= level:
-            height, width = (max(1, n // 2) for n in halved[-1].shape[:2])
-            halved.append(cv2.resize(halved[-1], (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8))
-        (across, x), (down, y) = (
-            (n / m, c * n / m - 0.5) for n, m, c in zip(halved[level].shape[1::-1], frame.shape[1::-1], centre, strict=True)
-        )
-        matrix = np.array([[scale / across, 0, middle - scale / across * x], [0, scale / down, middle - scale / down * y]])
+    levels = np.maximum(0, -np.log2(scales)).astype(int)
+    while len(halved) <= levels.max(initial=0):
+        height, width = (max(1, n // 2) for n in halved[-1].shape[:2])
+        halved.append(cv2.resize(halved[-1], (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8))
+    shrunk = np.array([n.shape[1::-1] for n in halved])[levels] / frame.shape[1::-1]
+    factors = scales[:, None] / shrunk
+    matrices = np.zeros((len(boxes), 2, 3))
+    matrices[:, [0, 1], [0, 1]] = factors
+    matrices[:, :, 2] = middle - factors * ((boxes.reshape(-1, 2, 2).mean(1) + 0.5) * shrunk - 0.5)
+    for matrix, level, out in zip(matrices, levels.tolist(), seen, strict=True):
         cv2.warpAffine(halved[level], matrix, (side, side), dst=out, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return seen
 

@@ -2,7 +2,7 @@
 
     python -m training.label_frames --data DATA --teacher scrfd_2.5g_kps.onnx --out .cache/frames
     python -m training.scene_pool --data DATA --frames .cache/frames --out .cache/scenes
-    python -m training.train_detector --data DATA --scenes .cache/scenes --out runs/detector     # 2 cores, about 16 min
+    python -m training.train_detector --data DATA --scenes .cache/scenes --out runs/detector     # 2 cores, about 12 min
 
 With ``--preset gpu`` longer, from a pool of ``--number 100000``.
 
@@ -28,8 +28,8 @@ from training.scene_batches import SceneBatches
 from training.scene_pool import load_pool
 
 PRESETS = {
-    "cpu": {"samples": 85_000, "batch": 16, "lr": 2e-3},
-    "gpu": {"samples": 2_000_000, "batch": 256, "lr": 4e-3},
+    "cpu": {"samples": 85_000, "batch": 32, "lr": 1e-2},
+    "gpu": {"samples": 2_000_000, "batch": 256, "lr": 1e-2},
 }
 
 

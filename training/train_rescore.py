@@ -1,6 +1,6 @@
 """Train the network that looks at the detector's candidates once more (models/rescoring.py).
 
-    python -m training.train_rescore --data DATA --scenes .cache/scenes --out runs/rescore       # 2 cores, about 25 min
+    python -m training.train_rescore --data DATA --scenes .cache/scenes --out runs/rescore       # 2 cores, about 20 min
 
 The detector offers candidates in the scenes of `training.scene_pool`: those on a labelled face (IoU of `FACE` and more) are
 faces, those that overlap none are not, and the rest, like whatever lies on a face its teacher was unsure of, is left out. So is
@@ -40,7 +40,7 @@ from training.scenes import Scene
 
 PRESETS = {
     "cpu": {"samples": 1_200_000, "batch": 256, "lr": 2e-3},
-    "gpu": {"samples": 12_000_000, "batch": 1024, "lr": 2e-3},
+    "gpu": {"samples": 12_000_000, "batch": 1024, "lr": 4e-3},
 }
 FACE, NONE = 0.45, 0.3  # IoU with a label from which on a candidate is a face, and below which it is none
 SHARE = 0.25  # of faces among what is shown
