@@ -142,7 +142,6 @@ def main() -> None:
     with ProcessPoolExecutor(args.processes, mp_context=multiprocessing.get_context("fork")) as workers:
         jobs = workers.map(_make_one, itertools.repeat(args.seed), range(args.number), chunksize=20)
         made = list(track(jobs, "scenes", total=args.number))
-    _images.flush()
     np.savez(
         args.out / "faces.npz",
         count=np.array([len(s.scores) for s in made]),
