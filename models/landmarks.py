@@ -12,14 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.chip import CHIP, EYE_DISTANCE, TEMPLATE, similarity, warp_chip
+from models.chip import CHIP, EYE_DISTANCE, TEMPLATE, eye_distance, similarity, warp_chip
 from models.detector import Residual, conv
+from models.packing import packed
 from models.runtime import as_input, ready
 from models.weights_io import finite, shipped
 
 SIDE = 48  # pixels of the network's view
 SEEN = 0.875  # the centre of the chip that it sees
 UNIT = CHIP / 4  # chip pixels to one unit of its output, from the chip's centre
+AROUND = 2.5  # of the landmarks' spread that the chip may need around them
 FURTHEST = 0.5  # eye distances; a face whose landmarks would move further keeps its own
 
 
@@ -64,12 +66,31 @@ def view(chip: NDArray[np.uint8]) -> NDArray[np.uint8]:
     )
 
 
+def halved(frame: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """A face's surroundings in a frame (H, W, 3), and its landmarks (5, 2) there, halved until its chip would be no wider than
+    twice `CHIP`: halving is many times quicker than averaging down at once. Raises ValueError as `similarity` does."""
+    side = eye_distance(landmarks) / EYE_DISTANCE * CHIP
+    if side <= 2 * CHIP:
+        return frame, landmarks
+    low, high = landmarks.min(0), landmarks.max(0)
+    reach = AROUND * float((high - low).max())
+    (left, top), (right, bottom) = np.maximum(low - reach, 0).astype(int), np.maximum(high + reach, 0).astype(int) + 1
+    part, points = frame[top:bottom, left:right], landmarks - (left, top)
+    while side > 2 * CHIP and min(part.shape[:2]) > 1:
+        height, width = (n // 2 for n in part.shape[:2])
+        even = part[: 2 * height, : 2 * width]
+        part = cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
+        points, side = (points + 0.5) / 2 - 0.5, side / 2
+    return part, points.astype(np.float32)
+
+
 class LandmarkRefiner:
     """Moves a detector's landmarks to where a closer look finds them."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._net, self._dtype = ready(shipped(LandmarkNet, "landmarks"), device)
+        net, self._dtype = ready(shipped(LandmarkNet, "landmarks"), device)
+        self._net = packed(net)
 
     @torch.inference_mode()
     def refine(self, frame: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -77,7 +98,7 @@ class LandmarkRefiner:
         views, ways, rows = [], [], []
         for row, points in enumerate(landmarks):
             try:
-                views.append(view(warp_chip(frame, points)))
+                views.append(view(warp_chip(*halved(frame, points))))
                 ways.append(similarity(points, TEMPLATE))
             except (ValueError, cv2.error):
                 continue

@@ -7,16 +7,15 @@ candidates, and few faces are missed for want of a sure score (a cascade, as in 
 
 from __future__ import annotations
 
-import math
-
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.detector import Residual, conv
+from models.detector import Residual, Separable, conv
 from models.faces import Faces
+from models.packing import packed
 from models.runtime import as_input, ready
 from models.weights_io import finite, shipped
 
@@ -29,16 +28,24 @@ class RescoreNet(nn.Module):
     """``forward``: float (N, 3, side, side) in [-1, 1], candidates 24 pixels high in the middle of their surroundings, the
     detector's own score of each as logits (N,), and `octaves` (N,) -> logits (N,) of being a face.
 
-    ``side`` is a multiple of 16; each of ``widths`` halves it, the last three with that many residual blocks (``depths``). How
-    far the detector is believed depends on the candidate's height: of a large one it saw more than is left in the view.
+    ``side`` is a multiple of 16; each of ``widths`` halves it, the last three with that many residual blocks (``depths``), whose
+    convolutions are separable if asked for. How far the detector is believed depends on the candidate's height: of a large one
+    it saw more than is left in the view.
     """
 
-    def __init__(self, widths: tuple[int, ...] = (24, 32, 64, 96), depths: tuple[int, ...] = (1, 2, 1), side: int = 64) -> None:
+    def __init__(
+        self,
+        widths: tuple[int, ...] = (24, 48, 96, 128),
+        depths: tuple[int, ...] = (1, 1, 1),
+        side: int = 64,
+        separable: bool = True,
+    ) -> None:
         super().__init__()
         self.side = side
-        layers = [conv(3, widths[0], stride=2)]
+        layers: list[nn.Module] = [conv(3, widths[0], stride=2)]
         for inputs, outputs, blocks in zip(widths, widths[1:], depths, strict=False):
-            layers += [conv(inputs, outputs, stride=2), *(Residual(outputs) for _ in range(blocks))]
+            layers.append(Separable(inputs, outputs, 2) if separable else conv(inputs, outputs, stride=2))
+            layers += [Residual(outputs, separable) for _ in range(blocks)]
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear((side // 16) ** 2 * widths[-1] + 3, 1)
         nn.init.zeros_(self.head.weight)
@@ -56,16 +63,16 @@ def views(frame: NDArray[np.uint8], boxes: NDArray[np.float32], side: int) -> ND
     seen = np.empty((len(boxes), side, side, 3), np.uint8)
     middle = (side - 1) / 2
     scales = HEIGHT / np.maximum(1.0, boxes[:, 3] - boxes[:, 1])
-    centres = boxes.reshape(-1, 2, 2).mean(1) + 0.5
-    for scale, centre, out in zip(scales.tolist(), centres.tolist(), seen, strict=True):
-        level = max(0, int(-math.log2(scale)))
-        while len(halved) <= level:
-            height, width = (max(1, n // 2) for n in halved[-1].shape[:2])
-            halved.append(cv2.resize(halved[-1], (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8))
-        (across, x), (down, y) = (
-            (n / m, c * n / m - 0.5) for n, m, c in zip(halved[level].shape[1::-1], frame.shape[1::-1], centre, strict=True)
-        )
-        matrix = np.array([[scale / across, 0, middle - scale / across * x], [0, scale / down, middle - scale / down * y]])
+    levels = np.maximum(0, -np.log2(scales)).astype(int)
+    while len(halved) <= levels.max(initial=0):
+        height, width = (max(1, n // 2) for n in halved[-1].shape[:2])
+        halved.append(cv2.resize(halved[-1], (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8))
+    shrunk = np.array([n.shape[1::-1] for n in halved])[levels] / frame.shape[1::-1]
+    factors = scales[:, None] / shrunk
+    matrices = np.zeros((len(boxes), 2, 3))
+    matrices[:, [0, 1], [0, 1]] = factors
+    matrices[:, :, 2] = middle - factors * ((boxes.reshape(-1, 2, 2).mean(1) + 0.5) * shrunk - 0.5)
+    for matrix, level, out in zip(matrices, levels.tolist(), seen, strict=True):
         cv2.warpAffine(halved[level], matrix, (side, side), dst=out, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return seen
 
@@ -89,7 +96,8 @@ class Rescorer:
         self._device = device
         net = shipped(RescoreNet, "rescore")
         self._side = net.side
-        self._net, self._dtype = ready(net, device)
+        net, self._dtype = ready(net, device)
+        self._net = packed(net)
 
     @torch.inference_mode()
     def rescore(self, frame: NDArray[np.uint8], faces: Faces) -> Faces:

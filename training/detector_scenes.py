@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.chip import CHIP, TEMPLATE
+from models.faces import Faces
 from training.degradations import jpeg
 from training.scenes import Scene, mirrored
 from training.video_codec import coded
@@ -28,7 +29,8 @@ NEAR = 0.3  # share of photos seen as near as they were taken
 CODED = 0.3  # share of pictures that went through H.264
 CRF = 20, 36
 OCCLUDED = 0.15  # share of faces partly covered
-CHIP_FACE = np.array([23.9, 18.5, 104.7, 125.8], np.float32)  # median box of the teacher on 104 padded chips
+CHIP_FACE = np.array([23.9, 18.5, 104.7, 125.8], np.float32)  # median box of the teacher on 104 padded chips: where none is told
+WHOLE_CHIP = 0.4  # share of pasted chips that keep their hair and ground
 
 
 class SceneMaker:
@@ -42,10 +44,18 @@ class SceneMaker:
         rows: NDArray[np.intp],
         side: int,
         lures: Sequence[NDArray[np.uint8]] = (),
+        told: Faces | None = None,
     ) -> None:
-        """``lures`` are pieces of pictures that look like faces to a detector and are none."""
-        self.photos, self.frames, self.chips, self.rows, self.side, self.lures = photos, frames, chips, rows, side, lures
+        """``lures`` are pieces of pictures that look like faces to a detector and are none; ``told`` are the faces of all chips,
+        one each (`training.label_chips`)."""
+        self.photos, self.frames, self.chips, self.side, self.lures = photos, frames, chips, side, lures
         self.hard = [photo for photo in photos if len(_sure(photo, HARD))]
+        every = len(chips)
+        self.told = told or Faces(
+            np.tile(CHIP_FACE, (every, 1)), np.tile(TEMPLATE, (every, 1, 1)), np.full(every, 0.9, np.float32)
+        )
+        self.rows = rows[self.told.scores[rows] >= SURE]
+        self.hard_rows = self.rows[self.told.scores[self.rows] < HARD]
         self.noise = np.random.default_rng(7).standard_normal((1 << 20,), np.float32)
 
     def make(self, rng: np.random.Generator) -> Scene:
@@ -141,7 +151,9 @@ class SceneMaker:
             area = np.array([x - reach, y - reach, x + reach, y + reach])
             if touched(scene.boxes, area).any():
                 continue
-            chip = np.ascontiguousarray(self.chips[rng.choice(self.rows)])
+            hard = len(self.hard_rows) > 0 and rng.random() < HARD_SHARE
+            row = int(rng.choice(self.hard_rows if hard else self.rows))
+            chip = np.ascontiguousarray(self.chips[row])
             matrix = cv2.getRotationMatrix2D((CHIP / 2 - 0.5, CHIP / 2 - 0.5), float(rng.normal(0, 10)), scale)
             matrix[:, 2] += reach - CHIP / 2
             if scale < 0.5:
@@ -149,14 +161,18 @@ class SceneMaker:
             size = (2 * reach, 2 * reach)
             small = cv2.warpAffine(chip, matrix, size, borderMode=cv2.BORDER_REPLICATE)
             mask = np.zeros((CHIP, CHIP), np.float32)
-            cv2.ellipse(mask, (64, 66), (46 + int(rng.integers(0, 14)), 62), 0, 0, 360, 1.0, -1)
+            if rng.random() < WHOLE_CHIP:
+                mask[:] = 1
+            else:
+                cv2.ellipse(mask, (64, 66), (46 + int(rng.integers(0, 14)), 62), 0, 0, 360, 1.0, -1)
             mask = cv2.GaussianBlur(cv2.warpAffine(mask, matrix, size), (0, 0), 0.6 + 0.02 * reach)[..., None]
             window = scene.image[area[1] : area[3], area[0] : area[2]]
             scene.image[area[1] : area[3], area[0] : area[2]] = (window * (1 - mask) + small * mask).astype(np.uint8)
             matrix[:, 2] += (area[:2] + 0.5) - matrix[:, :2] @ (0.5, 0.5)  # labels count from the pixels' edges
-            landmarks = TEMPLATE @ matrix[:, :2].T + matrix[:, 2]
-            centre = CHIP_FACE.reshape(2, 2).mean(0) @ matrix[:, :2].T + matrix[:, 2]
-            half = (CHIP_FACE[2:] - CHIP_FACE[:2]) * scale / 2
+            face = self.told.boxes[row]
+            landmarks = self.told.landmarks[row] @ matrix[:, :2].T + matrix[:, 2]
+            centre = face.reshape(2, 2).mean(0) @ matrix[:, :2].T + matrix[:, 2]
+            half = (face[2:] - face[:2]) * scale / 2
             scene.boxes = np.vstack([scene.boxes, np.hstack([centre - half, centre + half])[None]]).astype(np.float32)
             scene.landmarks = np.concatenate([scene.landmarks, landmarks[None].astype(np.float32)])
             scene.scores = np.append(scene.scores, np.float32(0.9))

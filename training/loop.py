@@ -113,11 +113,13 @@ class Average:
     def update(self, net: nn.Module) -> None:
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        for mine, other in zip(self.net.state_dict().values(), net.state_dict().values(), strict=True):
-            if mine.dtype.is_floating_point:
-                mine.lerp_(other.to(mine.dtype), 1 - decay)
-            else:
-                mine.copy_(other)
+        pairs = list(zip(self.net.state_dict().values(), net.state_dict().values(), strict=True))
+        floating = [pair for pair in pairs if pair[0].dtype.is_floating_point]
+        mine = [pair[0] for pair in floating]
+        torch._foreach_lerp_(mine, [other.to(own.dtype) for own, other in floating], 1 - decay)  # a GPU waits for each call
+        for own, other in pairs:
+            if not own.dtype.is_floating_point:
+                own.copy_(other)
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ class Run:
                 signal.signal(wish, self._stop_soon)
         self._started = self._saved = time.monotonic()
         self._first, self.done = self.step, self.progress >= 1
-        self._sums: dict[str, float] = {}
+        self._sums: dict[str, torch.Tensor | float] = {}  # tensors are read when they are logged: each reading waits for the GPU
         self._count = self._broken = 0
 
     def batches(self, make: Callable[[int], Any], threads: int) -> Iterator[Any]:
@@ -226,7 +228,7 @@ class Run:
         self.step += 1
         self._count += 1
         for name, value in {"loss": loss, **parts}.items():
-            self._sums[name] = self._sums.get(name, 0.0) + float(value.detach() if isinstance(value, torch.Tensor) else value)
+            self._sums[name] = self._sums.get(name, 0.0) + (value.detach() if isinstance(value, torch.Tensor) else value)
         self.done = self.progress >= 1
         if self.step % 100 == 0 or self.done:
             self._log()
@@ -296,7 +298,7 @@ class Run:
         print(f"resumed at step {self.step}{self._of}")
 
     def _log(self) -> None:
-        means = {name: value / self._count for name, value in self._sums.items()}
+        means = {name: float(value) / self._count for name, value in self._sums.items()}
         self._sums, self._count = {}, 0
         elapsed = time.monotonic() - self._started
         rate = (self.step - self._first) * self.batch / elapsed

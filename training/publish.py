@@ -25,6 +25,7 @@ SCENES = (
     "CelebA in the wild (568 photos), frames of 12 short clips (CC-BY-4.0 and unstated terms), the chips pasted; "
     "head-pose-two and mall-door left out"
 )
+TEACHERS = "labels of SCRFD-2.5GF (non-commercial) at full and doubled size, doubtful ones confirmed by YuNet"
 CARDS: dict[str, dict[str, Any]] = {
     "recognizer": {
         "about": "low-resolution face recogniser, 256 numbers a face",
@@ -39,7 +40,7 @@ CARDS: dict[str, dict[str, Any]] = {
         "preprocessing": "RGB frame at its own size, and at a quarter of it for near faces, (x - 127.5) / 127.5, padded to "
         "multiples of 32",
         "data": SCENES,
-        "teacher": "labels of SCRFD-2.5GF (non-commercial) at full and doubled size",
+        "teacher": TEACHERS,
         "limits": "faces under 8 pixels, profiles and masked faces are weak; what "
         "it finds is judged once more (rescore.json), and so are the landmarks it tells (landmarks.json)",
     },
@@ -54,7 +55,7 @@ CARDS: dict[str, dict[str, Any]] = {
         "about": "whether what the detector offers is a face, by a closer look at it and at what is around it",
         "preprocessing": "candidate 24 pixels high in the middle of a square, RGB, (x - 127.5) / 127.5, and the detector's logit",
         "data": SCENES,
-        "teacher": "labels of SCRFD-2.5GF (non-commercial) at full and doubled size",
+        "teacher": TEACHERS,
         "limits": "profiles and faces cut by the picture's edge; learned from candidates of the shipped detector",
     },
     "superres": {

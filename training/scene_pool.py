@@ -2,17 +2,21 @@
 
     python -m training.scene_pool --data DATA --frames .cache/frames --out .cache/scenes [--number 24000]
 
-Writes ``images.npy`` uint8 (N, side, side, 3) RGB, ``faces.npz`` with ``count`` (N,) and, in the order of the pictures, ``boxes``
-(M, 4), ``landmarks`` (M, 5, 2) and ``scores`` (M,), and ``command.txt`` for the card of what learns from them. Hard negatives are
-what the shipped detector takes for faces in the training photos and frames, though its teacher saw none there; with
-``--witness``, another detector (YuNet), only what that one takes for none either: teachers overlook profiles and faces that the
-picture cuts, and those are what a detector must not unlearn.
+Of the folder of frames it also takes ``frames.json`` and ``photos.json`` (`training.second_opinion`) and ``chips.npz``
+(`training.label_chips`), if they are there, and keeps its hard negatives there, ``lures.npz``. Writes ``images.npy`` uint8
+(N, side, side, 3) RGB, ``faces.npz`` with ``count`` (N,) and, in the order of the pictures, ``boxes`` (M, 4), ``landmarks``
+(M, 5, 2) and ``scores`` (M,), and ``command.txt`` for the card of what learns from them. Hard negatives are what the shipped
+detector takes for faces in the training photos and frames, though its teacher saw none there; with ``--witness``, another
+detector (YuNet), only what that one takes for none either: teachers overlook profiles and faces that the picture cuts, and those
+are what a detector must not unlearn.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import multiprocessing
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -23,6 +27,7 @@ from rich.progress import track
 
 from models import Detector, load_detector
 from models.detecting import SmallFaceDetector
+from models.faces import Faces
 from models.weights_io import WEIGHTS
 from training.chips import load_chips
 from training.detector_scenes import SceneMaker
@@ -36,6 +41,7 @@ WITNESSED = 0.3  # another detector's score from which on something may be a fac
 WITNESS_SIDE = 160  # pixels of a piece when it is shown to that one
 
 _maker: SceneMaker
+_images: NDArray[np.uint8]
 
 
 def lures(scenes: list[Scene], witness: Detector | None = None) -> list[NDArray[np.uint8]]:
@@ -74,6 +80,24 @@ def seen_by(witness: Detector | None, piece: NDArray[np.uint8]) -> bool:
     return len(witness.detect([near])[0]) > 0
 
 
+def kept_lures(file: Path, make: Callable[[], list[NDArray[np.uint8]]]) -> list[NDArray[np.uint8]]:
+    """The pieces of a file, made first if it is not there."""
+    if not file.exists():
+        codes = [cv2.imencode(".webp", piece[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 95])[1].ravel() for piece in make()]
+        np.savez(file, sizes=[len(code) for code in codes], codes=np.concatenate(codes or [np.zeros(0, np.uint8)]))
+    with np.load(file) as kept:
+        codes = np.split(kept["codes"], np.cumsum(kept["sizes"].astype(int))[:-1]) if len(kept["sizes"]) else []
+    return [np.ascontiguousarray(cv2.imdecode(code, cv2.IMREAD_COLOR)[..., ::-1]).astype(np.uint8) for code in codes]
+
+
+def told_of_chips(file: Path) -> Faces | None:
+    """What `training.label_chips` has written, if it has."""
+    if not file.exists():
+        return None
+    with np.load(file) as told:
+        return Faces(*(told[name].astype(np.float32) for name in ("boxes", "landmarks", "scores")))
+
+
 def load_pool(folder: Path) -> list[Scene]:
     """The pictures of a folder, mapped from it."""
     images = np.load(folder / "images.npy", mmap_mode="r")
@@ -83,9 +107,12 @@ def load_pool(folder: Path) -> list[Scene]:
     return [Scene(*parts) for parts in zip(images, boxes, landmarks, scores, strict=True)]
 
 
-def _make_one(seed: tuple[int, int]) -> Scene:
+def _make_one(seed: int, number: int) -> Scene:
+    """Make one scene into its place; gives its labels."""
     cv2.setNumThreads(0)
-    return _maker.make(np.random.default_rng(seed))
+    scene = _maker.make(np.random.default_rng((seed, number)))
+    _images[number] = scene.image
+    return Scene(scene.image[:0, :0], scene.boxes, scene.landmarks, scene.scores)
 
 
 def main() -> None:
@@ -93,26 +120,28 @@ def main() -> None:
     for name in ("data", "frames", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--witness", type=Path, help="another detector: what it takes for a face is no hard negative")
+    parser.add_argument("--processes", type=int, help="at once; as many as there are cores")
     parser.add_argument("--number", type=int, default=24_000)
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     chips = load_chips(args.data, args.cache)
-    photos, frames = load_train_photos(args.data), load_frames(args.frames, dev=False)
-    pieces = lures(photos + frames, load_detector(args.witness, "auto", WITNESSED) if args.witness else None)
+    second = [file if (file := args.frames / name).exists() else None for name in ("photos.json", "frames.json")]
+    photos, frames = load_train_photos(args.data, second[0]), load_frames(args.frames, False, second[1])
+
+    def make_lures() -> list[NDArray[np.uint8]]:
+        return lures(photos + frames, load_detector(args.witness, "auto", WITNESSED) if args.witness else None)
+
+    pieces, told = kept_lures(args.frames / "lures.npz", make_lures), told_of_chips(args.frames / "chips.npz")
     print(f"{len(photos)} photos, {len(frames)} frames, {len(pieces)} hard negatives", flush=True)
-    global _maker
-    _maker = SceneMaker(photos, frames, chips.images, np.flatnonzero(chips.train), SIDE, pieces)
+    global _maker, _images
+    _maker = SceneMaker(photos, frames, chips.images, np.flatnonzero(chips.train), SIDE, pieces, told)
     args.out.mkdir(parents=True, exist_ok=True)
     part = args.out / "images.part"
-    images = np.lib.format.open_memmap(part, "w+", np.uint8, (args.number, SIDE, SIDE, 3))
-    made: list[Scene] = []
-    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("fork")) as workers:
-        jobs = ((args.seed, number) for number in range(args.number))
-        for number, scene in enumerate(track(workers.map(_make_one, jobs, chunksize=20), "scenes", total=args.number)):
-            images[number] = scene.image
-            made.append(Scene(images[0, :0, :0], scene.boxes, scene.landmarks, scene.scores))
-    images.flush()
+    _images = np.lib.format.open_memmap(part, "w+", np.uint8, (args.number, SIDE, SIDE, 3))  # the workers write into it
+    with ProcessPoolExecutor(args.processes, mp_context=multiprocessing.get_context("fork")) as workers:
+        jobs = workers.map(_make_one, itertools.repeat(args.seed), range(args.number), chunksize=20)
+        made = list(track(jobs, "scenes", total=args.number))
     np.savez(
         args.out / "faces.npz",
         count=np.array([len(s.scores) for s in made]),
@@ -120,7 +149,8 @@ def main() -> None:
         landmarks=np.concatenate([s.landmarks for s in made]).astype(np.float32),
         scores=np.concatenate([s.scores for s in made]).astype(np.float32),
     )
-    (args.out / "command.txt").write_text(f"{(args.frames / 'command.txt').read_text()}\n{own_command()}")
+    told_by = [(args.frames / f"{name}.txt") for name in ("command", "frames", "chips")]
+    (args.out / "command.txt").write_text("\n".join([*(f.read_text() for f in told_by if f.exists()), own_command()]))
     part.rename(args.out / "images.npy")
 
 

@@ -47,14 +47,14 @@ def dev_photo(name: str) -> bool:
     return zlib.crc32(name.encode()) % 10 < 4 and name not in shared_photos()
 
 
-def load_train_photos(data: Path) -> list[Scene]:
-    """The labelled scene photos of the training part."""
-    return [scene for _, scene in photos(data, lambda name: not dev_photo(name))]
+def load_train_photos(data: Path, labels: Path | None = None) -> list[Scene]:
+    """The labelled scene photos of the training part; ``labels`` are others than ``DATA`` holds."""
+    return [scene for _, scene in photos(data, lambda name: not dev_photo(name), labels)]
 
 
-def photos(data: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, Scene]]:
-    """The labelled scene photos whose names are ``wanted``."""
-    labels = json.loads((data / "scenes" / "labels.json").read_text())
+def photos(data: Path, wanted: Callable[[str], bool], file: Path | None = None) -> Iterator[tuple[str, Scene]]:
+    """The labelled scene photos whose names are ``wanted``; ``file`` holds labels in place of those of ``DATA``."""
+    labels = json.loads((file or data / "scenes" / "labels.json").read_text())
     with tarfile.open(data / "scenes" / "scenes.tar") as tar:
         for member in tar:
             name = Path(member.name).name
@@ -63,13 +63,20 @@ def photos(data: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, Sce
                 yield name, _scene(_decode(content.read()), labels[name])
 
 
-def load_frames(folder: Path, dev: bool) -> list[Scene]:
-    """The frames of `label_frames`, those of the dev clips or the others."""
-    labels = json.loads((folder / "labels.json").read_text())
+def load_frame(path: Path, label: dict[str, list]) -> Scene:
+    """A picture file with its label."""
+    return _scene(_decode(path.read_bytes()), label)
+
+
+def of_dev_clip(name: str) -> bool:
+    return name.rsplit("-", 1)[0] in DEV_CLIPS
+
+
+def load_frames(folder: Path, dev: bool, file: Path | None = None) -> list[Scene]:
+    """The frames of `label_frames`, those of the dev clips or the others; ``file`` holds labels in place of the teacher's."""
+    labels = json.loads((file or folder / "labels.json").read_text())
     return [
-        _scene(_decode((folder / name).read_bytes()), label)
-        for name, label in sorted(labels.items())
-        if (name.rsplit("-", 1)[0] in DEV_CLIPS) == dev
+        load_frame(folder / name, label) for name, label in sorted(labels.items()) if (name.rsplit("-", 1)[0] in DEV_CLIPS) == dev
     ]
 
 

@@ -2,20 +2,19 @@
 
     python -m training.label_frames --data DATA --teacher scrfd_2.5g_kps.onnx --out .cache/frames
     python -m training.scene_pool --data DATA --frames .cache/frames --out .cache/scenes
-    python -m training.train_detector --data DATA --scenes .cache/scenes --out runs/detector     # 2 cores, about 16 min
+    python -m training.train_detector --data DATA --scenes .cache/scenes --out runs/detector     # 2 cores, about 12 min
 
 With ``--preset gpu`` longer, from a pool of ``--number 100000``.
 
 Losses: quality focal loss on the score (the target is the IoU the cell's own box reaches), GIoU on the box,
 smooth L1 on the landmarks in units of the face's width. A face belongs to the stride of its size, with some overlap, and
-there to the cells whose centre lies within one stride of the face's.
+there to the cells whose centre lies within one stride of the face's (`training.scene_batches`).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -23,43 +22,15 @@ from torch import Tensor
 
 from models.detector import STRIDES, DetectorNet, cell_centres, decode_cells
 from models.runtime import autocast
-from training.detector_scenes import LEAST_WIDTH, SURE
 from training.loop import Run, plan
 from training.runs import averaged
+from training.scene_batches import SceneBatches
 from training.scene_pool import load_pool
-from training.scenes import Scene, mirrored
 
 PRESETS = {
-    "cpu": {"samples": 85_000, "batch": 16, "lr": 2e-3},
-    "gpu": {"samples": 2_000_000, "batch": 128, "lr": 2e-3},
+    "cpu": {"samples": 85_000, "batch": 32, "lr": 1e-2},
+    "gpu": {"samples": 2_000_000, "batch": 256, "lr": 1e-2},
 }
-SIZES = ((0.0, 26.0), (20.0, 68.0), (52.0, 1e9))  # widths in pixels each stride answers for
-
-
-def assign(scene: Scene, side: int) -> list[np.ndarray]:
-    """For each stride a map (cells, cells) int: face index, -1 background, -2 ignored."""
-    maps = []
-    widths = scene.boxes[:, 2] - scene.boxes[:, 0]
-    centres = scene.boxes.reshape(-1, 2, 2).mean(1)
-    for stride, (low, high) in zip(STRIDES, SIZES, strict=True):
-        cells = side // stride
-        owner = np.full((cells, cells), -1, np.int64)
-        grid = np.arange(cells) * stride + (stride - 1) / 2
-        for i in np.argsort(-widths):  # small faces last: they win a contested cell
-            near_x, near_y = (np.abs(grid - centres[i, axis]) <= stride for axis in (0, 1))
-            window = np.ix_(near_y, near_x)
-            unsure = scene.scores[i] < SURE or widths[i] < LEAST_WIDTH
-            if unsure:
-                x1, y1, x2, y2 = scene.boxes[i]
-                inside = np.ix_((grid >= y1) & (grid <= y2), (grid >= x1) & (grid <= x2))
-                owner[inside] = np.where(owner[inside] == -1, -2, owner[inside])
-                owner[window] = np.where(owner[window] == -1, -2, owner[window])
-            elif low <= widths[i] < high:
-                owner[window] = i
-            else:
-                owner[window] = np.where(owner[window] == -1, -2, owner[window])
-        maps.append(owner)
-    return maps
 
 
 def giou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,14 +71,6 @@ def losses(outputs: list[Tensor], owners: list[Tensor], boxes: Tensor, landmarks
     return {"score": score / count, "box": box / count, "mark": mark / count}
 
 
-def vary(scene: Scene, rng: np.random.Generator) -> Scene:
-    """The same scene as another camera would expose it, mirrored half of the time."""
-    if rng.random() < 0.5:
-        scene = mirrored(scene)
-    levels = np.clip(np.arange(256) * rng.uniform(0.8, 1.2) + rng.uniform(-20, 20), 0, 255).astype(np.uint8)
-    return Scene(cv2.LUT(scene.image, levels), scene.boxes, scene.landmarks, scene.scores)
-
-
 def main() -> None:
     job = plan(
         __doc__,
@@ -126,30 +89,13 @@ def main() -> None:
     run = Run(
         args.out, net, steps, batch, lr, 0.02, args.seed, muon=True, start=args.start, made_of=made_of, minutes=args.minutes
     )
-    side = pool[0].image.shape[0]
     print(f"{len(pool)} scenes, {sum(len(p.scores) for p in pool)} faces", flush=True)
-
-    def make(step: int) -> tuple[Tensor, list[Tensor], Tensor, Tensor]:
-        rng = run.rng(step)
-        scenes = [vary(pool[i], rng) for i in rng.integers(0, len(pool), batch)]
-        maps: list[list[np.ndarray]] = [[] for _ in STRIDES]
-        first = 0
-        for scene in scenes:
-            for found, owner in zip(maps, assign(scene, side), strict=True):
-                found.append(np.where(owner >= 0, owner + first, owner))
-            first += len(scene.scores)
-        return (
-            torch.from_numpy(np.stack([s.image for s in scenes])),
-            [torch.from_numpy(np.stack(m)) for m in maps],
-            torch.from_numpy(np.concatenate([s.boxes for s in scenes]).astype(np.float32)),
-            torch.from_numpy(np.concatenate([s.landmarks for s in scenes]).astype(np.float32)),
-        )
-
-    for images, owners, boxes, landmarks in run.batches(make, threads=8):
-        x = images.to(device).permute(0, 3, 1, 2).float().sub_(127.5).div_(127.5)
+    batches = SceneBatches(np.load(args.scenes / "images.npy", mmap_mode="c"), pool, device)
+    while not run.done:
+        shown = batches.draw(run.rng(run.step), batch)
         with autocast(device):
-            outputs = net(x)
-        terms = losses(outputs, [o.to(device) for o in owners], boxes.to(device), landmarks.to(device))
+            outputs = net(shown.x)
+        terms = losses(outputs, shown.owners, shown.boxes, shown.landmarks)
         run.update(terms["score"] + 2 * terms["box"] + 5 * terms["mark"], **terms)
 
 

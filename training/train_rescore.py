@@ -1,6 +1,6 @@
 """Train the network that looks at the detector's candidates once more (models/rescoring.py).
 
-    python -m training.train_rescore --data DATA --scenes .cache/scenes --out runs/rescore       # 2 cores, about 25 min
+    python -m training.train_rescore --data DATA --scenes .cache/scenes --out runs/rescore       # 2 cores, about 20 min
 
 The detector offers candidates in the scenes of `training.scene_pool`: those on a labelled face (IoU of `FACE` and more) are
 faces, those that overlap none are not, and the rest, like whatever lies on a face its teacher was unsure of, is left out. So is
@@ -11,13 +11,20 @@ who learns that those are none will miss them. A pool of views is made first; it
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from rich.progress import track
+from torch import Tensor
 
 from models import load_detector
 from models.detecting import SmallFaceDetector
@@ -33,7 +40,7 @@ from training.scenes import Scene
 
 PRESETS = {
     "cpu": {"samples": 1_200_000, "batch": 256, "lr": 2e-3},
-    "gpu": {"samples": 12_000_000, "batch": 1024, "lr": 2e-3},
+    "gpu": {"samples": 12_000_000, "batch": 1024, "lr": 4e-3},
 }
 FACE, NONE = 0.45, 0.3  # IoU with a label from which on a candidate is a face, and below which it is none
 SHARE = 0.25  # of faces among what is shown
@@ -70,30 +77,82 @@ def chosen(
     return np.hstack([centre - half, centre + half]), to_logits(faces.scores[rows]), octaves(boxes), told[rows]
 
 
+@dataclass
+class _Looker:
+    """What offers the candidates of scenes, and what judges them."""
+
+    args: argparse.Namespace
+    device: str
+    side: int
+
+    def __post_init__(self) -> None:
+        if self.device == "cpu" and self.args.processes:
+            torch.set_num_threads(1)
+        cv2.setNumThreads(1)
+        self.detector = SmallFaceDetector(self.args.detector, self.device, OFFERED, again=False)
+        self.witness = load_detector(self.args.witness, self.device, WITNESSED) if self.args.witness else None
+        self.scenes = load_pool(self.args.scenes)[: self.args.number]
+
+    def look(self, first: int) -> list[tuple[NDArray, ...]]:
+        """Views, logits, octaves and verdicts of each of `AT_ONCE` scenes."""
+        several, made = self.scenes[first : first + AT_ONCE], []
+        for number, faces in enumerate(self.detector.candidates([s.image for s in several], OFFERED)):
+            scene = several[number]
+            doubtful = self.witness.detect([scene.image])[0].boxes if self.witness else None
+            boxes, *rest = chosen(scene, faces, doubtful, np.random.default_rng((self.args.seed, first + number)))
+            made.append((views(np.ascontiguousarray(scene.image), boxes, self.side), *rest))
+        return made
+
+
+_looker: _Looker
+
+
+def _open(*of: object) -> None:
+    global _looker
+    _looker = _Looker(*of)  # type: ignore[arg-type]
+
+
+def _look(first: int) -> list[tuple[NDArray, ...]]:
+    return _looker.look(first)
+
+
 def make_pool(args: argparse.Namespace, device: str, side: int) -> tuple[NDArray[np.uint8], NDArray, NDArray[np.int8]]:
     """Views (N, side, side, 3), logits and octaves (2, N) and verdicts (N,) of candidates, from the run's folder if they are
     there."""
     path = args.out / "pool.npz"
     if not path.exists():
-        detector = SmallFaceDetector(args.detector, device, OFFERED, again=False)
-        witness = load_detector(args.witness, device, WITNESSED) if args.witness else None
-        rng, scenes, made = np.random.default_rng(args.seed), load_pool(args.scenes)[: args.number], []
         args.out.mkdir(parents=True, exist_ok=True)
-        with (args.out / "views.raw").open("wb") as file:
-            for first in track(range(0, len(scenes), AT_ONCE), "candidates"):
-                several = scenes[first : first + AT_ONCE]
-                for scene, faces in zip(several, detector.candidates([s.image for s in several], OFFERED), strict=True):
-                    doubtful = witness.detect([scene.image])[0].boxes if witness else None
-                    boxes, *rest = chosen(scene, faces, doubtful, rng)
-                    file.write(views(np.ascontiguousarray(scene.image), boxes, side).tobytes())
-                    made.append(rest)
+        firsts, made = range(0, min(args.number, len(load_pool(args.scenes))), AT_ONCE), []
+        with contextlib.ExitStack() as open_until_done:
+            file = open_until_done.enter_context((args.out / "views.raw").open("wb"))
+            if args.processes:
+                spawn, given = multiprocessing.get_context("spawn"), (args, "cpu", side)
+                workers = open_until_done.enter_context(ProcessPoolExecutor(args.processes, spawn, _open, given))
+                looked = workers.map(_look, firsts)
+            else:
+                looked = map(_Looker(args, device, side).look, firsts)
+            for seen, *rest in itertools.chain.from_iterable(track(looked, "candidates", total=len(firsts))):
+                file.write(seen.tobytes())
+                made.append(rest)
         *own, judged = (np.concatenate(part) for part in zip(*made, strict=True))
         part = path.with_suffix(".part.npz")
         np.savez(part, own=own, verdicts=judged)
         part.rename(path)
     with np.load(path) as kept:
         own, told = kept["own"], kept["verdicts"]
-    return np.memmap(args.out / "views.raw", np.uint8, "r", shape=(len(told), side, side, 3)), own, told
+    return np.memmap(args.out / "views.raw", np.uint8, "c", shape=(len(told), side, side, 3)), own, told
+
+
+def varied(seen: Tensor, rng: np.random.Generator) -> Tensor:
+    """Views (N, side, side, 3) of bytes as another camera would expose them, half of them mirrored, as the network takes them."""
+    count = len(seen)
+    levels, noise = (torch.from_numpy(rng.uniform(*of, (count, 1, 1, 1)).astype(np.float32)) for of in (LEVELS, NOISE))
+    mirrored = torch.from_numpy(rng.random((count, 1, 1, 1)) < 0.5).to(seen.device)
+    generator = torch.Generator(seen.device).manual_seed(int(rng.integers(1 << 62)))
+    x = seen.permute(0, 3, 1, 2).float() * levels.to(seen.device)
+    x = x + torch.randn(x.shape, generator=generator, device=x.device) * noise.clamp(min=0).to(x.device)
+    x = torch.where(mirrored, x.flip(3), x)
+    return ((x - 127.5) / 127.5).contiguous(memory_format=torch.channels_last)
 
 
 def main() -> None:
@@ -104,6 +163,7 @@ def main() -> None:
         detector={"type": Path, "default": WEIGHTS / "detector.safetensors", "help": "the one whose candidates are judged"},
         witness={"type": Path, "help": "another detector: what it takes for a face and no label does is left out"},
         number={"type": int, "default": 20_000, "help": "of scenes whose candidates are looked at"},
+        processes={"type": int, "default": 0, "help": "that look for candidates, on the CPU; else this one does"},
         start={"type": Path, "help": "begin with the weights of this run or file"},
     )
     args = job.args
@@ -130,21 +190,18 @@ def main() -> None:
         minutes=args.minutes,
     )
 
-    def make(step: int) -> tuple[torch.Tensor, ...]:
-        rng = run.rng(step)
-        rows = np.where(rng.random(job.batch) < SHARE, rng.choice(on_face, job.batch), rng.choice(on_none, job.batch))
-        levels, noise = (rng.uniform(*of, (job.batch, 1, 1, 1)).astype(np.float32) for of in (LEVELS, NOISE))
-        seen = pictures[rows] * levels
-        seen += rng.standard_normal(seen.shape, np.float32) * noise.clip(0)
-        mirrored = rng.random(job.batch) < 0.5
-        seen[mirrored] = seen[mirrored, :, ::-1]
-        return torch.from_numpy(seen), torch.from_numpy(own[:, rows]), torch.from_numpy(told[rows].astype(np.float32))
-
-    for seen, its_own, truth in run.batches(make, threads=8):
-        x = seen.to(job.device).permute(0, 3, 1, 2).sub(127.5).div(127.5).contiguous(memory_format=torch.channels_last)
+    shown = torch.from_numpy(pictures)
+    if job.device != "cpu":
+        shown = torch.cat([part.to(job.device) for part in shown.split(10_000)])
+    own, told = (torch.from_numpy(v.astype(np.float32)).to(job.device) for v in (own, told))
+    while not run.done:
+        rng = run.rng(run.step)
+        chosen_rows = np.where(rng.random(job.batch) < SHARE, rng.choice(on_face, job.batch), rng.choice(on_none, job.batch))
+        rows = torch.from_numpy(chosen_rows).to(job.device)
+        x = varied(shown[rows], rng)
         with autocast(job.device):
-            found = net(x, *its_own.to(job.device))
-        run.update(F.binary_cross_entropy_with_logits(found.float(), truth.to(job.device)))
+            found = net(x, *own[:, rows])
+        run.update(F.binary_cross_entropy_with_logits(found.float(), told[rows]))
 
 
 if __name__ == "__main__":

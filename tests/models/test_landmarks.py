@@ -1,9 +1,10 @@
+import cv2
 import numpy as np
 import pytest
 import torch
 
-from models.chip import TEMPLATE
-from models.landmarks import SIDE, LandmarkNet, LandmarkRefiner, to_units, view
+from models.chip import TEMPLATE, warp_chip
+from models.landmarks import SIDE, LandmarkNet, LandmarkRefiner, halved, to_units, view
 
 CPU = torch.device("cpu")
 
@@ -42,3 +43,14 @@ def test_faces_that_cannot_be_cut_keep_their_landmarks(chips: np.ndarray) -> Non
     found = refiner.refine(chips[0], odd)
     assert found[:2] == pytest.approx(odd[:2], nan_ok=True) and np.isfinite(found[2]).all()
     assert refiner.refine(chips[0], odd[:0]).shape == (0, 5, 2)
+
+
+def test_a_large_face_is_halved_before_it_is_cut(chips: np.ndarray) -> None:
+    frame = np.full((1200, 1400, 3), 90, np.uint8)
+    frame[200:968, 300:1068] = cv2.resize(chips[0], (768, 768), interpolation=cv2.INTER_CUBIC)
+    points = (TEMPLATE * 6 + (302.5, 202.5)).astype(np.float32)
+    part, moved = halved(frame, points)
+    assert part.shape[0] < 400 and max(part.shape[:2]) > 100
+    straight, quick = (view(warp_chip(*given)).astype(int) for given in ((frame, points), (part, moved)))
+    assert np.abs(straight - quick).mean() < 2
+    assert halved(frame, points / 6)[0] is frame

@@ -1,6 +1,5 @@
 """One step of each recipe on the project's own faces, and the pieces that are easy to get wrong."""
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -8,12 +7,11 @@ import torch
 from models.chip import FUSED, TEMPLATE
 from models.detector import STRIDES, DetectorNet, cell_centres, decode_cells
 from models.recognizer import view
-from tests.faces68 import landmarks68
 from training.detector_scenes import SURE, SceneMaker
 from training.recognizer_inputs import make_inputs
+from training.scene_batches import assign
 from training.scenes import Scene, mirrored
-from training.train_detector import assign, giou, losses
-from training.train_superres import SHIFT, filmed_pairs, make_pair, varied
+from training.train_detector import giou, losses
 
 
 def scene(*boxes: tuple[float, ...], scores: tuple[float, ...] | None = None, side: int = 128) -> Scene:
@@ -21,20 +19,6 @@ def scene(*boxes: tuple[float, ...], scores: tuple[float, ...] | None = None, si
     middles = array.reshape(-1, 2, 2).mean(1)
     marks = middles[:, None] + np.array([[-4, -4], [4, -4], [0, 0], [-3, 4], [3, 4]], np.float32)
     return Scene(np.full((side, side, 3), 90, np.uint8), array, marks, np.array(scores or [0.9] * len(boxes), np.float32))
-
-
-def test_a_small_face_belongs_to_the_finest_stride() -> None:
-    fine, middle, coarse = assign(scene((50, 50, 62, 66)), 128)
-    assert (fine == 0).sum() >= 4 and not (middle == 0).any() and not (coarse == 0).any()
-    assert (middle == -2).any()  # where it would lie on a coarser grid counts as neither
-    rows, columns = np.nonzero(fine == 0)
-    assert np.abs(columns * 4 + 1.5 - 56).max() <= 4 and np.abs(rows * 4 + 1.5 - 58).max() <= 4
-
-
-def test_what_the_teacher_doubts_is_ignored_not_background() -> None:
-    for unsure in (scene((50, 50, 62, 66), scores=(0.3,)), scene((50, 50, 53, 54))):
-        maps = assign(unsure, 128)
-        assert not any((m >= 0).any() for m in maps) and (maps[0] == -2).any()
 
 
 def test_decoding_undoes_the_targets() -> None:
@@ -58,7 +42,7 @@ def test_the_detector_learns_one_picture() -> None:
     net = DetectorNet()
     optimizer = torch.optim.Adam(net.parameters(), 3e-3)
     one = scene((30, 30, 44, 50), (80, 70, 100, 96))
-    owners = [torch.from_numpy(m)[None] for m in assign(one, 128)]
+    owners = assign(torch.from_numpy(one.boxes)[None], torch.from_numpy(one.scores)[None], 128)
     picture = torch.from_numpy(np.random.default_rng(0).standard_normal((1, 3, 128, 128)).astype(np.float32))
     first = last = 0.0
     for _step in range(25):
@@ -152,21 +136,3 @@ def test_training_inputs_look_like_what_the_pipeline_feeds(chips: np.ndarray) ->
         assert all(low.shape[1] in FUSED and len(low) == len(rows) for rows, low in made.to_restore)
     seen = view(torch.from_numpy(chips[:1].copy()).permute(0, 3, 1, 2).float(), 64)
     assert seen.shape == (1, 3, 64, 64)
-    for rung in (16, 32, 64):
-        pairs = [make_pair(chips[0], landmarks68(), rung, np.random.default_rng(seed)) for seed in range(4)]
-        pairs += filmed_pairs(chips[:2], np.stack([landmarks68()] * 2), rung, np.random.default_rng(0))
-        for low, high, marks in pairs:
-            assert low.shape == (rung, rung, 3) and high.shape == (128, 128, 3) and low.dtype == high.dtype == np.uint8
-            again = cv2.resize(high, (rung, rung), interpolation=cv2.INTER_AREA).astype(float)
-            assert np.corrcoef(low.reshape(-1), again.reshape(-1))[0, 1] > 0.8  # moved together
-            assert np.abs(marks - landmarks68()).max() < 25
-
-
-def test_a_varied_face_keeps_its_landmarks(chips: np.ndarray) -> None:
-    edge, rng = slice(SHIFT, -SHIFT), np.random.default_rng(0)
-    for _ in range(20):
-        made, marks = varied(chips[0], landmarks68(), rng)
-        x, y = (marks - landmarks68())[0].round().astype(int)
-        back = np.roll(made, (-y, -x), (0, 1))[edge, edge].astype(float)
-        assert max(abs(x), abs(y)) <= SHIFT
-        assert np.corrcoef(back.reshape(-1), chips[0][edge, edge].reshape(-1))[0, 1] > 0.95

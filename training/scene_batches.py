@@ -1,0 +1,145 @@
+"""Batches of the detector's training pictures, cut, varied and assigned where the network learns: no core has to keep up with a
+GPU.
+
+The pool's pictures lie on the device as bytes (0.3 MB each). A batch shows of each a window at a random place, mirrored half of
+the time, as another camera would expose it; faces that the window halves are ignored. Everything random comes from one generator
+a step, so a resumed run goes on with the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.detector import STRIDES
+from training.detector_scenes import LEAST_WIDTH, SURE, UNSURE
+from training.scenes import MIRROR, Scene
+
+WINDOW = 288  # pixels of a picture that are shown at once
+SIZES = ((0.0, 26.0), (20.0, 68.0), (52.0, 1e9))  # widths in pixels each stride answers for
+AT_ONCE = 1000  # pictures brought to the device
+MOST_FACES = 48  # of a picture, the widest
+GAIN, OFFSET, COLOUR = (0.8, 1.2), (-20.0, 20.0), 0.06
+NOISY, NOISE = 0.3, 6.0  # share of pictures with noise, and the most of it in grey levels
+GREY = 0.1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """``x`` float (N, 3, side, side) in [-1, 1]; ``owners``, for each stride, (N, cells, cells) rows into ``boxes`` (M, 4) and
+    ``landmarks`` (M, 5, 2), -1 background, -2 ignored."""
+
+    x: Tensor
+    owners: list[Tensor]
+    boxes: Tensor
+    landmarks: Tensor
+
+
+class SceneBatches:
+    """Draws batches from a pool of square pictures that are kept on the device."""
+
+    def __init__(self, images: NDArray[np.uint8], pool: Sequence[Scene], device: str, window: int = WINDOW) -> None:
+        """``images`` (N, side, side, 3) are the pictures of the pool; a CPU reads them where they lie."""
+        self.device, self.window, (count, self.side) = device, window, images.shape[:2]
+        if device == "cpu":
+            self.images = torch.from_numpy(images)
+        else:
+            self.images = torch.empty(images.shape, dtype=torch.uint8, device=device)
+            for first in range(0, count, AT_ONCE):
+                several = np.ascontiguousarray(images[first : first + AT_ONCE])
+                self.images[first : first + AT_ONCE] = torch.from_numpy(several).to(device)
+        most = max(1, min(MOST_FACES, max(len(scene.scores) for scene in pool)))
+        boxes = np.zeros((count, most, 4), np.float32)
+        landmarks, scores = np.zeros((count, most, 5, 2), np.float32), np.full((count, most), -1, np.float32)
+        for row, scene in enumerate(pool):
+            widest = np.argsort(scene.boxes[:, 0] - scene.boxes[:, 2])[:most]
+            boxes[row, : len(widest)] = scene.boxes[widest]
+            landmarks[row, : len(widest)] = scene.landmarks[widest]
+            scores[row, : len(widest)] = scene.scores[widest]
+        self.boxes, self.landmarks, self.scores = (torch.from_numpy(v).to(device) for v in (boxes, landmarks, scores))
+
+    def draw(self, rng: np.random.Generator, count: int) -> Batch:
+        rows = torch.from_numpy(rng.integers(0, len(self.images), count)).to(self.device)
+        corners = torch.from_numpy(rng.integers(0, self.side - self.window + 1, (count, 2))).to(self.device)
+        mirrored = torch.from_numpy(rng.random(count) < 0.5).to(self.device)
+        steps = torch.arange(self.window, device=self.device)
+        across = corners[:, :1] + torch.where(mirrored[:, None], self.window - 1 - steps, steps)
+        down = corners[:, 1:] + steps
+        shown = self.images[rows[:, None, None], down[:, :, None], across[:, None, :]].permute(0, 3, 1, 2)
+        boxes, landmarks, scores = self._seen(rows, corners, mirrored)
+        return Batch(self._varied(shown, rng), assign(boxes, scores, self.window), boxes.flatten(0, 1), landmarks.flatten(0, 1))
+
+    def _seen(self, rows: Tensor, corners: Tensor, mirrored: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Faces (N, K, ...) as the windows show them."""
+        corner = corners.float()[:, None]
+        boxes, landmarks = self.boxes[rows] - corner.repeat(1, 1, 2), self.landmarks[rows] - corner[:, :, None]
+        turned = torch.stack([self.window - boxes[..., 2], boxes[..., 1], self.window - boxes[..., 0], boxes[..., 3]], -1)
+        marks = landmarks[:, :, MIRROR]
+        marks = torch.stack([self.window - marks[..., 0], marks[..., 1]], -1)
+        boxes = torch.where(mirrored[:, None, None], turned, boxes)
+        landmarks = torch.where(mirrored[:, None, None, None], marks, landmarks)
+        middle = boxes.unflatten(-1, (2, 2)).mean(-2)
+        whole = ((middle > 0) & (middle < self.window)).all(-1)
+        out = (boxes[..., 2:] <= 0).any(-1) | (boxes[..., :2] >= self.window).any(-1)
+        scores = self.scores[rows]
+        scores = torch.where(whole, scores, scores.clamp(max=UNSURE))
+        return boxes, landmarks, scores.masked_fill(out, -1)
+
+    def _varied(self, shown: Tensor, rng: np.random.Generator) -> Tensor:
+        """Bytes (N, 3, side, side) as another camera would expose them, in [-1, 1]."""
+
+        def drawn(low: float, high: float, *shape: int) -> Tensor:
+            return torch.from_numpy(rng.uniform(low, high, (len(shown), *(shape or (1, 1, 1)))).astype(np.float32)).to(
+                self.device
+            )
+
+        x = shown.float()
+        grey = torch.from_numpy(rng.random((len(shown), 1, 1, 1)) < GREY).to(self.device)
+        x = torch.where(grey, x.mean(1, keepdim=True), x * drawn(1 - COLOUR, 1 + COLOUR, 3, 1, 1))
+        x = x * drawn(*GAIN) + drawn(*OFFSET)
+        noisy = drawn(0, 1) < NOISY
+        generator = torch.Generator(self.device).manual_seed(int(rng.integers(1 << 62)))
+        noise = torch.randn(x.shape, generator=generator, device=self.device)
+        x = (x + noise * (drawn(0, NOISE) * noisy)).clamp_(0, 255)
+        return ((x - 127.5) / 127.5).contiguous(memory_format=torch.channels_last)
+
+
+def assign(boxes: Tensor, scores: Tensor, side: int) -> list[Tensor]:
+    """For each stride the map (N, cells, cells) of which face (of N·K in order) each cell answers for: the narrowest of those
+    whose size is the stride's and whose centre is within one stride of the cell's; -1 background, -2 ignored: on what is unsure
+    or too small, and around the centre of what another stride answers for. Boxes are (N, K, 4), scores (N, K), below 0 no face.
+    """
+    count, most = scores.shape
+    widths = boxes[..., 2] - boxes[..., 0]
+    order = (widths + (scores < 0) * 1e6).argsort(1)  # the narrowest first
+    boxes, scores, widths = boxes.gather(1, order[..., None].expand(-1, -1, 4)), scores.gather(1, order), widths.gather(1, order)
+    faces = scores >= 0
+    sure = faces & (scores >= SURE) & (widths >= LEAST_WIDTH)
+    unsure = faces & ~sure
+    centres = boxes.unflatten(-1, (2, 2)).mean(-2)
+    rank = torch.arange(most, 0, -1, device=boxes.device, dtype=torch.int16)
+    first = torch.arange(count, device=boxes.device)[:, None, None] * most
+    maps = []
+    for stride, (low, high) in zip(STRIDES, SIZES, strict=True):
+        cells = side // stride
+        grid = torch.arange(cells, device=boxes.device) * stride + (stride - 1) / 2
+        near_x, near_y = ((grid - centres[..., axis, None]).abs() <= stride for axis in (0, 1))
+        own = sure & (widths >= low) & (widths < high)
+        owned = (near_y & own[..., None])[..., None] & near_x[:, :, None]
+        best = (owned * rank[:, None, None]).amax(1)
+        within_x = (grid >= boxes[..., 0, None]) & (grid <= boxes[..., 2, None]) & unsure[..., None]
+        within_y = (grid >= boxes[..., 1, None]) & (grid <= boxes[..., 3, None])
+        ignored = covered(within_y, within_x) | covered(near_y, near_x & (faces & ~own)[..., None])
+        owner = first + order.gather(1, (most - best.long().clamp(min=1)).flatten(1)).view_as(best)
+        maps.append(torch.where(best > 0, owner, torch.where(ignored, -2, -1)))
+    return maps
+
+
+def covered(rows: Tensor, columns: Tensor) -> Tensor:
+    """Cells (N, h, w) in the rows (N, K, h) and columns (N, K, w) of any of K rectangles."""
+    return torch.bmm(rows.float().mT, columns.float()) > 0
