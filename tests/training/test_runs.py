@@ -34,7 +34,7 @@ def test_published_weights_are_gone_on_with_and_their_making_is_kept(run, tmp_pa
     card = json.loads(file.with_suffix(".json").read_text())
     assert card["trained"]["samples"] == 16 and card["command"] == "; ".join(whole.commands)
     assert card["trained"]["commit"] == own_commit()
-    assert card["architecture"] == {"widths": [128, 64, 40], "depths": [7, 3, 2], "regions": 0}
+    assert card["architecture"] == {"widths": [128, 64, 40], "depths": [6, 5, 4], "regions": 0, "attentions": 2}
     assert made(second) == whole
 
 
