@@ -83,7 +83,6 @@ def plan(doc: str | None, presets: dict[str, dict[str, Any]], **own: dict[str, A
     long = f"{args.minutes:g} minutes" if args.minutes else f"{steps} steps"
     print(f"{machine(device)} ({number_format(device)[1]}), channels_last, {long} of {preset['batch']}", flush=True)
     cv2.setNumThreads(1)
-    torch.backends.cudnn.benchmark = True  # inputs keep their sizes
     return Plan(args, preset, steps, device)
 
 
