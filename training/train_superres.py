@@ -21,8 +21,8 @@ rates 1.5e-3 and 1.2e-3, dev chips). With a GPU the same with ``--preset gpu``. 
   part fades to nothing over the first half, and then the teacher is not asked any more, as in KDFSRNet;
 - identity: 1 - cosine between the recogniser's vectors of the result and of the sharp chip, and at x8, with ``--judge``, the
   same of another's (EdgeFace-XS), lest the result be made for one recogniser's eyes alone;
-- with ``--psnr``, from that share of the run on, PSNR itself in place of L1 at 128 pixels: what L1 finds is a median, which is
-  further from the sharp face than the mean is where nobody can know.
+- with ``--psnr``, from that share of the run on, PSNR itself and SSIM in place of L1 at 128 pixels: what L1 finds is a median,
+  which is further from the sharp face than the mean is where nobody can know.
 
 What it learns from is made where it trains (`training.superres_inputs`). The teacher learns without identity. There is no
 adversarial term: it would invent people (`training.train_pfsr` has it).
@@ -55,10 +55,28 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 SHARES = {16: 0.5, 32: 0.3, 64: 0.2}  # of every batch: rungs in turn made the training unstable
 STEP_WEIGHT = {32: 0.25, 64: 0.25, 128: 1.0}
-ATTENTION = 2.0
+ATTENTION = 1.0
 FEATURES = 0.2  # at KDFSRNet's 10 their gradient was 30 times the picture's
 IDENTITY = 0.06
-PSNR = 0.007  # a dB: its gradient is then that of L1 at x8
+LUMA = (65.481 / 255, 128.553 / 255, 24.966 / 255)  # BT.601, 16..235
+PSNR, SSIM = 0.007, 0.06  # a dB, and all of it: their gradients are then that of L1 at x8
+
+
+def ssim(pictures: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+    """Structural similarity (N,) of the luma of pictures (N, 3, H, W) in 0..1, as `evaluation.metrics` measures it."""
+    luma = torch.tensor(LUMA, device=pictures.device)[:, None, None]
+    a, b = ((x * luma).sum(1, keepdim=True) for x in (pictures, others))
+    window = torch.exp(-((torch.arange(11, device=a.device) - 5.0) ** 2) / (2 * 1.5**2))
+    window = (window / window.sum())[None, None]
+
+    def mean(x: torch.Tensor) -> torch.Tensor:
+        return F.conv2d(F.conv2d(x, window[..., None]), window[:, :, None])
+
+    mean_a, mean_b = mean(a), mean(b)
+    spreads = mean(a * a) - mean_a**2 + mean(b * b) - mean_b**2
+    shared = mean(a * b) - mean_a * mean_b
+    alike = (2 * mean_a * mean_b + 0.01**2) * (2 * shared + 0.03**2)
+    return (alike / ((mean_a**2 + mean_b**2 + 0.01**2) * (spreads + 0.03**2))).mean((1, 2, 3))
 
 
 def frozen_recognizer(source: Path, device: str) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -87,7 +105,8 @@ def main() -> None:
         start={"type": Path, "help": "begin with the weights of this run or file"},
         teacher={"type": Path, "help": "distil this teacher, a run"},
         features={"choices": KINDS, "default": "l1", "help": "how features are distilled"},
-        psnr={"type": float, "default": 1.0, "help": "share of the run after which PSNR is learned in place of L1"},
+        identity={"type": float, "default": IDENTITY, "help": "weight of the identity term"},
+        psnr={"type": float, "default": 1.0, "help": "share of the run after which PSNR and SSIM are learned"},
         no_attention={"action": "store_true", "help": "ablation: leave the facial attention loss out"},
         no_identity={"action": "store_true", "help": "ablation: leave the identity term out"},
         recognizer={"type": Path, "default": WEIGHTS / "recognizer.safetensors", "help": "run or weights of the identity term"},
@@ -140,7 +159,8 @@ def main() -> None:
             side = picture.shape[-1]
             error = (picture.float() - (given.sharp if side == 128 else F.avg_pool2d(given.sharp, 128 // side))).abs()
             if side == 128 and run.progress >= args.psnr:
-                terms["pixel"] = terms["pixel"] + PSNR * 10 * error.square().mean((1, 2, 3)).log10().mean()
+                lost = PSNR * 10 * error.square().mean((1, 2, 3)).log10() + SSIM * (1 - ssim(picture.float(), given.sharp))
+                terms["pixel"] = terms["pixel"] + lost.mean()
             else:
                 terms["pixel"] = terms["pixel"] + error.mean() * STEP_WEIGHT[side]
             if side >= 64 and not args.no_attention:
@@ -153,7 +173,7 @@ def main() -> None:
                 with torch.no_grad():
                     wanted = embed(given.sharp)
                 similar = F.cosine_similarity(embed(pictures[-1].float()), wanted)
-                terms[f"identity{number or ''}"] = IDENTITY * (1 - similar).mean()
+                terms[f"identity{number or ''}"] = args.identity * (1 - similar).mean()
         return terms
 
     while not run.done:
