@@ -33,8 +33,8 @@ class Detector(Protocol):
 def load_detector(
     name: str | Path | None = None, device: str = "auto", min_score: float = 0.5, scales: Sequence[float] = ()
 ) -> Detector:
-    """The project's detector, or the one whose file ``name`` is: own weights (.safetensors), YuNet or SCRFD (.onnx),
-    or MediaPipe's BlazeFace (.tflite).
+    """The project's detector, its quicker one (``name`` fast: README, figures), or the one whose file ``name`` is: own weights
+    (.safetensors), YuNet or SCRFD (.onnx), or MediaPipe's BlazeFace (.tflite).
 
     ``device`` is cpu, cuda or auto; ``min_score`` 0..1, lower finds more faces and more that are none;
     ``scales``: sizes of the frame, as shares of its own, at which it is searched as well. While a frame is searched the project's
@@ -107,5 +107,10 @@ def recognizer_card(name: str | Path | None = None) -> dict[str, Any]:
     return card
 
 
-def _weights(name: str | Path | None, default: str) -> Path:
-    return Path(__file__).parent / "weights" / f"{default}.safetensors" if name is None else Path(name)
+def _weights(name: str | Path | None, kind: str) -> Path:
+    """The weight file of the project's own network of a kind, of its variant of that name if there is one, else ``name``."""
+    own = Path(__file__).parent / "weights"
+    if name is None:
+        return own / f"{kind}.safetensors"
+    variant = own / f"{kind}-{name}.safetensors"
+    return variant if variant.is_file() else Path(name)

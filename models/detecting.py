@@ -16,7 +16,7 @@ from models.landmarks import LandmarkRefiner
 from models.packing import packed
 from models.rescoring import CANDIDATE, Rescorer
 from models.runtime import pick_device, ready
-from models.weights_io import finite, load_network
+from models.weights_io import WEIGHTS, finite, load_network
 
 MULTIPLE = 32
 GREY = 127
@@ -30,8 +30,8 @@ class SmallFaceDetector:
     """Runs `DetectorNet` at the frame's own size, and at a quarter of it for faces nearer than the network knows (it finds
     none wider than 400 pixels or so); frames of equal size go through in one batch.
 
-    Each candidate is looked at once more (`models.rescoring`), and landmarks once more in each face's chip (`models.landmarks`),
-    unless ``again`` is False.
+    Each candidate is looked at once more (`models.rescoring`) by the network made for this one's, which lies beside its file,
+    else by the shipped one, and landmarks once more in each face's chip (`models.landmarks`), unless ``again`` is False.
     """
 
     def __init__(self, weights: Path, device: str, min_score: float, again: bool = True) -> None:
@@ -40,7 +40,9 @@ class SmallFaceDetector:
         net, self._dtype = ready(net, self._device)
         self._around, self._net = net.around, packed(fed_bytes(net))
         self._min_score = min_score
-        self._rescorer = Rescorer(self._device) if again else None
+        beside = weights.with_name(weights.name.replace("detector", "rescore"))
+        second = beside if beside != weights and beside.is_file() else WEIGHTS / "rescore.safetensors"
+        self._rescorer = Rescorer(self._device, second) if again else None
         self._refiner = LandmarkRefiner(self._device) if again else None
 
     def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Faces]:

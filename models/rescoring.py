@@ -7,6 +7,8 @@ candidates, and few faces are missed for want of a sure score (a cascade, as in 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import torch
@@ -17,7 +19,7 @@ from models.detector import Residual, Separable, conv
 from models.faces import Faces
 from models.packing import packed
 from models.runtime import as_input, ready
-from models.weights_io import finite, shipped
+from models.weights_io import finite, load_network
 
 HEIGHT = 24  # pixels of the candidate's box in the network's view
 CANDIDATE = 0.15  # the detector's own score of what is looked at
@@ -92,9 +94,9 @@ class Rescorer:
     """Gives a detector's candidates the mean, of logits, of its own score and of what a closer look at each finds: that one alone
     is too sure of what the detector doubts, like a coat or a hand."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, weights: Path) -> None:
         self._device = device
-        net = shipped(RescoreNet, "rescore")
+        net, _ = load_network(RescoreNet, weights, "rescore")
         self._side = net.side
         net, self._dtype = ready(net, device)
         self._net = packed(net)

@@ -4,6 +4,7 @@ import torch
 
 from models.faces import Faces
 from models.rescoring import HEIGHT, RescoreNet, Rescorer, octaves, to_logits, views
+from models.weights_io import WEIGHTS
 
 SIDE = 48
 CPU = torch.device("cpu")
@@ -50,6 +51,6 @@ def test_a_face_outscores_what_is_none_and_comes_first(chips: np.ndarray) -> Non
     frame = np.repeat(np.linspace(40, 160, 500, dtype=np.uint8)[None, :, None], 300, 0).repeat(3, 2)
     frame[80:208, 300:428] = chips[0]
     offered = faces([[60, 60, 140, 165], [324, 98, 404, 205]], [0.5, 0.2])
-    found = Rescorer(CPU).rescore(frame, offered)
+    found = Rescorer(CPU, WEIGHTS / "rescore.safetensors").rescore(frame, offered)
     assert found.boxes[0].tolist() == [324, 98, 404, 205] and found.scores[0] > 0.5 > found.scores[1]
-    assert len(Rescorer(CPU).rescore(frame, Faces.none())) == 0
+    assert len(Rescorer(CPU, WEIGHTS / "rescore.safetensors").rescore(frame, Faces.none())) == 0
