@@ -117,6 +117,8 @@ def main() -> None:
     parser.add_argument("--faces", type=int, default=300)
     parser.add_argument("--only", nargs="+", metavar="VARIANT")
     args = parser.parse_args()
+    if args.look and args.network == "superres":
+        parser.error("--look: super-resolution makes its inputs where it trains, of one look")
     recipe = RECIPES[args.network]
     variants = {name: options for name, options in recipe.variants.items() if args.only is None or name in args.only}
     if len(variants) < len(args.only or variants):

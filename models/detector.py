@@ -6,12 +6,15 @@ five landmarks lie. Stride 4 exists for faces of 8 to 24 pixels, which coarser g
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 STRIDES = (4, 8, 16)
 OUTPUTS = 1 + 4 + 10
+FAST: dict[str, Any] = {"widths": (32, 64, 96, 160), "depths": (2, 2, 1), "separable": True, "stem": 4}  # a third of the work
 HALF_RANGE = 127.5  # of a byte: pictures are seen in [-1, 1]
 
 
@@ -71,10 +74,10 @@ class DetectorNet(nn.Module):
 
     def __init__(
         self,
-        widths: tuple[int, ...] = (32, 64, 96, 160),
-        depths: tuple[int, ...] = (2, 2, 1),
-        separable: bool = True,
-        stem: int = 4,
+        widths: tuple[int, ...] = (32, 48, 80, 112),
+        depths: tuple[int, ...] = (1, 2, 1),
+        separable: bool = False,
+        stem: int = 6,
     ) -> None:
         super().__init__()
         w4, w8, w16, w32 = widths

@@ -15,7 +15,7 @@ OPERATIONS = torch.ops.mkldnn
 
 def packed(net: nn.Module) -> nn.Module:
     """The network, made `ready` for the CPU, with its convolutions packed; on another device, or where torch has no oneDNN, as
-    it is. What it gives differs by rounding."""
+    it is. What it gives differs by rounding. It can be neither copied nor pickled."""
     weights = next(net.parameters())
     known = hasattr(OPERATIONS, "_convolution_pointwise") and hasattr(OPERATIONS, "_reorder_convolution_weight")
     if weights.device.type == "cpu" and torch.backends.mkldnn.is_available() and known:
@@ -60,7 +60,10 @@ class PackedResidual(nn.Module):
 
 
 def _chain(layers: nn.Sequential) -> list[PackedConv]:
-    """The convolutions of a sequence in which nothing else but ReLU and folded batch norms remain."""
+    """The convolutions of a sequence. Raises ValueError if anything else remains in it but ReLU and batch norms folded away."""
+    for layer in layers:
+        if not isinstance(layer, nn.Conv2d | nn.ReLU | nn.Identity):
+            raise ValueError(f"a {type(layer).__name__} cannot be packed; `runtime.ready` folds batch norms")
     kept = [layer for layer in layers if not isinstance(layer, nn.Identity)]
     following = [*kept[1:], None]
     return [PackedConv(a, isinstance(b, nn.ReLU)) for a, b in zip(kept, following, strict=True) if isinstance(a, nn.Conv2d)]

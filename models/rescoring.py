@@ -8,6 +8,7 @@ candidates, and few faces are missed for want of a sure score (a cascade, as in 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,6 +22,7 @@ from models.packing import packed
 from models.runtime import as_input, ready
 from models.weights_io import finite, load_network
 
+FAST: dict[str, Any] = {"widths": (24, 48, 96, 128), "depths": (1, 1, 1), "separable": True}  # for candidates of `detector.FAST`
 HEIGHT = 24  # pixels of the candidate's box in the network's view
 CANDIDATE = 0.15  # the detector's own score of what is looked at
 MOST = 300  # candidates a frame, best first: the others keep the score they have
@@ -37,10 +39,10 @@ class RescoreNet(nn.Module):
 
     def __init__(
         self,
-        widths: tuple[int, ...] = (24, 48, 96, 128),
-        depths: tuple[int, ...] = (1, 1, 1),
+        widths: tuple[int, ...] = (24, 32, 64, 96),
+        depths: tuple[int, ...] = (1, 2, 1),
         side: int = 64,
-        separable: bool = True,
+        separable: bool = False,
     ) -> None:
         super().__init__()
         self.side = side

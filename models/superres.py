@@ -105,7 +105,7 @@ class SuperResNet(nn.Module):
     def with_features(self, x: Tensor, parsing: Tensor | None = None) -> tuple[list[Tensor], list[Tensor]]:
         """Every step's picture above the chip's own side, 128 last, and the features at 16, 32 and 64 pixels.
 
-        ``parsing``, for the teacher: (N, regions, 128, 128) in 0..1, of the sharp face.
+        ``parsing``, for the teacher: (N, regions, side, side) in 0..1, of the sharp face, with 64 pixels or more a side.
         """
         entry = x.shape[-1]
         pictures, seen = [], []

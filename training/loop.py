@@ -40,8 +40,8 @@ def cosine_lr(step: int, total: int, progress: float | None = None) -> float:
     """Factor on the learning rate: linear warm-up, at most a tenth of the run, then half a cosine to 1 %; the cosine by
     ``progress`` 0..1 where that is known better than by the steps."""
     warmup = min(WARMUP, total // 10)
-    if step < warmup:
-        return (step + 1) / warmup
+    if step < warmup and (progress is None or progress < 0.1):
+        return max((step + 1) / warmup, 10 * (progress or 0.0))
     done = (step - warmup) / max(1, total - warmup) if progress is None else progress
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
@@ -72,18 +72,28 @@ def plan(doc: str | None, presets: dict[str, dict[str, Any]], **own: dict[str, A
     parser.add_argument("--preset", choices=presets, default="cpu")
     parser.add_argument("--samples", type=int, help="instead of the preset's")
     parser.add_argument("--batch", type=int, help="instead of the preset's")
-    parser.add_argument("--minutes", type=float, help="as many samples as can be seen in these, on a schedule of time")
+    parser.add_argument("--minutes", type=positive, help="as many samples as can be seen in these, on a schedule of time")
     parser.add_argument("--lr", type=float, help="learning rate instead of the preset's")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     preset = presets[args.preset] | {name: given for name in ("lr", "batch") if (given := getattr(args, name))}
     steps = ENDLESS if args.minutes else (args.samples or preset["samples"]) // preset["batch"]
+    if steps < 1:
+        parser.error(f"--samples: fewer than one batch, of {preset['batch']}")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     long = f"{args.minutes:g} minutes" if args.minutes else f"{steps} steps"
     print(f"{machine(device)} ({number_format(device)[1]}), channels_last, {long} of {preset['batch']}", flush=True)
     cv2.setNumThreads(1)
     return Plan(args, preset, steps, device)
+
+
+def positive(value: str) -> float:
+    """A number above 0, as argparse reads it."""
+    number = float(value)
+    if not number > 0:
+        raise argparse.ArgumentTypeError(f"{value}: must be above 0")
+    return number
 
 
 def write_log(path: Path, row: dict[str, Any]) -> None:

@@ -61,8 +61,11 @@ def averaged(source: Path, makers: dict[str, Callable[..., nn.Module]]) -> nn.Mo
     state = saved(source)
     if state.get("network") not in makers:
         raise SystemExit(f"{source}: a run of {state.get('network', 'an older version')}, not of {' or '.join(makers)}")
-    net = makers[state["network"]](**state["arguments"])
-    net.load_state_dict(state["average"])
+    try:
+        net = makers[state["network"]](**state["arguments"])
+        net.load_state_dict(state["average"])
+    except (TypeError, RuntimeError) as error:
+        raise SystemExit(f"{source}: {' '.join(str(error).split())[:300]}") from None
     return net.eval().requires_grad_(False)
 
 

@@ -20,10 +20,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.detector import STRIDES, DetectorNet, cell_centres, decode_cells
+from models.detector import FAST, STRIDES, DetectorNet, cell_centres, decode_cells
 from models.runtime import autocast
 from training.loop import Run, plan
-from training.runs import averaged
+from training.runs import averaged, made
 from training.scene_batches import SceneBatches
 from training.scene_pool import load_pool
 
@@ -77,20 +77,32 @@ def main() -> None:
         PRESETS,
         scenes={"type": Path, "required": True, "help": "folder of training.scene_pool"},
         start={"type": Path, "help": "begin with the weights of this run or file"},
+        fast={"action": "store_true", "help": "the network of a third of the work"},
     )
     args, steps, batch, device = job.args, job.steps, job.batch, job.device
-    net = DetectorNet()
+    arguments = made(args.start).architecture if args.start else FAST if args.fast else {}
+    net = DetectorNet(**arguments)
     if args.start:
         net.load_state_dict(averaged(args.start, {"DetectorNet": DetectorNet}).state_dict())
     net = net.to(device, memory_format=torch.channels_last)
     pool = load_pool(args.scenes)
     made_of = (args.scenes / "command.txt").read_text().splitlines()
-    lr = job.preset["lr"]
-    run = Run(
-        args.out, net, steps, batch, lr, 0.02, args.seed, muon=True, start=args.start, made_of=made_of, minutes=args.minutes
-    )
     print(f"{len(pool)} scenes, {sum(len(p.scores) for p in pool)} faces", flush=True)
     batches = SceneBatches(np.load(args.scenes / "images.npy", mmap_mode="c"), pool, device)
+    run = Run(
+        args.out,
+        net,
+        steps,
+        batch,
+        job.preset["lr"],
+        0.02,
+        args.seed,
+        arguments,
+        muon=True,
+        start=args.start,
+        made_of=made_of,
+        minutes=args.minutes,
+    )
     while not run.done:
         shown = batches.draw(run.rng(run.step), batch)
         with autocast(device):

@@ -55,11 +55,10 @@ def main() -> None:
     if args.teacher:
         teacher = averaged(args.teacher, {"Pkdn": Pkdn}).to(device, memory_format=torch.channels_last)
         distil = Distillation(teacher, args.features, FEATURES)
-    betas, lr = (0.9, 0.99), job.preset["lr"]
-    run = Run(args.out, net, job.steps, job.batch, lr, 0.0, args.seed, arguments, betas=betas, minutes=args.minutes)
-
     parsing = args.role == "teacher" or distil is not None
     pairs = PairMaker(chips, chips.detailed(dev=False), device, parsing, plain=True)
+    betas, lr = (0.9, 0.99), job.preset["lr"]
+    run = Run(args.out, net, job.steps, job.batch, lr, 0.0, args.seed, arguments, betas=betas, minutes=args.minutes)
 
     while not run.done:
         given = pairs.draw(16, job.batch, int(run.rng(run.step).integers(2**31)))

@@ -85,6 +85,8 @@ def main() -> None:
     dev = np.flatnonzero(chips.dev)[:512]
     seen_by_dev = dev_views(chips.images[dev], student.side, device)
     targets_of_dev = torch.from_numpy(chips.teacher_embeddings()[dev]).to(device)
+    beside = nn.Module()
+    beside.register_buffer("strangers", F.normalize(torch.randn(STRANGERS, student.dim, generator=generator, device=device)))
     run = Run(
         args.out,
         student,
@@ -94,11 +96,11 @@ def main() -> None:
         0.05,
         args.seed,
         arguments,
+        beside=beside,
         muon=True,
         start=args.start,
         minutes=args.minutes,
     )
-    strangers = F.normalize(torch.randn(STRANGERS, student.dim, generator=generator, device=device))
     # Faces are made on a stream of their own, so that the device need not idle while the optimiser's results are read.
     aside = torch.cuda.Stream() if device == "cuda" else None
     if aside:
@@ -122,8 +124,8 @@ def main() -> None:
         with autocast(device):
             embedding, _ = student.with_features(views.contiguous(memory_format=torch.channels_last))
         targets, label = target.repeat(VIEWS, 1), whose.repeat(VIEWS)
-        terms = vector_terms(student, embedding.float(), nn.Identity(), targets, label, strangers)
-        strangers = torch.cat([target, strangers])[:STRANGERS]
+        terms = vector_terms(student, embedding.float(), nn.Identity(), targets, label, beside.strangers)
+        beside.strangers = torch.cat([target, beside.strangers])[:STRANGERS]
         run.update(sum(terms.values(), 0.0 * embedding.sum()), **terms)
         if run.step % MEASURED == 0 or run.done:
             print("  dev:", dev_cosines(run.average.net, seen_by_dev, targets_of_dev), flush=True)

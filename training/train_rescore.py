@@ -29,12 +29,12 @@ from torch import Tensor
 from models import load_detector
 from models.detecting import SmallFaceDetector
 from models.faces import Faces, pairwise_iou
-from models.rescoring import RescoreNet, octaves, to_logits, views
+from models.rescoring import FAST, RescoreNet, octaves, to_logits, views
 from models.runtime import autocast
 from models.weights_io import WEIGHTS
 from training.detector_scenes import SURE
 from training.loop import Run, plan
-from training.runs import averaged
+from training.runs import averaged, made
 from training.scene_pool import WITNESSED, load_pool
 from training.scenes import Scene
 
@@ -165,9 +165,11 @@ def main() -> None:
         number={"type": int, "default": 20_000, "help": "of scenes whose candidates are looked at"},
         processes={"type": int, "default": 0, "help": "that look for candidates, on the CPU; else this one does"},
         start={"type": Path, "help": "begin with the weights of this run or file"},
+        fast={"action": "store_true", "help": "the network of a third of the work, for the detector of that kind"},
     )
     args = job.args
-    net = RescoreNet()
+    arguments = made(args.start).architecture if args.start else FAST if args.fast else {}
+    net = RescoreNet(**arguments)
     pictures, own, told = make_pool(args, job.device, net.side)
     print(f"{len(told)} candidates, {told.mean():.0%} of them faces", flush=True)
     on_face, on_none = (np.flatnonzero(told == verdict) for verdict in (1, 0))
@@ -175,25 +177,24 @@ def main() -> None:
         net.load_state_dict(averaged(args.start, {"RescoreNet": RescoreNet}).state_dict())
     net = net.to(job.device, memory_format=torch.channels_last)
     made_of = (args.scenes / "command.txt").read_text().splitlines()
-    lr = job.preset["lr"]
+    shown = torch.from_numpy(pictures)
+    if job.device != "cpu":
+        shown = torch.cat([part.to(job.device) for part in shown.split(10_000)])
+    own, told = (torch.from_numpy(v.astype(np.float32)).to(job.device) for v in (own, told))
     run = Run(
         args.out,
         net,
         job.steps,
         job.batch,
-        lr,
+        job.preset["lr"],
         0.02,
         args.seed,
+        arguments,
         muon=True,
         start=args.start,
         made_of=made_of,
         minutes=args.minutes,
     )
-
-    shown = torch.from_numpy(pictures)
-    if job.device != "cpu":
-        shown = torch.cat([part.to(job.device) for part in shown.split(10_000)])
-    own, told = (torch.from_numpy(v.astype(np.float32)).to(job.device) for v in (own, told))
     while not run.done:
         rng = run.rng(run.step)
         chosen_rows = np.where(rng.random(job.batch) < SHARE, rng.choice(on_face, job.batch), rng.choice(on_none, job.batch))

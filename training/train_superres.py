@@ -65,7 +65,7 @@ PSNR, SSIM = 0.007, 0.06  # a dB, and all of it: their gradients are then that o
 def ssim(pictures: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
     """Structural similarity (N,) of the luma of pictures (N, 3, H, W) in 0..1, as `evaluation.metrics` measures it."""
     luma = torch.tensor(LUMA, device=pictures.device)[:, None, None]
-    a, b = ((x * luma).sum(1, keepdim=True) for x in (pictures, others))
+    a, b = ((x * luma).sum(1, keepdim=True) + 16 / 255 for x in (pictures, others))
     window = torch.exp(-((torch.arange(11, device=a.device) - 5.0) ** 2) / (2 * 1.5**2))
     window = (window / window.sum())[None, None]
 
@@ -131,6 +131,7 @@ def main() -> None:
         judges.append((ENTRIES, frozen_recognizer(args.recognizer, device)))
         if args.judge:
             judges.append((ENTRIES[:1], frozen_edgeface(args.judge, device)))
+    pairs = PairMaker(chips, chips.detailed(dev=False), device, parsing=args.role == "teacher" or distil is not None)
     run = Run(
         args.out,
         net,
@@ -146,8 +147,6 @@ def main() -> None:
         start=args.start,
         minutes=args.minutes,
     )
-
-    pairs = PairMaker(chips, chips.detailed(dev=False), device, parsing=args.role == "teacher" or distil is not None)
 
     def losses(given: Pairs) -> dict[str, torch.Tensor]:
         """The terms of the loss for chips of one rung, by name."""

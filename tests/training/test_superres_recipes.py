@@ -9,6 +9,7 @@ import torch
 
 from evaluation import superres
 from evaluation.lfw import enlarge
+from evaluation.metrics import luma, ssim
 from evaluation.superres import Judge, Model, trained
 from models.superres import SuperResNet
 from tests.faces68 import landmarks68
@@ -35,6 +36,22 @@ def test_the_shipped_recipe(run, monkeypatch: pytest.MonkeyPatch) -> None:  # ty
     assert np.array_equal(told[0][::-1], told[1]) and not np.array_equal(told[0], told[1])
     for side in model.sides:
         assert model.upscale(np.full((2, side, side, 3), 99, np.uint8), points).shape == (2, 128, 128, 3)
+
+
+def test_what_is_measured_can_be_learned(run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    asked: list[int] = []
+    monkeypatch.setattr(train_superres, "frozen_edgeface", lambda *_: lambda chips: asked.append(1) or chips.flatten(1))
+    student = run(train_superres, "student", "--psnr", "0.5", "--judge", "edgeface.safetensors", "--identity", "0.01")
+    header, row = ((student / "log.csv").read_text().splitlines()[line].split(",") for line in (0, 1))
+    assert len(asked) == 4  # twice at x8 in each of two steps
+    found = dict(zip(header, map(float, row), strict=True))
+    assert found["identity1"] > 0 > found["pixel"] > -0.2  # of two steps one by L1, one by dB
+
+    rng = np.random.default_rng(0)
+    one = cv2.GaussianBlur(rng.integers(0, 256, (64, 64, 3), np.uint8), (0, 0), 2)
+    other = np.clip(one + rng.normal(0, 8, one.shape), 0, 255).astype(np.uint8)
+    both = (torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255 for picture in (one, other))
+    assert float(train_superres.ssim(*both)) == pytest.approx(ssim(luma(one), luma(other)), abs=1e-3)
 
 
 def test_a_teacher_begins_as_good_as_what_it_began_with() -> None:
