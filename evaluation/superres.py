@@ -5,8 +5,9 @@
 
 Dev chips only (never trained on), ``soft_db`` at most 37. PSNR and SSIM on Y (BT.601, 16..235) and as the mean over R, G, B; no
 border cropped; SSIM with an 11×11 Gaussian window, sigma 1.5, valid part. `bicubic` is OpenCV's (a = -0.75), which is a little
-better on these chips than Pillow's. ``id`` is our recogniser's cosine between result and sharp chip: a judge in its own cause
-where an identity term was trained with it, so ``--recognizer NAME=FILE`` (as in evaluation.recognition) asks others as well.
+better on these chips than that of super-resolution papers (`paper's`: a = -0.5, MATLAB's and Pillow's). ``id`` is our
+recogniser's cosine between result and sharp chip: a judge in its own cause where an identity term was trained with it, so
+``--recognizer NAME=FILE`` (as in evaluation.recognition) asks others as well.
 ``marks``, with ``--landmarks RUN`` of `training.train_pfsr landmarks`: the mean distance between the 68 landmarks found in the
 two, in per cent of the eye distance. ``lpips``, with ``--lpips`` and that package: lower is nearer. Runs of
 `training.train_superres`, `train_pkdn` and `train_pfsr` are told apart by themselves. Teachers see the parsing map of the sharp
@@ -52,6 +53,7 @@ NETWORKS: dict[str, Callable[..., torch.nn.Module]] = {
     "Generator": Generator,
 }
 BATCH = 25
+PAPERS = "paper's"
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,12 @@ def trained(name: str, folder: Path) -> list[Model]:
     if not teacher:
         return [Model(name, upscale, sides)]
     return [Model(name + "^", upscale, sides), Model("other map", lambda c, p: upscale(c, np.roll(p, 1, axis=0)), sides)]
+
+
+def as_in_papers(chips: Chips) -> Chips:
+    """Chips at 128 pixels as super-resolution papers enlarge them for comparison."""
+    rng = np.random.default_rng(0)
+    return np.stack([PRESETS["bicubic"](chip, CHIP, rng) for chip in chips])
 
 
 class Judge:
@@ -152,7 +160,11 @@ def main() -> None:
     if args.write_card and (set(args.sides) != set(ENTRIES) or set(args.degradations) != set(DEGRADATIONS)):
         parser.error("--write-card: the card holds every side and degradation")
     student = load_superres(device="cpu")
-    models = [Model("bicubic", lambda c, _: enlarge(c)), Model("student", lambda c, _: student.upscale(c))]
+    models = [
+        Model("bicubic", lambda c, _: enlarge(c)),
+        Model(PAPERS, lambda c, _: as_in_papers(c)),
+        Model("student", lambda c, _: student.upscale(c)),
+    ]
     for run in args.run:
         name, _, folder = run.partition("=")
         if not (Path(folder) / "state.pt").is_file():
@@ -186,7 +198,9 @@ def main() -> None:
             "command": f"python -m evaluation.superres --data DATA --faces {args.faces}",
             "data": f"{len(rows)} dev chips; degradations version {VERSION}",
             "rows": [
-                {k: v for k, v in row.items() if k != "chips_per_s"} for row in found if row["model"] in ("bicubic", "student")
+                {k: v for k, v in row.items() if k != "chips_per_s"}
+                for row in found
+                if row["model"] in ("bicubic", PAPERS, "student")
             ],
         }
         update_card(_weights(None, "superres"), figures=figures)
