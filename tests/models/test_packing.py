@@ -55,13 +55,14 @@ def test_a_packed_detector_tells_the_same(dtype: torch.dtype, separable: bool, s
 
 
 @pytest.mark.parametrize("dtype", FORMATS)
+@pytest.mark.parametrize("separable", [True, False])
 @torch.inference_mode()
-def test_a_packed_second_look_tells_the_same_of_any_number(dtype: torch.dtype) -> None:
-    net = _folded(lively(RescoreNet())).to(dtype)
+def test_a_packed_second_look_tells_the_same_of_any_number(dtype: torch.dtype, separable: bool) -> None:
+    net = _folded(lively(RescoreNet(separable=separable))).to(dtype=dtype, memory_format=torch.channels_last)
     own = packed(copy.deepcopy(net))
     assert any(isinstance(m, PackedConv) for m in own.modules())
     for count in (1, 7):
-        x = torch.randn(count, 3, net.side, net.side).to(dtype)
+        x = torch.randn(count, 3, net.side, net.side).to(dtype=dtype, memory_format=torch.channels_last)
         assert same(net.body(x), own.body(x))
 
 
