@@ -40,8 +40,10 @@ class Separable(nn.Sequential):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        if not x.is_cuda:
-            return super().forward(x)  # type: ignore[no-any-return]
+        return self.dense(x) if x.is_cuda else super().forward(x)  # type: ignore[no-any-return]
+
+    def dense(self, x: Tensor) -> Tensor:
+        """The same by one dense convolution, of the product of both."""
         each, across, *rest = self
         x = F.conv2d(x, across.weight * each.weight.transpose(0, 1), across.bias, each.stride, each.padding)
         for layer in rest:

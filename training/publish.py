@@ -25,7 +25,10 @@ SCENES = (
     "CelebA in the wild (568 photos), frames of 12 short clips (CC-BY-4.0 and unstated terms), the chips pasted; "
     "head-pose-two and mall-door left out"
 )
-TEACHERS = "labels of SCRFD-2.5GF (non-commercial) at full and doubled size, doubtful ones confirmed by YuNet"
+TEACHERS = (
+    "labels of SCRFD-2.5GF (non-commercial) at full and doubled size; where the command says so (training.second_opinion), "
+    "doubtful ones confirmed by YuNet"
+)
 CARDS: dict[str, dict[str, Any]] = {
     "recognizer": {
         "about": "low-resolution face recogniser, 256 numbers a face",

@@ -3,20 +3,22 @@
     python -m training.scene_pool --data DATA --frames .cache/frames --out .cache/scenes [--number 24000]
 
 Of the folder of frames it also takes ``frames.json`` and ``photos.json`` (`training.second_opinion`) and ``chips.npz``
-(`training.label_chips`), if they are there, and keeps its hard negatives there, ``lures.npz``. Writes ``images.npy`` uint8
-(N, side, side, 3) RGB, ``faces.npz`` with ``count`` (N,) and, in the order of the pictures, ``boxes`` (M, 4), ``landmarks``
-(M, 5, 2) and ``scores`` (M,), and ``command.txt`` for the card of what learns from them. Hard negatives are what the shipped
-detector takes for faces in the training photos and frames, though its teacher saw none there; with ``--witness``, another
-detector (YuNet), only what that one takes for none either: teachers overlook profiles and faces that the picture cuts, and those
-are what a detector must not unlearn.
+(`training.label_chips`), if they are there, and keeps its hard negatives there, ``lures.npz``, made anew once the shipped
+detector, the witness's name or the labels are others; where the witness's file is elsewhere, those of one of that name are taken.
+Writes ``images.npy`` uint8 (N, side, side, 3) RGB, ``faces.npz`` with ``count`` (N,) and, in the order of the pictures, ``boxes``
+(M, 4), ``landmarks`` (M, 5, 2) and ``scores`` (M,), and ``command.txt`` for the card of what learns from them. Hard negatives are
+what the shipped detector takes for faces in the training photos and frames, though its teacher saw none there; with
+``--witness``, another detector (YuNet), only what that one takes for none either: teachers overlook profiles and faces that the
+picture cuts, and those are what a detector must not unlearn.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -28,13 +30,14 @@ from rich.progress import track
 from models import Detector, load_detector
 from models.detecting import SmallFaceDetector
 from models.faces import Faces
-from models.weights_io import WEIGHTS
+from models.weights_io import WEIGHTS, digest
 from training.chips import load_chips
 from training.detector_scenes import SceneMaker
 from training.runs import own_command
 from training.scenes import Scene, load_frames, load_train_photos
 
 SIDE = 320
+SHIPPED = WEIGHTS / "detector.safetensors"
 LURE_SCORE, LURE_SCALES, LURE_ROOM = 0.25, (1.0, 0.5, 0.25), 1.6
 LURE_SHARED = 0.2  # of the smaller of a piece and a labelled face, from which on they are too much of one
 WITNESSED = 0.3  # another detector's score from which on something may be a face
@@ -47,7 +50,7 @@ _images: NDArray[np.uint8]
 def lures(scenes: list[Scene], witness: Detector | None = None) -> list[NDArray[np.uint8]]:
     """Pieces of pictures that the shipped detector takes for faces, with some room around them: those that share little with any
     labelled face, and in which the ``witness`` sees none."""
-    detector, found = SmallFaceDetector(WEIGHTS / "detector.safetensors", "auto", LURE_SCORE, again=False), []
+    detector, found = SmallFaceDetector(SHIPPED, "auto", LURE_SCORE, again=False), []
     for scene in track(scenes, "hard negatives"):
         for scale in LURE_SCALES:
             small = cv2.resize(scene.image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.uint8)
@@ -80,14 +83,37 @@ def seen_by(witness: Detector | None, piece: NDArray[np.uint8]) -> bool:
     return len(witness.detect([near])[0]) > 0
 
 
-def kept_lures(file: Path, make: Callable[[], list[NDArray[np.uint8]]]) -> list[NDArray[np.uint8]]:
-    """The pieces of a file, made first if it is not there."""
-    if not file.exists():
+def lure_key(witness: Path | None, labels: Sequence[Path]) -> dict[str, str]:
+    """What hard negatives depend on: the shipped detector, the witness's name and the files of labels."""
+    return {"detector": digest(SHIPPED), "witness": witness.name if witness else "", "labels": " ".join(map(digest, labels))}
+
+
+def kept_lures(
+    file: Path, key: dict[str, str], make: Callable[[], list[NDArray[np.uint8]]], can_make: bool = True
+) -> list[NDArray[np.uint8]]:
+    """The pieces of a file, made first if it is not there or of another key. Where they cannot be made, as the witness's file is
+    elsewhere, those of a witness of that name are taken. Raises SystemExit with the reason if there are none."""
+    kept = _key_of(file)
+    if not can_make and kept != key:
+        if kept.get("witness") != key["witness"]:
+            raise SystemExit(f"{file}: no hard negatives by the witness {key['witness']}, whose own file is not there")
+        print(f"{file}: of another detector or other labels; {key['witness']} is not there to make them anew", flush=True)
+    elif kept != key:
         codes = [cv2.imencode(".webp", piece[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 95])[1].ravel() for piece in make()]
-        np.savez(file, sizes=[len(code) for code in codes], codes=np.concatenate(codes or [np.zeros(0, np.uint8)]))
-    with np.load(file) as kept:
-        codes = np.split(kept["codes"], np.cumsum(kept["sizes"].astype(int))[:-1]) if len(kept["sizes"]) else []
+        part, sizes = file.with_suffix(".part.npz"), [len(code) for code in codes]
+        np.savez(part, key=json.dumps(key), sizes=sizes, codes=np.concatenate(codes or [np.zeros(0, np.uint8)]))
+        part.rename(file)
+    with np.load(file) as pieces:
+        codes = np.split(pieces["codes"], np.cumsum(pieces["sizes"].astype(int))[:-1]) if len(pieces["sizes"]) else []
     return [np.ascontiguousarray(cv2.imdecode(code, cv2.IMREAD_COLOR)[..., ::-1]).astype(np.uint8) for code in codes]
+
+
+def _key_of(file: Path) -> dict[str, str]:
+    """What kept pieces were made with; empty if there are none, or if they are of a version that did not tell."""
+    if not file.exists():
+        return {}
+    with np.load(file) as kept:
+        return dict(json.loads(str(kept["key"]))) if "key" in kept else {}
 
 
 def told_of_chips(file: Path) -> Faces | None:
@@ -125,6 +151,8 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
+    told_by = [args.frames / "command.txt", *filter(Path.exists, (args.frames / f"{name}.txt" for name in ("frames", "chips")))]
+    commands = [file.read_text() for file in told_by]
     chips = load_chips(args.data, args.cache)
     second = [file if (file := args.frames / name).exists() else None for name in ("photos.json", "frames.json")]
     photos, frames = load_train_photos(args.data, second[0]), load_frames(args.frames, False, second[1])
@@ -132,7 +160,11 @@ def main() -> None:
     def make_lures() -> list[NDArray[np.uint8]]:
         return lures(photos + frames, load_detector(args.witness, "auto", WITNESSED) if args.witness else None)
 
-    pieces, told = kept_lures(args.frames / "lures.npz", make_lures), told_of_chips(args.frames / "chips.npz")
+    own = args.data / "scenes" / "labels.json", args.frames / "labels.json"
+    key = lure_key(args.witness, [other or file for other, file in zip(second, own, strict=True)])
+    can_make = args.witness is None or args.witness.exists()
+    pieces = kept_lures(args.frames / "lures.npz", key, make_lures, can_make)
+    told = told_of_chips(args.frames / "chips.npz")
     print(f"{len(photos)} photos, {len(frames)} frames, {len(pieces)} hard negatives", flush=True)
     global _maker, _images
     _maker = SceneMaker(photos, frames, chips.images, np.flatnonzero(chips.train), SIDE, pieces, told)
@@ -149,8 +181,7 @@ def main() -> None:
         landmarks=np.concatenate([s.landmarks for s in made]).astype(np.float32),
         scores=np.concatenate([s.scores for s in made]).astype(np.float32),
     )
-    told_by = [(args.frames / f"{name}.txt") for name in ("command", "frames", "chips")]
-    (args.out / "command.txt").write_text("\n".join([*(f.read_text() for f in told_by if f.exists()), own_command()]))
+    (args.out / "command.txt").write_text("\n".join([*commands, own_command()]))
     part.rename(args.out / "images.npy")
 
 

@@ -75,9 +75,7 @@ def of_dev_clip(name: str) -> bool:
 def load_frames(folder: Path, dev: bool, file: Path | None = None) -> list[Scene]:
     """The frames of `label_frames`, those of the dev clips or the others; ``file`` holds labels in place of the teacher's."""
     labels = json.loads((file or folder / "labels.json").read_text())
-    return [
-        load_frame(folder / name, label) for name, label in sorted(labels.items()) if (name.rsplit("-", 1)[0] in DEV_CLIPS) == dev
-    ]
+    return [load_frame(folder / name, label) for name, label in sorted(labels.items()) if of_dev_clip(name) == dev]
 
 
 def mirrored(scene: Scene) -> Scene:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from models.faces import Faces
 from training import detector_scenes
 from training.detector_scenes import HARD_SHARE, SURE, SceneMaker, _overlay
 from training.scenes import Scene
@@ -29,3 +30,18 @@ def test_hard_faces_are_shown_more_often_than_they_come(monkeypatch: pytest.Monk
     of_hard = [s for s in drawn if s.image.mean() > 100]
     assert len(of_hard) / len(drawn) == pytest.approx(HARD_SHARE + (1 - HARD_SHARE) / 20, abs=0.08)
     assert np.mean([(s.scores == np.float32(0.6)).any() for s in of_hard]) > 0.8
+
+
+def test_a_pasted_chip_has_the_face_it_was_told_to_have() -> None:
+    boxes = np.array([[0, 0, 0, 0], [30, 20, 90, 110], [60, 20, 120, 110]], np.float32)
+    middles = np.repeat(boxes.reshape(-1, 2, 2).mean(1)[:, None], 5, 1)
+    told = Faces(boxes, middles, np.array([0, 0.6, 0.9], np.float32))
+    maker = SceneMaker([], [], np.full((3, 128, 128, 3), 200, np.uint8), np.arange(3), 320, told=told)
+    assert maker.rows.tolist() == [1, 2] and maker.hard_rows.tolist() == [1]  # in the first its teacher saw none
+    rng = np.random.default_rng(0)
+    pasted = [maker._paste_chips(scene(320), rng) for _ in range(20)]
+    found, marks = np.concatenate([s.boxes for s in pasted]), np.concatenate([s.landmarks for s in pasted])
+    assert len(found) > 20
+    sides = found[:, 2:] - found[:, :2]
+    assert np.allclose(sides[:, 0] / sides[:, 1], 60 / 90, atol=1e-3)
+    assert np.allclose(marks, found.reshape(-1, 2, 2).mean(1)[:, None], atol=1e-3)

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from models.faces import Faces
-from training import scene_pool, train_detector
+from training import scene_pool, second_opinion, train_detector
+from training.detector_scenes import UNSURE
 from training.runs import made
-from training.scene_pool import load_pool, lures, shared
+from training.scene_pool import kept_lures, load_pool, lure_key, lures, shared
 from training.scenes import Scene
 
 LABEL = {"boxes": [[40, 40, 80, 90]], "landmarks": [[[50, 60], [70, 60], [60, 70], [52, 80], [68, 80]]], "scores": [0.9]}
@@ -77,3 +78,83 @@ def test_a_pool_and_a_training_from_it(run, data: Path, labelled: Path, tmp_path
     (labelling, pooling), training = made(first).commands[:2], made(first).commands[2]
     assert labelling == "label" and pooling.startswith("python -m training.scene_pool") and "--scenes" in training
     assert made(run(train_detector, "again", "--scenes", str(out), "--start", str(first))).samples == 2 * made(first).samples
+
+
+PIECES = [np.full((9, 12, 3), 200, np.uint8), np.full((30, 8, 3), 40, np.uint8)]
+
+
+def test_hard_negatives_are_kept_as_long_as_nothing_they_depend_on_changes(tmp_path: Path) -> None:
+    file, key, makes = tmp_path / "lures.npz", {"witness": "one.onnx", "labels": "1"}, []
+
+    def read(key: dict[str, str], can_make: bool = True, made: list[np.ndarray] = PIECES) -> list[np.ndarray]:
+        return kept_lures(file, key, lambda: makes.append(key) or made, can_make)  # type: ignore[func-returns-value]
+
+    for _ in range(2):
+        pieces = read(key)
+        assert [p.shape for p in pieces] == [p.shape for p in PIECES] and np.abs(pieces[0].astype(int) - 200).max() < 5
+    assert len(makes) == 1 and list(tmp_path.iterdir()) == [file]
+    assert read(key | {"labels": "2"}, made=[]) == [] == read(key | {"labels": "2"}) and len(makes) == 2
+    assert len(read(key | {"witness": "two.onnx"})) == 2 and len(makes) == 3
+    with pytest.raises(ZeroDivisionError):
+        kept_lures(file, key, lambda: [PIECES[1 // 0]])
+    assert len(read(key | {"witness": "two.onnx"})) == 2 and len(makes) == 3  # what could not be replaced is whole
+    with np.load(file) as kept:
+        np.savez(file, sizes=kept["sizes"], codes=kept["codes"])  # as older versions wrote it
+    with pytest.raises(SystemExit, match=r"two\.onnx, whose own file is not there"):
+        read(key | {"witness": "two.onnx"}, can_make=False)
+    assert len(read(key)) == 2 and len(makes) == 4
+
+
+def test_where_the_witness_is_not_there_its_name_decides(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, key = tmp_path / "lures.npz", {"witness": "one.onnx", "labels": "1"}
+    kept_lures(file, key, lambda: PIECES)
+    assert len(kept_lures(file, key, list, can_make=False)) == 2 and not capsys.readouterr().out
+    assert len(kept_lures(file, key | {"labels": "2"}, list, can_make=False)) == 2 and "other labels" in capsys.readouterr().out
+    for other in (file, tmp_path / "none.npz"):
+        with pytest.raises(SystemExit, match=r"two\.onnx, whose own file is not there"):
+            kept_lures(other, {"witness": "two.onnx", "labels": "1"}, list, can_make=False)
+
+
+def test_hard_negatives_depend_on_detector_witness_and_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = [tmp_path / "photos.json", tmp_path / "frames.json"]
+    for file in labels:
+        file.write_text("{}")
+    keys = [lure_key(None, labels), lure_key(Path("one.onnx"), labels), lure_key(Path("elsewhere/two.onnx"), labels)]
+    assert lure_key(Path("two.onnx"), labels) == keys[-1]
+    labels[1].write_text("{} ")
+    keys.append(lure_key(None, labels))
+    monkeypatch.setattr(scene_pool, "SHIPPED", labels[0])
+    keys.append(lure_key(None, labels))
+    assert len({tuple(key.values()) for key in keys}) == len(keys)
+
+
+def test_a_pool_learns_of_the_second_opinion(data: Path, labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    witness, makes, own = tmp_path / "witness.onnx", [], ["--data", str(data), "--frames", str(labelled)]
+    witness.touch()
+
+    def pool() -> str:
+        rest = ["--cache", str(data), "--out", str(tmp_path / "scenes"), "--number", "1", "--processes", "1"]
+        monkeypatch.setattr(sys, "argv", ["scene_pool", *own, *rest, "--witness", str(witness)])
+        scene_pool.main()
+        return (tmp_path / "scenes" / "command.txt").read_text()
+
+    for module in (second_opinion, scene_pool):
+        monkeypatch.setattr(module, "load_detector", lambda *_: Everywhere())
+    monkeypatch.setattr(scene_pool, "lures", lambda *_: makes.append(1) or PIECES)
+    assert len(pool().splitlines()) == 2
+    of_teacher = scene_pool._maker
+    monkeypatch.setattr(sys, "argv", ["second_opinion", *own, "--witness", str(witness)])
+    second_opinion.main()
+    (labelled / "chips.txt").write_text("chips")
+    first, second, third, last = pool().splitlines()
+    assert first == "label" and "second_opinion" in second and third == "chips" and "scene_pool" in last
+    for before, after in ((of_teacher.photos, scene_pool._maker.photos), (of_teacher.frames, scene_pool._maker.frames)):
+        assert len(before) == len(after) > 0 and all(np.allclose(s.scores, [0.9]) for s in before)
+        assert all(np.allclose(s.scores, [0.9, UNSURE, UNSURE]) for s in after)
+    assert len(makes) == 2  # other labels, other hard negatives
+    witness.unlink()
+    pool()
+    assert len(makes) == 2 and len(scene_pool._maker.lures) == len(PIECES)
+    (labelled / "command.txt").unlink()
+    with pytest.raises(FileNotFoundError, match=r"command\.txt"):
+        pool()

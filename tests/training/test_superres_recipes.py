@@ -14,10 +14,11 @@ from evaluation.superres import Judge, Model, trained
 from models.superres import SuperResNet
 from tests.faces68 import landmarks68
 from training import train_pfsr, train_pkdn, train_superres
+from training.degradations import pfsr_bilinear_chain
 from training.distillation import Distillation
 from training.feature_similarity import feature_distance
 from training.priors import parsing_maps
-from training.train_pfsr import critic_loss, generator_loss, normalised, step_of
+from training.train_pfsr import chain, critic_loss, generator_loss, normalised, step_of
 
 
 def test_the_shipped_recipe(run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
@@ -126,6 +127,14 @@ def test_each_step_fades_in_over_an_eighth_of_the_run() -> None:
     assert step_of(0.0) == (1, 0.0) and step_of(0.2475)[0] == 1
     assert step_of(0.25) == (2, 0.0) and step_of(0.375) == (2, 1.0)
     assert step_of(0.5) == (3, 0.0) and step_of(0.5625) == (3, 0.5) and step_of(0.625) == (3, 1.0)
+
+
+@pytest.mark.parametrize("side", [16, 32, 64])
+def test_pfsr_learns_from_the_degradation_it_is_measured_on(chips: np.ndarray, side: int) -> None:
+    rng = np.random.default_rng(0)
+    learned = chain(torch.from_numpy(chips).permute(0, 3, 1, 2).float(), side).permute(0, 2, 3, 1).numpy()
+    measured = np.stack([pfsr_bilinear_chain(chip, side, rng) for chip in chips])
+    assert np.abs(learned - measured).max() < 2  # of 255, by rounding; one step to 16 or 32 differs by 8 and more
 
 
 def test_heat_maps_are_normalised_by_their_own_extremes() -> None:

@@ -15,14 +15,15 @@ class Teacher:
     """Knows a face by the mean colours of its parts."""
 
     def __init__(self, weights: Path, device: str) -> None:
-        assert device == "cpu"
+        self.device = device
 
     def vectors(self, pictures: torch.Tensor) -> torch.Tensor:
-        assert pictures.shape[1:] == (3, 128, 128)
+        assert pictures.shape[1:] == (3, 128, 128) and pictures.device.type == self.device
         return torch.nn.functional.adaptive_avg_pool2d(pictures / 255, 12).flatten(1)
 
     def embed(self, chips: np.ndarray, mirrored: bool = True) -> np.ndarray:
-        return self.vectors(torch.from_numpy(np.array(chips)).permute(0, 3, 1, 2).float()).numpy()
+        pictures = torch.from_numpy(np.array(chips)).permute(0, 3, 1, 2).float()
+        return self.vectors(pictures.to(self.device)).cpu().numpy()
 
 
 @pytest.fixture(autouse=True)
