@@ -156,4 +156,4 @@ def test_a_run_of_any_network_is_a_recognizer(tmp_path: Path, chips: np.ndarray)
     vectors, quality = open_recognizers([f"paper={tmp_path}"])["paper"].embed_with_quality(chips[:, ::8, ::8])
     assert vectors.shape[0] == len(quality) == 8 and np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     mirrored, _ = open_recognizers([f"paper={tmp_path}"])["paper"].embed_with_quality(chips[:, ::8, ::8][:, :, ::-1])
-    assert np.allclose(vectors, mirrored, atol=1e-4)
+    assert np.allclose(vectors, mirrored, atol=2e-3)  # bfloat16 rounds the two ways otherwise
