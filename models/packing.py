@@ -47,9 +47,7 @@ class PackedConv(nn.Module):
 class PackedResidual(nn.Module):
     def __init__(self, block: Residual) -> None:
         super().__init__()
-        *self.before, last = *_chain(block.first), *_chain(block.second)
-        last._after = "relu"
-        self.last = last
+        *self.before, self.last = _chain(nn.Sequential(*block.first, *block.second, nn.ReLU()))
 
     def forward(self, x: Tensor) -> Tensor:
         found = x

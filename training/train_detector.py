@@ -22,7 +22,7 @@ from torch import Tensor
 
 from models.detector import FAST, STRIDES, DetectorNet, cell_centres, decode_cells
 from models.runtime import autocast
-from training.loop import Run, plan
+from training.plan import plan
 from training.runs import averaged, made
 from training.scene_batches import SceneBatches
 from training.scene_pool import load_pool
@@ -79,7 +79,7 @@ def main() -> None:
         start={"type": Path, "help": "begin with the weights of this run or file"},
         fast={"action": "store_true", "help": "the network of a third of the work"},
     )
-    args, steps, batch, device = job.args, job.steps, job.batch, job.device
+    args, batch, device = job.args, job.batch, job.device
     arguments = made(args.start).architecture if args.start else FAST if args.fast else {}
     net = DetectorNet(**arguments)
     if args.start:
@@ -89,20 +89,7 @@ def main() -> None:
     made_of = (args.scenes / "command.txt").read_text().splitlines()
     print(f"{len(pool)} scenes, {sum(len(p.scores) for p in pool)} faces", flush=True)
     batches = SceneBatches(np.load(args.scenes / "images.npy", mmap_mode="c"), pool, device)
-    run = Run(
-        args.out,
-        net,
-        steps,
-        batch,
-        job.preset["lr"],
-        0.02,
-        args.seed,
-        arguments,
-        muon=True,
-        start=args.start,
-        made_of=made_of,
-        minutes=args.minutes,
-    )
+    run = job.run(net, 0.02, arguments, muon=True, made_of=made_of)
     while not run.done:
         shown = batches.draw(run.rng(run.step), batch)
         with autocast(device):

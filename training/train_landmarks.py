@@ -23,7 +23,7 @@ from models.landmarks import UNIT, LandmarkNet, to_units, view
 from models.runtime import autocast
 from training import degradations
 from training.chips import load_chips
-from training.loop import Run, plan
+from training.plan import plan
 from training.priors import five_of
 from training.video_codec import filmed
 
@@ -96,7 +96,7 @@ def main() -> None:
     views, points = make_pool(job.args, job.preset["pool"])
     print(f"{len(views)} pictures", flush=True)
     net = LandmarkNet().to(job.device, memory_format=torch.channels_last)
-    run = Run(job.args.out, net, job.steps, job.batch, job.preset["lr"], 0.02, job.args.seed, muon=True, minutes=job.args.minutes)
+    run = job.run(net, 0.02, muon=True)
 
     def make(step: int) -> tuple[torch.Tensor, torch.Tensor]:
         rng = run.rng(step)

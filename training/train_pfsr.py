@@ -35,7 +35,8 @@ from torch import Tensor, nn
 from models.pfsr import SIDES, Critic, Generator, HeatMapNet
 from models.runtime import autocast
 from training.chips import ChipSet, load_chips
-from training.loop import Plan, Rival, Run, plan
+from training.loop import Rival
+from training.plan import Plan, plan
 from training.priors import heat_maps
 from training.runs import averaged
 from training.superres_inputs import PairMaker
@@ -101,8 +102,7 @@ class Perceptual(nn.Module):
 def train_landmarks(job: Plan, chips: ChipSet, rows: np.ndarray) -> None:
     rows = rows[chips.landmarks68()[rows].any((1, 2))]
     net = HeatMapNet().to(job.device, memory_format=torch.channels_last)
-    lr, minutes = job.preset["lr"], job.args.minutes
-    run = Run(job.args.out, net, job.steps, job.batch, lr, 0.0, job.args.seed, minutes=minutes)
+    run = job.run(net)
     pairs = PairMaker(chips, rows, job.device, parsing=False, plain=True)
     while not run.done:
         given = pairs.draw(16, job.batch, int(run.rng(run.step).integers(2**31)))
@@ -168,21 +168,7 @@ def train_generator(job: Plan, chips: ChipSet, rows: np.ndarray) -> None:
         print("without the perceptual term: no --vgg")
     optimizer = torch.optim.Adam(critic.parameters(), lr=job.preset["lr"], betas=(0.0, 0.99))
     rival = None if args.no_critic else Rival(critic, optimizer)
-    lr, betas = job.preset["lr"], (0.0, 0.99)
-    run = Run(
-        args.out,
-        net,
-        job.steps,
-        job.batch,
-        lr,
-        0.0,
-        args.seed,
-        rival=rival,
-        betas=betas,
-        constant=True,
-        clip=math.inf,
-        minutes=args.minutes,
-    )
+    run = job.run(net, rival=rival, betas=(0.0, 0.99), constant=True, clip=math.inf)
 
     def heat(pictures: Tensor) -> Tensor:
         with autocast(device):

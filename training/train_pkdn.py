@@ -23,7 +23,7 @@ from models.pkdn import Pkdn
 from models.runtime import autocast
 from training.chips import load_chips
 from training.distillation import KINDS, Distillation
-from training.loop import Run, plan
+from training.plan import plan
 from training.priors import REGIONS
 from training.runs import averaged
 from training.superres_inputs import PairMaker
@@ -57,8 +57,7 @@ def main() -> None:
         distil = Distillation(teacher, args.features, FEATURES)
     parsing = args.role == "teacher" or distil is not None
     pairs = PairMaker(chips, chips.detailed(dev=False), device, parsing, plain=True)
-    betas, lr = (0.9, 0.99), job.preset["lr"]
-    run = Run(args.out, net, job.steps, job.batch, lr, 0.0, args.seed, arguments, betas=betas, minutes=args.minutes)
+    run = job.run(net, arguments=arguments, betas=(0.9, 0.99))
 
     while not run.done:
         given = pairs.draw(16, job.batch, int(run.rng(run.step).integers(2**31)))

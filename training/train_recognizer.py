@@ -52,7 +52,7 @@ from models.runtime import autocast
 from training import degradations, margins
 from training.chips import ChipSet, load_chips
 from training.feature_similarity import KINDS, LAMBDA, RELATION, Hints, feature_distance, relation_distance
-from training.loop import Run, plan
+from training.plan import plan
 from training.recognizer_inputs import LOOKS, Inputs, make_inputs
 from training.runs import averaged, made
 from training.vector_distillation import quality_term, vector_terms
@@ -143,7 +143,7 @@ def main() -> None:
         start={"type": Path, "help": "run or weight file whose weights are the first ones"},
         optimizer={"choices": ("muon", "adamw"), "default": "muon"},
     )
-    args, steps, batch, device = job.args, job.steps, job.batch, job.device
+    args, batch, device = job.args, job.batch, job.device
     if args.teacher is None and (args.hints or args.relation):
         raise SystemExit("--hints and --relation compare with a teacher: --teacher RUN is needed")
     if args.no_embedding and args.teacher is None and args.margin == "none":
@@ -198,21 +198,7 @@ def main() -> None:
         wide = targets.shape[1]
         beside["project"] = nn.Identity() if net.dim == wide else nn.Linear(net.dim, wide, bias=False)
     muon = args.optimizer == "muon"
-    run = Run(
-        args.out,
-        net,
-        steps,
-        batch,
-        job.preset["lr"],
-        0.05,
-        args.seed,
-        arguments,
-        beside=beside.to(device),
-        muon=muon,
-        start=args.start,
-        made_of=made_of,
-        minutes=args.minutes,
-    )
+    run = job.run(net, 0.05, arguments, beside=beside.to(device), muon=muon, made_of=made_of)
 
     def face(row: int) -> Image:
         part = int(np.searchsorted(firsts, row, "right")) - 1

@@ -32,10 +32,10 @@ from models.superres import SuperResNet
 from models.weights_io import WEIGHTS, load_network
 from training.chips import load_chips
 from training.edgeface import EdgeFace
-from training.loop import Run, plan
 from training.morphs import axes
 from training.online_inputs import Cameras
 from training.online_morphs import Crowd
+from training.plan import plan
 from training.runs import averaged, made
 from training.train_recognizer import dev_cosines, dev_views
 from training.vector_distillation import vector_terms
@@ -87,20 +87,7 @@ def main() -> None:
     targets_of_dev = torch.from_numpy(chips.teacher_embeddings()[dev]).to(device)
     beside = nn.Module()
     beside.register_buffer("strangers", F.normalize(torch.randn(STRANGERS, student.dim, generator=generator, device=device)))
-    run = Run(
-        args.out,
-        student,
-        job.steps,
-        batch,
-        job.preset["lr"],
-        0.05,
-        args.seed,
-        arguments,
-        beside=beside,
-        muon=True,
-        start=args.start,
-        minutes=args.minutes,
-    )
+    run = job.run(student, 0.05, arguments, beside=beside, muon=True)
     # Faces are made on a stream of their own, so that the device need not idle while the optimiser's results are read.
     aside = torch.cuda.Stream() if device == "cuda" else None
     if aside:

@@ -33,7 +33,7 @@ from models.rescoring import FAST, RescoreNet, octaves, to_logits, views
 from models.runtime import autocast
 from models.weights_io import WEIGHTS
 from training.detector_scenes import SURE
-from training.loop import Run, plan
+from training.plan import plan
 from training.runs import averaged, made
 from training.scene_pool import WITNESSED, load_pool
 from training.scenes import Scene
@@ -181,20 +181,7 @@ def main() -> None:
     if job.device != "cpu":
         shown = torch.cat([part.to(job.device) for part in shown.split(10_000)])
     own, told = (torch.from_numpy(v.astype(np.float32)).to(job.device) for v in (own, told))
-    run = Run(
-        args.out,
-        net,
-        job.steps,
-        job.batch,
-        job.preset["lr"],
-        0.02,
-        args.seed,
-        arguments,
-        muon=True,
-        start=args.start,
-        made_of=made_of,
-        minutes=args.minutes,
-    )
+    run = job.run(net, 0.02, arguments, muon=True, made_of=made_of)
     while not run.done:
         rng = run.rng(run.step)
         chosen_rows = np.where(rng.random(job.batch) < SHARE, rng.choice(on_face, job.batch), rng.choice(on_none, job.batch))

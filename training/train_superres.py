@@ -44,7 +44,7 @@ from models.weights_io import WEIGHTS
 from training.chips import load_chips
 from training.distillation import KINDS, Distillation
 from training.edgeface import EdgeFace
-from training.loop import Run, plan
+from training.plan import plan
 from training.priors import REGIONS, attention_map
 from training.runs import averaged, made
 from training.superres_inputs import PairMaker, Pairs
@@ -132,21 +132,7 @@ def main() -> None:
         if args.judge:
             judges.append((ENTRIES[:1], frozen_edgeface(args.judge, device)))
     pairs = PairMaker(chips, chips.detailed(dev=False), device, parsing=args.role == "teacher" or distil is not None)
-    run = Run(
-        args.out,
-        net,
-        job.steps,
-        job.batch,
-        job.preset["lr"],
-        0.0,
-        args.seed,
-        arguments,
-        betas=(0.9, 0.99),
-        clip=0.1,
-        muon=True,
-        start=args.start,
-        minutes=args.minutes,
-    )
+    run = job.run(net, arguments=arguments, betas=(0.9, 0.99), clip=0.1, muon=True)
 
     def losses(given: Pairs) -> dict[str, torch.Tensor]:
         """The terms of the loss for chips of one rung, by name."""
