@@ -1,10 +1,10 @@
 """Prior knowledge distillation (PKDN, arXiv 2409.14385), with the weights and the fade of KDFSRNet, its elder relative.
 
-    loss += weight · fade · distance of features + 0.1 · L1 to the teacher's picture
+    loss += 10 · fade · distance of features + 0.1 · L1 to the teacher's picture
 
-``weight`` is KDFSRNet's 10 for its networks; ``fade`` falls from 1 to 0 over the first half of the run, after which the
-teacher is not asked any more. Features are compared by L1 (KDFSRNet) or, as feature-similarity distillation does (F-SKD,
-arXiv 2303.04681), by the cosine of all of a face's features at once.
+``fade`` falls from 1 to 0 over the first half of the run, after which the teacher is not asked any more. Features are compared by
+L1 (KDFSRNet) or, as feature-similarity distillation does (F-SKD, arXiv 2303.04681), by the cosine of all of a face's features at
+once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 from models.runtime import autocast
 from training.feature_similarity import feature_distance
 
-OUTPUT = 0.1
+FEATURES, OUTPUT = 10.0, 0.1
 FADED = 0.5  # share of the run after which nothing is distilled any more
 KINDS = ("l1", "cosine", "none")
 
@@ -31,8 +31,8 @@ class Teacher(Protocol):
 class Distillation:
     """What a student loses for being unlike its frozen teacher."""
 
-    def __init__(self, teacher: Teacher, kind: str, weight: float) -> None:
-        self.teacher, self.kind, self.weight = teacher, kind, weight
+    def __init__(self, teacher: Teacher, kind: str) -> None:
+        self.teacher, self.kind = teacher, kind
 
     def __call__(
         self, progress: float, x: Tensor, parsing: Tensor | None, picture: Tensor, seen: list[Tensor]
@@ -45,5 +45,5 @@ class Distillation:
             pictures, told = self.teacher.with_features(x, parsing)
         terms = {"output": OUTPUT * (picture.float() - pictures[-1].float()).abs().mean()}
         if self.kind != "none":
-            terms["features"] = self.weight * fade * feature_distance(self.kind, seen, told)
+            terms["features"] = FEATURES * fade * feature_distance(self.kind, seen, told)
         return terms

@@ -32,7 +32,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {"samples": 12_000, "batch": 8, "lr": 4e-4},
     "gpu": {"samples": 1_600_000, "batch": 32, "lr": 2e-4},
 }
-FEATURES = 10.0
 
 
 def main() -> None:
@@ -54,7 +53,7 @@ def main() -> None:
     distil = None
     if args.teacher:
         teacher = averaged(args.teacher, {"Pkdn": Pkdn}).to(device, memory_format=torch.channels_last)
-        distil = Distillation(teacher, args.features, FEATURES)
+        distil = Distillation(teacher, args.features)
     parsing = args.role == "teacher" or distil is not None
     pairs = PairMaker(chips, chips.detailed(dev=False), device, parsing, plain=True)
     run = job.run(net, arguments=arguments, betas=(0.9, 0.99))

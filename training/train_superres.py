@@ -56,7 +56,6 @@ PRESETS: dict[str, dict[str, Any]] = {
 SHARES = {16: 0.5, 32: 0.3, 64: 0.2}  # of every batch: rungs in turn made the training unstable
 STEP_WEIGHT = {32: 0.25, 64: 0.25, 128: 1.0}
 ATTENTION = 1.0
-FEATURES = 0.2  # at KDFSRNet's 10 their gradient was 30 times the picture's
 IDENTITY = 0.06
 LUMA = (65.481 / 255, 128.553 / 255, 24.966 / 255)  # BT.601, 16..235
 PSNR, SSIM = 0.007, 0.06  # a dB, and all of it: their gradients are then that of L1 at x8
@@ -125,7 +124,7 @@ def main() -> None:
     distil = None
     if args.teacher:
         teacher = averaged(args.teacher, {"SuperResNet": SuperResNet}).to(device, memory_format=torch.channels_last)
-        distil = Distillation(teacher, args.features, FEATURES)
+        distil = Distillation(teacher, args.features)
     judges: list[tuple[tuple[int, ...], Callable[[torch.Tensor], torch.Tensor]]] = []
     if not args.no_identity and args.role == "student":
         judges.append((ENTRIES, frozen_recognizer(args.recognizer, device)))
