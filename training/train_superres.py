@@ -7,7 +7,7 @@
 and to distil from a teacher who sees the sharp face's parsing map, in place of the second:
 
     python -m training.train_superres --data DATA --out runs/superres-teacher --role teacher \\
-        --start runs/superres-plain --samples 8000 --lr 3e-4
+        --start runs/superres-plain --samples 9600 --lr 4e-4
     python -m training.train_superres --data DATA --out runs/superres --start runs/superres-plain \\
         --teacher runs/superres-teacher --samples 42000 --lr 4e-4
 
