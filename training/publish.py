@@ -22,8 +22,8 @@ CHIPS = (
     "dev rows left out (training/chips.py)"
 )
 SCENES = (
-    "CelebA in the wild (568 photos), frames of 12 short clips (CC-BY-4.0 and unstated terms), the chips pasted; "
-    "head-pose-two and mall-door left out"
+    "CelebA in the wild (568 photos), frames of 12 short clips (CC-BY-4.0 and unstated terms), the chips pasted, where the "
+    "command says so (training.turned) some turned to the side; head-pose-two and mall-door left out"
 )
 TEACHERS = (
     "labels of SCRFD-2.5GF (non-commercial) at full and doubled size; where the command says so (training.second_opinion), "

@@ -1,6 +1,6 @@
 """Make the detector's training pictures, once: making one costs as much as learning from it, and each is used several times.
 
-    python -m training.scene_pool --data DATA --frames .cache/frames --out .cache/scenes [--number 24000]
+    python -m training.scene_pool --data DATA --frames .cache/frames --out .cache/scenes [--turned .cache/turned] [--number 24000]
 
 Of the folder of frames it also takes ``frames.json`` and ``photos.json`` (`training.second_opinion`) and ``chips.npz``
 (`training.label_chips`), if they are there, and keeps its hard negatives there, ``lures.npz``, made anew once the shipped
@@ -146,13 +146,14 @@ def main() -> None:
     for name in ("data", "frames", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--witness", type=Path, help="another detector: what it takes for a face is no hard negative")
+    parser.add_argument("--turned", type=Path, help="folder of training.turned, whose chips are pasted as well")
     parser.add_argument("--processes", type=int, help="at once; as many as there are cores")
     parser.add_argument("--number", type=int, default=24_000)
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    told_by = [args.frames / "command.txt", *filter(Path.exists, (args.frames / f"{name}.txt" for name in ("frames", "chips")))]
-    commands = [file.read_text() for file in told_by]
+    others = [args.frames / "frames.txt", args.frames / "chips.txt", *([args.turned / "command.txt"] if args.turned else [])]
+    commands = [file.read_text() for file in (args.frames / "command.txt", *filter(Path.exists, others))]
     chips = load_chips(args.data, args.cache)
     second = [file if (file := args.frames / name).exists() else None for name in ("photos.json", "frames.json")]
     photos, frames = load_train_photos(args.data, second[0]), load_frames(args.frames, False, second[1])
@@ -167,7 +168,14 @@ def main() -> None:
     told = told_of_chips(args.frames / "chips.npz")
     print(f"{len(photos)} photos, {len(frames)} frames, {len(pieces)} hard negatives", flush=True)
     global _maker, _images
-    _maker = SceneMaker(photos, frames, chips.images, np.flatnonzero(chips.train), SIDE, pieces, told)
+    faces, rows = chips.images, np.flatnonzero(chips.train)
+    if args.turned:
+        if told is None:
+            raise SystemExit(f"{args.frames / 'chips.npz'}: --turned needs those of the other chips too (training.label_chips)")
+        more = np.load(args.turned / "images.npy")
+        rows = np.concatenate([rows, len(faces) + np.arange(len(more))])
+        faces, told = np.concatenate([faces, more]), Faces.join([told, told_of_chips(args.turned / "faces.npz")])
+    _maker = SceneMaker(photos, frames, faces, rows, SIDE, pieces, told)
     args.out.mkdir(parents=True, exist_ok=True)
     part = args.out / "images.part"
     _images = np.lib.format.open_memmap(part, "w+", np.uint8, (args.number, SIDE, SIDE, 3))  # the workers write into it

@@ -12,6 +12,7 @@ import pytest
 
 from models.faces import Faces
 from training import scene_pool, second_opinion, train_detector
+from training.chips import load_chips
 from training.detector_scenes import UNSURE
 from training.runs import made
 from training.scene_pool import kept_lures, load_pool, lure_key, lures, shared
@@ -78,6 +79,26 @@ def test_a_pool_and_a_training_from_it(run, data: Path, labelled: Path, tmp_path
     (labelling, pooling), training = made(first).commands[:2], made(first).commands[2]
     assert labelling == "label" and pooling.startswith("python -m training.scene_pool") and "--scenes" in training
     assert made(run(train_detector, "again", "--scenes", str(out), "--start", str(first))).samples == 2 * made(first).samples
+
+
+def test_turned_chips_are_pasted_as_well(data: Path, labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    turned = tmp_path / "turned"
+    turned.mkdir()
+    np.save(turned / "images.npy", np.full((40, 128, 128, 3), (250, 0, 250), np.uint8))
+    faces = np.tile(np.array([[30, 20, 90, 110]], np.float32), (40, 1))
+    told = {"boxes": faces, "landmarks": np.repeat(faces[:, None, :2], 5, 1), "scores": np.full(40, 0.6, np.float32)}
+    np.savez(turned / "faces.npz", **told)
+    (turned / "command.txt").write_text("turned")
+    rest = ["--cache", str(data), "--out", str(tmp_path / "scenes"), "--number", "30", "--turned", str(turned)]
+    monkeypatch.setattr(sys, "argv", ["scene_pool", "--data", str(data), "--frames", str(labelled), *rest])
+    with pytest.raises(SystemExit, match=r"chips\.npz: --turned needs"):
+        scene_pool.main()
+    count = len(load_chips(data, data).images)
+    np.savez(labelled / "chips.npz", **{name: np.resize(part, (count, *part.shape[1:])) for name, part in told.items()})
+    scene_pool.main()
+    assert (tmp_path / "scenes" / "command.txt").read_text().splitlines()[1] == "turned"
+    pictures = np.stack([scene.image for scene in load_pool(tmp_path / "scenes")]).astype(int)
+    assert ((pictures[..., 0] - pictures[..., 1] > 60) & (pictures[..., 2] - pictures[..., 1] > 60)).mean() > 0.005
 
 
 PIECES = [np.full((9, 12, 3), 200, np.uint8), np.full((30, 8, 3), 40, np.uint8)]
