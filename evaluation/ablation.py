@@ -33,6 +33,7 @@ from training.degradations import PRESETS
 
 Measure = Callable[[str, Path], dict[str, float]]  # of a run, by its name and folder
 TEACHER = ("--teacher", "{teacher}")
+LABELS = ("--no-embedding", "--margin", "cosface")
 SIDE, PAIRS = 16, 1500
 
 
@@ -96,8 +97,9 @@ RECIPES = {
             "vectors and stages, cosine": TEACHER,
             "vectors and stages, L2": (*TEACHER, "--features", "l2"),
             "vectors only": (),
-            "stages and CosFace (F-SKD)": (*TEACHER, "--no-embedding", "--margin", "cosface"),
-            "no distillation (CosFace)": ("--no-embedding", "--margin", "cosface"),
+            "stages and CosFace (F-SKD)": (*TEACHER, *LABELS),
+            "stages, L2, and CosFace": (*TEACHER, "--features", "l2", *LABELS),
+            "no distillation (CosFace)": LABELS,
         },
         recognition,
     ),

@@ -164,7 +164,7 @@ class Trained:
 
 def open_recognizers(named: list[str]) -> dict[str, Recognizer]:
     """The project's own and each NAME=FILE: own weights, the folder of a training, an ONNX file, or EdgeFace-XS where the name
-    begins with edgeface."""
+    begins with edgeface, or dlib's (.dat)."""
     found: dict[str, Recognizer] = {"farsight": load_recognizer()}
     for entry in named:
         name, equals, file = entry.partition("=")
@@ -173,6 +173,10 @@ def open_recognizers(named: list[str]) -> dict[str, Recognizer]:
         try:
             if is_edgeface(entry):
                 found[name] = Yardstick(Path(file))
+            elif is_dlib(entry):
+                from evaluation.dlib_recognizer import Dlib  # which needs this module
+
+                found[name] = Dlib(Path(file))
             else:
                 found[name] = Trained(Path(file)) if Path(file).is_dir() else load_recognizer(file)
         except ValueError as error:
@@ -183,3 +187,8 @@ def open_recognizers(named: list[str]) -> dict[str, Recognizer]:
 def is_edgeface(named: str) -> bool:
     """Whether NAME=FILE is EdgeFace-XS, the yardstick, which has no card."""
     return named.startswith("edgeface") and not named.endswith(".onnx")
+
+
+def is_dlib(named: str) -> bool:
+    """Whether NAME=FILE is dlib's recogniser, which has no card either."""
+    return named.endswith(".dat")

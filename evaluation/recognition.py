@@ -9,8 +9,8 @@ middle of what cameras do, HR-LR, at sides of the 128-pixel chip; `bicubic`: the
 A small face is embedded as it is (`direct`: the recogniser enlarges it itself), after bicubic enlargement, after the
 super-resolution student, and as the mean of the direct and the super-resolved vector (`fused`). `cos` is the mean cosine of a
 small face's vector to that of its own sharp chip. ``--recognizer`` puts others into the table: own weights, the folder of a
-training, ONNX, or edgeface=FILE. ``--write-card`` puts the figures, and the scores strangers reach (evaluation/impostors.py),
-into the card of the last one named, else our own.
+training, ONNX, edgeface=FILE, or dlib=FILE.dat (evaluation/dlib_recognizer.py). ``--write-card`` puts the figures, and the
+scores strangers reach (evaluation/impostors.py), into the card of the last one named, else our own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from evaluation.impostors import impostors, show
-from evaluation.lfw import Chips, Lfw, Recognizer, Vectors, embedded, is_edgeface, load_lfw, open_recognizers, shrunk
+from evaluation.lfw import Chips, Lfw, Recognizer, Vectors, embedded, is_dlib, is_edgeface, load_lfw, open_recognizers, shrunk
 from evaluation.metrics import tar_at_far, verification_accuracy
 from models import _weights, load_superres
 from models.chip import CHIP
@@ -114,8 +114,8 @@ def main() -> None:
     parser.add_argument("--write-card", action="store_true")
     args = parser.parse_args()
     last = args.recognizer[-1] if args.recognizer else ""
-    if args.write_card and (is_edgeface(last) or Path(last.partition("=")[2] or "none").is_dir()):
-        parser.error("--write-card: EdgeFace and trainings that are not published have no card; name another recogniser last")
+    if args.write_card and (is_edgeface(last) or is_dlib(last) or Path(last.partition("=")[2] or "none").is_dir()):
+        parser.error("--write-card: EdgeFace, dlib and trainings not published have no card; name another recogniser last")
     if args.write_card and args.look:
         parser.error("--write-card: the card holds every look")
     lfw = load_lfw(args.data, args.pairs)
