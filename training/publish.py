@@ -9,6 +9,7 @@ of them, at the cost of one (model soups, arXiv 2203.05482).
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,13 @@ def history(whole: Made) -> dict[str, Any]:
     }
 
 
+def speed_of(file: Path, architecture: dict[str, Any]) -> dict[str, Any]:
+    """The speed that the card of the file to be replaced tells, which stays true of other weights of the same build."""
+    card = file.with_suffix(".json")
+    before = json.loads(card.read_text()) if card.exists() else {}
+    return {"speed": before["speed"]} if "speed" in before and before.get("architecture") == architecture else {}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kind", choices=CARDS)
@@ -110,6 +118,7 @@ def main() -> None:
         **history(whole),
         "licence": args.licence,
         "figures": {},
+        **speed_of(args.out, architecture),
     }
     save_weights(net, args.out, card)
     print(f"{args.out}: {whole.samples} samples, {whole.seconds / 60:.0f} minutes")

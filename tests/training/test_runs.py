@@ -9,7 +9,7 @@ import torch
 
 from models.landmarks import LandmarkNet
 from models.superres import SuperResNet
-from models.weights_io import WEIGHTS, read_card
+from models.weights_io import WEIGHTS, read_card, update_card
 from training import publish, train_superres
 from training.runs import averaged, made, own_commit, without_folders
 
@@ -29,9 +29,11 @@ def test_published_weights_are_gone_on_with_and_their_making_is_kept(run, tmp_pa
     whole = made(second)
     assert [("--start" in c) for c in whole.commands] == [False, True] and whole.samples == 16
 
+    update_card(file, speed={"here": 3}, figures={"db": 26})
     monkeypatch.setattr(sys, "argv", ["publish", "superres", "--run", str(second), "--out", str(file)])
     publish.main()  # in place of what it began from
     card = json.loads(file.with_suffix(".json").read_text())
+    assert card["figures"] == {} and card["speed"] == {"here": 3}  # the build is the same
     assert card["trained"]["samples"] == 16 and card["command"] == "; ".join(whole.commands)
     assert card["trained"]["commit"] == own_commit()
     assert card["architecture"] == {"widths": [128, 64, 40], "depths": [6, 5, 4], "regions": 0, "attentions": 2}
