@@ -113,6 +113,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
     parser.add_argument("--samples", type=int)
+    parser.add_argument("--batch", type=int, help="of the trainings: of small ones, few samples make more steps")
     parser.add_argument("--preset", choices=("cpu", "gpu"), help="batch and learning rate of the trainings")
     parser.add_argument("--look", help="of the trainings; cctv for machines without PyAV")
     parser.add_argument("--seeds", type=int, default=3)
@@ -126,8 +127,12 @@ def main() -> None:
     if len(variants) < len(args.only or variants):
         parser.error(f"--only knows {', '.join(recipe.variants)}")
     measure = recipe.measure(args)
-    samples = str(args.samples or recipe.samples)
-    given = {f"--{name}": value for name, value in (("samples", samples), ("preset", args.preset), ("look", args.look)) if value}
+    samples, batch = str(args.samples or recipe.samples), str(args.batch or "")
+    given = {
+        f"--{name}": value
+        for name, value in (("samples", samples), ("batch", batch), ("preset", args.preset), ("look", args.look))
+        if value
+    }
     shared, kind = [part for option in given.items() for part in option], "-".join(given.values())
     path = args.out / f"table-{kind}.json"
     table: dict[str, list[dict[str, float]]] = json.loads(path.read_text()) if path.exists() else {}

@@ -127,6 +127,7 @@ def main() -> None:
         role={"choices": ("student", "teacher"), "default": "student", "help": "a teacher sees sharp faces only"},
         teacher={"type": Path, "help": "run or weight file whose stages are followed"},
         features={"choices": KINDS, "default": "cosine", "help": "how stages are compared"},
+        weight={"type": float, "default": LAMBDA, "help": "of the stages; a squared distance is six times as long as a cosine's"},
         hints={"action": "store_true", "help": "1x1 layers between the student's stages and the teacher's"},
         relation={"action": "store_true", "help": "also compare relations between two pictures of one person"},
         margin={"choices": (*margins.KINDS, "none"), "default": "none", "help": "margin loss over labelled identities"},
@@ -241,7 +242,7 @@ def main() -> None:
                     told = teacher.with_features(y)[1]
                 followed = beside["hints"](stages) if args.hints else stages
             if args.features != "none":
-                terms["stages"] = LAMBDA * feature_distance(args.features, followed, told)
+                terms["stages"] = args.weight * feature_distance(args.features, followed, told)
             if args.relation:
                 halves = [t[-1].float().chunk(2) for t in (stages, told)]
                 terms["relation"] = RELATION * relation_distance(*halves[0], *halves[1])
