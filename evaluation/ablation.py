@@ -95,7 +95,7 @@ RECIPES = {
         30_000,
         {
             "vectors and stages, cosine": TEACHER,
-            "the same, weight 120": (*TEACHER, "--weight", "120"),
+            "vectors and stages, cosine, weight 120": (*TEACHER, "--weight", "120"),
             "vectors and stages, L2": (*TEACHER, "--features", "l2"),
             "vectors only": (),
             "stages and CosFace (F-SKD)": (*TEACHER, *LABELS),

@@ -18,7 +18,8 @@ build that sees sharp faces (the shipped one knows those as well), then the stud
     python -m training.train_recognizer --data DATA --out runs/recognizer-sharp --role teacher
     python -m training.train_recognizer --data DATA --out runs/recognizer --teacher runs/recognizer-sharp --margin cosface
 
-Ablations and options: ``--features l2|none`` in place of the cosine, ``--hints`` and ``--relation`` (F-SKD of 2024),
+Ablations and options: ``--features l2|none`` in place of the cosine, ``--weight`` of the stages (20 in the paper; 120 did better
+beside the vectors: README, figures), ``--hints`` and ``--relation`` (F-SKD of 2024),
 ``--no-embedding`` (no vectors of the strong teacher: labels and stages alone), ``--look fskd-nearest`` or ``fskd-any-kernel``
 (the paper's sizes and kernels in place of cameras), ``--network iresnet18|iresnet50 [--cbam] [--pooled]`` (the paper's
 networks, for a GPU). The margin counts labelled chips only.
