@@ -128,12 +128,8 @@ def main() -> None:
     if len(variants) < len(args.only or variants):
         parser.error(f"--only knows {', '.join(recipe.variants)}")
     measure = recipe.measure(args)
-    samples, batch = str(args.samples or recipe.samples), str(args.batch or "")
-    given = {
-        f"--{name}": value
-        for name, value in (("samples", samples), ("batch", batch), ("preset", args.preset), ("look", args.look))
-        if value
-    }
+    asked = {"samples": args.samples or recipe.samples, "batch": args.batch, "preset": args.preset, "look": args.look}
+    given = {f"--{name}": str(value) for name, value in asked.items() if value}
     shared, kind = [part for option in given.items() for part in option], "-".join(given.values())
     path = args.out / f"table-{kind}.json"
     table: dict[str, list[dict[str, float]]] = json.loads(path.read_text()) if path.exists() else {}

@@ -42,6 +42,12 @@ def in_chips(teacher: Detector, chips: NDArray[np.uint8]) -> Faces:
     return Faces(boxes, landmarks, scores)
 
 
+def in_all(teacher: Detector, chips: NDArray[np.uint8]) -> Faces:
+    """The same of any number of chips."""
+    firsts = track(range(0, len(chips), SIDE**2), "chips")
+    return Faces.join([in_chips(teacher, np.asarray(chips[first : first + SIDE**2])) for first in firsts])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("data", "teacher", "out"):
@@ -50,8 +56,7 @@ def main() -> None:
     args = parser.parse_args()
     cv2.setNumThreads(1)
     teacher, images = load_detector(args.teacher, "auto", LEAST_SCORE), load_chips(args.data, args.cache).images
-    firsts = track(range(0, len(images), SIDE**2), "chips")
-    faces = Faces.join([in_chips(teacher, np.asarray(images[first : first + SIDE**2])) for first in firsts])
+    faces = in_all(teacher, images)
     np.savez(args.out, boxes=faces.boxes.astype(np.float16), landmarks=faces.landmarks.astype(np.float16), scores=faces.scores)
     args.out.with_suffix(".txt").write_text(own_command())
     print(f"a face in {(faces.scores > 0).mean():.1%} of {len(images)} chips, a sure one in {(faces.scores >= 0.5).mean():.1%}")

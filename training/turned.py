@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -26,10 +27,9 @@ from scipy.interpolate import LinearNDInterpolator
 
 from models import load_detector
 from models.chip import CHIP
-from models.faces import Faces
 from training.chips import ChipSet, load_chips
 from training.detector_scenes import SURE
-from training.label_chips import LEAST_SCORE, SIDE, in_chips
+from training.label_chips import LEAST_SCORE, in_all
 from training.runs import own_command
 
 FACTORISED = 6000  # chips that tell of the solid
@@ -81,10 +81,10 @@ class Heads:
     def __init__(self, points: NDArray[np.float64]) -> None:
         self.points = points - points.mean(0)
         self.inverse = np.linalg.pinv(self.points)
-        self.wide = (self.points[16, 0] - self.points[0, 0]) / 2
+        wide = (self.points[16, 0] - self.points[0, 0]) / 2
         eyes, ears = self.points[[36, 45], 1].mean() - 0.05, self.points[[0, 16], 2].mean()
         self.middle = np.array([0.0, eyes, ears])
-        radii = np.array([1.12 * self.wide, self.points[8, 1] - eyes + 0.05, 1.2 * self.wide])
+        radii = np.array([1.12 * wide, self.points[8, 1] - eyes + 0.05, 1.2 * wide])
         azimuth, height = np.meshgrid(np.radians(np.arange(-180, 180, 15)), np.radians(np.arange(-75, 90, 15)))
         away = [np.sin(azimuth) * np.cos(height), -np.sin(height), np.cos(azimuth) * np.cos(height)]
         directions = np.stack(away, -1).reshape(-1, 3)
@@ -107,20 +107,19 @@ class Heads:
         scale, axes = self.camera(points)
         middle, fine = points.mean(0), cv2.resize(chip, (side, side), interpolation=cv2.INTER_LINEAR).astype(np.uint8)
         where, depth, face = self._surface(points, scale, axes)
-        solid = np.isfinite(depth)
-        moved, colours = np.column_stack([where[solid], depth[solid]]), fine.reshape(-1, 3)[solid]
+        known = np.isfinite(depth)
+        moved, colours = np.column_stack([where[known], depth[known]]), fine.reshape(-1, 3)[known]
         hub = scale * axes @ self.middle
-        back = moved[~face[solid]]
+        back = moved[~face[known]]
         moved = np.concatenate([moved, np.column_stack([back[:, :2], 2 * hub[2] - back[:, 2]])])
-        colours = np.concatenate([colours, colours[~face[solid]]])
+        colours = np.concatenate([colours, colours[~face[known]]])
         sine, cosine = np.sin(angle), np.cos(angle)
         turn = axes @ np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]]) @ axes.T
         head, shown = _drawn((moved - hub) @ turn.T + hub + np.append(middle, 0), colours, side)
         blend = cv2.GaussianBlur(cv2.erode(shown, np.ones((3, 3), np.uint8)).astype(np.float32), (0, 0), 1.2)[..., None]
-        full = head * blend + _without(fine, solid.reshape(side, side)) * (1 - blend)
+        full = head * blend + _without(fine, known.reshape(side, side)) * (1 - blend)
         # What was the face's place is its place again.
-        away = (turn @ (scale * self.points @ axes.T - hub).T).T.mean(0)[0] + hub[0]
-        shift = np.array([[1, 0, -SCALE * away], [0, 1, 0]])
+        shift = np.array([[1, 0, SCALE * (turn @ hub - hub)[0]], [0, 1, 0]])
         full = cv2.warpAffine(full.astype(np.uint8), shift, (side, side), borderMode=cv2.BORDER_REPLICATE)
         return cv2.resize(full, (CHIP, CHIP), interpolation=cv2.INTER_AREA).astype(np.uint8)
 
@@ -210,11 +209,10 @@ def main() -> None:
     rows = rng.permutation(np.flatnonzero(_chips.train & _points.any((1, 2))))
     _heads = Heads(solid(_points[rows[:FACTORISED]]))
     rows = rows[: args.number]
-    with ProcessPoolExecutor(args.processes) as workers:
+    with ProcessPoolExecutor(args.processes, mp_context=multiprocessing.get_context("fork")) as workers:
         made = workers.map(_turn, rows.tolist(), itertools.repeat(args.seed), chunksize=20)
         images = np.stack(list(track(made, "heads", total=len(rows))))
-    teacher = load_detector(args.teacher, "auto", LEAST_SCORE)
-    told = Faces.join([in_chips(teacher, images[first : first + SIDE**2]) for first in range(0, len(images), SIDE**2)])
+    told = in_all(load_detector(args.teacher, "auto", LEAST_SCORE), images)
     sure = told.scores >= SURE
     args.out.mkdir(parents=True, exist_ok=True)
     np.save(args.out / "images.npy", images[sure])
