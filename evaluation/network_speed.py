@@ -4,8 +4,8 @@
 
 Whole calls of the public API are timed (`models`), from the picture in memory to the answer in memory, on noise: the detector
 finds no faces in it, whose landmarks would cost a little more, but as many candidates as in a crowd. The limit is one large
-matrix product in the same number format in the same run. ``--other`` are detectors by path, timed beside ours. Each time is the
-best of three rounds. ``--write-cards`` puts each network's rows into its card.
+matrix product in the same number format in the same run (8 bits where the detector computes in those). ``--other`` are detectors
+by path, timed beside ours. Each time is the best of three rounds. ``--write-cards`` puts each network's rows into its card.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from models import _weights, load_detector, load_recognizer, load_superres
 from models.chip import CHIP
 from models.detector import DetectorNet
+from models.int8 import Int8Conv, Map, pays
 from models.recognizer import Recognizer
 from models.runtime import machine, number_format, pick_device
 from models.superres import ENTRIES, SuperResNet
@@ -74,14 +75,27 @@ def limit(device: torch.device) -> float:
     return side**3 / 1e9 / best(lambda: left @ right, device)
 
 
-def measure(device: torch.device, batch: int, others: list[Path]) -> tuple[float, list[Cost]]:
-    """The machine's limit and every row."""
-    rng, most, rows = np.random.default_rng(0), limit(device), []
+def int8_limit() -> float:
+    """The same in 8 bits: of a convolution of 1×1, whose product is as large."""
+    side = 2048
+    conv = Int8Conv(torch.nn.Conv2d(side, side, 1), largest=1.0)
+    values = torch.randint(256, (1, side, side // 32, 32), dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        return side**3 / 1e9 / best(lambda: conv(Map(values, 1.0, 0)), torch.device("cpu"))
 
-    def add(network: str, size: str, count: int, own: tuple[float, float] | None, call: Callable[[], object]) -> None:
+
+def measure(device: torch.device, batch: int, others: list[Path]) -> tuple[dict[str, float], list[Cost]]:
+    """The machine's limits, by number format, and every row."""
+    rng, rows = np.random.default_rng(0), []
+    usual = str(number_format(device.type)[0]).removeprefix("torch.")
+    limits = {usual: limit(device)} | ({"int8": int8_limit()} if pays(device) else {})
+
+    def add(
+        network: str, size: str, count: int, own: tuple[float, float] | None, call: Callable[[], object], numbers: str = usual
+    ) -> None:
         rate = count / best(call, device)
         parameters, gmac = (round(v, 3) for v in own) if own else (None, None)
-        share = round(gmac * rate / most, 3) if gmac else None
+        share = round(gmac * rate / limits[numbers], 3) if gmac else None
         rows.append(Cost(network, size, count, parameters, gmac, round(rate, 1), share))
 
     restorer, recognizer = load_superres(device=device.type), load_recognizer(device=device.type)
@@ -95,13 +109,14 @@ def measure(device: torch.device, batch: int, others: list[Path]) -> tuple[float
     add("recognizer", "32", batch, (parameters, 2 * gmac), lambda: recognizer.embed(chips))  # with the mirror image
     for path in (None, *others):
         detector = load_detector(path, device.type)
+        numbers = "int8" if getattr(detector, "int8", False) else usual
         for width, height in FRAMES:
             own = None if path else multiply_adds(shipped(DetectorNet, "detector"), 3, -(-height // 32) * 32, width)
             for count in FRAMES_AT_ONCE:
                 frames = list(rng.integers(0, 256, (count, height, width, 3), np.uint8))
                 name = path.stem if path else "detector"
-                add(name, f"{width}x{height}", count, own, lambda d=detector, f=frames: d.detect(f))  # type: ignore[misc]
-    return most, rows
+                add(name, f"{width}x{height}", count, own, lambda d=detector, f=frames: d.detect(f), numbers)  # type: ignore[misc]
+    return limits, rows
 
 
 def main() -> None:
@@ -112,19 +127,23 @@ def main() -> None:
     parser.add_argument("--write-cards", action="store_true")
     args = parser.parse_args()
     device = pick_device(args.device)
-    most, rows = measure(device, args.batch, args.other)
+    limits, rows = measure(device, args.batch, args.other)
     table = Table("network", "input", "batch", "M parameters", "GMAC", "a second", "share of the limit", box=None)
     for row in rows:
         table.add_row(*("-" if value is None else str(value) for value in asdict(row).values()))
     console = Console(width=110)
-    console.print(f"{machine(device.type)}: {most:.0f} billion multiply-adds a second")
+    told = ", ".join(f"{value:.0f} in {numbers}" for numbers, value in limits.items())
+    console.print(f"{machine(device.type)}: billions of multiply-adds a second: {told}")
     console.print(table)
     if args.write_cards:
         for network in ("superres", "recognizer", "detector"):
             path = _weights(None, network)
             own = [asdict(row) for row in rows if row.network == network]
             speed = read_card(path, network).get("speed", {})
-            update_card(path, speed=speed | {machine(device.type): {"limit_gmac_per_s": round(most), "rows": own}})
+            update_card(
+                path,
+                speed=speed | {machine(device.type): {"limit_gmac_per_s": {k: round(v) for k, v in limits.items()}, "rows": own}},
+            )
 
 
 if __name__ == "__main__":

@@ -12,15 +12,17 @@ from numpy.typing import NDArray
 
 from models.detector import OUTPUTS, STRIDES, DetectorNet, decode_cells, fed_bytes
 from models.faces import Faces, as_rgb
+from models.halving import Halvings
+from models.int8 import as_map, in_int8, pays
 from models.landmarks import LandmarkRefiner
 from models.packing import packed
 from models.rescoring import CANDIDATE, Rescorer
-from models.runtime import pick_device, ready
+from models.runtime import folded, keep_big_buffers, pick_device, ready
 from models.weights_io import WEIGHTS, finite, load_network
 
 MULTIPLE = 32
 GREY = 127
-NEAR = 4  # times smaller, that every frame is searched too
+NEAR = 4  # times smaller (twice halved), that every frame is searched too
 NEAR_PX = 96  # width from which on a face found so counts: smaller ones are found better at the frame's own size
 LEAST_SIDE = 560  # pixels of a frame that has room for faces beyond the network: a third higher than wide
 MOST_CELLS = 10_000  # kept of a frame before suppression: a dozen find each face, and crowds have hundreds
@@ -32,13 +34,19 @@ class SmallFaceDetector:
 
     Each candidate is looked at once more (`models.rescoring`) by the network made for this one's, which lies beside its file,
     else by the shipped one, and landmarks once more in each face's chip (`models.landmarks`), unless ``again`` is False.
+    ``int8`` is whether it computes in 8 bits (`models.int8`).
     """
 
     def __init__(self, weights: Path, device: str, min_score: float, again: bool = True) -> None:
-        net, _ = load_network(DetectorNet, weights, "detector")
+        net, card = load_network(DetectorNet, weights, "detector")
         self._device = pick_device(device)
-        net, self._dtype = ready(net, self._device)
-        self._around, self._net = net.around, packed(fed_bytes(net))
+        self.int8 = "ranges" in card and pays(self._device)
+        if self.int8:
+            keep_big_buffers()
+            self._around, self._net = 0, in_int8(folded(net.eval()), card["ranges"])
+        else:
+            net, self._dtype = ready(net, self._device)
+            self._around, self._net = net.around, packed(fed_bytes(net))
         self._min_score = min_score
         beside = weights.with_name(weights.name.replace("detector", "rescore"))
         second = beside if beside != weights and beside.is_file() else WEIGHTS / "rescore.safetensors"
@@ -47,22 +55,25 @@ class SmallFaceDetector:
 
     def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Faces]:
         """Faces of each frame (uint8 (H, W, 3) RGB, or (H, W) grey). Raises ValueError for anything else."""
-        pictures = [as_rgb(frame) for frame in frames]
+        pictures = [Halvings(as_rgb(frame)) for frame in frames]
         least = CANDIDATE if self._rescorer else self._min_score
         found = []
-        for picture, faces in zip(pictures, self.candidates(pictures, least), strict=True):
+        for picture, faces in zip(pictures, self._candidates(pictures, least), strict=True):
             if self._rescorer:
                 faces = self._rescorer.rescore(picture, faces)
             faces = faces[faces.scores >= self._min_score]
-            landmarks = self._refiner.refine(picture, faces.landmarks) if self._refiner else faces.landmarks
+            landmarks = self._refiner.refine(picture.at(0), faces.landmarks) if self._refiner else faces.landmarks
             found.append(Faces(faces.boxes, landmarks, faces.scores))
         return found
 
     def candidates(self, pictures: Sequence[NDArray[np.uint8]], least: float = CANDIDATE) -> list[Faces]:
         """What the detector itself takes for faces, from a score of ``least`` on, in each picture (H, W, 3)."""
-        found = self._at_one_size(pictures, least)
-        large = [place for place, picture in enumerate(pictures) if min(picture.shape[:2]) >= LEAST_SIDE]
-        smaller = [_halved(_halved(pictures[place])) for place in large]
+        return self._candidates([Halvings(picture) for picture in pictures], least)
+
+    def _candidates(self, pictures: Sequence[Halvings], least: float) -> list[Faces]:
+        found = self._at_one_size([picture.at(0) for picture in pictures], least)
+        large = [place for place, picture in enumerate(pictures) if min(picture.at(0).shape[:2]) >= LEAST_SIDE]
+        smaller = [pictures[place].at(2) for place in large]
         for place, faces in zip(large, self._at_one_size(smaller, least), strict=True):
             near = faces.scaled(NEAR)
             near = near[near.boxes[:, 2] - near.boxes[:, 0] >= NEAR_PX]
@@ -89,15 +100,9 @@ class SmallFaceDetector:
         padded = torch.empty(shape, dtype=torch.uint8, pin_memory=self._device.type == "cuda")
         for picture, into in zip(pictures, padded.numpy(), strict=True):
             cv2.copyMakeBorder(picture, edge, below, edge, right, cv2.BORDER_CONSTANT, into, (GREY, GREY, GREY))
-        outputs = self._net.cells(padded.to(self._device, non_blocking=True).permute(0, 3, 1, 2).to(self._dtype))
+        x = padded.to(self._device, non_blocking=True)
+        outputs = self._net.cells(as_map(x) if self.int8 else x.permute(0, 3, 1, 2).to(self._dtype))
         return _read(outputs, height, width, float(np.log(least / (1 - least))))
-
-
-def _halved(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A picture (H, W, 3) of half the size; twice this is three times as quick as once a quarter. An odd edge is left out."""
-    height, width = (n // 2 for n in picture.shape[:2])
-    even = picture[: 2 * height, : 2 * width]
-    return cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 
 def _read(maps: list[torch.Tensor], height: int, width: int, least: float) -> list[Faces]:

@@ -65,6 +65,13 @@ class Residual(nn.Module):
         return F.relu(x + self.second(self.first(x)))
 
 
+class Join(nn.Module):
+    """The sum of a map and a coarser one, each cell of which covers 2×2 of its."""
+
+    def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
+        return fine + F.interpolate(coarse, scale_factor=2.0)
+
+
 class DetectorNet(nn.Module):
     """``forward``: float (N, 3, H, W) in [-1, 1], H and W multiples of 32 -> one map a stride.
 
@@ -98,6 +105,7 @@ class DetectorNet(nn.Module):
             nn.Sequential(down, *blocks(o, d)) for down, o, d in zip(downs, widths[1:], depths, strict=True)
         )
         self.down16 = conv(w32, w16, 1)
+        self.join16, self.join8 = Join(), Join()
         self.merge16 = layer(w16, w16)
         self.down8 = conv(w16, w8, 1)
         self.merge8 = layer(w8, w8)
@@ -121,8 +129,8 @@ class DetectorNet(nn.Module):
         f8 = self.stages[0](self.stem(x))
         f16 = self.stages[1](f8)
         f32 = self.stages[2](f16)
-        f16 = self.merge16(f16 + F.interpolate(self.down16(f32), scale_factor=2.0))
-        f8 = self.merge8(f8 + F.interpolate(self.down8(f16), scale_factor=2.0))
+        f16 = self.merge16(self.join16(f16, self.down16(f32)))
+        f8 = self.merge8(self.join8(f8, self.down8(f16)))
         return [head(f) for head, f in zip(self.heads, (f8, f8, f16), strict=True)]
 
 

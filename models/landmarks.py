@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from models.chip import CHIP, EYE_DISTANCE, TEMPLATE, eye_distance, similarity, warp_chip
 from models.detector import Residual, conv
-from models.packing import packed
-from models.runtime import as_input, ready
-from models.weights_io import finite, shipped
+from models.halving import Halvings
+from models.quickest import Quickest
+from models.weights_io import WEIGHTS, load_network
 
 SIDE = 48  # pixels of the network's view
 SEEN = 0.875  # the centre of the chip that it sees
@@ -68,31 +68,24 @@ def view(chip: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def halved(frame: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """A face's surroundings in a frame (H, W, 3), and its landmarks (5, 2) there, halved until its chip would be no wider than
-    twice `CHIP`: halving is many times quicker than averaging down at once. Raises ValueError as `similarity` does."""
+    twice `CHIP`: that is many times quicker than averaging down at once. Raises ValueError as `similarity` does."""
     side = eye_distance(landmarks) / EYE_DISTANCE * CHIP
     if side <= 2 * CHIP:
         return frame, landmarks
     low, high = landmarks.min(0), landmarks.max(0)
     reach = AROUND * float((high - low).max())
     (left, top), (right, bottom) = np.maximum(low - reach, 0).astype(int), np.maximum(high + reach, 0).astype(int) + 1
-    part, points = frame[top:bottom, left:right], landmarks - (left, top)
-    while side > 2 * CHIP and min(part.shape[:2]) > 1:
-        height, width = (n // 2 for n in part.shape[:2])
-        even = part[: 2 * height, : 2 * width]
-        part = cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
-        points, side = (points + 0.5) / 2 - 0.5, side / 2
-    return part, points.astype(np.float32)
+    times = int(np.ceil(np.log2(side / (2 * CHIP))))
+    points = (landmarks - (left, top) + 0.5) / 2**times - 0.5
+    return Halvings(frame[top:bottom, left:right]).at(times), points.astype(np.float32)
 
 
 class LandmarkRefiner:
     """Moves a detector's landmarks to where a closer look finds them."""
 
     def __init__(self, device: torch.device) -> None:
-        self._device = device
-        net, self._dtype = ready(shipped(LandmarkNet, "landmarks"), device)
-        self._net = packed(net)
+        self._net = Quickest(*load_network(LandmarkNet, WEIGHTS / "landmarks.safetensors", "landmarks"), device)
 
-    @torch.inference_mode()
     def refine(self, frame: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
         """Landmarks (N, 5, 2) of faces in an RGB frame (H, W, 3), refined; those of degenerate faces stay as they are."""
         views, ways, rows = [], [], []
@@ -105,8 +98,7 @@ class LandmarkRefiner:
             rows.append(row)
         if not rows:
             return landmarks
-        x = as_input(np.stack(views), self._device, self._dtype)
-        told = finite(self._net(x).float()).cpu().numpy() * UNIT + (CHIP - 1) / 2
+        told = self._net(np.stack(views)).cpu().numpy() * UNIT + (CHIP - 1) / 2
         refined = landmarks.copy()
         for row, way, points in zip(rows, ways, told, strict=True):
             back = np.linalg.inv(way[:, :2])

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from models.detector import Residual, Separable, conv
 from models.faces import Faces
-from models.packing import packed
-from models.runtime import as_input, ready
-from models.weights_io import finite, load_network
+from models.halving import Halvings
+from models.quickest import Quickest
+from models.weights_io import load_network
 
 FAST: dict[str, Any] = {"widths": (24, 48, 96, 128), "depths": (1, 1, 1), "separable": True}  # for candidates of `detector.FAST`
 HEIGHT = 24  # pixels of the candidate's box in the network's view
@@ -61,17 +61,15 @@ class RescoreNet(nn.Module):
         return self.head(torch.cat([self.body(x).flatten(1), told], 1)).squeeze(1)
 
 
-def views(frame: NDArray[np.uint8], boxes: NDArray[np.float32], side: int) -> NDArray[np.uint8]:
-    """What a network sees of each box (N, 4) in a frame (H, W, 3): (N, side, side, 3)."""
-    halved = [frame]  # again and again, so that a large box does not alias
+def views(frame: Halvings, boxes: NDArray[np.float32], side: int) -> NDArray[np.uint8]:
+    """What a network sees of each box (N, 4) in a frame: (N, side, side, 3). A large box is seen in a halved frame, lest it
+    alias."""
     seen = np.empty((len(boxes), side, side, 3), np.uint8)
     middle = (side - 1) / 2
     scales = HEIGHT / np.maximum(1.0, boxes[:, 3] - boxes[:, 1])
     levels = np.maximum(0, -np.log2(scales)).astype(int)
-    while len(halved) <= levels.max(initial=0):
-        height, width = (max(1, n // 2) for n in halved[-1].shape[:2])
-        halved.append(cv2.resize(halved[-1], (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8))
-    shrunk = np.array([n.shape[1::-1] for n in halved])[levels] / frame.shape[1::-1]
+    halved = [frame.at(times) for times in range(levels.max(initial=0) + 1)]
+    shrunk = np.array([n.shape[1::-1] for n in halved])[levels] / halved[0].shape[1::-1]
     factors = scales[:, None] / shrunk
     matrices = np.zeros((len(boxes), 2, 3))
     matrices[:, [0, 1], [0, 1]] = factors
@@ -97,20 +95,17 @@ class Rescorer:
     is too sure of what the detector doubts, like a coat or a hand."""
 
     def __init__(self, device: torch.device, weights: Path) -> None:
-        self._device = device
-        net, _ = load_network(RescoreNet, weights, "rescore")
+        net, card = load_network(RescoreNet, weights, "rescore")
         self._side = net.side
-        net, self._dtype = ready(net, device)
-        self._net = packed(net)
+        self._net = Quickest(net, card, device)
 
-    @torch.inference_mode()
-    def rescore(self, frame: NDArray[np.uint8], faces: Faces) -> Faces:
-        """Candidates of an RGB frame (H, W, 3), best first, with their new scores, best first again and each face once."""
+    def rescore(self, frame: Halvings, faces: Faces) -> Faces:
+        """Candidates of an RGB frame, best first, with their new scores, best first again and each face once."""
         if not len(faces):
             return faces
         best = faces[:MOST]
-        x = as_input(views(frame, best.boxes, self._side), self._device, self._dtype)
-        own, sizes = (torch.from_numpy(v).to(self._device, self._dtype) for v in (to_logits(best.scores), octaves(best.boxes)))
+        own = to_logits(best.scores)
+        closer = self._net(views(frame, best.boxes, self._side), own, octaves(best.boxes)).cpu().numpy()
         scores = faces.scores.copy()
-        scores[:MOST] = finite(((own + self._net(x, own, sizes)) / 2).float()).sigmoid().cpu().numpy()
+        scores[:MOST] = 1 / (1 + np.exp(-(own + closer) / 2))
         return Faces(faces.boxes, faces.landmarks, scores)[np.argsort(-scores, kind="stable")].once()

@@ -74,7 +74,7 @@ def ready(net: nn.Module, device: torch.device) -> tuple[nn.Module, torch.dtype]
     """Put a network into the form it is run in: evaluation, batch norms folded, channels_last, the device's number format."""
     keep_big_buffers()
     dtype, _ = number_format(device.type)
-    net = _folded(net.eval())
+    net = folded(net.eval())
     return net.to(device=device, dtype=dtype, memory_format=torch.channels_last), dtype
 
 
@@ -84,7 +84,7 @@ def as_input(pictures: NDArray[np.uint8], device: torch.device, dtype: torch.dty
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def _folded(net: nn.Module) -> nn.Module:
+def folded(net: nn.Module) -> nn.Module:
     """Fold each batch norm that directly follows a convolution into it."""
     for module in net.modules():
         if not isinstance(module, nn.Sequential):

@@ -29,6 +29,7 @@ from torch import Tensor
 from models import load_detector
 from models.detecting import SmallFaceDetector
 from models.faces import Faces, pairwise_iou
+from models.halving import Halvings
 from models.rescoring import FAST, RescoreNet, octaves, to_logits, views
 from models.runtime import autocast
 from models.weights_io import WEIGHTS
@@ -100,7 +101,7 @@ class _Looker:
             scene = several[number]
             doubtful = self.witness.detect([scene.image])[0].boxes if self.witness else None
             boxes, *rest = chosen(scene, faces, doubtful, np.random.default_rng((self.args.seed, first + number)))
-            made.append((views(np.ascontiguousarray(scene.image), boxes, self.side), *rest))
+            made.append((views(Halvings(np.ascontiguousarray(scene.image)), boxes, self.side), *rest))
         return made
 
 

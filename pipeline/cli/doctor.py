@@ -20,6 +20,7 @@ def command() -> None:
     import torch
 
     from models import load_detector, load_recognizer, load_superres
+    from models.int8 import pays
     from models.runtime import number_format
 
     table = Table("check", "finding", box=None)
@@ -29,6 +30,8 @@ def command() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     table.add_row("device", torch.cuda.get_device_name(0) if device == "cuda" else "cpu")
     table.add_row("numbers", "{}: {}".format(*number_format(device)))
+    if pays(torch.device(device)):
+        table.add_row("numbers of the detector", "int8: the processor multiplies bytes itself")
     problems = list(versions().values()).count(MISSING)
     for name, load in (("detector", load_detector), ("super-resolution", load_superres), ("recogniser", load_recognizer)):
         try:

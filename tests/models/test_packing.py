@@ -9,7 +9,7 @@ from torch import nn
 from models.detector import DetectorNet, Separable, fed_bytes
 from models.packing import PackedConv, PackedResidual, packed
 from models.rescoring import RescoreNet
-from models.runtime import _folded, number_format
+from models.runtime import folded, number_format
 
 FORMATS = [
     torch.float32,
@@ -47,7 +47,7 @@ def same(before: torch.Tensor, after: torch.Tensor) -> bool:
 @pytest.mark.parametrize("size", [(64, 96), (160, 32)])
 @torch.inference_mode()
 def test_a_packed_detector_tells_the_same(dtype: torch.dtype, separable: bool, size: tuple[int, int]) -> None:
-    net = _folded(lively(DetectorNet(separable=separable))).to(dtype=dtype, memory_format=torch.channels_last)
+    net = folded(lively(DetectorNet(separable=separable))).to(dtype=dtype, memory_format=torch.channels_last)
     own = packed(copy.deepcopy(net))
     assert any(isinstance(m, PackedResidual) for m in own.modules()) and not any(isinstance(m, nn.Conv2d) for m in own.modules())
     x = torch.randn(2, 3, *size).to(dtype=dtype, memory_format=torch.channels_last)
@@ -58,7 +58,7 @@ def test_a_packed_detector_tells_the_same(dtype: torch.dtype, separable: bool, s
 @pytest.mark.parametrize("separable", [True, False])
 @torch.inference_mode()
 def test_a_packed_second_look_tells_the_same_of_any_number(dtype: torch.dtype, separable: bool) -> None:
-    net = _folded(lively(RescoreNet(separable=separable))).to(dtype=dtype, memory_format=torch.channels_last)
+    net = folded(lively(RescoreNet(separable=separable))).to(dtype=dtype, memory_format=torch.channels_last)
     own = packed(copy.deepcopy(net))
     assert any(isinstance(m, PackedConv) for m in own.modules())
     for count in (1, 7):
@@ -70,7 +70,7 @@ def test_a_packed_second_look_tells_the_same_of_any_number(dtype: torch.dtype, s
 @pytest.mark.parametrize("stem", [4, 6])
 @torch.inference_mode()
 def test_a_network_fed_bytes_sees_the_same(dtype: torch.dtype, stem: int) -> None:
-    net = _folded(lively(DetectorNet(stem=stem))).to(dtype)
+    net = folded(lively(DetectorNet(stem=stem))).to(dtype)
     own = fed_bytes(copy.deepcopy(net))
     picture = torch.randint(0, 256, (1, 3, 64, 64)).float()
     around = nn.functional.pad(picture, (own.around,) * 4, value=127.5)
@@ -79,10 +79,10 @@ def test_a_network_fed_bytes_sees_the_same(dtype: torch.dtype, stem: int) -> Non
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("folded", [False, True])
-def test_the_product_that_a_gpu_is_given_is_the_separable_convolution(stride: int, folded: bool) -> None:
+@pytest.mark.parametrize("norms", ["apart", "folded"])
+def test_the_product_that_a_gpu_is_given_is_the_separable_convolution(stride: int, norms: str) -> None:
     layer = lively(Separable(8, 16, stride))
-    if folded:
-        _folded(layer)
+    if norms == "folded":
+        folded(layer)
     x = torch.randn(2, 8, 20, 20)
     assert same(layer(x), layer.dense(x))

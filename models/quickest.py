@@ -1,0 +1,36 @@
+"""A small network in the form that the device runs quickest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.int8 import as_map, in_int8, pays
+from models.packing import packed
+from models.runtime import as_input, folded, keep_big_buffers, ready
+from models.weights_io import finite
+
+
+class Quickest:
+    """Runs a network that looks at pictures: in 8 bits where that pays and its card tells the ranges of its maps, else in the
+    device's number format."""
+
+    def __init__(self, net: nn.Module, card: dict[str, Any], device: torch.device) -> None:
+        self._device = device
+        self._int8 = "ranges" in card and pays(device)
+        if self._int8:
+            keep_big_buffers()
+            self._net, self._dtype = in_int8(folded(net.eval()), card["ranges"]), torch.float32
+        else:
+            net, self._dtype = ready(net, device)
+            self._net = packed(net)
+
+    @torch.inference_mode()
+    def __call__(self, pictures: NDArray, *others: NDArray) -> Tensor:
+        """What the network tells of pictures, bytes (N, H, W, 3), and of the other arrays it takes: finite floats."""
+        more = (torch.from_numpy(values).to(self._device, self._dtype) for values in others)
+        x = as_map(torch.from_numpy(pictures)) if self._int8 else as_input(pictures, self._device, self._dtype)
+        return finite(self._net(x, *more).float())
