@@ -33,8 +33,9 @@ class Detector(Protocol):
 def load_detector(
     name: str | Path | None = None, device: str = "auto", min_score: float = 0.5, scales: Sequence[float] = ()
 ) -> Detector:
-    """The project's detector, its quicker one (``name`` fast: README, figures), or the one whose file ``name`` is: own weights
-    (.safetensors), YuNet or SCRFD (.onnx), or MediaPipe's BlazeFace (.tflite).
+    """The project's detector, its lighter one (``name`` fast: quicker on processors that do not multiply bytes; README,
+    figures), or the one whose file ``name`` is: own weights (.safetensors), YuNet or SCRFD (.onnx), or MediaPipe's BlazeFace
+    (.tflite).
 
     ``device`` is cpu, cuda or auto; ``min_score`` 0..1, lower finds more faces and more that are none;
     ``scales``: sizes of the frame, as shares of its own, at which it is searched as well. While a frame is searched the project's
