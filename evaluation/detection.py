@@ -244,6 +244,7 @@ def main() -> None:
         path = _weights(None, "detector")
         card = read_card(path, "detector")
         others = "".join(f" {path.name}" for path in args.other)
+        numbers = machine("cpu") + (", detector in 8 bits" if detectors["farsight"].int8 else "")
         scales = "".join(f" {scale:g}" for scale in args.scales)
         figures = {
             "command": "python -m evaluation.detection --data DATA --frames .cache/frames"
@@ -253,7 +254,7 @@ def main() -> None:
             "distance",
             "rows": found,
             "near_faces": near,
-            "ms_per_frame": card["figures"].get("ms_per_frame", {}) | {machine("cpu"): times},
+            "ms_per_frame": card["figures"].get("ms_per_frame", {}) | {numbers: times},
         }
         update_card(path, figures=figures)
 

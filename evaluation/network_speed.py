@@ -81,7 +81,7 @@ def int8_limit() -> float:
     conv = Int8Conv(torch.nn.Conv2d(side, side, 1), largest=1.0)
     values = torch.randint(256, (1, side, side // 32, 32), dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
-        return side**3 / 1e9 / best(lambda: conv(Map(values, 1.0, 0)), torch.device("cpu"))
+        return side**3 / 1e9 / best(lambda: conv(Map(values, 1.0)), torch.device("cpu"))
 
 
 def measure(device: torch.device, batch: int, others: list[Path]) -> tuple[dict[str, float], list[Cost]]:

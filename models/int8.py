@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from models.detector import HALF_RANGE, Join, Residual
 
 FLAGS = "avx512_vnni", "avx_vnni"  # of processors that multiply bytes four at a time
-SIGNED_ZERO = 128  # stands for 0 in maps that no ReLU has cut
+GREY = 128  # of a picture, is 0
 SIZES = 8  # of maps, that weights are kept packed for
 JOINED = {"join16": ("stages.1", "down16"), "join8": ("stages.0", "down8")}  # maps that are added up, so of one scale
 
@@ -30,7 +30,7 @@ class Map(NamedTuple):
 
     values: Tensor
     scale: float
-    zero: int
+    zero: int = 0
 
     def floats(self) -> Tensor:
         return (self.values.float() - self.zero) * self.scale
@@ -48,7 +48,7 @@ def pays(device: torch.device) -> bool:
 
 def as_map(pictures: Tensor) -> Map:
     """Pictures of bytes (N, H, W, 3) as networks that look at [-1, 1] take them, half a grey level brighter."""
-    return Map(pictures.permute(0, 3, 1, 2), 1 / HALF_RANGE, SIGNED_ZERO)
+    return Map(pictures.permute(0, 3, 1, 2), 1 / HALF_RANGE, GREY)
 
 
 def in_int8(net: nn.Module, ranges: dict[str, float]) -> nn.Module:
@@ -69,7 +69,7 @@ def watch(net: nn.Module) -> dict[str, float]:
 
     def keep(name: str, layer: nn.Module) -> None:
         def hook(_layer: nn.Module, _inputs: object, out: Tensor) -> None:
-            largest[name] = max(largest.get(name, 0.0), float(out.abs().max()))
+            largest[name] = max(largest.get(name, 0.0), float(out.max()))
             for prefix in JOINED.get(name, ()):
                 last = [known for known in largest if known.startswith(prefix)][-1]
                 largest[last] = largest[name] = max(largest[name], largest[last])
@@ -82,10 +82,10 @@ def watch(net: nn.Module) -> dict[str, float]:
 
 
 class Int8Conv(nn.Module):
-    """A convolution whose result, to which ``other`` may be added, goes through ReLU if told so: 8 bits in, and 8 bits out with
-    ``largest`` as the largest number, or floats (N, C, H, W) without. What is added is written over."""
+    """A convolution of a `Map`, to whose result ``other`` may be added (which is written over): with ``largest`` the `Map` of it
+    after ReLU, that reaches so far, else floats (N, C, H, W)."""
 
-    def __init__(self, conv: nn.Conv2d, relu: bool = False, largest: float | None = None) -> None:
+    def __init__(self, conv: nn.Conv2d, largest: float | None = None) -> None:
         super().__init__()
         weight = conv.weight.detach().float()
         self._scales = (weight.abs().amax((1, 2, 3)) / 127).clamp(min=1e-9)
@@ -96,32 +96,28 @@ class Int8Conv(nn.Module):
         # Which order of weights is read quickest depends on the map's size: others are put into order anew in each call.
         self._packed = functools.lru_cache(SIZES)(lambda height, width: pack([1, conv.in_channels, height, width]))
         self._bias = None if conv.bias is None else conv.bias.detach().float()
-        self._after = "relu" if relu else "none"
-        self._zero = 0 if relu or largest is None else SIGNED_ZERO
-        self._scale = 1.0 if largest is None else max(largest, 1e-6) / (255 - self._zero)
-        self._format = torch.float32 if largest is None else torch.uint8
+        self._scale = 1.0 if largest is None else max(largest, 1e-6) / 255
+        self._format, self._after = (torch.float32, "none") if largest is None else (torch.uint8, "relu")
 
     def forward(self, x: Map, other: Map | None = None) -> Map | Tensor:
         inputs = x.values, x.scale, x.zero, self._packed(*x.values.shape[2:]), self._scales, self._zeros
-        call, out = torch.ops.onednn.qconv2d_pointwise, (self._scale, self._zero, self._format)
+        call, out = torch.ops.onednn.qconv2d_pointwise, (self._scale, 0, self._format)
         if other is None:
             values = call(*inputs, self._bias, *self._geometry, *out, self._after, [], "")
         else:
             added = other.scale, other.zero, "sum", 1.0
             values = call.binary(*inputs, other.values, self._bias, *self._geometry, *out, *added, self._after, [], "")
-        return values if self._format is torch.float32 else Map(values, self._scale, self._zero)
+        return values if self._format is torch.float32 else Map(values, self._scale)
 
 
 class Int8Residual(nn.Module):
     def __init__(self, block: Residual, path: str, ranges: dict[str, float]) -> None:
         super().__init__()
-        self.before = _chain(block.first, f"{path}.first", ranges)
-        *also, (name, last, _) = _convs(block.second)
-        self.before.extend(Int8Conv(conv, False, ranges[f"{path}.second.{each}"]) for each, conv, _ in also)
-        self.last = Int8Conv(last, True, ranges[f"{path}.second.{name}"])
+        self.first = Int8Conv(block.first[0], ranges[f"{path}.first"])
+        self.second = Int8Conv(block.second[0], ranges[path])
 
     def forward(self, x: Map) -> Map:
-        out: Map = self.last(self.before(x), x)
+        out: Map = self.second(self.first(x), x)
         return out
 
 
@@ -138,36 +134,16 @@ class Floats(nn.Module):
         return x.floats()
 
 
-def _convs(layers: nn.Sequential) -> list[tuple[str, nn.Conv2d, nn.ReLU | None]]:
-    """The convolutions of a sequence by name, and the ReLU that follows, if one does; batch norms are folded away."""
-    kept = [(name, layer) for name, layer in layers.named_children() if not isinstance(layer, nn.Identity)]
-    following: Iterator[nn.Module | None] = iter([layer for _, layer in kept[1:]] + [None])
-    return [
-        (name, layer, after if isinstance(after, nn.ReLU) else None)
-        for (name, layer), after in zip(kept, following, strict=True)
-        if isinstance(layer, nn.Conv2d)
-    ]
-
-
 def _measured(net: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
-    """The layers that give a network's maps, by the name of the convolution or sum: the ReLU after it, if one follows."""
+    """What gives a network's maps, by name: sequences of a convolution and ReLU, residual blocks and sums."""
     for name, child in net.named_children():
         here = f"{path}{name}"
         if isinstance(child, Residual):
-            *also, (last, _, _) = _convs(child.second)
-            yield from ((f"{here}.first.{each}", after or conv) for each, conv, after in _convs(child.first))
-            yield from ((f"{here}.second.{each}", conv) for each, conv, _ in also)
-            yield f"{here}.second.{last}", child
-        elif isinstance(child, Join):
+            yield f"{here}.first", child.first
+        if isinstance(child, Residual | Join) or _is_conv(child):
             yield here, child
-        elif isinstance(child, nn.Sequential) and len(child) and isinstance(child[0], nn.Conv2d):
-            yield from ((f"{here}.{each}", after or conv) for each, conv, after in _convs(child))
         else:
             yield from _measured(child, f"{here}.")
-
-
-def _chain(layers: nn.Sequential, path: str, ranges: dict[str, float]) -> nn.Sequential:
-    return nn.Sequential(*(Int8Conv(conv, bool(after), ranges[f"{path}.{name}"]) for name, conv, after in _convs(layers)))
 
 
 def _convert(net: nn.Module, path: str, ranges: dict[str, float]) -> None:
@@ -179,7 +155,12 @@ def _convert(net: nn.Module, path: str, ranges: dict[str, float]) -> None:
             setattr(net, name, Int8Join())
         elif isinstance(child, nn.Conv2d):
             setattr(net, name, Int8Conv(child))
-        elif isinstance(child, nn.Sequential) and len(child) and isinstance(child[0], nn.Conv2d):
-            setattr(net, name, _chain(child, here, ranges))
+        elif _is_conv(child):
+            setattr(net, name, Int8Conv(child[0], ranges[here]))
         else:
             _convert(child, f"{here}.", ranges)
+
+
+def _is_conv(module: nn.Module) -> bool:
+    """Whether it is a `conv`, whose batch norm is folded."""
+    return isinstance(module, nn.Sequential) and len(module) > 0 and isinstance(module[0], nn.Conv2d)

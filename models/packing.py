@@ -1,6 +1,5 @@
-"""Small convolutional networks as oneDNN runs them fastest on a CPU: ReLU and the residual sum in the convolution itself, and the
-weights of separable ones in the order its kernels read them, made once. Layer by layer torch orders weights anew in each call and
-passes over the maps once more for every sum and ReLU.
+"""Small convolutional networks as oneDNN runs them fastest on a CPU: ReLU and the residual sum in the convolution itself. Layer
+by layer torch passes over the maps once more for every sum and ReLU.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ class PackedConv(nn.Module):
         super().__init__()
         self._geometry = [list(n) for n in (conv.padding, conv.stride, conv.dilation)] + [conv.groups]
         self.weight = conv.weight.detach()
-        if conv.weight.shape[1] == 1 or conv.kernel_size == (1, 1):  # of the others the order depends on the input's size
+        if conv.kernel_size == (1, 1):  # of the others the order in which they are read quickest depends on the input's size
             self.weight = OPERATIONS._reorder_convolution_weight(self.weight, *self._geometry, None)
         self.bias = None if conv.bias is None else conv.bias.detach()
         self._after = "relu" if relu else "none"

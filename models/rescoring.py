@@ -8,7 +8,6 @@ candidates, and few faces are missed for want of a sure score (a cascade, as in 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -16,13 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.detector import Residual, Separable, conv
+from models.detector import Residual, conv
 from models.faces import Faces
 from models.halving import Halvings
 from models.quickest import Quickest
 from models.weights_io import load_network
 
-FAST: dict[str, Any] = {"widths": (24, 48, 96, 128), "depths": (1, 1, 1), "separable": True}  # for candidates of `detector.FAST`
 HEIGHT = 24  # pixels of the candidate's box in the network's view
 CANDIDATE = 0.15  # the detector's own score of what is looked at
 MOST = 300  # candidates a frame, best first: the others keep the score they have
@@ -32,9 +30,8 @@ class RescoreNet(nn.Module):
     """``forward``: float (N, 3, side, side) in [-1, 1], candidates 24 pixels high in the middle of their surroundings, the
     detector's own score of each as logits (N,), and `octaves` (N,) -> logits (N,) of being a face.
 
-    ``side`` is a multiple of 16; each of ``widths`` halves it, the last three with that many residual blocks (``depths``), whose
-    convolutions are separable if asked for. How far the detector is believed depends on the candidate's height: of a large one
-    it saw more than is left in the view.
+    ``side`` is a multiple of 16; each of ``widths`` halves it, the last three with that many residual blocks (``depths``). How
+    far the detector is believed depends on the candidate's height: of a large one it saw more than is left in the view.
     """
 
     def __init__(
@@ -42,14 +39,13 @@ class RescoreNet(nn.Module):
         widths: tuple[int, ...] = (24, 32, 64, 96),
         depths: tuple[int, ...] = (1, 2, 1),
         side: int = 64,
-        separable: bool = False,
     ) -> None:
         super().__init__()
         self.side = side
         layers: list[nn.Module] = [conv(3, widths[0], stride=2)]
         for inputs, outputs, blocks in zip(widths, widths[1:], depths, strict=False):
-            layers.append(Separable(inputs, outputs, 2) if separable else conv(inputs, outputs, stride=2))
-            layers += [Residual(outputs, separable) for _ in range(blocks)]
+            layers.append(conv(inputs, outputs, stride=2))
+            layers += [Residual(outputs) for _ in range(blocks)]
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear((side // 16) ** 2 * widths[-1] + 3, 1)
         nn.init.zeros_(self.head.weight)

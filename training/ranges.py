@@ -2,8 +2,9 @@
 
     python -m training.ranges --data DATA --scenes .cache/scenes
 
-Of the detector on scenes, of the second look (the file beside it) on the candidates it finds there, and of the landmark network
-on chips at all sizes. Written into their cards; a network whose card tells none runs in the machine's number format.
+Of the detector on scenes, of the second look (the file beside it, if one is) on the candidates it finds there, and of the
+landmark network on chips at all sizes. Written into their cards; a network whose card tells none runs in the machine's number
+format.
 """
 
 from __future__ import annotations
@@ -62,11 +63,12 @@ def main() -> None:
     measure(DetectorNet, args.detector, "detector", ((np.stack(some),) for some in track(batches, "scenes")))
 
     second = args.detector.with_name(args.detector.name.replace("detector", "rescore"))
-    detector = SmallFaceDetector(args.detector, "cpu", CANDIDATE, again=False)
-    side = load_network(RescoreNet, second, "rescore")[0].side
-    found = [(scene, faces) for scene, faces in zip(scenes, detector.candidates(scenes), strict=True) if len(faces)]
-    looks = ((views(Halvings(s), f.boxes, side), to_logits(f.scores), octaves(f.boxes)) for s, f in track(found, "candidates"))
-    measure(RescoreNet, second, "rescore", looks)
+    if second.exists():
+        detector = SmallFaceDetector(args.detector, "cpu", CANDIDATE, again=False)
+        side = load_network(RescoreNet, second, "rescore")[0].side
+        found = zip(scenes, detector.candidates(scenes), strict=True)
+        looks = ((views(Halvings(s), f.boxes, side), to_logits(f.scores), octaves(f.boxes)) for s, f in found if len(f))
+        measure(RescoreNet, second, "rescore", looks)
 
     chips = load_chips(args.data, args.cache)
     rows = np.sort(rng.choice(np.flatnonzero(chips.train), args.number, replace=False))

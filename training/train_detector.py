@@ -77,7 +77,7 @@ def main() -> None:
         PRESETS,
         scenes={"type": Path, "required": True, "help": "folder of training.scene_pool"},
         start={"type": Path, "help": "begin with the weights of this run or file"},
-        fast={"action": "store_true", "help": "the network of a third of the work"},
+        fast={"action": "store_true", "help": "the network of half the work"},
     )
     args, batch, device = job.args, job.batch, job.device
     arguments = made(args.start).architecture if args.start else FAST if args.fast else {}

@@ -30,7 +30,7 @@ from models import load_detector
 from models.detecting import SmallFaceDetector
 from models.faces import Faces, pairwise_iou
 from models.halving import Halvings
-from models.rescoring import FAST, RescoreNet, octaves, to_logits, views
+from models.rescoring import RescoreNet, octaves, to_logits, views
 from models.runtime import autocast
 from models.weights_io import WEIGHTS
 from training.detector_scenes import SURE
@@ -166,10 +166,9 @@ def main() -> None:
         number={"type": int, "default": 20_000, "help": "of scenes whose candidates are looked at"},
         processes={"type": int, "default": 0, "help": "that look for candidates, on the CPU; else this one does"},
         start={"type": Path, "help": "begin with the weights of this run or file"},
-        fast={"action": "store_true", "help": "the network of a third of the work, for the detector of that kind"},
     )
     args = job.args
-    arguments = made(args.start).architecture if args.start else FAST if args.fast else {}
+    arguments = made(args.start).architecture if args.start else {}
     net = RescoreNet(**arguments)
     pictures, own, told = make_pool(args, job.device, net.side)
     print(f"{len(told)} candidates, {told.mean():.0%} of them faces", flush=True)

@@ -37,7 +37,7 @@ def shrunk(chips: np.ndarray, side: int) -> np.ndarray:
 
 
 def test_all_weights_together_are_small_and_described() -> None:
-    names = ("detector", "rescore", "detector-fast", "rescore-fast", "landmarks", "superres", "recognizer")
+    names = ("detector", "rescore", "detector-fast", "landmarks", "superres", "recognizer")
     assert sum((WEIGHTS / f"{n}.safetensors").stat().st_size for n in names) < 25e6
     assert (WEIGHTS / "facegen.safetensors").stat().st_size < 8e6
     for name in names:

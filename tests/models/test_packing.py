@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.detector import DetectorNet, Separable, fed_bytes
+from models.detector import DetectorNet, fed_bytes
 from models.packing import PackedConv, PackedResidual, packed
 from models.rescoring import RescoreNet
 from models.runtime import folded, number_format
@@ -43,11 +43,10 @@ def same(before: torch.Tensor, after: torch.Tensor) -> bool:
 
 
 @pytest.mark.parametrize("dtype", FORMATS)
-@pytest.mark.parametrize("separable", [True, False])
 @pytest.mark.parametrize("size", [(64, 96), (160, 32)])
 @torch.inference_mode()
-def test_a_packed_detector_tells_the_same(dtype: torch.dtype, separable: bool, size: tuple[int, int]) -> None:
-    net = folded(lively(DetectorNet(separable=separable))).to(dtype=dtype, memory_format=torch.channels_last)
+def test_a_packed_detector_tells_the_same(dtype: torch.dtype, size: tuple[int, int]) -> None:
+    net = folded(lively(DetectorNet())).to(dtype=dtype, memory_format=torch.channels_last)
     own = packed(copy.deepcopy(net))
     assert any(isinstance(m, PackedResidual) for m in own.modules()) and not any(isinstance(m, nn.Conv2d) for m in own.modules())
     x = torch.randn(2, 3, *size).to(dtype=dtype, memory_format=torch.channels_last)
@@ -55,10 +54,9 @@ def test_a_packed_detector_tells_the_same(dtype: torch.dtype, separable: bool, s
 
 
 @pytest.mark.parametrize("dtype", FORMATS)
-@pytest.mark.parametrize("separable", [True, False])
 @torch.inference_mode()
-def test_a_packed_second_look_tells_the_same_of_any_number(dtype: torch.dtype, separable: bool) -> None:
-    net = folded(lively(RescoreNet(separable=separable))).to(dtype=dtype, memory_format=torch.channels_last)
+def test_a_packed_second_look_tells_the_same_of_any_number(dtype: torch.dtype) -> None:
+    net = folded(lively(RescoreNet())).to(dtype=dtype, memory_format=torch.channels_last)
     own = packed(copy.deepcopy(net))
     assert any(isinstance(m, PackedConv) for m in own.modules())
     for count in (1, 7):
@@ -76,13 +74,3 @@ def test_a_network_fed_bytes_sees_the_same(dtype: torch.dtype, stem: int) -> Non
     around = nn.functional.pad(picture, (own.around,) * 4, value=127.5)
     maps = zip(net(((picture - 127.5) / 127.5).to(dtype)), own(around.to(dtype)), strict=True)
     assert all(same(before, after) for before, after in maps)
-
-
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("norms", ["apart", "folded"])
-def test_the_product_that_a_gpu_is_given_is_the_separable_convolution(stride: int, norms: str) -> None:
-    layer = lively(Separable(8, 16, stride))
-    if norms == "folded":
-        folded(layer)
-    x = torch.randn(2, 8, 20, 20)
-    assert same(layer(x), layer.dense(x))
