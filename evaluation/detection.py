@@ -186,10 +186,12 @@ def write_sheet(path: Path, scenes: list[Scene], detectors: dict[str, Any]) -> N
 
 
 def times_per_frame(detectors: dict[str, Any], frame: NDArray[np.uint8]) -> dict[str, float]:
-    """Milliseconds each takes for one frame, median of ten; they take turns, so that none has the better moments."""
+    """Milliseconds each takes for one frame, median of ten; they take turns, so that none has the better moments, at two frames:
+    during the first, of which none is told, threads of the one before may still wait for work."""
     spent: dict[str, list[float]] = {name: [] for name in detectors}
     for _ in range(11):
         for name, detector in detectors.items():
+            detector.detect([frame])
             started = time.perf_counter()
             detector.detect([frame])
             spent[name].append(1000 * (time.perf_counter() - started))
