@@ -33,7 +33,7 @@ class Detector(Protocol):
 def load_detector(
     name: str | Path | None = None, device: str = "auto", min_score: float = 0.5, scales: Sequence[float] = ()
 ) -> Detector:
-    """The project's detector, its lighter one (``name`` fast: quicker on processors that do not multiply bytes; README,
+    """The project's detector, its quicker one (``name`` fast: half the work, a few small faces fewer; README,
     figures), or the one whose file ``name`` is: own weights (.safetensors), YuNet or SCRFD (.onnx), or MediaPipe's BlazeFace
     (.tflite).
 

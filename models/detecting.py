@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from models.detector import OUTPUTS, STRIDES, DetectorNet, decode_cells, fed_bytes
 from models.faces import Faces, as_rgb
 from models.halving import Halvings
-from models.int8 import as_map, in_int8, pays
+from models.int8 import as_map, if_it_pays
 from models.landmarks import LandmarkRefiner
 from models.packing import packed
 from models.rescoring import CANDIDATE, Rescorer
-from models.runtime import folded, keep_big_buffers, pick_device, ready
+from models.runtime import pick_device, ready
 from models.weights_io import WEIGHTS, finite, load_network
 
 MULTIPLE = 32
@@ -40,10 +40,10 @@ class SmallFaceDetector:
     def __init__(self, weights: Path, device: str, min_score: float, again: bool = True) -> None:
         net, card = load_network(DetectorNet, weights, "detector")
         self._device = pick_device(device)
-        self.int8 = "ranges" in card and pays(self._device)
-        if self.int8:
-            keep_big_buffers()
-            self._around, self._net = 0, in_int8(folded(net.eval()), card["ranges"])
+        whole = if_it_pays(net, card, self._device)
+        self.int8 = whole is not None
+        if whole is not None:
+            self._around, self._net = 0, whole
         else:
             net, self._dtype = ready(net, self._device)
             self._around, self._net = net.around, packed(fed_bytes(net))

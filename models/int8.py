@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.detector import HALF_RANGE, Join, Residual
+from models.runtime import folded, keep_big_buffers, processor_has
 
 FLAGS = "avx512_vnni", "avx_vnni"  # of processors that multiply bytes four at a time
 GREY = 128  # of a picture, is 0
@@ -38,17 +38,22 @@ class Map(NamedTuple):
 
 def pays(device: torch.device) -> bool:
     """Whether networks run quicker in 8 bits on this device than in the number format of `runtime.number_format`."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text().split()
-    except OSError:
-        return False
     known = hasattr(torch.ops.onednn, "qconv2d_pointwise") and torch.backends.mkldnn.is_available()
-    return device.type == "cpu" and known and any(flag in flags for flag in FLAGS)
+    return device.type == "cpu" and known and processor_has(*FLAGS)
 
 
 def as_map(pictures: Tensor) -> Map:
     """Pictures of bytes (N, H, W, 3) as networks that look at [-1, 1] take them, half a grey level brighter."""
     return Map(pictures.permute(0, 3, 1, 2), 1 / HALF_RANGE, GREY)
+
+
+def if_it_pays(net: nn.Module, card: dict[str, Any], device: torch.device) -> nn.Module | None:
+    """The network `in_int8`, if its card tells the ranges of its maps and that `pays` on the device; else None, and the network
+    as it was."""
+    if "ranges" not in card or not pays(device):
+        return None
+    keep_big_buffers()
+    return in_int8(folded(net.eval()), card["ranges"])
 
 
 def in_int8(net: nn.Module, ranges: dict[str, float]) -> nn.Module:

@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.int8 import as_map, in_int8, pays
+from models.int8 import as_map, if_it_pays
 from models.packing import packed
-from models.runtime import as_input, folded, keep_big_buffers, ready
+from models.runtime import as_input, ready
 from models.weights_io import finite
 
 
@@ -20,10 +20,10 @@ class Quickest:
 
     def __init__(self, net: nn.Module, card: dict[str, Any], device: torch.device) -> None:
         self._device = device
-        self._int8 = "ranges" in card and pays(device)
-        if self._int8:
-            keep_big_buffers()
-            self._net, self._dtype = in_int8(folded(net.eval()), card["ranges"]), torch.float32
+        whole = if_it_pays(net, card, device)
+        self._int8 = whole is not None
+        if whole is not None:
+            self._net, self._dtype = whole, torch.float32
         else:
             net, self._dtype = ready(net, device)
             self._net = packed(net)

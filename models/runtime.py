@@ -31,7 +31,11 @@ def number_format(device: str) -> tuple[torch.dtype, str]:
     """The format the networks compute in, and why."""
     if device == "cuda":
         return torch.bfloat16, "GPU"
-    if torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.ops.mkldnn._is_mkldnn_bf16_supported() and _bf16_native():
+    if (
+        torch.backends.cpu.get_cpu_capability() == "AVX512"
+        and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        and processor_has("avx512_bf16", "amx_bf16")
+    ):
         return torch.bfloat16, "the processor multiplies bfloat16 itself"
     return torch.float32, "the processor has no bfloat16 arithmetic"
 
@@ -49,12 +53,13 @@ def autocast(device: str) -> torch.autocast:
     return torch.autocast(device, dtype, enabled=dtype is torch.bfloat16)
 
 
-def _bf16_native() -> bool:
+def processor_has(*flags: str) -> bool:
+    """Whether the processor names one of these abilities; of one that does not tell, False."""
     try:
-        text = Path("/proc/cpuinfo").read_text()
+        told = Path("/proc/cpuinfo").read_text().split()
     except OSError:
         return False
-    return "avx512_bf16" in text or "amx_bf16" in text
+    return any(flag in told for flag in flags)
 
 
 @functools.cache

@@ -14,12 +14,12 @@ from stages.records import DetectedFrame, Frame
 
 
 class Detect:
-    """``detector``: a file, or `fast` for the project's lighter network, which is quicker where `doctor` names no numbers of the
-    detector, else its own. ``min_score``: lower finds more faces, and more that are none; the tracker needs the weak ones to
-    bridge gaps, so it is set below what starts a track. ``device``: auto, cpu or cuda. ``scales``: sizes, as shares of the
-    frame's own, at which each frame is searched as well: 2 finds more of the smallest faces where the picture is clean, fewer
-    where it is noisy, in five times the time. ``full_every_s``: with it only what moved is searched, and the whole frame so
-    often; elsewhere the faces found last stay."""
+    """``detector``: a file, or `fast` for the project's network of half the work, which misses a few more small faces, else its
+    own. ``min_score``: lower finds more faces, and more that are none; the tracker needs the weak ones to bridge gaps, so it is
+    set below what starts a track. ``device``: auto, cpu or cuda. ``scales``: sizes, as shares of the frame's own, at which each
+    frame is searched as well: 2 finds more of the smallest faces where the picture is clean, fewer where it is noisy, in five
+    times the time. ``full_every_s``: with it only what moved is searched, and the whole frame so often; elsewhere the faces
+    found last stay."""
 
     def __init__(
         self,
