@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from models import recognizer_card
+from pipeline.ownership import owned
 from tests.clips import write_clip, write_sound
 from tests.running import ROOT, farsight, refused
 from watchlist.store import Store
@@ -89,3 +90,18 @@ def test_an_earlier_run_is_not_overwritten(corridor: Path, inline: Path, people:
         "--engine",
         "inline",
     )
+
+
+def test_two_runs_never_write_into_one_folder_and_readers_do_not_wait(tmp_path: Path, corridor: Path, people: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(people.parent, out)
+    clip = corridor / "corridor.mp4"
+    live = tmp_path / "live.yaml"
+    live.write_text(f"cameras: [{{name: gate, url: {clip}}}]\nwatchlist: {people}\nout: {out}\n")
+    with owned(out, "run"):
+        run = ("run", "--source", clip, "--watchlist", people, "--out", out, "--engine", "inline")
+        refused(2, f"`run` (process {os.getpid()} since", *run)
+        refused(2, f"`run` (process {os.getpid()} since", *run, "--resume")
+        refused(2, f"`run` (process {os.getpid()} since", "live", "--config", live, "--duration", 1)
+        found = farsight("search", "--identity", 1, "--db", out, "--json")
+        assert found.returncode == 0 and json.loads(found.stdout)

@@ -81,6 +81,14 @@ class Tracks(Database):
             _decoded(row) for row in self._db.execute(f"SELECT * FROM tracks {clause} ORDER BY source, start_s, track", given)
         ]
 
+    def outcomes(self, started_after: float | None = None) -> dict[str, int]:
+        """How many finished tracks there are of each outcome; all of them, or those begun since a Unix time."""
+        rows = self._db.execute(
+            "SELECT outcome, COUNT(*) FROM tracks WHERE final = 1 AND (:since IS NULL OR started_at >= :since) GROUP BY outcome",
+            {"since": started_after},
+        )
+        return {str(row[0]): int(row[1]) for row in rows}
+
     def started_before_last(self, count: int) -> float | None:
         """The Unix time since which no more than ``count`` finished tracks have begun; None if there are fewer in all."""
         row = self._db.execute(

@@ -14,6 +14,7 @@ from rich.table import Table
 from pipeline.cli.common import CONFIGS, DATABASE, console, open_store
 from pipeline.cli.run import run_recordings
 from pipeline.errors import SettingsError
+from pipeline.ownership import LOCK, owned
 from pipeline.settings import load_settings
 from pipeline.sources import find_sources
 
@@ -30,9 +31,11 @@ def command(
     from evaluation.corridor import render
     from evaluation.scoring import score
 
+    if out.exists() and not out.is_dir():
+        raise SettingsError(f"--out {out}: is a file; name a folder")
     if out.exists() and any(out.iterdir()) and not (out / "clip" / MARKER).exists():
         raise SettingsError(f"--out {out}: holds something that is no demo; name another folder")
-    shutil.rmtree(out, ignore_errors=True)
+    _clear(out)
     clip_folder = out / "clip"
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("rendering the clip", total=1.0)
@@ -64,3 +67,15 @@ def command(
     for name in ("report.html", f"annotated/{clip.stem}.mp4"):
         console.print(f"{out / name}", markup=False, soft_wrap=True)
     raise typer.Exit(code)
+
+
+def _clear(out: Path) -> None:
+    """Delete an earlier demo, unless it is still running."""
+    if not out.exists():
+        return
+    with owned(out, "demo"):
+        for path in out.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != LOCK:
+                path.unlink()

@@ -13,10 +13,11 @@ import typer
 from pipeline.cameras import CameraFile, from_environment
 from pipeline.cli.common import CONFIGS, DATABASE, card_of, console, context_of, open_store
 from pipeline.cli.housekeeping import Housekeeping
-from pipeline.cli.run import fill_watchlist, finish, require
+from pipeline.cli.run import fill_watchlist, finish, make_folder, require
 from pipeline.engine import Job, Status
 from pipeline.errors import SettingsError
 from pipeline.log import Changes, open_log
+from pipeline.ownership import owned
 from pipeline.progress import ProgressView
 from pipeline.settings import AlertSettings, load_settings
 
@@ -37,6 +38,14 @@ def command(
     require(Path(str(settings.watchlist)))
     out = Path(str(settings.out))
     alerts = _alerts(settings.alerts)
+    make_folder(out)
+    with owned(out, "live"):
+        raise typer.Exit(_watch(cameras, out, alerts, duration))
+
+
+def _watch(cameras: CameraFile, out: Path, alerts: dict[str, Any], duration: float | None) -> int:
+    """Everything `live` does; returns the exit code."""
+    settings = cameras.settings
     store = open_store(out / DATABASE)
     store.finish_abandoned()
     fill_watchlist(store, Path(str(settings.watchlist)), settings)
@@ -69,7 +78,7 @@ def command(
         if monitor:
             monitor.close()
     since = max(epoch, time.time() - REPORTED_S, store.started_before_last(REPORTED_TRACKS) or 0.0)
-    raise typer.Exit(finish(settings, job, status, store, out, {"all": time.monotonic() - started}, since))
+    return finish(settings, job, status, store, out, {"all": time.monotonic() - started}, since, epoch)
 
 
 def _engine(name: str, cameras: CameraFile, duration: float | None) -> Any:

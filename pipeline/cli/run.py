@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +11,7 @@ import typer
 from pipeline.cli.common import CONFIGS, DATABASE, card_of, console, context_of, database_path, make_engine, open_gate, open_store
 from pipeline.engine import Engine, Job, Status, source_replicas, threads_for
 from pipeline.errors import Interrupted, NothingReadError, SettingsError, redact_url
+from pipeline.ownership import owned
 from pipeline.progress import ProgressView
 from pipeline.protocol import SourceSpec
 from pipeline.settings import Settings, load_settings
@@ -45,9 +45,15 @@ def run_recordings(
     settings: Settings, sources: list[SourceSpec], watchlist: Path, out: Path, resume: bool, video: bool, blur: bool
 ) -> int:
     """Everything `run` does; returns the exit code."""
+    require(watchlist)
+    make_folder(out)
+    with owned(out, "run"):
+        return _run(settings, sources, watchlist, out, resume, video, blur)
+
+
+def _run(settings: Settings, sources: list[SourceSpec], watchlist: Path, out: Path, resume: bool, video: bool, blur: bool) -> int:
     began = time.monotonic()
     elapsed: dict[str, float] = {}
-    require(watchlist)
     store = prepare_output(out, resume, sources)
     fill_watchlist(store, watchlist, settings)
     if resume:
@@ -99,14 +105,21 @@ def require(watchlist: Path) -> None:
         raise SettingsError(f"--watchlist {watchlist}: no such file or folder")
 
 
+def make_folder(out: Path) -> None:
+    """Make the output folder. Raises SettingsError where it cannot be."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise SettingsError(f"--out {out}: is a file; name a folder") from None
+    except OSError as error:
+        raise SettingsError(f"--out {out}: {error.strerror or error}; name another folder") from None
+
+
 def prepare_output(out: Path, resume: bool, sources: list[SourceSpec]) -> Store:
     """Make the output folder and its database; forget what a resumed run will make again."""
     from pipeline.checkpoints import Checkpoints
 
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(f"--out {out}: {error.strerror or error}") from None
+    make_folder(out)
     store = open_store(out / DATABASE)
     checkpoints = Checkpoints(out / DATABASE)
     try:
@@ -212,18 +225,19 @@ def finish(
     out: Path,
     elapsed: dict[str, float],
     started_after: float | None = None,
+    counted_after: float | None = None,
 ) -> int:
     """Write ``sightings.jsonl``, ``run.json`` and the report, tell the user, and decide the exit code.
 
-    With ``started_after`` (Unix time) only the tracks since then are told and reported, and the lines are left as they are.
+    With ``started_after`` (Unix time) only the tracks since then are in the report, and the lines are left as they are. Totals
+    are of all tracks, or of all since ``counted_after``.
     """
     from console.report import write_report
     from stages.record import write_jsonl
 
-    tracks = store.tracks(started_after=started_after)
     if started_after is None:
-        write_jsonl(out / "sightings.jsonl", tracks)
-    outcomes = dict(Counter(track["outcome"] for track in tracks))
+        write_jsonl(out / "sightings.jsonl", store.each_final())
+    outcomes = store.outcomes(counted_after)
     readers, why = source_replicas(job) if started_after is None else (len(job.sources), "one a camera")
     choices = {"readers": f"{readers}: {why}", "threads": f"{threads_for(job.groups[0], readers)} in each reader"}
     write_summary(out / "run.json", settings, choices, status, elapsed, outcomes)
@@ -235,7 +249,7 @@ def finish(
         console.print(f"{report.name}: {report.status}: {report.reason}", markup=False)
     seconds = sum(s.position_s for s in status.sources)
     found = ", ".join(f"{outcomes.get(k, 0)} {k.replace('_', ' ')}" for k in ("match", "no_match", "not_assessable"))
-    console.print(f"{len(tracks)} tracks in {seconds:.0f} s of video: {found}. {elapsed['all']:.0f} s in all.")
+    console.print(f"{sum(outcomes.values())} tracks in {seconds:.0f} s of video: {found}. {elapsed['all']:.0f} s in all.")
     console.print(f"report: {out / 'report.html'}", markup=False, soft_wrap=True)
     if status.sources and all(s.status == "failed" for s in status.sources):
         first = bad[0]

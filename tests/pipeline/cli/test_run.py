@@ -103,3 +103,17 @@ def test_what_went_wrong_with_drawing_is_told(clip: SourceSpec, settings: Settin
     read = Status([], [SourceReport("cam", ""), cut])
     sources = [clip, SourceSpec("cut", "cut.mp4")]
     assert run.draw_videos(engine, settings, sources, read, {}) == "cam: its reader died 4 times"
+
+
+@pytest.mark.parametrize("since, total", [(None, 1100), (2e9, 1000)])
+def test_the_final_line_and_run_json_count_every_track(
+    tmp_path: Path, clip: SourceSpec, settings: Settings, since: float | None, total: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also of a live run, whose report shows the last ones only."""
+    store = Store(tmp_path / "farsight.db")
+    told = [row(PATH) | {"track": str(n), "started_at": 2e9 + n, "ended_at": 2e9 + n} for n in range(1000)]
+    store.put_tracks(told + [row(PATH) | {"track": f"before {n}", "started_at": 1e9, "ended_at": 1e9} for n in range(100)])
+    job = Job(settings.groups, [clip], {}, None, 1e9)
+    run.finish(settings, job, Status([], [SourceReport("cam", "")]), store, tmp_path, {"all": 1.0}, since and since + 900, since)
+    assert f"{total} tracks in" in capsys.readouterr().out
+    assert sum(json.loads((tmp_path / "run.json").read_text())["outcomes"].values()) == total

@@ -1,0 +1,124 @@
+"""One writer for an output folder: a lock that names its owner and ends with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import SettingsError
+
+LOCK = ".farsight.lock"
+_held: set[int] = set()
+
+
+@contextmanager
+def owned(out: Path, command: str) -> Iterator[None]:
+    """Own the folder ``out`` (which exists) until the block ends. Readers of the folder are not held up.
+
+    The lock is the kernel's (flock), so that of a process that has died is free at once; the file says who holds it: process,
+    start (Unix time), machine and ``command``. Raises SettingsError that names the other owner.
+    """
+    path = out / LOCK
+    file = _take(path, out)
+    try:
+        _sign(file, command)
+        yield
+    finally:
+        with suppress(OSError):  # a folder that has gone, or can be written no more
+            path.unlink()
+        _close(file)
+
+
+def owner_of(out: Path) -> dict[str, Any] | None:
+    """Who owns ``out`` by its lock file, dead or alive; None where nobody signed."""
+    try:
+        found = json.loads((out / LOCK).read_text())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and isinstance(found.get("pid"), int) else None
+
+
+def _take(path: Path, out: Path) -> int:
+    """The locked file's descriptor."""
+    while True:
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise SettingsError(f"--out {out}: cannot be written ({error.strerror or error}); name another folder") from None
+        if not _lock(file, out):
+            os.close(file)
+            raise SettingsError(_taken(out))
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(file), os.stat(path)):  # noqa: PTH116 - of the open file and of the name
+                _held.add(file)
+                return file
+        os.close(file)  # its owner has just removed it: what was locked is no lock any more
+
+
+def _lock(file: int, out: Path) -> bool:
+    """Whether the lock is ours now. Where the file system knows none, the owner's process decides."""
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        owner = owner_of(out)
+        return owner is None or owner.get("host") != socket.gethostname() or not _alive(owner["pid"])
+    return True
+
+
+def _alive(pid: int) -> bool:
+    if pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _sign(file: int, command: str) -> None:
+    text = json.dumps({"pid": os.getpid(), "started": time.time(), "host": socket.gethostname(), "command": command})
+    try:
+        os.ftruncate(file, 0)
+        os.pwrite(file, text.encode(), 0)
+    except OSError:  # a full disk: the lock holds all the same
+        return
+
+
+def _taken(out: Path) -> str:
+    owner = owner_of(out)
+    who = "another farsight"
+    if owner is not None:
+        since = ""
+        with suppress(KeyError, TypeError, ValueError, OverflowError, OSError):
+            since = f" since {datetime.fromtimestamp(owner['started']):%Y-%m-%d %H:%M:%S}"
+        who = f"`{owner.get('command', 'farsight')}` (process {owner['pid']}{since})"
+    return f"--out {out}: {who} writes into it; wait for it, stop it, or name another folder"
+
+
+def _close(file: int) -> None:
+    _held.discard(file)
+    with suppress(OSError):
+        os.close(file)
+
+
+def _let_go() -> None:
+    """In a forked child: the lock is its parent's alone, and must not outlive it."""
+    for file in list(_held):
+        _close(file)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
