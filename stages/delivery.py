@@ -2,44 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
+import contextlib
 import random
-import secrets
 import sqlite3
 import threading
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any, Protocol
-from urllib.parse import quote, unquote, urlsplit
+from typing import Any
 
-from pipeline.errors import redact, redact_url
+from pipeline.errors import redact
+from stages.mqtt import Mqtt
+from stages.sinks import Lines, NotNow, Refused, Sink
+from stages.webhook import Webhook
 from watchlist.alerts import Alert
-from watchlist.lines import append_whole
+from watchlist.database import StoreError
 from watchlist.store import Store
 
 BACKOFF_S = (1.0, 60.0)
-ANSWER_S = 5.0
 LAST_CHANCE_S = 2.0
 RECHECK_S = 30.0
-HAS_IT = frozenset({409})
-NEVER_WILL = frozenset({400, 413, 415, 422})  # our fault, not the receiver's state: asking again gives the same answer
-
-
-class Refused(Exception):
-    """The receiver will never take this alert; it is set aside so that it does not stop those behind it."""
-
-
-class Sink(Protocol):
-    """One receiver of alerts."""
-
-    name: str
-
-    def send(self, alert: Alert) -> None:
-        """Returns once the receiver has it. Raises Refused, or any other exception to be asked again later."""
-
-    def close(self) -> None: ...
+UNREADABLE_S = 20.0  # a database that could not be read for so long is a fault of the whole
+MOST_TROUBLES = 30  # of different kinds: receivers may answer something else each time
 
 
 def sinks_of(out: Path, settings: dict[str, Any]) -> list[Sink]:
@@ -52,129 +36,30 @@ def sinks_of(out: Path, settings: dict[str, Any]) -> list[Sink]:
     return sinks
 
 
-def _is_address(url: str, *schemes: str) -> bool:
-    """Whether it has one of the schemes and a host, and a port that is a number if it has one."""
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in schemes and bool(parts.hostname) and (parts.port or 1) > 0 and "@" not in parts.path
-    except ValueError:
-        return False
-
-
-class Lines:
-    """Adds a line to a file for each alert."""
-
-    name = "file"
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def send(self, alert: Alert) -> None:
-        append_whole(self._path, alert.content + "\n")
-
-    def close(self) -> None:
-        return
-
-
-class Webhook:
-    """Posts each alert as JSON. ``Idempotency-Key`` is the alert's key, percent-encoded; with a ``secret``,
-    ``X-Farsight-Signature`` is ``t=<Unix time>,v1=<hex>``, where hex is HMAC-SHA256 of ``<Unix time>.<body>``."""
-
-    name = "webhook"
-
-    def __init__(self, url: str, secret: str | None = None) -> None:
-        if not _is_address(url, "http", "https"):
-            raise ValueError(f"alerts.webhook = {redact_url(url)!r}: must be an http:// or https:// address")
-        self._url, self._secret = url, secret
-        self._client: Any = None
-
-    def send(self, alert: Alert) -> None:
-        import httpx
-
-        if self._client is None:
-            self._client = httpx.Client(timeout=ANSWER_S)
-        headers = {"Content-Type": "application/json", "Idempotency-Key": quote(alert.key, safe="/")}
-        if self._secret:
-            now = str(int(time.time()))
-            mac = hmac.new(self._secret.encode(), f"{now}.{alert.content}".encode(), hashlib.sha256).hexdigest()
-            headers["X-Farsight-Signature"] = f"t={now},v1={mac}"
-        answer = self._client.post(self._url, content=alert.content.encode(), headers=headers)
-        if answer.status_code in NEVER_WILL:
-            raise Refused(f"answered {answer.status_code}")
-        if not answer.is_success and answer.status_code not in HAS_IT:
-            raise OSError(f"answered {answer.status_code}")
-
-    def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
-
-
-class Mqtt:
-    """Publishes each alert at QoS 1 under ``TOPIC/CAMERA``: ``mqtt://user:password@host:port/TOPIC``, ``mqtts://`` for TLS."""
-
-    name = "mqtt"
-
-    def __init__(self, url: str) -> None:
-        if not _is_address(url, "mqtt", "mqtts"):
-            raise ValueError(f"alerts.mqtt = {redact_url(url)!r}: must be mqtt://[user:password@]host[:port][/topic] or mqtts://")
-        self._parts = urlsplit(url)
-        self._topic = self._parts.path.strip("/") or "farsight/alerts"
-        self._client: Any = None
-
-    def send(self, alert: Alert) -> None:
-        try:
-            client = self._client or self._connect()
-            message = client.publish(f"{self._topic}/{alert.source}", alert.content, qos=1)
-            message.wait_for_publish(ANSWER_S)
-            if not message.is_published():
-                raise OSError("the broker does not answer")
-        except Exception:
-            self.close()  # with it goes the client's queue, which would send the alert once more for each try
-            raise
-
-    def close(self) -> None:
-        if self._client is not None:
-            self._client.loop_stop()
-            self._client.disconnect()
-            self._client = None
-
-    def _connect(self) -> Any:
-        from paho.mqtt.client import Client
-        from paho.mqtt.enums import CallbackAPIVersion
-
-        client = Client(CallbackAPIVersion.VERSION2, client_id=f"farsight-{secrets.token_hex(6)}")
-        if self._parts.username:
-            client.username_pw_set(unquote(self._parts.username), unquote(self._parts.password or ""))
-        secure = self._parts.scheme == "mqtts"
-        if secure:
-            client.tls_set()
-        assert self._parts.hostname is not None
-        connected = threading.Event()
-        client.on_connect = lambda *_: connected.set()
-        client.connect(self._parts.hostname, self._parts.port or (8883 if secure else 1883))
-        client.loop_start()
-        self._client = client
-        connected.wait(ANSWER_S)
-        return client
-
-
 class Delivery:
-    """Sends a sink what it has not had yet, in order, again and again until it has it; the waits between failures double."""
+    """Sends a sink what it has not had yet, in order, again and again until it has it.
+
+    The waits between failures double. A database that cannot be opened or read is tried again like a receiver that fails.
+    """
 
     def __init__(self, sink: Sink, database: Path) -> None:
         self._sink, self._database = sink, database
         self._counts: Counter[str] = Counter()
         self._waiting = 0
+        self._wait_s = BACKOFF_S[0]
+        self._unreadable_since: float | None = None
+        self._lock = threading.Lock()
         self._new, self._stopping = threading.Event(), threading.Event()
         self._idle = threading.Event()
         self._new.set()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"alerts to {sink.name}", daemon=True)
         self._thread.start()
 
     def wake(self) -> None:
-        """There is something new to send."""
-        self._idle.clear()
-        self._new.set()
+        """There may be something new to send."""
+        with self._lock:
+            self._idle.clear()
+            self._new.set()
 
     def wait(self) -> None:
         """Until everything is delivered, but not for long."""
@@ -186,31 +71,49 @@ class Delivery:
         self._thread.join(LAST_CHANCE_S)
 
     def counters(self) -> dict[str, int]:
-        return {**self._counts, f"waiting for {self._sink.name}": self._waiting}
+        """What was delivered and refused, how many wait; ``fault: ...`` is 1 while no alert can be delivered at all."""
+        counts = {**self._counts, f"waiting for {self._sink.name}": self._waiting}
+        if not self._thread.is_alive() and not self._stopping.is_set():
+            counts[f"fault: alerts to {self._sink.name}: its thread has ended"] = 1
+        elif (since := self._unreadable_since) is not None and time.monotonic() - since > UNREADABLE_S:
+            counts[f"fault: alerts to {self._sink.name}: the database cannot be read"] = 1
+        return counts
 
     def _run(self) -> None:
-        store = Store(self._database)
-        wait_s = BACKOFF_S[0]
+        store: Store | None = None
         while not self._stopping.is_set():
             self._new.clear()
             try:
-                while alerts := store.undelivered(self._sink.name):
-                    self._waiting = len(alerts)
-                    for alert in alerts:
-                        if self._stopping.is_set():
-                            break
-                        self._send(store, alert)
-                        wait_s = BACKOFF_S[0]
-                    if self._stopping.is_set():
-                        break
-                self._idle.set()
+                store = store or Store(self._database, must_exist=True)
+                self._send_all(store)
+                with self._lock:
+                    if not self._new.is_set():
+                        self._idle.set()
                 self._new.wait(RECHECK_S)
             except Exception as error:  # a receiver fails in whatever way it pleases
+                if isinstance(error, sqlite3.Error | StoreError):
+                    self._unreadable_since = self._unreadable_since or time.monotonic()
                 self._count(f"trouble: {self._sink.name}: {self._why(error)}")
-                self._stopping.wait(wait_s * random.uniform(0.75, 1.25))
-                wait_s = min(2 * wait_s, BACKOFF_S[1])
-        self._sink.close()
-        store.close()
+                self._stopping.wait(error.wait_s if isinstance(error, NotNow) else self._wait_s * random.uniform(0.75, 1.25))
+                self._wait_s = min(2 * self._wait_s, BACKOFF_S[1])
+        with contextlib.suppress(Exception):
+            self._sink.close()
+        if store is not None:
+            store.close()
+
+    def _send_all(self, store: Store) -> None:
+        """Send what waits, until nothing does."""
+        while not self._stopping.is_set():
+            alerts = store.undelivered(self._sink.name)
+            self._unreadable_since = None
+            self._waiting = len(alerts)
+            if not alerts:
+                return
+            for alert in alerts:
+                if self._stopping.is_set():
+                    return
+                self._send(store, alert)
+                self._wait_s = BACKOFF_S[0]
 
     def _send(self, store: Store, alert: Alert) -> None:
         try:
@@ -223,7 +126,8 @@ class Delivery:
         self._waiting = max(0, self._waiting - 1)
 
     def _count(self, what: str) -> None:
-        self._counts[what] += 1
+        known = what in self._counts or not what.startswith("trouble: ") or len(self._counts) < MOST_TROUBLES
+        self._counts[what if known else f"trouble: {self._sink.name}: other"] += 1
 
     @staticmethod
     def _why(error: Exception) -> str:

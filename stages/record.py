@@ -12,21 +12,36 @@ import cv2
 import numpy as np
 
 from pipeline.protocol import Batch
+from stages.alert_outbox import AlertOutbox
 from stages.patience import patiently
 from stages.records import Sighting, Track
-from watchlist.lines import append_whole, write_whole
+from watchlist.lines import append_whole, keep_lines, write_whole
 
 
 class Record:
-    """``out``: the output folder; ``database``: its database. Writing is repeatable: the same track again changes nothing.
+    """Writing is repeatable: the same track again changes nothing.
 
-    When the disk is full or not writable it raises OutputError, and what was written before is kept; with ``keep_trying`` it
-    waits until it can write, and so do the stages before it.
+    Args:
+        out: the output folder.
+        database: its database.
+        recognizer: whose templates they are, if not the project's own recogniser's.
+        keep_trying: wait until disk and database can be used, and so make the stages before it wait. Without it the first failure
+            raises OutputError. What was written before is kept either way.
+        alerts: settings of `AlertOutbox`; with them each match is kept for delivery in the transaction that writes its track.
     """
 
-    def __init__(self, out: Path, database: Path, recognizer: str | None = None, keep_trying: bool = False) -> None:
+    def __init__(
+        self,
+        out: Path,
+        database: Path,
+        recognizer: str | None = None,
+        keep_trying: bool = False,
+        alerts: dict[str, Any] | None = None,
+    ) -> None:
         self._out, self._database, self._recognizer, self._keep_trying = out, database, recognizer, keep_trying
+        self._alert_settings = alerts
         self._outcomes: Counter[str] = Counter()
+        self._told: Counter[str] = Counter()
         self._trouble: Counter[str] = Counter()
 
     def open(self) -> None:
@@ -34,17 +49,24 @@ class Record:
         from watchlist.store import Store
 
         self._digest = recognizer_card(self._recognizer)["sha256"]
-        self._store = Store(self._database)
+        self._store = patiently(lambda: Store(self._database), *self._patience) if self._keep_trying else Store(self._database)
+        self._alerts = None if self._alert_settings is None else AlertOutbox(self._store, self._out, self._alert_settings)
         patiently(lambda: (self._out / "crops").mkdir(parents=True, exist_ok=True), *self._patience)
         self._lines = self._out / "sightings.jsonl"
         patiently(lambda: write_jsonl(self._lines, self._store.each_final()), *self._patience)
 
     def process(self, batch: Batch) -> Batch:
         rows = patiently(lambda: [self._row(sighting) for sighting in batch], *self._patience)
-        fresh = [r for r in rows if r["final"] and not self._store.is_final(r["source"], r["track"])]
-        patiently(lambda: self._store.put_tracks(rows), *self._patience)
-        if fresh:
-            patiently(lambda: self._append(fresh), *self._patience)
+        before, told = patiently(lambda: self._write(rows, batch), *self._patience)
+        self._told += told
+        last = {_key(row): row for row in rows if row["final"]}  # a retried batch may hold the same report twice
+        fresh = [row for key, row in last.items() if not before.get(key, (0, False))[1]]
+        renewed = [row for key, row in last.items() if key in before and before[key][1] and before[key][0] < row["version"]]
+        if renewed:  # finished early because nobody reported it for long
+            gone = {_key(row) for row in renewed}
+            patiently(lambda: keep_lines(self._lines, lambda line: _key_of_line(line) not in gone), *self._patience)
+        if fresh or renewed:
+            patiently(lambda: self._append([*fresh, *renewed]), *self._patience)
         self._outcomes.update(row["outcome"] for row in fresh)
         return batch
 
@@ -55,11 +77,24 @@ class Record:
         self._store.close()
 
     def counters(self) -> dict[str, int]:
-        return {f"tracks: {outcome}": count for outcome, count in sorted(self._outcomes.items())} | dict(self._trouble)
+        return {f"tracks: {outcome}": count for outcome, count in sorted(self._outcomes.items())} | self._told | self._trouble
 
     @property
     def _patience(self) -> tuple[bool, Path, Counter[str]]:
         return self._keep_trying, self._out, self._trouble
+
+    def _write(self, rows: list[dict[str, Any]], batch: Batch) -> tuple[dict[tuple[str, str], tuple[int, bool]], Counter[str]]:
+        """Write tracks and what people are to be told of them, all or nothing. Returns version and finality of the tracks that
+        were there before, and what was told."""
+        told: Counter[str] = Counter()
+        with self._store.transaction():
+            before = self._store.reported([_key(row) for row in rows])
+            self._store.put_tracks(rows)
+            if self._alerts is not None:
+                for row, sighting in zip(rows, batch, strict=True):
+                    if row["version"] >= before.get(_key(row), (0, False))[0]:  # what an older report says is no news
+                        told += self._alerts.consider(row, sighting.captured)
+        return before, told
 
     def _append(self, rows: list[dict[str, Any]]) -> None:
         """Add lines, or none of them."""
@@ -110,6 +145,18 @@ class Record:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         return name
+
+
+def _key(row: dict[str, Any]) -> tuple[str, str]:
+    return row["source"], row["track"]
+
+
+def _key_of_line(line: str) -> tuple[str, str] | None:
+    """Source and track of a line; None for one that was cut off."""
+    try:
+        return _key(json.loads(line))
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def picture_name(track: Track, kind: str) -> str:

@@ -3,37 +3,41 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.protocol import Batch
+from stages.patience import patiently
 from stages.records import Sighting, Template
 
 
 class Search:
     """``database``: where the watchlist is, which may change at any time; ``fpir``: false alarms allowed per passer-by.
     ``min_quality``: templates below it are not assessable; higher hides more people behind "not assessable", lower lets noise
-    compete."""
+    compete. ``keep_trying``: wait while the database cannot be read, counted as trouble; without it that is an error."""
 
-    def __init__(self, database: Path, fpir: float = 0.01, min_quality: float = 0.1, recognizer: str | None = None) -> None:
+    def __init__(
+        self,
+        database: Path,
+        fpir: float = 0.01,
+        min_quality: float = 0.1,
+        recognizer: str | None = None,
+        keep_trying: bool = False,
+    ) -> None:
         self._database, self._fpir, self._min_quality, self._recognizer = database, fpir, min_quality, recognizer
+        self._keep_trying = keep_trying
         self._trouble: Counter[str] = Counter()
 
     def open(self) -> None:
         from models import recognizer_card
-        from watchlist.gallery import Gallery
-        from watchlist.store import Store
 
-        card = recognizer_card(self._recognizer)
-        self._card = card
-        self._store = Store(self._database)
-        self._gallery = Gallery(self._store, card["sha256"])
-        self._generation = self._store.generation()
-        self._thresholds = self._store.thresholds(card)
+        self._card = recognizer_card(self._recognizer)
+        self._patiently(self._load)
 
     def process(self, batch: Batch) -> Batch:
-        self._follow()
+        self._patiently(self._follow)
         vectors = [t.vector for t in batch if t.vector is not None]
         candidates = iter(self._gallery.nearest(np.stack(vectors)) if vectors else [])
         return [self._decide(t, next(candidates) if t.vector is not None else None) for t in batch]
@@ -43,6 +47,21 @@ class Search:
 
     def close(self) -> None:
         self._store.close()
+
+    def _patiently(self, read: Callable[[], None]) -> None:
+        if self._keep_trying:
+            patiently(read, True, self._database, self._trouble, "reading the watchlist")
+        else:
+            read()
+
+    def _load(self) -> None:
+        from watchlist.gallery import Gallery
+        from watchlist.store import Store
+
+        self._store = Store(self._database)
+        self._generation = self._store.generation()
+        self._gallery = Gallery(self._store, self._card["sha256"])
+        self._thresholds = self._store.thresholds(self._card)
 
     def _follow(self) -> None:
         """Search the watchlist as it is now."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import socket
 import subprocess
 import threading
 import time
+from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -67,9 +69,16 @@ def stop(server: subprocess.Popen[str]) -> None:
 
 
 class Receiver:
-    """A webhook's other end: keeps what it is sent; ``answers`` are the status codes it gives, the last one for ever."""
+    """A webhook's other end: keeps what it is sent; ``answers`` are the status codes it gives, the last one for ever, with
+    ``headers`` and the pieces of a ``body``."""
 
-    def __init__(self, port: int = 0, answers: tuple[int, ...] = (200,)) -> None:
+    def __init__(
+        self,
+        port: int = 0,
+        answers: tuple[int, ...] = (200,),
+        headers: dict[str, str] | None = None,
+        body: Iterable[bytes] = (),
+    ) -> None:
         self.got: list[tuple[dict[str, str], bytes, float]] = []
         self._answers = list(answers)
         receiver = self
@@ -80,7 +89,12 @@ class Receiver:
                 code = receiver._answers.pop(0) if len(receiver._answers) > 1 else receiver._answers[0]
                 receiver.got.append(({k.lower(): v for k, v in self.headers.items()}, body, time.time()))
                 self.send_response(code)
+                for name, value in (headers or {}).items():
+                    self.send_header(name, value)
                 self.end_headers()
+                with contextlib.suppress(OSError):
+                    for piece in body:
+                        self.wfile.write(piece)
 
             def log_message(self, format: str, *args: object) -> None:
                 return

@@ -17,6 +17,10 @@ class StoreError(ValueError):
     """The database cannot be used: one line that says why."""
 
 
+class StoreUnavailable(StoreError):
+    """The database cannot be used just now: it is locked, or its disk fails. Later it may work."""
+
+
 class Database:
     """Opens (and makes, unless ``must_exist``) a database. Raises StoreError if the file is none, or of a newer version."""
 
@@ -31,7 +35,9 @@ class Database:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA foreign_keys=ON")
             self._migrate()
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.OperationalError, OSError) as error:
+            raise StoreUnavailable(f"{path}: not usable as a database ({error})") from None
+        except sqlite3.Error as error:
             raise StoreError(f"{path}: not usable as a database ({error})") from None
 
     def _migrate(self) -> None:
@@ -60,7 +66,10 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing; waits for another writer."""
+        """All or nothing; waits for another writer. Inside another one it is part of that."""
+        if self._db.in_transaction:
+            yield
+            return
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield

@@ -47,9 +47,11 @@ class Tracks(Database):
     """The tracks' table."""
 
     def put_tracks(self, rows: list[dict[str, Any]]) -> None:
-        """Write tracks, each with what was decided of it. The same track again overwrites itself unless it is older."""
+        """Write tracks, each with what was decided of it. The same track again overwrites itself unless it is older; one that has
+        been finished stays finished."""
         columns, marks = ", ".join(TRACK_COLUMNS), ", ".join(f":{c}" for c in TRACK_COLUMNS)
-        updates = ", ".join(f"{c} = excluded.{c}" for c in TRACK_COLUMNS)
+        updates = ", ".join(f"{c} = excluded.{c}" for c in TRACK_COLUMNS if c != "final")
+        updates += ", final = MAX(final, excluded.final)"
         with self.transaction():
             self._db.executemany(
                 f"INSERT INTO tracks ({columns}) VALUES ({marks}) ON CONFLICT (source, track) DO UPDATE SET {updates} "
@@ -102,6 +104,23 @@ class Tracks(Database):
         columns = ", ".join(c for c in TRACK_COLUMNS if c not in ("template", "path"))
         for row in self._db.execute(f"SELECT {columns} FROM tracks WHERE final = 1 ORDER BY source, start_s, track"):
             yield _decoded(row)
+
+    def reported(self, tracks: list[tuple[str, str]]) -> dict[tuple[str, str], tuple[int, bool]]:
+        """Version and finality of those tracks (source and name) that are there."""
+        found = {}
+        for key in set(tracks):
+            row = self._db.execute("SELECT version, final FROM tracks WHERE source = ? AND track = ?", key).fetchone()
+            if row is not None:
+                found[key] = (int(row[0]), bool(row[1]))
+        return found
+
+    def outcomes(self, started_after: float | None = None) -> dict[str, int]:
+        """How many finished tracks had each outcome; with ``started_after`` (Unix time) only those that began since then."""
+        rows = self._db.execute(
+            "SELECT outcome, COUNT(*) FROM tracks WHERE final = 1 AND (:at IS NULL OR started_at >= :at) GROUP BY outcome",
+            {"at": started_after},
+        )
+        return {str(row[0]): int(row[1]) for row in rows}
 
     def is_final(self, source: str, track: str) -> bool:
         row = self._db.execute("SELECT final FROM tracks WHERE source = ? AND track = ?", (source, track)).fetchone()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,38 +20,60 @@ import pytest
 from pipeline.errors import OutputError
 from stages import patience
 from stages.alert import Alert
+from stages.record import Record
 from stages.records import Shot, Sighting, Template, Track
+from tests.running import ROOT
 from tests.servers import until
-from tests.stages.test_annotate import PATH, row
 from watchlist.store import Store
 
-SHOT = Shot(1.0, np.zeros(4, np.float32), 0.9, 20.0, 9.0, 0.5, np.zeros((16, 16, 3), np.uint8), b"")
+SHOT = Shot(1.0, np.zeros(4, np.float32), 0.9, 20.0, 9.0, 0.5, np.zeros((16, 16, 3), np.uint8), b"PNG")
 PEOPLE = {1: "Ada", 2: "Bo"}
 
 
-def sighting(track: str, identity: int | None, version: int = 1, source: str = "gate") -> Sighting:
-    seen = Track(source, track, version, False, 0.0, 1.0, np.zeros((1, 5), np.float32), (SHOT,), None, {}, captured=1.7e9)
+def sighting(track: str, identity: int | None, version: int = 1, source: str = "gate", epoch: float | None = None) -> Sighting:
+    seen = Track(source, track, version, False, 0.0, 1.0, np.zeros((1, 5), np.float32), (SHOT,), None, {}, captured=1.7e9, epoch=epoch)
     outcome = "no_match" if identity is None else "match"
     return Sighting(Template(seen, None, None, 0.5), outcome, identity, PEOPLE.get(identity or 0), 0.6, 0.4, 0.01, 20.0, ())
 
 
+class Watch:
+    """Record and Alert as they run one behind the other."""
+
+    def __init__(self, out: Path, cooldown_s: float = 60.0, keep_trying: bool = False) -> None:
+        settings = {"cooldown_s": cooldown_s}
+        self.out = out
+        self.record = Record(out, out / "f.db", keep_trying=keep_trying, alerts=settings)
+        self.alert = Alert(out, out / "f.db", settings)
+        self.record.open()
+        self.alert.open()
+
+    def process(self, batch: list[Sighting]) -> None:
+        self.alert.process(self.record.process(batch))
+
+    def counters(self) -> dict[str, int]:
+        return self.record.counters() | self.alert.counters()
+
+    def close(self) -> None:
+        self.record.close()
+        self.alert.close()
+
+
 @pytest.fixture
-def alert(tmp_path: Path) -> Iterator[Alert]:
-    found = Alert(tmp_path, tmp_path / "f.db", {"cooldown_s": 60})
-    found.open()
+def alert(tmp_path: Path) -> Iterator[Watch]:
+    found = Watch(tmp_path)
     yield found
     found.close()
 
 
-def told(alert: Alert, count: int) -> list[tuple[Any, ...]]:
+def told(alert: Watch, count: int) -> list[tuple[Any, ...]]:
     """The lines of the file, once there are so many."""
-    path = alert._out / "alerts.jsonl"
+    path = alert.out / "alerts.jsonl"
     until(lambda: path.exists() and len(path.read_text().splitlines()) == count)
     found = [json.loads(line) for line in path.read_text().splitlines()]
     return [(line["camera"], line["track"], line["kind"], line["name"]) for line in found]
 
 
-def test_one_alert_a_track_and_its_withdrawal(alert: Alert) -> None:
+def test_one_alert_a_track_and_its_withdrawal(alert: Watch) -> None:
     alert.process(
         [sighting("t1", None), sighting("t1", 1, 2), sighting("t1", 1, 3), sighting("t1", 2, 4), sighting("t1", None, 5)]
     )
@@ -58,35 +83,34 @@ def test_one_alert_a_track_and_its_withdrawal(alert: Alert) -> None:
         ("gate", "t1", "match", "Bo"),
         ("gate", "t1", "withdrawn", "Bo"),
     ]
-    line = json.loads((alert._out / "alerts.jsonl").read_text().splitlines()[0])
+    line = json.loads((alert.out / "alerts.jsonl").read_text().splitlines()[0])
     assert (
         line["captured"] == "2023-11-14T22:13:20.000+00:00" and line["crop"] == "crops/gate/t1-crop.png" and line["score"] == 0.6
     )
 
 
-def test_cool_down_is_per_camera_and_person(alert: Alert) -> None:
+def test_cool_down_is_per_camera_and_person(alert: Watch) -> None:
     alert.process([sighting("t1", 1), sighting("t2", 1), sighting("t3", 2), sighting("t4", 1, source="yard")])
     assert told(alert, 3) == [("gate", "t1", "match", "Ada"), ("gate", "t3", "match", "Bo"), ("yard", "t4", "match", "Ada")]
     assert alert.counters()["alerts: in cool-down"] == 1
 
 
-def test_who_was_kept_quiet_by_an_alert_is_told_of_when_it_is_withdrawn(alert: Alert) -> None:
-    alert.process([sighting("t1", 1), sighting("t2", 1)])
-    seen = {"source": "gate", "track": "t2", "identity": 1, "ended_at": time.time()}
-    alert._store.put_tracks([row(PATH) | seen, row(PATH) | seen | {"track": "t0", "ended_at": 1.0}])
+def test_who_was_kept_quiet_by_an_alert_is_told_of_when_it_is_withdrawn(alert: Watch) -> None:
+    old, quiet = sighting("t0", 1, epoch=0.0), sighting("t2", 1, epoch=time.time())
+    alert.process([sighting("t1", 1), old, quiet])
     alert.process([sighting("t1", None, 2)])
     assert told(alert, 3)[1:] == [("gate", "t1", "withdrawn", "Ada"), ("gate", "t2", "match", "Ada")]
     alert.process([sighting("t2", 1, 2)])
-    assert alert.counters()["alerts: match"] == 2  # told of once
+    told(alert, 3)  # told of once
 
 
-def test_a_withdrawn_match_does_not_keep_the_real_person_back(alert: Alert) -> None:
+def test_a_withdrawn_match_does_not_keep_the_real_person_back(alert: Watch) -> None:
     alert.process([sighting("t1", 1), sighting("t1", None, 2), sighting("t2", 1)])
     assert told(alert, 3)[-1] == ("gate", "t2", "match", "Ada")
 
 
-def test_a_wavering_track_is_told_once_more_at_its_end(alert: Alert) -> None:
-    alert._cooldown_s = 0.0
+def test_a_wavering_track_is_told_once_more_at_its_end(alert: Watch) -> None:
+    alert.record._alerts._cooldown_s = 0.0
     alert.process([sighting("t1", 1 if n % 2 else None, n) for n in range(1, 8)])
     assert [line[2] for line in told(alert, 2)] == ["match", "withdrawn"]
     last = sighting("t1", 1, 9)
@@ -95,25 +119,24 @@ def test_a_wavering_track_is_told_once_more_at_its_end(alert: Alert) -> None:
     assert [line[2] for line in told(alert, 3)] == ["match", "withdrawn", "match"]
 
 
-def test_the_same_batch_again_tells_nothing_new_even_after_a_restart(alert: Alert, tmp_path: Path) -> None:
+def test_the_same_batch_again_tells_nothing_new_even_after_a_restart(alert: Watch, tmp_path: Path) -> None:
     alert.process([sighting("t1", 1)])
     told(alert, 1)
     alert.close()
-    again = Alert(tmp_path, tmp_path / "f.db", {"cooldown_s": 0})
-    again.open()
+    again = Watch(tmp_path, cooldown_s=0)
     again.process([sighting("t1", 1), sighting("t2", 1)])
     assert [line[1] for line in told(again, 2)] == ["t1", "t2"]
     again.close()
 
 
-def test_a_locked_database_is_waited_for(alert: Alert, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_locked_database_is_waited_for(alert: Watch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "WAIT_S", (0.05, 0.1))
-    alert._store._db.execute("PRAGMA busy_timeout = 50")
+    alert.record._store._db.execute("PRAGMA busy_timeout = 50")
     other = sqlite3.connect(tmp_path / "f.db", isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(OutputError, match="database is locked"):
         alert.process([sighting("t1", 1)])
-    alert._keep_trying = True
+    alert.record._keep_trying = True
     threading.Timer(0.5, lambda: other.execute("ROLLBACK")).start()
     alert.process([sighting("t1", 1)])
     assert told(alert, 1) == [("gate", "t1", "match", "Ada")]
@@ -121,17 +144,71 @@ def test_a_locked_database_is_waited_for(alert: Alert, tmp_path: Path, monkeypat
     other.close()
 
 
-def test_an_early_track_without_a_shot_can_be_withdrawn(alert: Alert) -> None:
+def test_an_early_track_without_a_shot_can_be_withdrawn(alert: Watch) -> None:
     bare = sighting("t1", None, 2)
     bare = replace(bare, template=replace(bare.template, track=replace(bare.track, shots=())))
     alert.process([sighting("t1", 1), bare])
     assert told(alert, 2)[1] == ("gate", "t1", "withdrawn", "Ada")
-    assert json.loads((alert._out / "alerts.jsonl").read_text().splitlines()[1])["crop"] is None
+    assert json.loads((alert.out / "alerts.jsonl").read_text().splitlines()[1])["crop"] is None
 
 
-def test_people_removed_meanwhile_can_still_be_told_of(alert: Alert, tmp_path: Path) -> None:
+def test_people_removed_meanwhile_can_still_be_told_of(alert: Watch, tmp_path: Path) -> None:
     store = Store(tmp_path / "f.db")
     store.remove_identity(store.add_identity("Ada"))
     store.close()
+    alert.process([sighting("t1", 1)])
+    assert told(alert, 1) == [("gate", "t1", "match", "Ada")]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from stages.record import Record
+from tests.stages.test_alert import sighting
+out = Path(sys.argv[1])
+record = Record(out, out / "f.db", keep_trying=True, alerts={"cooldown_s": 60})
+record.open()
+if sys.argv[2] == "before":
+    put = record._store.put_tracks
+    record._store.put_tracks = lambda rows: (put(rows), os.kill(os.getpid(), signal.SIGKILL))
+record.process([sighting("t1", 1)])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_kill_9_between_a_track_and_its_alert_loses_none(tmp_path: Path, moment: str) -> None:
+    """Killed with the track written and its alert not yet told: either neither is there, or both are."""
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), moment], cwd=ROOT, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    store = Store(tmp_path / "f.db")
+    tracks = [track["track"] for track in store.tracks(final_only=False)]
+    store.close()
+    assert tracks == ([] if moment == "before" else ["t1"])
+    again = Watch(tmp_path)
+    try:
+        if moment == "after":
+            assert told(again, 1) == [("gate", "t1", "match", "Ada")]
+        again.process([sighting("t1", 1)])  # as Ray gives it again
+        assert told(again, 1) == [("gate", "t1", "match", "Ada")]
+    finally:
+        again.close()
+
+
+def test_an_older_report_that_comes_late_withdraws_nothing(alert: Watch) -> None:
+    alert.process([sighting("t1", 1, 2)])
+    alert.process([sighting("t1", None, 1)])
+    alert.process([sighting("t2", 2)])
+    assert [line[2:] for line in told(alert, 2)] == [("match", "Ada"), ("match", "Bo")]
+
+
+def test_a_track_and_its_alert_are_undone_together(alert: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch, pytest.raises(OutputError, match="disk is full"):
+        patch.setattr(Store, "put_alerts", full)
+        alert.process([sighting("t1", 1)])
+    assert alert.record._store.tracks(final_only=False) == [] and "alerts: match" not in alert.counters()
     alert.process([sighting("t1", 1)])
     assert told(alert, 1) == [("gate", "t1", "match", "Ada")]

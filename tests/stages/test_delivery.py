@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from stages import delivery
-from stages.delivery import Delivery, Mqtt, Sink, Webhook, sinks_of
+from stages import delivery, webhook
+from stages.delivery import Delivery, sinks_of
+from stages.mqtt import Mqtt
+from stages.sinks import Sink
+from stages.webhook import Webhook, seconds_of
 from tests.servers import Receiver, free_port, needs_mosquitto, start_mosquitto, stop, until
 from watchlist.alerts import Alert
 from watchlist.store import Store
@@ -109,6 +114,112 @@ def test_one_that_is_refused_for_good_does_not_stop_the_next(tmp_path: Path, del
     counts = found.counters()
     assert counts["trouble: webhook refused an alert: answered 422"] == 1 and counts["delivered to webhook"] == 2
     receiver.close()
+
+
+def test_alerts_go_out_once_the_database_can_be_opened_and_health_says_so_meanwhile(
+    tmp_path: Path, deliver: Callable[[Sink], Delivery], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "UNREADABLE_S", 0.1)
+    receiver = Receiver()
+    found = deliver(Webhook(receiver.url))  # there is no database yet
+    fault = "fault: alerts to webhook: the database cannot be read"
+    until(lambda: fault in found.counters())
+    keep(tmp_path, "webhook", "a")
+    until(lambda: not left(tmp_path, "webhook"))
+    assert keys(receiver) == ["a"] and fault not in found.counters()
+    receiver.close()
+
+
+def test_a_receiver_may_ask_for_time(tmp_path: Path, deliver: Callable[[Sink], Delivery]) -> None:
+    receiver = Receiver(answers=(429, 200), headers={"Retry-After": "1"})
+    keep(tmp_path, "webhook", "a")
+    deliver(Webhook(receiver.url))
+    until(lambda: not left(tmp_path, "webhook"))
+    first, second = (at for _, _, at in receiver.got)
+    assert 0.9 < second - first < 3
+    receiver.close()
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("120", 120),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 1e9),
+        ("soon", None),
+        ("-3", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_retry_after_may_be_seconds_or_a_date(header: str | None, seconds: float | None) -> None:
+    found = seconds_of(header)
+    assert found == seconds or (seconds == 1e9 and found is not None and found > 1e9)
+
+
+def test_a_redirect_is_told_and_not_followed(tmp_path: Path, deliver: Callable[[Sink], Delivery]) -> None:
+    elsewhere = Receiver()
+    receiver = Receiver(answers=(307,), headers={"Location": f"http://joe:pw@127.0.0.1:{elsewhere.port}/new?token=abc"})
+    keep(tmp_path, "webhook", "a")
+    found = deliver(Webhook(receiver.url))
+    moved = f"moved to http://127.0.0.1:{elsewhere.port}; set alerts.webhook to its new address"
+    until(lambda: any(moved in name for name in found.counters()))
+    assert elsewhere.got == [] and left(tmp_path, "webhook") == ["a"]
+    receiver.close()
+    elsewhere.close()
+
+
+def test_an_answer_without_end_costs_nothing(tmp_path: Path, deliver: Callable[[Sink], Delivery]) -> None:
+    """The body is not read: the alert has arrived when the status has."""
+    receiver = Receiver(body=iter(lambda: b"x" * 65536, None))
+    keep(tmp_path, "webhook", "a", "b")
+    deliver(Webhook(receiver.url))
+    until(lambda: not left(tmp_path, "webhook"), 5)
+    receiver.close()
+
+
+def test_a_receiver_that_answers_byte_by_byte_is_given_up_and_asked_again(
+    tmp_path: Path, deliver: Callable[[Sink], Delivery], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook, "ANSWER_S", 0.5)
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def drip() -> None:
+        while True:
+            try:
+                caller, _ = server.accept()
+                for letter in b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1000:
+                    caller.sendall(bytes([letter]))
+                    time.sleep(0.05)
+            except OSError:
+                if server.fileno() < 0:
+                    return
+
+    threading.Thread(target=drip, daemon=True).start()
+    keep(tmp_path, "webhook", "a")
+    found = deliver(Webhook(f"http://127.0.0.1:{server.getsockname()[1]}/"))
+    until(lambda: found.counters().get("trouble: webhook: no answer within 0.5 s", 0) >= 2, 5)
+    server.close()
+
+
+def test_troubles_of_ever_new_wording_are_counted_in_bounded_memory(tmp_path: Path) -> None:
+    class Inventive:
+        name = "inventive"
+        tries = 0
+
+        def send(self, alert: Alert) -> None:
+            self.tries += 1
+            raise OSError(f"error number {self.tries}")
+
+        def close(self) -> None:
+            return
+
+    keep(tmp_path, "inventive", "a")
+    found = Delivery(Inventive(), tmp_path / "f.db")
+    found._stopping.wait = lambda _: None  # type: ignore[assignment,method-assign]
+    until(lambda: found.counters().get("trouble: inventive: other", 0) > 100)
+    found.close()
+    assert len(found.counters()) < 2 * delivery.MOST_TROUBLES
 
 
 @pytest.mark.parametrize(

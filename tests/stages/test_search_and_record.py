@@ -12,10 +12,11 @@ import pytest
 from models import recognizer_card
 from pipeline.errors import OutputError
 from stages import patience
-from stages.record import Record
+from stages.record import Record, json_line
 from stages.records import Shot, Template, Track
 from stages.search import Search
 from tests.running import ROOT
+from watchlist.database import Database
 from watchlist.lines import append_whole
 from watchlist.store import Store
 
@@ -115,6 +116,50 @@ def test_an_older_report_never_overwrites_a_newer_one(database: Path) -> None:
     record.process([old])
     record.close()
     assert Store(database).tracks()[0]["version"] == 2
+
+
+def test_a_finished_track_stays_finished_and_has_one_line_with_the_last_word(database: Path) -> None:
+    record = Record(database.parent, database)
+    record.open()
+    first, later, last = (decide(database, template(unit(1), version=v, final=v == 3))[0] for v in (1, 2, 3))
+    record.process([first])
+    record._store.finish_abandoned()
+    append_whole(database.parent / "sightings.jsonl", json_line(record._store.tracks()[0]))
+    record.process([later])  # its camera was only held up for long
+    assert record._store.is_final("cam", "t1")
+    last = replace(last, template=replace(last.template, track=replace(last.track, end_s=9.0)))
+    record.process([last])
+    record.close()
+    assert [t["end_s"] for t in Store(database).tracks()] == [9.0]
+    assert [json.loads(line)["end_s"] for line in (database.parent / "sightings.jsonl").read_text().splitlines()] == [9.0]
+
+
+@pytest.mark.parametrize("fault", ["reported", "generation", "open"])
+def test_a_database_that_cannot_be_read_for_a_while_loses_nothing(
+    database: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setattr(patience, "WAIT_S", (0.01, 0.02))
+    failures = [1, 1, 1]
+    reads = {"reported": (Store, "reported"), "generation": (Store, "generation"), "open": (Database, "_migrate")}
+    owner, name = reads[fault]
+    real = getattr(owner, name)
+
+    def flaky(*arguments: object) -> object:
+        if armed and failures:
+            failures.pop()
+            raise sqlite3.OperationalError("disk I/O error")
+        return real(*arguments)
+
+    armed = fault == "open"
+    monkeypatch.setattr(owner, name, flaky)
+    search, record = Search(database, keep_trying=True), Record(database.parent, database, keep_trying=True)
+    search.open()
+    record.open()
+    armed = True
+    found = record.process(search.process([template(unit(1))]))
+    assert found[0].name == "Ada" and not failures
+    assert [t["track"] for t in Store(database).tracks()] == ["t1"]
+    assert sum(n for what, n in (search.counters() | record.counters()).items() if what.startswith("trouble: ")) == 3
 
 
 def test_a_full_disk_is_one_line_and_keeps_what_was_written(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
