@@ -16,9 +16,7 @@ Result = TypeVar("Result")
 WAIT_S = (0.2, 5.0)
 
 
-def patiently(
-    work: Callable[[], Result], keep_trying: bool, out: Path, counts: Counter[str], what: str = "writing"
-) -> Result:
+def patiently(work: Callable[[], Result], keep_trying: bool, out: Path, counts: Counter[str], what: str = "writing") -> Result:
     """Run ``work`` and return its result.
 
     It may be called again: with ``keep_trying`` until disk and database let it, each failure counted as trouble in ``what``.

@@ -48,10 +48,12 @@ def start_rtsp(port: int, **files: Path) -> subprocess.Popen[str]:
     return server
 
 
-def start_mosquitto(port: int, folder: Path) -> subprocess.Popen[str]:
-    """A broker that keeps what it has to deliver in memory alone; returns once it listens."""
+def start_mosquitto(port: int, folder: Path, *more: str) -> subprocess.Popen[str]:
+    """A broker that keeps what it has to deliver in memory alone; ``more`` are lines of its configuration, which otherwise lets
+    anybody in. Returns once it listens."""
     config = folder / "mosquitto.conf"
-    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n")
+    lines = [f"listener {port} 127.0.0.1", "persistence false", "user root", *(more or ("allow_anonymous true",))]
+    config.write_text("\n".join(lines) + "\n")
     broker = subprocess.Popen(["/usr/sbin/mosquitto", "-c", str(config)], stderr=subprocess.DEVNULL, text=True)
     until = time.monotonic() + 10
     while time.monotonic() < until:

@@ -31,7 +31,8 @@ PEOPLE = {1: "Ada", 2: "Bo"}
 
 
 def sighting(track: str, identity: int | None, version: int = 1, source: str = "gate", epoch: float | None = None) -> Sighting:
-    seen = Track(source, track, version, False, 0.0, 1.0, np.zeros((1, 5), np.float32), (SHOT,), None, {}, captured=1.7e9, epoch=epoch)
+    path = np.zeros((1, 5), np.float32)
+    seen = Track(source, track, version, False, 0.0, 1.0, path, (SHOT,), None, {}, captured=1.7e9, epoch=epoch)
     outcome = "no_match" if identity is None else "match"
     return Sighting(Template(seen, None, None, 0.5), outcome, identity, PEOPLE.get(identity or 0), 0.6, 0.4, 0.01, 20.0, ())
 
