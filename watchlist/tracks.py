@@ -114,14 +114,6 @@ class Tracks(Database):
                 found[key] = (int(row[0]), bool(row[1]))
         return found
 
-    def outcomes(self, started_after: float | None = None) -> dict[str, int]:
-        """How many finished tracks had each outcome; with ``started_after`` (Unix time) only those that began since then."""
-        rows = self._db.execute(
-            "SELECT outcome, COUNT(*) FROM tracks WHERE final = 1 AND (:at IS NULL OR started_at >= :at) GROUP BY outcome",
-            {"at": started_after},
-        )
-        return {str(row[0]): int(row[1]) for row in rows}
-
     def is_final(self, source: str, track: str) -> bool:
         row = self._db.execute("SELECT final FROM tracks WHERE source = ? AND track = ?", (source, track)).fetchone()
         return row is not None and bool(row["final"])
