@@ -18,13 +18,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import ray
-
 from pipeline.batcher import Batcher
 from pipeline.chain import Chain
 from pipeline.checkpoints import Checkpoints
 from pipeline.errors import FarsightError
 from pipeline.protocol import Batch, SourceReport, SourceSpec
+from pipeline.ray_environment import ray
 from pipeline.runner import SaveCheckpoint, SourceRunner
 from pipeline.settings import GroupSettings, build_stage
 

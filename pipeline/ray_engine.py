@@ -2,87 +2,39 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import socket
+import inspect
 import sqlite3
 import time
 import uuid
 from collections import deque
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-# Keeps a Ray of our own on the loopback interface: its ports have no password. Read when ray is imported; the name is
-# historical, on Linux it does the same. `_node_ip_address` would not do: Ray turns 127.0.0.1 into an outside address.
-if not os.environ.get("RAY_ADDRESS"):
-    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-    os.environ.setdefault("RAY_worker_niceness", "5")  # Ray's 15 leaves little to tell readers from others by
-elif (Path.home() / ".ray" / "auth_token").exists():
-    os.environ.setdefault("RAY_AUTH_MODE", "token")  # a cluster asks for the token where there is one; ray.init forgets it
-
-import ray as ray  # others take it from here, so that the lines above come first
-from ray.exceptions import RayError, RayTaskError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
 from pipeline.chain import Chain
-from pipeline.engine import GroupStatus, Job, Status, Watch, add_metrics, cores, resume_point, source_replicas, threads_for
+from pipeline.engine import GroupStatus, Job, Status, Watch, add_metrics, resume_point, source_replicas, threads_for
 from pipeline.errors import FarsightError, OutputError, SettingsError, redact_url
 from pipeline.protocol import SourceReport, SourceSpec
 from pipeline.ray_actors import GroupActor, SourceActor
-from pipeline.settings import GroupSettings, build_stage
+from pipeline.ray_cluster import Cluster, on_this_machine, require_shared
+from pipeline.ray_environment import RayError, RayTaskError, ray
+from pipeline.settings import GroupSettings, build_stage, stage_class
 
 POLL_S = 0.5
 GRACE_S = 8.0
-CONNECT_S = 5.0
 RESTARTS = 3
-OBJECT_STORE_BYTES = 256 * 1024 * 1024  # only chips travel, a few MB at a time
 
 
 class RayEngine:
     """Runs a job on the cluster of ``RAY_ADDRESS``, or on a Ray of its own that ends with the run."""
 
     def __init__(self) -> None:
-        self._own = not ray.is_initialized()
-        if self._own:
-            start_ray()
+        self._cluster = Cluster()
 
     def run(self, job: Job, watch: Watch) -> Status:
         return RayRun(job, watch).to_the_end()
 
     def close(self) -> None:
-        if self._own:
-            ray.shutdown()
-
-
-def start_ray() -> None:
-    """Join the cluster of RAY_ADDRESS or start a local one: loopback only, no dashboard, quiet. Raises SettingsError."""
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
-    common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
-    if address := os.environ.get("RAY_ADDRESS"):
-        _join(address, common)
-        return
-    # More logical than real cores: how many actors run is decided by the configuration, not by Ray refusing to start one.
-    own = {"num_cpus": max(8, 4 * cores()), "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
-    try:
-        ray.init(address="local", **own, **common)
-    except Exception as error:  # Ray raises just that, where the machine is too busy or too small for its processes
-        ray.shutdown()
-        raise SettingsError(
-            f"engine = ray: Ray did not start ({str(error).splitlines()[0]}); recordings need none with --engine inline"
-        ) from None
-
-
-def _join(address: str, common: dict[str, Any]) -> None:
-    """Join a cluster; Ray itself would wait minutes for one that is not there. Raises SettingsError."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    try:
-        if port.isdigit():
-            socket.create_connection((host, int(port)), CONNECT_S).close()
-        ray.init(**common)
-    except (OSError, RuntimeError) as error:
-        raise SettingsError(f"RAY_ADDRESS = {address}: no cluster to join there ({str(error).splitlines()[0]})") from None
+        self._cluster.close()
 
 
 def _died(error: RayError) -> OutputError:
@@ -93,6 +45,11 @@ def _died(error: RayError) -> OutputError:
 
 def replicas(group: GroupSettings) -> int:
     return group.replicas if isinstance(group.replicas, int) else 1
+
+
+def asks_for_database(group: GroupSettings) -> bool:
+    """Whether a stage of the group opens the database."""
+    return any("database" in inspect.signature(stage_class(stage.use)).parameters for stage in group.stages)
 
 
 class RayRun:
@@ -113,6 +70,7 @@ class RayRun:
     def to_the_end(self) -> Status:
         try:
             self._check()
+            require_shared(self.job)
             self._make_groups()
             self._make_sources()
             self._wait_for([actor.ready.remote() for actors in [self.sources, *self.groups] for actor in actors])
@@ -155,7 +113,6 @@ class RayRun:
     def _make_groups(self) -> None:
         """The last group first, since each is told the names of those behind it."""
         job = self.job
-        writer_node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         for place in range(len(job.groups) - 1, 0, -1):
             group, last = job.groups[place], place == len(job.groups) - 1
             options = {
@@ -165,7 +122,7 @@ class RayRun:
                 "max_restarts": self.restarts,
                 "max_task_retries": self.restarts,
                 "max_concurrency": 2 + group.queue * self.readers,
-                "scheduling_strategy": writer_node if last else "DEFAULT",
+                "scheduling_strategy": on_this_machine() if last or asks_for_database(group) else "DEFAULT",
             }
             count = replicas(group)
             next_group = None if last else job.groups[place + 1]
@@ -199,7 +156,13 @@ class RayRun:
         behind = self.names[0] if self.names else []
         writer = self.names[-1][0] if self.names and job.checkpoints else None
         next_group = job.groups[1] if len(job.groups) > 1 else None
-        options = {"num_cpus": group.cpus, "num_gpus": group.gpus, "max_concurrency": 3, "enable_task_events": False}
+        options = {
+            "num_cpus": group.cpus,
+            "num_gpus": group.gpus,
+            "max_concurrency": 3,
+            "enable_task_events": False,
+            "scheduling_strategy": on_this_machine() if asks_for_database(group) else "DEFAULT",
+        }
         actor = ray.remote(SourceActor).options(**options)
         return actor.remote(
             group, job.context, threads_for(group, self.readers), behind, next_group, writer, job.checkpoint_every_s

@@ -9,13 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import ray
-from ray.exceptions import GetTimeoutError, RayError, RayTaskError
-
 from pipeline.engine import Job, Status, Watch
 from pipeline.errors import FarsightError, redact, redact_url
 from pipeline.protocol import SourceReport, SourceSpec
 from pipeline.ray_engine import POLL_S, RayEngine, RayRun
+from pipeline.ray_environment import GetTimeoutError, RayError, RayTaskError, ray
 
 FOREVER = -1
 BACKOFF_S = (1.0, 30.0)

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.ray_engine import RayEngine, ray
+from pipeline.ray_cluster import Cluster, on_this_machine
+from pipeline.ray_environment import RayError, ray
 from watchlist.database import StoreError
 from watchlist.lookback import DatabasePast, Hit
 from watchlist.store import Store
@@ -15,7 +16,7 @@ from watchlist.tracks import Where
 
 
 class ShardActor:
-    """Holds the index of one database. Where Ray spans machines, its path must be reachable from all of them."""
+    """Holds the index of one database."""
 
     def __init__(self, path: Path, digest: str) -> None:
         self._path, self._past = path, DatabasePast(Store(path), digest)
@@ -29,13 +30,14 @@ class Shards:
     """The past of several databases as one; a hit's row says in ``db`` whose it is."""
 
     def __init__(self, paths: list[Path], digest: str) -> None:
-        self._engine = RayEngine()
-        self._actors = [ray.remote(ShardActor).remote(path.resolve(), digest) for path in paths]
+        self._cluster = Cluster()
+        actor = ray.remote(ShardActor).options(scheduling_strategy=on_this_machine())
+        self._actors = [actor.remote(path.resolve(), digest) for path in paths]
 
     def nearest(self, vectors: NDArray[np.float32], top: int, where: Where | None) -> tuple[list[Hit], int]:
         try:
             answers = ray.get([actor.nearest.remote(vectors, top, where) for actor in self._actors])
-        except ray.exceptions.RayError as error:
+        except RayError as error:
             raise StoreError(str(error).strip().splitlines()[-1]) from None
         hits = sorted((hit for found, _ in answers for hit in found), key=lambda hit: -hit[1])
         return hits[:top], sum(compared for _, compared in answers)
@@ -43,4 +45,4 @@ class Shards:
     def close(self) -> None:
         for actor in self._actors:
             ray.kill(actor)
-        self._engine.close()
+        self._cluster.close()

@@ -8,11 +8,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline import ray_engine  # ray must not be imported before it
+from pipeline import ray_engine
 from pipeline.engine import Job, Status
 from pipeline.errors import OutputError, SettingsError
 from pipeline.protocol import SourceReport, SourceSpec
-from pipeline.ray_engine import RayEngine, RayRun, ray, start_ray
+from pipeline.ray_engine import RayEngine, RayRun
+from pipeline.ray_environment import ray
 from pipeline.settings import GroupSettings
 
 pytestmark = pytest.mark.xdist_group("cluster")  # one after the other: a test looks for what others have left
@@ -43,10 +44,6 @@ def run(engine: RayEngine, out: Path, graph: list[GroupSettings], counts: dict[s
 
 def values(path: Path) -> list[int]:
     return [int(v) for v in path.read_text().split()]
-
-
-def test_a_ray_of_our_own_listens_on_loopback_only(engine: RayEngine) -> None:
-    assert [node["NodeManagerAddress"] for node in ray.nodes()] == ["127.0.0.1"]
 
 
 def test_order_is_kept_per_key_over_replicas(engine: RayEngine, tmp_path: Path) -> None:
@@ -115,21 +112,6 @@ def test_wrong_settings_are_told_before_anything_starts(engine: RayEngine, tmp_p
 def test_a_bad_source_is_reported_and_the_others_go_on(engine: RayEngine, tmp_path: Path) -> None:
     status = run(engine, tmp_path, groups("tests.fakes.Pass", "tests.fakes.Pass", "tests.fakes.Lines"), {"bad": "x", "good": "3"})
     assert {s.name: s.status for s in status.sources} == {"bad": "failed", "good": "ok"}
-
-
-def test_a_cluster_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
-    with pytest.raises(SettingsError, match="no cluster to join there"):
-        start_ray()
-
-
-def test_ray_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def init(**keywords: object) -> None:
-        raise Exception("Node timed out\nThis could happen")
-
-    monkeypatch.setattr("pipeline.ray_engine.ray", SimpleNamespace(init=init, shutdown=lambda: None))
-    with pytest.raises(SettingsError, match=r"did not start \(Node timed out\); recordings need none"):
-        start_ray()
 
 
 class Killing:
