@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import pickle
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -84,44 +82,26 @@ class Chain:
                 metrics.counters = stage.counters()
         return self._metrics
 
-    def state(self) -> bytes:
-        """What the stages remember, for a checkpoint."""
-        return pickle.dumps({i: s.state() for i, s in enumerate(self.stages) if isinstance(s, Stateful)})
+    def state(self) -> dict[str, Any]:
+        """What the stages remember, by their names, as plain data for a checkpoint."""
+        return {name: stage.state() for name, stage in self._stateful()}
 
-    def restore(self, state: bytes) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         """Put back what `state` gave. Raises SettingsError for anything a stage would not have put there."""
-        try:
-            states = _Unpickler(io.BytesIO(state)).load()
-            for place, held in states.items():
-                stage = self.stages[place]
-                if isinstance(stage, Stateful):
-                    stage.restore(held)
-        except (pickle.UnpicklingError, AttributeError, ImportError, EOFError, LookupError, TypeError, ValueError) as error:
-            raise SettingsError(f"the checkpoint cannot be used ({error}); start in another folder") from None
+        stages = dict(self._stateful())
+        if state.keys() != stages.keys():
+            raise SettingsError(f"--resume: the checkpoint is of the stages {', '.join(state)}, here are {', '.join(stages)}")
+        for name, stage in stages.items():
+            try:
+                stage.restore(state[name])
+            except (AttributeError, LookupError, TypeError, ValueError) as error:
+                why = f"{type(error).__name__}: {error}"
+                raise SettingsError(f"--resume: the checkpoint of {name} cannot be used ({why}); name another folder") from None
 
-
-class _Unpickler(pickle.Unpickler):
-    """Checkpoints travel with their output folder, so they may hold records and plain data but nothing that runs."""
-
-    DATA = frozenset(
-        {
-            ("collections", "Counter"),
-            ("collections", "deque"),
-            ("collections", "OrderedDict"),
-            ("copyreg", "_reconstructor"),
-            ("numpy", "dtype"),
-            ("numpy", "ndarray"),
-            ("numpy._core.multiarray", "_reconstruct"),
-            ("numpy._core.multiarray", "scalar"),
-            ("numpy._core.numeric", "_frombuffer"),
-            *(("builtins", name) for name in ("object", "set", "frozenset", "bytearray", "complex", "slice", "range")),
-        }
-    )
-    CLASSES = ("stages.", "trackers.")
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in self.DATA or module.startswith(self.CLASSES):
-            found = super().find_class(module, name)
-            if (module, name) in self.DATA or (isinstance(found, type) and found.__module__ == module):
-                return found
-        raise pickle.UnpicklingError(f"it holds {module}.{name}")
+    def _stateful(self) -> list[tuple[str, Stateful]]:
+        """The stages that remember, with their names; the second of a name is told by its place."""
+        found: dict[str, Stateful] = {}
+        for place, (metrics, stage) in enumerate(zip(self._metrics, self.stages, strict=True)):
+            if isinstance(stage, Stateful):
+                found[metrics.name if metrics.name not in found else f"{metrics.name} {place}"] = stage
+        return list(found.items())

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from pipeline.errors import SettingsError
+from pipeline.plain import pack, unpack
 from pipeline.protocol import SourceReport
+
+VERSION = 1  # of what a checkpoint of a source that is not done holds
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS checkpoints (
@@ -22,7 +27,8 @@ CREATE TABLE IF NOT EXISTS checkpoints (
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """How far a source has been read: ``state`` is what the stages held, or the report as JSON when it is ``done``."""
+    """How far a source has been read: ``state`` is what the stages held (`seal`), or how reading ended when it is ``done``
+    (`seal_report`)."""
 
     url: str
     pts_s: float
@@ -30,8 +36,22 @@ class Checkpoint:
     state: bytes
 
     def report(self) -> SourceReport:
-        """How reading ended, when it is ``done``."""
-        return SourceReport(**json.loads(self.state))
+        """How reading ended, when it is ``done``. Raises SettingsError where that cannot be read."""
+        try:
+            held = json.loads(self.state)
+            held.pop("made_by", None)
+            return SourceReport(**held)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise _unusable(f"cannot be read ({error})") from None
+
+    def require(self, made_by: str) -> None:
+        """Raises SettingsError where this version, or these settings, cannot go on from it."""
+        if not self.done:
+            unseal(self.state, made_by)
+            return
+        self.report()
+        if json.loads(self.state).get("made_by", made_by) != made_by:
+            raise _unusable("was made with other settings")
 
     def mended(self, url: str) -> bool:
         """Whether only a part of a file could be read, and it was written to since, as one that is copied to its end: what has
@@ -40,6 +60,36 @@ class Checkpoint:
             return False
         now = file_stamp(url)
         return now not in ("", report.file) and _size(now) >= _size(report.file)
+
+
+def seal(stages: dict[str, Any], made_by: str) -> bytes:
+    """What stages hold, by their names, as bytes. ``made_by``: the `fingerprint` of the settings."""
+    return pack({"version": VERSION, "made_by": made_by, "stages": stages})
+
+
+def unseal(state: bytes, made_by: str) -> dict[str, Any]:
+    """What `seal` was given. Raises SettingsError for bytes of another version or other settings, or that are none of its."""
+    try:
+        held = unpack(state)
+    except ValueError as error:
+        raise _unusable(f"is of another version of Farsight, or damaged ({error})") from None
+    if not isinstance(held, dict) or held.get("version") != VERSION:
+        raise _unusable("is of another version of Farsight")
+    if held.get("made_by") != made_by:
+        raise _unusable("was made with other settings")
+    stages = held.get("stages")
+    if not isinstance(stages, dict):
+        raise _unusable("holds no stages")
+    return stages
+
+
+def seal_report(report: SourceReport, made_by: str) -> bytes:
+    """How reading a source ended, as bytes."""
+    return json.dumps({"made_by": made_by, **asdict(report)}).encode()
+
+
+def _unusable(why: str) -> SettingsError:
+    return SettingsError(f"--resume: the checkpoint {why}; name another folder, or go on with the version and settings it has")
 
 
 def file_stamp(url: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from pipeline.checkpoints import Checkpoints
 from pipeline.delays import Delays
 from pipeline.protocol import SourceReport, SourceSpec
-from pipeline.settings import GroupSettings, Settings
+from pipeline.settings import GroupSettings, Settings, fingerprint
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,11 @@ class Job:
     checkpoints: Path | None
     checkpoint_every_s: float
     resume: bool = False
+
+    @property
+    def made_by(self) -> str:
+        """Tells whether checkpoints and results are of the same settings."""
+        return fingerprint(self.groups, self.context)
 
     @classmethod
     def of(cls, settings: Settings, sources: list[SourceSpec], context: dict[str, Any], database: Path, resume: bool) -> Job:

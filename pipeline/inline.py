@@ -88,7 +88,7 @@ class InlineEngine:
             timer = threading.Timer(self._duration_s, self.stop)
             timer.daemon = True
             timer.start()
-        runner = SourceRunner(source, chains[0], DirectOutbox(chains[1:], tell), save, job.checkpoint_every_s)
+        runner = SourceRunner(source, chains[0], DirectOutbox(chains[1:], tell), save, job.checkpoint_every_s, job.made_by)
         try:
             for spec in job.sources:
                 done, point = resume_point(job, spec)

@@ -32,7 +32,11 @@ class Stage(Protocol):
 
 @runtime_checkable
 class Stateful(Protocol):
-    """A stage that remembers between batches, so that a checkpoint must hold it. State is picklable."""
+    """A stage that remembers between batches, so that a checkpoint must hold it.
+
+    State is plain data (`pipeline.plain`): None, numbers, text, bytes, arrays, lists and dicts of them. `restore` raises
+    ValueError, TypeError or LookupError for anything it cannot go on from.
+    """
 
     def state(self) -> Any: ...
 

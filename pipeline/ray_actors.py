@@ -216,6 +216,7 @@ class SourceActor:
         next_group: GroupSettings | None,
         writer: str | None,
         every_s: float,
+        made_by: str,
     ) -> None:
         use_threads(threads)
         assert group.source is not None
@@ -225,7 +226,7 @@ class SourceActor:
         self._outbox = CreditOutbox([ray.get_actor(name) for name in following], next_group or group)
         self._stopping = threading.Event()
 
-        self._runner = SourceRunner(self._source, self._chain, self._outbox, _saver(writer) if writer else None, every_s)
+        self._runner = SourceRunner(self._source, self._chain, self._outbox, _saver(writer) if writer else None, every_s, made_by)
         self._reading = False
 
     def ready(self) -> None:

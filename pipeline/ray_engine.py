@@ -165,7 +165,7 @@ class RayRun:
         }
         actor = ray.remote(SourceActor).options(**options)
         return actor.remote(
-            group, job.context, threads_for(group, self.readers), behind, next_group, writer, job.checkpoint_every_s
+            group, job.context, threads_for(group, self.readers), behind, next_group, writer, job.checkpoint_every_s, job.made_by
         )
 
     def _read_all(self) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Protocol
 
 from pipeline.chain import Chain
-from pipeline.checkpoints import file_stamp
+from pipeline.checkpoints import file_stamp, seal, seal_report, unseal
 from pipeline.errors import SourceError, redact, redact_url
 from pipeline.protocol import Outbox, Source, SourceReport, SourceSpec
 
@@ -21,9 +19,12 @@ class StopFlag(Protocol):
 
 
 class SourceRunner:
-    """Runs sources one after another through one chain."""
+    """Runs sources one after another through one chain. ``made_by``: the `fingerprint` of the settings, for checkpoints."""
 
-    def __init__(self, source: Source, chain: Chain, outbox: Outbox, save: SaveCheckpoint, every_s: float) -> None:
+    def __init__(
+        self, source: Source, chain: Chain, outbox: Outbox, save: SaveCheckpoint, every_s: float, made_by: str = ""
+    ) -> None:
+        self._made_by = made_by
         self.source, self.chain, self.outbox, self._save, self._every_s = source, chain, outbox, save, every_s
 
     def run(self, spec: SourceSpec, resume: tuple[float, bytes] | None, stopping: StopFlag) -> SourceReport:
@@ -35,7 +36,7 @@ class SourceRunner:
         after, file = None, file_stamp(spec.url)
         if resume:
             after, state = resume
-            self.chain.restore(state)
+            self.chain.restore(unseal(state, self._made_by))
         try:
             self.source.start(spec, after)
         except SourceError as error:
@@ -73,11 +74,11 @@ class SourceRunner:
             self.outbox.send(self.chain.flush())
             self.outbox.drain()
             if self._save and report.status != "failed":
-                self._save(spec.name, redact_url(spec.url), report.position_s, True, json.dumps(asdict(report)).encode())
+                self._save(spec.name, redact_url(spec.url), report.position_s, True, seal_report(report, self._made_by))
         self.source.close()
         return report
 
     def _checkpoint(self, spec: SourceSpec) -> None:
         if save := self._save:
-            position, state = self.source.report().position_s, self.chain.state()
+            position, state = self.source.report().position_s, seal(self.chain.state(), self._made_by)
             self.outbox.after_sent(lambda: save(spec.name, redact_url(spec.url), position, False, state))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import inspect
 import json
@@ -261,3 +262,16 @@ def build_stage(settings: StageSettings, context: dict[str, Any]) -> Any:
         return cls(**keywords)
     except (TypeError, ValueError) as error:
         raise SettingsError(f"{settings.use}: {error}") from None
+
+
+def fingerprint(groups: list[GroupSettings], context: dict[str, Any]) -> str:
+    """A digest of everything that decides what the stages of a graph find: their classes and keywords, also those they take from
+    their defaults and from ``context``. Folders, rate, device and how the work is spread do not count."""
+    told = []
+    for stage in [s for group in groups for s in [*([group.source] if group.source else []), *group.stages]]:
+        cls = stage_class(stage.use)
+        wanted = inspect.signature(cls).parameters
+        keywords = {name: p.default for name, p in wanted.items() if p.default is not inspect.Parameter.empty}
+        keywords |= {key: value for key, value in context.items() if key in wanted} | stage.keywords
+        told.append([cls.__name__, {key: value for key, value in keywords.items() if key not in NOT_SHARED}])
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()

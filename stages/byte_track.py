@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from trackers import ByteTrackTracker
+from trackers.core.bytetrack.tracklet import ByteTrackTracklet
 
 from stages.track import GROWTH
 
@@ -15,6 +16,9 @@ FASTEST = 15.0  # face widths a second: 2.4 m/s
 FARTHEST = 3.0  # face widths, after whatever time, if somebody else might be meant
 ALONE, ALONE_GROWTH = 10.0, 1.25  # face widths, and times its size, if nobody else can be
 NEAR = 0.75  # face widths from where it was seen last, or from where it went, for one whose motion is known
+
+# What a track of the library counts
+COUNTED = ("age", "tracker_id", "time_since_update", "time_since_update_seconds", "number_of_successful_consecutive_updates")
 
 
 class FaceTracker(ByteTrackTracker):
@@ -38,6 +42,39 @@ class FaceTracker(ByteTrackTracker):
     def seen_once(self) -> int:
         """Faces sure enough to begin a track, of which no second detection came in time."""
         return self._proposed - self._next_track_id - sum(track.tracker_id == -1 for track in self.tracks)
+
+    def state(self) -> Any:
+        """What is followed, as plain data. Of the library's filters only what is not the same in each."""
+        return {
+            "last_s": self._last_timestamp,
+            "next": self._next_track_id,
+            "proposed": self._proposed,
+            "tracks": [
+                {
+                    "filter": track.state_estimator.kf.state,
+                    "covariance": track.state_estimator.kf.state_covariance,
+                    "numbers": {name: getattr(track, name) for name in COUNTED},
+                    "seen": track.seen,
+                    "seen_s": track.seen_s,
+                    "speed": track.speed,
+                }
+                for track in self.tracks
+            ],
+        }
+
+    def restore(self, state: Any) -> None:
+        self._last_timestamp, self._next_track_id, self._proposed = state["last_s"], state["next"], state["proposed"]
+        self.tracks = []
+        for held in state["tracks"]:
+            track: Any = ByteTrackTracklet(np.asarray(held["seen"]))
+            at = {**track.state_estimator.get_state(), "state": held["filter"], "state_covariance": held["covariance"]}
+            if held["filter"].shape != (8, 1) or held["covariance"].shape != (8, 8):
+                raise ValueError("a filter of another shape")
+            track.state_estimator.set_state(at)
+            for name in COUNTED:
+                setattr(track, name, held["numbers"][name])
+            track.seen, track.seen_s, track.speed = held["seen"], held["seen_s"], held["speed"]
+            self.tracks.append(track)
 
     def _spawn_new_tracks(
         self,

@@ -56,12 +56,17 @@ class Detect:
         self._detector = None  # type: ignore[assignment]
 
     def state(self) -> Any:
-        last = self._last.boxes, self._last.landmarks, self._last.scores
-        return last, self._source, self._gate.state() if self._gate else None
+        return {
+            "boxes": self._last.boxes,
+            "landmarks": self._last.landmarks,
+            "scores": self._last.scores,
+            "source": self._source,
+            "gate": self._gate.state() if self._gate else None,
+        }
 
     def restore(self, state: Any) -> None:
-        last, self._source, gate = state
-        self._last = Faces(*last)
+        self._last = Faces(state["boxes"], state["landmarks"], state["scores"])
+        self._source, gate = state["source"], state["gate"]
         if self._gate:
             if gate is None:
                 self._gate.forget()

@@ -59,10 +59,10 @@ class MotionGate:
         return whole
 
     def state(self) -> Any:
-        return None if self._seen is None else self._seen.copy(), self._full_s
+        return {"seen": None if self._seen is None else self._seen.copy(), "full_s": float(self._full_s)}
 
     def restore(self, state: Any) -> None:
-        self._seen, self._full_s = state
+        self._seen, self._full_s = state["seen"], state["full_s"]
 
 
 def _cells(image: Image) -> NDArray[np.float32]:

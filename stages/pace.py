@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 SEARCHES = 2.5  # a face may be away for at least so many intervals between searches
 LONGEST_S = 10.0  # but for no longer: frames further apart are not followed
@@ -24,3 +25,9 @@ class Pace:
         self._before = pts_s
         gap = sorted(self._gaps)[-2:][0] if self._gaps else 0.0
         return max(lost_s, min(SEARCHES * gap, LONGEST_S))
+
+    def state(self) -> Any:
+        return {"before": self._before, "gaps": list(self._gaps)}
+
+    def restore(self, state: Any) -> None:
+        self._before, self._gaps = state["before"], deque(map(float, state["gaps"]), maxlen=4)

@@ -101,10 +101,12 @@ class Select:
         self._open = {}
 
     def state(self) -> Any:
-        return self._source, self._open, self._pace
+        return {"source": self._source, "open": [_plain(track) for track in self._open.values()], "pace": self._pace.state()}
 
     def restore(self, state: Any) -> None:
-        self._source, self._open, self._pace = state
+        self._source, self._pace = state["source"], Pace()
+        self._open = {track.number: track for track in map(_from_plain, state["open"])}
+        self._pace.restore(state["pace"])
 
     def counters(self) -> dict[str, int]:
         return {f"shots refused: {reason}": count for reason, count in sorted(self._refused.items())}
@@ -196,6 +198,20 @@ class Select:
             captured,
             self._epoch,
         )
+
+
+def _plain(track: _Open) -> dict[str, Any]:
+    """A track as a checkpoint may hold it."""
+    rejected = vars(track.rejected) if track.rejected else None
+    return {**vars(track), "reasons": dict(track.reasons), "shots": [vars(shot) for shot in track.shots], "rejected": rejected}
+
+
+def _from_plain(held: dict[str, Any]) -> _Open:
+    """The track of which `_plain` made this. Raises TypeError, ValueError or LookupError where it made none."""
+    shots = [Shot(**shot) for shot in held["shots"]]
+    rejected = Shot(**held["rejected"]) if held["rejected"] else None
+    path = [tuple(map(float, place)) for place in held["path"]]
+    return _Open(**{**held, "shots": shots, "rejected": rejected, "path": path, "reasons": Counter(held["reasons"])})
 
 
 def _with_crop(shot: Shot, image: Image) -> Shot:

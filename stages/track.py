@@ -81,10 +81,21 @@ class Track:
         self._tracker = None
 
     def state(self) -> Any:
-        return self._tracker, self._last, self._numbers, self._before, self._cut.last, self._pace
+        return {
+            "tracker": self._tracker.state(),
+            "last": [[tracker_id, vars(last)] for tracker_id, last in self._last.items()],
+            "numbers": self._numbers,
+            "before": float(self._before),
+            "cut": self._cut.last,
+            "pace": self._pace.state(),
+        }
 
     def restore(self, state: Any) -> None:
-        self._tracker, self._last, self._numbers, self._before, self._cut.last, self._pace = state
+        self._begin()
+        self._tracker.restore(state["tracker"])
+        self._last = {int(tracker_id): _Last(**last) for tracker_id, last in state["last"]}
+        self._numbers, self._before, self._cut.last = state["numbers"], state["before"], state["cut"]
+        self._pace.restore(state["pace"])
 
     def counters(self) -> dict[str, int]:
         told = {"detections without a track": self._dimmed, "sure faces seen once only": self._seen_once}

@@ -14,7 +14,7 @@ from pipeline.errors import Interrupted, NothingReadError, SettingsError, redact
 from pipeline.ownership import owned
 from pipeline.progress import ProgressView
 from pipeline.protocol import SourceSpec
-from pipeline.settings import Settings, load_settings
+from pipeline.settings import Settings, fingerprint, load_settings
 from pipeline.sources import find_sources
 from pipeline.summary import write_summary
 
@@ -54,7 +54,7 @@ def run_recordings(
 def _run(settings: Settings, sources: list[SourceSpec], watchlist: Path, out: Path, resume: bool, video: bool, blur: bool) -> int:
     began = time.monotonic()
     elapsed: dict[str, float] = {}
-    store = prepare_output(out, resume, sources)
+    store = prepare_output(out, resume, sources, fingerprint(settings.groups, context_of(settings, out)))
     fill_watchlist(store, watchlist, settings)
     if resume:
         decide_anew(store, settings)
@@ -115,8 +115,9 @@ def make_folder(out: Path) -> None:
         raise SettingsError(f"--out {out}: {error.strerror or error}; name another folder") from None
 
 
-def prepare_output(out: Path, resume: bool, sources: list[SourceSpec]) -> Store:
-    """Make the output folder and its database; forget what a resumed run will make again."""
+def prepare_output(out: Path, resume: bool, sources: list[SourceSpec], made_by: str = "") -> Store:
+    """Make the output folder and its database; forget what a resumed run will make again. ``made_by``: the `fingerprint` that
+    checkpoints must have."""
     from pipeline.checkpoints import Checkpoints
 
     make_folder(out)
@@ -128,6 +129,8 @@ def prepare_output(out: Path, resume: bool, sources: list[SourceSpec]) -> Store:
             raise SettingsError(f"--out {out}: holds an earlier run; go on with --resume or name another folder")
         for spec in sources if resume else []:
             found, url = known[spec.name], redact_url(spec.url)
+            if found is not None and made_by:
+                found.require(made_by)
             if found is not None and found.url != url:
                 raise SettingsError(f"--resume: {spec.name} was {found.url} in the earlier run, now it is {url}")
             if store.is_camera(spec.name):

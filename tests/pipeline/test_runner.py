@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.chain import Chain
-from pipeline.checkpoints import file_stamp
+from pipeline.checkpoints import file_stamp, seal
 from pipeline.errors import SourceError
 from pipeline.protocol import SourceReport, SourceSpec
 from pipeline.runner import SourceRunner
@@ -56,7 +56,7 @@ def test_stopped_before_anything_was_read_the_old_checkpoint_stays() -> None:
     one, _, saved = runner(Numbers())
     stop = threading.Event()
     stop.set()
-    assert one.run(SourceSpec("a", "9"), (4.0, Chain([("sums", Sums())]).state()), stop).status == "stopped"
+    assert one.run(SourceSpec("a", "9"), (4.0, seal(Chain([("sums", Sums())]).state(), "")), stop).status == "stopped"
     assert saved == []
 
 

@@ -1,10 +1,7 @@
-import io
-import pickle
-
 import numpy as np
 
 from models.faces import Faces
-from pipeline.chain import _Unpickler
+from pipeline.plain import pack, unpack
 from stages.detect import Detect
 from stages.motion import MotionGate
 from stages.records import Frame
@@ -88,7 +85,7 @@ def test_a_gate_is_as_new_after_a_source_and_whole_after_a_checkpoint() -> None:
     assert places(made, frame(0.2)) == []
     places(made, frame(0.4, (100, 100)))
     other, theirs = stage()
-    other.restore(_Unpickler(io.BytesIO(pickle.dumps(made.state()))).load())  # a checkpoint may hold it
+    other.restore(unpack(pack(made.state())))  # a checkpoint may hold it
     assert places(other, frame(0.6, (100, 100))) == [(100, 100)]
     assert theirs.pixels == 0  # nothing moved since the checkpoint
     plain, _ = stage(None)
