@@ -103,12 +103,12 @@ def match(scene: Scene, faces: Faces) -> Seen:
     return Seen(scene, faces, hit)
 
 
-def least_score(seen: list[Seen]) -> float:
-    """The score that lets through `FALSE_PER_FRAME` false positives a picture."""
+def least_score(seen: list[Seen], per_frame: float = FALSE_PER_FRAME) -> float:
+    """The score that lets through ``per_frame`` false positives a picture; 1.0 if there is none."""
     scores = np.concatenate([s.faces.scores[s.counts] for s in seen])
     right = np.concatenate([(s.hit >= 0)[s.counts] for s in seen])
     order = np.argsort(-scores)
-    allowed = np.flatnonzero(np.cumsum(~right[order]) <= FALSE_PER_FRAME * len(seen))
+    allowed = np.flatnonzero(np.cumsum(~right[order]) <= per_frame * len(seen))
     return float(scores[order][allowed[-1]]) if len(allowed) else 1.0
 
 

@@ -1,0 +1,222 @@
+"""How a detector does on sources of which nothing trains: recall by face width, camera and source, and what it takes for faces.
+
+    python -m evaluation.detection_sources --photos PHOTOS --clips DATA/videos --out report.json
+        [--detector own.safetensors ...] [--other yunet.onnx scrfd_500m.onnx ...] [--every 1] [--falses FOLDER]
+    python -m evaluation.detection_sources --photos PHOTOS --singles --out singles.json [--detector own.safetensors | yunet.onnx]
+
+The photos lie in public repositories on GitHub; clone each and lay its files into PHOTOS/OWNER+NAME with their paths kept:
+
+    MacwinWin/face_mask_dataset           data/images         groups, families, masks
+    Huyhoclaptrinh/smoking-detection      dataset/images      hands at the mouth, profiles; photos of one person
+    MonsterVivy/shanghaitech              part_B              streets with faces of 8 to 40 px
+    EliSchwartz/imagenet-sample-images    (all)               things, animals, rooms: those without any face
+
+Every picture is seen at full size, a half and a third, clean and as a poor camera sees it (`evaluation.detection.cctv_frame`);
+truth is that of `evaluation.source_labels`. Recall is taken at the scores that let through 0.5 and 0.1 false positives a picture
+of the source, those of all sources in the row "all". Face-free pictures tell how many faces are seen at fixed scores where none
+is. ``--every 4`` takes every fourth picture, for a quick look. ``--falses`` writes a sheet of the hundred surest false positives
+of each detector: it shows others' photos, so keep it out of the repository. ``--singles`` asks the enrolment gate instead, which
+photos of one person it refuses and why. A report says how many pictures were missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from evaluation.detection import EYES, Seen, cctv_frame, least_score, match
+from evaluation.false_sheet import False_, write_sheet
+from evaluation.source_labels import Picture, load_pictures, place_of, with_pixels
+from models import load_detector, load_recognizer
+from training.scenes import Scene
+
+SIZES = 1, 1 / 2, 1 / 3
+LOOKS = "clean", "poor"
+BINS = (8, 12), (12, 16), (16, 24), (24, 32), (32, 64)
+PER_FRAME = 0.5, 0.1
+SCORES = 0.2, 0.4, 0.6  # the pipeline's min_score, what a shot needs, and what starts a track
+LEAST = 0.05
+HARD_FROM = 12.0  # width of the profiles and half-hidden faces that are counted
+
+
+@dataclass(frozen=True)
+class View:
+    """What a detector saw of a picture at one size and look."""
+
+    picture: Picture
+    size: float
+    look: str
+    seen: Seen
+
+
+def views(picture: Picture, image: NDArray[np.uint8], detector: Any, falses: list[False_] | None = None) -> list[View]:
+    """A picture (H, W, 3) seen by a detector at all sizes and looks; ``falses`` gains what it takes for a face and is none."""
+    rng = np.random.default_rng(0)
+    truth = picture.scene(image)
+    found = []
+    for size in SIZES:
+        small = cv2.resize(image, None, fx=size, fy=size, interpolation=cv2.INTER_AREA).astype(np.uint8) if size < 1 else image
+        for look in LOOKS:
+            shown = cctv_frame(small, rng) if look == "poor" else small
+            faces = detector.detect([shown])[0]
+            scene = Scene(shown, truth.boxes * size, truth.landmarks * size, truth.scores)
+            seen = match(scene, faces)
+            if falses is not None:
+                where = f"{picture.path} {look} 1/{round(1 / size)}"
+                falses += [False_.cut(where, shown, faces.boxes[i], float(faces.scores[i])) for i in np.flatnonzero(seen.hit < 0)]
+            kept = Scene(shown[:0], scene.boxes, scene.landmarks, scene.scores)  # without pixels
+            found.append(View(picture, size, look, Seen(kept, faces, seen.hit)))
+    return found
+
+
+def recall_rows(all_views: Sequence[View], per_frame: float) -> dict[str, Any]:
+    """Recall, %, by width and of profiles and half-hidden faces, and landmark errors, % of a frontal face's eye distance
+    (median), at the score that lets through ``per_frame`` false positives a picture."""
+    least = least_score([view.seen for view in all_views], per_frame)
+    counts: Counter[str] = Counter()
+    right: Counter[str] = Counter()
+    errors: dict[str, list[float]] = defaultdict(list)
+    for view in all_views:
+        seen, kinds = view.seen, view.picture.kinds
+        found = {int(h): i for i, h in enumerate(seen.hit) if h >= 0 and seen.faces.scores[i] >= least}
+        widths = seen.scene.boxes[:, 2] - seen.scene.boxes[:, 0]
+        for face in np.flatnonzero(seen.scene.scores == 1.0):
+            width, names = float(widths[face]), []
+            names += [f"{low}-{high}" for low, high in BINS if low <= width < high]
+            names += [kinds[face]] if kinds[face] in ("profile", "hidden") and HARD_FROM <= width < BINS[-1][1] else []
+            counts.update(names)
+            if int(face) in found:
+                right.update(names)
+                apart = seen.faces.landmarks[found[int(face)]] - seen.scene.landmarks[face]
+                away = float(np.linalg.norm(apart, axis=1).mean()) / (EYES * width)
+                if names and np.isfinite(away):
+                    errors[names[0]].append(away)
+    names = [f"{low}-{high}" for low, high in BINS] + ["profile", "hidden"]
+    return {
+        "least_score": round(least, 3),
+        "faces": {name: counts[name] for name in names},
+        "recall": {name: round(100 * right[name] / counts[name], 1) if counts[name] else None for name in names},
+        "landmark_error": {name: round(100 * float(np.median(errors[name])), 1) for name in names if errors[name]},
+    }
+
+
+def false_rows(all_views: Sequence[View]) -> dict[str, Any]:
+    """On pictures without faces: how many a picture, and the share of pictures, %, with one at least, at fixed scores."""
+    found: dict[str, Any] = {"pictures": len(all_views)}
+    for score in SCORES:
+        falses = [int((view.seen.faces.scores[view.seen.hit < 0] >= score).sum()) for view in all_views]
+        found[str(score)] = {
+            "a_picture": round(float(np.mean(falses)), 4) if falses else None,
+            "with_one": round(100 * float(np.mean([n > 0 for n in falses])), 2) if falses else None,
+        }
+    return found
+
+
+def report_of(all_views: Sequence[View]) -> dict[str, Any]:
+    """For each look: recall of all sources and of each, and false faces on face-free pictures at all sizes and the full one."""
+    told: dict[str, Any] = {}
+    for look in LOOKS:
+        part = [view for view in all_views if view.look == look]
+        faces = [view for view in part if view.picture.use == "faces"]
+        empty = [view for view in part if view.picture.use == "empty"]
+        sources = {"all": faces} | {s: [v for v in faces if v.picture.source == s] for s in sorted({source(v) for v in faces})}
+        told[look] = {
+            "recall": {name: {str(rate): recall_rows(own, rate) for rate in PER_FRAME} for name, own in sources.items()},
+            "empty": {"all sizes": false_rows(empty), "full size": false_rows([v for v in empty if v.size == 1])},
+        }
+    return told
+
+
+def source(view: View) -> str:
+    return view.picture.source
+
+
+def told_singles(pictures: Iterable[Picture], photos: Path, detector: Any) -> dict[str, Any]:
+    """What the enrolment gate says of photos of one person: how many it takes, and why it refuses the others."""
+    from watchlist.enrol import Gate
+
+    gate = Gate(detector, load_recognizer(device="cpu"))
+    reasons: Counter[str] = Counter()
+    refused = []
+    for picture in track(list(pictures), "photos of one person"):
+        reason = gate.judge("somebody", place_of(picture, photos)).reason
+        reasons[reason.split(":")[0] or "enrolled"] += 1
+        if reason:
+            refused.append([picture.source, picture.path, reason])
+    several = reasons["several_faces"]
+    total = sum(reasons.values()) - reasons["unreadable"]
+    return {"photos": total, "several_faces_%": round(100 * several / max(1, total), 1), "reasons": reasons, "refused": refused}
+
+
+def show(name: str, told: dict[str, Any]) -> None:
+    for look, part in told.items():
+        for rate in map(str, PER_FRAME):
+            for of, rows in part["recall"].items():
+                row = rows[rate]
+                cells = "  ".join(
+                    f"{k} {'-' if v is None else f'{v:5.1f}'} ({row['faces'][k]})" for k, v in row["recall"].items()
+                )
+                print(f"{name}, {look}, {of}, {rate} a frame (score {row['least_score']}): {cells}")
+            print(f"  landmarks {part['recall']['all'][rate]['landmark_error']}")
+        for size, row in part["empty"].items():
+            print(f"{name}, {look}, face-free, {size}: {row}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--clips", type=Path, default=Path("videos"))
+    parser.add_argument("--detector", type=Path, nargs="*", default=[], help="own weights; without it the shipped ones")
+    parser.add_argument("--other", type=Path, nargs="*", default=[])
+    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--falses", type=Path)
+    parser.add_argument("--singles", action="store_true")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    names: list[Path | None] = [*(args.detector or [None]), *args.other]
+    pictures = load_pictures()
+    if args.singles:
+        singles = [picture for picture in pictures if picture.use == "single"][:: args.every]
+        told = {called(n): told_singles(singles, args.photos, load_detector(n, "cpu", 0.2)) for n in names}
+        print(json.dumps(told, indent=1))
+        args.out.write_text(json.dumps(told, indent=1))
+        return
+    wanted = [picture for picture in pictures if picture.use != "single"][:: args.every]
+    detectors = {called(name): load_detector(name, "cpu", LEAST) for name in names}
+    found: dict[str, list[View]] = {name: [] for name in detectors}
+    falses: dict[str, list[False_]] = {name: [] for name in detectors}
+    missing = 0
+    for picture, image in track(with_pixels(wanted, args.photos, args.clips), "pictures", total=len(wanted)):
+        missing += image is None
+        for name, detector in detectors.items() if image is not None else ():
+            found[name] += views(picture, image, detector, falses[name] if args.falses else None)
+    if missing == len(wanted):
+        raise SystemExit(
+            f"farsight: {args.photos}: none of the {missing} pictures is there; lay the repositories' files there (--help)"
+        )
+    print(f"{len(wanted)} pictures, {missing} of them missing or not as they were labelled")
+    report = {"pictures": len(wanted), "missing": missing, "detectors": {n: report_of(v) for n, v in found.items()}}
+    for name, told in report["detectors"].items():
+        show(name, told)
+    if args.falses:
+        args.falses.mkdir(parents=True, exist_ok=True)
+        report["surest_false"] = {n: write_sheet(args.falses / f"{n}.png", f) for n, f in falses.items()}
+    args.out.write_text(json.dumps(report, indent=1))
+
+
+def called(name: Path | None) -> str:
+    return "farsight" if name is None else name.stem
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""A sheet of what a detector takes for a face most surely and is none, to be looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+CELL, COLUMNS, MOST = 120, 10, 100
+AROUND = 1.0  # of the box's longer side, shown on each side
+LEAST = 0.15  # what is less sure is not kept
+
+
+@dataclass(frozen=True)
+class False_:
+    """A find that is no face: in which picture, ``cell`` (CELL, CELL, 3) what is about it, ``box`` x1 y1 x2 y2, and its score."""
+
+    where: str
+    cell: NDArray[np.uint8]
+    box: tuple[float, ...]
+    score: float
+
+    @staticmethod
+    def cut(where: str, image: NDArray[np.uint8], box: NDArray[np.float32], score: float) -> False_:
+        """Cut a find out of its picture (H, W, 3) RGB with its surroundings, and draw its box."""
+        if score < LEAST:
+            return False_(where, np.zeros((0, 0, 3), np.uint8), tuple(box.tolist()), score)
+        x1, y1, x2, y2 = (float(value) for value in box)
+        side = max(4.0, max(x2 - x1, y2 - y1) * (1 + 2 * AROUND))
+        zoom = CELL / side
+        left, top = (x1 + x2 - side) / 2, (y1 + y2 - side) / 2
+        matrix = np.array([[zoom, 0, -left * zoom], [0, zoom, -top * zoom]], np.float32)
+        method = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
+        cell = cv2.warpAffine(image, matrix, (CELL, CELL), flags=method, borderMode=cv2.BORDER_CONSTANT)
+        corners = [(round((x - left) * zoom), round((y - top) * zoom)) for x, y in ((x1, y1), (x2, y2))]
+        cv2.rectangle(cell, corners[0], corners[1], (60, 255, 60), 1)
+        return False_(where, cell.astype(np.uint8), (x1, y1, x2, y2), score)
+
+
+def write_sheet(path: Path, falses: list[False_]) -> list[dict[str, object]]:
+    """Write the surest, one for each picture, size and look and place in it, as a PNG, and return what they are, surest first."""
+    chosen: list[False_] = []
+    places: set[tuple[str | int, ...]] = set()
+    for false in sorted(falses, key=lambda f: -f.score):
+        picture, _, size = false.where.rsplit(" ", 2)
+        larger = int(size.split("/")[1])
+        middle = (picture, *(round(larger * (a + b) / 2 / 24) for a, b in zip(false.box[:2], false.box[2:], strict=True)))
+        if middle in places or not false.cell.size:
+            continue
+        places.add(middle)
+        chosen.append(false)
+        if len(chosen) == MOST:
+            break
+    sheet = np.zeros((-(-len(chosen) // COLUMNS) * CELL or CELL, COLUMNS * CELL, 3), np.uint8)
+    for place, false in enumerate(chosen):
+        y, x = (n * CELL for n in divmod(place, COLUMNS))
+        sheet[y : y + CELL, x : x + CELL] = false.cell
+        cv2.putText(sheet, f"{place} {false.score:.2f}", (x + 3, y + 12), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 0), 1)
+    cv2.imwrite(str(path), np.ascontiguousarray(sheet[..., ::-1]))
+    return [{"where": f.where, "box": [round(v, 1) for v in f.box], "score": round(f.score, 3)} for f in chosen]

@@ -1,0 +1,139 @@
+"""The detector's dev set of sources of which nothing trains: which pictures, and what they show.
+
+``detection_sources.txt`` has a line for each picture (use, source, path, width, height, part, separated by tabs), followed by one
+for each face in it (kind, box, landmarks). Uses: ``faces`` to measure recall, ``empty`` without any face, ``single`` of one
+person. Kinds: ``face``, ``profile`` (turned so far that the nose leaves the span of the eyes), ``hidden`` (half of it behind a
+mask, a hand, a phone) and ``ignore``, which counts neither way: a face too small, blurred or cut to be asked for, or drawn.
+
+The labels are three detectors' votes: SCRFD-2.5GF on the picture and on doubled, overlapping tiles, YuNet and CenterFace on the
+picture and doubled. Two of them: a face. One: ignored. ``detection_sources_eye.txt`` says what a look at the doubtful places
+changed (by eye, the project): a line has the path, the kind, or ``none`` for what is no face, and the box; it takes the place of
+labels that it overlaps. All face-free pictures were looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.faces import pairwise_iou
+from training.detector_scenes import UNSURE
+from training.scenes import Scene
+
+LABELS = Path(__file__).with_name("detection_sources.txt")
+BY_EYE = Path(__file__).with_name("detection_sources_eye.txt")
+KINDS = "face", "profile", "hidden", "ignore"
+CLIPS = "clips"  # source of frames: path is CLIP-FRAME
+SAME = 0.5  # IoU from which on a correction takes a label's place
+
+
+@dataclass
+class Picture:
+    """A picture of the dev set. ``source`` is a repository on GitHub or ``clips``; ``path`` lies in it, or is CLIP-FRAME;
+    ``size`` (width, height) it is shrunk to; ``part`` x1 y1 x2 y2 of that which is used, or empty: all; ``boxes`` (N, 4),
+    ``landmarks`` (N, 5, 2), NaN where unknown, in pixels of the part; ``kinds`` (N,) of `KINDS`."""
+
+    use: str
+    source: str
+    path: str
+    size: tuple[int, int]
+    part: tuple[int, ...]
+    kinds: list[str] = field(default_factory=list)
+    boxes: list[list[float]] = field(default_factory=list)
+    landmarks: list[list[float]] = field(default_factory=list)
+
+    def scene(self, image: NDArray[np.uint8]) -> Scene:
+        """The picture's pixels with its truth; a score of 1 is a face, one of `UNSURE` counts neither way."""
+        scores = [UNSURE if kind == "ignore" else 1.0 for kind in self.kinds]
+        boxes = np.array(self.boxes, np.float32).reshape(-1, 4)
+        return Scene(image, boxes, np.array(self.landmarks, np.float32).reshape(-1, 5, 2), np.array(scores, np.float32))
+
+    def correct(self, kind: str, box: list[float]) -> None:
+        """Let what an eye saw take the place of the labels it overlaps; a face that was labelled keeps its box and landmarks."""
+        overlap = pairwise_iou(np.array([box], np.float32), np.array(self.boxes, np.float32).reshape(-1, 4))[0]
+        same = np.flatnonzero(overlap >= SAME)
+        landmarks = [float("nan")] * 10
+        if len(same) and kind != "none":
+            best = int(same[np.argmax(overlap[same])])
+            box, landmarks = self.boxes[best], self.landmarks[best]
+        keep = [i for i in range(len(self.boxes)) if i not in same]
+        self.kinds, self.boxes, self.landmarks = ([part[i] for i in keep] for part in (self.kinds, self.boxes, self.landmarks))
+        if kind != "none":
+            self.kinds.append(kind)
+            self.boxes.append(box)
+            self.landmarks.append(landmarks)
+
+
+def load_pictures(labels: Path = LABELS, by_eye: Path = BY_EYE) -> list[Picture]:
+    """All pictures of the dev set with their labels, corrected. Raises ValueError for a line that is none of the format."""
+    pictures: list[Picture] = []
+    for number, line in enumerate(labels.read_text().splitlines(), 1):
+        words = line.split("\t")
+        if len(words) == 6:
+            use, source, path, width, height, part = words
+            pictures.append(Picture(use, source, path, (int(width), int(height)), tuple(map(int, part.split()))))
+        elif len(words) == 3 and words[0] in KINDS and pictures:
+            pictures[-1].kinds.append(words[0])
+            pictures[-1].boxes.append([float(value) for value in words[1].split()])
+            pictures[-1].landmarks.append([float(value) for value in words[2].split()] or [float("nan")] * 10)
+        else:
+            raise ValueError(f"{labels}:{number}: neither a picture (6 columns) nor a face (3 columns)")
+    for_faces = {picture.path: picture for picture in pictures if picture.use == "faces"}
+    for number, line in enumerate(by_eye.read_text().splitlines(), 1):
+        path, kind, text = line.split("\t")
+        if path not in for_faces or kind not in (*KINDS, "none"):
+            raise ValueError(f"{by_eye}:{number}: no such picture, or a kind other than {', '.join(KINDS)}, none")
+        for_faces[path].correct(kind, [float(value) for value in text.split()])
+    return pictures
+
+
+def place_of(picture: Picture, photos: Path) -> Path:
+    """The file of a photo in the folder of photos, where OWNER+NAME/ holds a repository's files."""
+    return photos / picture.source.replace("/", "+") / picture.path
+
+
+def with_pixels(pictures: list[Picture], photos: Path, clips: Path) -> Iterator[tuple[Picture, NDArray[np.uint8] | None]]:
+    """Each picture and its pixels (H, W, 3) RGB; None where the file is missing, broken, or of another size than was labelled."""
+    frames: dict[str, list[Picture]] = {}
+    for picture in pictures:
+        if picture.source == CLIPS:
+            frames.setdefault(picture.path.rsplit("-", 1)[0], []).append(picture)
+            continue
+        file = place_of(picture, photos)
+        yield picture, _part(cv2.imread(str(file), cv2.IMREAD_COLOR) if file.is_file() else None, picture)
+    for clip, wanted in frames.items():
+        yield from _of_clip(clips / f"{clip}.mp4", {int(p.path.rsplit("-", 1)[1]): p for p in wanted})
+
+
+def _of_clip(path: Path, wanted: dict[int, Picture]) -> Iterator[tuple[Picture, NDArray[np.uint8] | None]]:
+    missing = dict(wanted)
+    if path.is_file():
+        with av.open(str(path)) as container:
+            for index, frame in enumerate(container.decode(video=0)):
+                if index in missing:
+                    picture = missing.pop(index)
+                    yield picture, _part(frame.to_ndarray(format="bgr24"), picture)
+                if not missing:
+                    break
+    for picture in missing.values():
+        yield picture, None
+
+
+def _part(image: NDArray[np.uint8] | None, picture: Picture) -> NDArray[np.uint8] | None:
+    """What is used of a picture (H, W, 3) BGR, as RGB."""
+    if image is None:
+        return None
+    height, width = image.shape[:2]
+    shrink = picture.size[0] / width
+    if shrink > 1 or abs(height * shrink - picture.size[1]) > 1:
+        return None
+    if (width, height) != picture.size:
+        image = cv2.resize(image, picture.size, interpolation=cv2.INTER_AREA).astype(np.uint8)
+    x1, y1, x2, y2 = picture.part or (0, 0, *picture.size)
+    return np.ascontiguousarray(image[y1:y2, x1:x2, ::-1])
