@@ -11,7 +11,7 @@ import structlog
 
 from pipeline.errors import SettingsError
 from pipeline.protocol import SourceSpec
-from pipeline.settings import Settings, load_settings
+from pipeline.settings import CameraSettings, Settings, load_settings
 
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 AT_ONCE = {"cameras"}  # what is followed while it runs; the rest needs a restart
@@ -61,8 +61,7 @@ class CameraFile:
             if not getattr(settings, key):
                 raise SettingsError(f"{self._path.name}: {key} is missing")
         specs = [
-            SourceSpec(c.name, address(from_environment(c.url, f"camera {c.name}: url")), (("transport", c.transport),))
-            for c in settings.cameras
+            SourceSpec(c.name, address(from_environment(c.url, f"camera {c.name}: url")), options_of(c)) for c in settings.cameras
         ]
         return settings, specs
 
@@ -72,6 +71,12 @@ class CameraFile:
         except OSError:  # just being replaced
             return None
         return found.st_mtime_ns, found.st_size
+
+
+def options_of(camera: CameraSettings) -> tuple[tuple[str, str], ...]:
+    """What the camera's reader is told."""
+    patience = () if camera.patience_s == "auto" else (("patience_s", str(camera.patience_s)),)
+    return (("transport", camera.transport), ("poll_s", str(camera.poll_s)), *patience)
 
 
 def address(url: str) -> str:

@@ -67,6 +67,13 @@ class CameraSettings(BaseModel):
     name: str = Field(pattern=r"^[\w.-]{1,100}$", description="unique; names its sightings")
     url: str = Field(description="rtsp(s)://, http(s):// or /dev/videoN; ${VARIABLE} is taken from the environment")
     transport: Literal["tcp", "udp"] = Field("tcp", description="how RTSP pictures travel; udp for a network that loses nothing")
+    patience_s: Annotated[float, Field(ge=3, le=3600)] | Literal["auto"] = Field(
+        "auto",
+        description="how long it may send nothing before it is connected anew; auto: four of its own intervals, at least 8 s",
+    )
+    poll_s: float = Field(
+        0.5, ge=0.05, le=3600, description="seconds between two requests, where the address gives a single picture (JPEG)"
+    )
 
 
 class AlertSettings(BaseModel):

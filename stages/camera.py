@@ -21,6 +21,7 @@ from pipeline.errors import redact, redact_url
 from pipeline.protocol import Batch, SourceReport, SourceSpec
 from stages.container import check_every
 from stages.records import Frame
+from stages.silence import Silence
 
 ROOT = Path(__file__).parents[1]
 LOOK_S = 0.2
@@ -47,7 +48,8 @@ class Camera:
     PTS are seconds since ``epoch`` (Unix time; by default that of `start`), told by when a frame came: cameras' own stamps jump,
     stop and start anew, this clock is one for all cameras and never goes back. ``detect_every`` as for recordings, but ``auto``
     goes by the time pictures come; ``connect_s``
-    and ``stall_s``: how long a camera may take for its first frame and for each next one; ``transport``: tcp, or udp for a
+    and ``stall_s``: how long a camera may take for its first frame and for each next one, None for what `Silence` learns from the
+    camera (a camera's ``patience_s`` comes before it); ``transport``: tcp, or udp for a
     network that loses nothing; ``live_seconds``: stop by itself.
     """
 
@@ -55,7 +57,7 @@ class Camera:
         self,
         detect_every: int | Literal["auto"] = "auto",
         connect_s: float = 15.0,
-        stall_s: float = 8.0,
+        stall_s: float | None = None,
         transport: Literal["tcp", "udp"] = "tcp",
         live_seconds: float | None = None,
         epoch: float | None = None,
@@ -83,6 +85,11 @@ class Camera:
         self._before = {"decoded": 0, "dropped": 0}  # by readers that are gone
         self._seen = self._before
         self._wait_s, self._retry_at = BACKOFF_S[0], 0.0
+        options = dict(spec.options)
+        patience_s = options.pop("patience_s", None)
+        self._options = options
+        stall_s = self._stall_s if patience_s is None else float(patience_s)
+        self._silence = Silence(self._connect_s, stall_s, float(options.get("poll_s", 0)))
         self._door = _Door(spec.url)
         self._enter(State.BACKING_OFF)
 
@@ -95,17 +102,17 @@ class Camera:
                     continue
                 self._connect()
             assert self._reader is not None
+            asked = time.monotonic()
             item = self._reader.newest(LOOK_S)
             if isinstance(item, dict):
                 return [self._frame(item)]
-            limit = self._connect_s if self.state is State.CONNECTING else self._stall_s
-            silent = time.monotonic() - self._heard
             if isinstance(item, str):
                 self._give_up(item)
                 return []
-            if silent > limit:
+            if self._silence.wait(time.monotonic() - asked):
                 self._count("stalls")
-                self._give_up(f"silent for {silent:.0f} s")
+                self._silence.give_up()
+                self._give_up(f"silent for {self._silence.waited_s:.0f} s")
                 return []
         self._enter(State.STOPPED)
         return None
@@ -132,12 +139,13 @@ class Camera:
 
     def _connect(self) -> None:
         self._enter(State.CONNECTING)
-        self._heard = self._connected = time.monotonic()
-        self._reader = _Reader({"url": self._spec.url, **self._ask, **dict(self._spec.options)})
+        self._connected = time.monotonic()
+        self._silence.begin()
+        self._reader = _Reader({"url": self._spec.url, **self._ask, **self._options})
 
     def _frame(self, item: dict[str, Any]) -> Frame:
         self._enter(State.STREAMING)
-        self._heard = time.monotonic()
+        self._silence.frame(item["at"], item["decoded"])
         self._report.reason = ""
         self._seen = {key: self._before[key] + item[key] for key in self._before}
         self._report.counts |= {"frames_decoded": self._seen["decoded"], "dropped_for_newer": self._seen["dropped"]}
@@ -171,7 +179,7 @@ class Camera:
         before, now = self._door.open, self._door.look()
         if now is False:
             if due:
-                self._back_off("its port is shut")
+                self._back_off(self._door.why)
             return False
         if now and before is False:
             self._wait_s = BACKOFF_S[0]  # whoever opens it has only just started
@@ -193,6 +201,7 @@ class _Door:
             self._at = (None, 0)
         self._next = 0.0
         self.open: bool | None = None
+        self.why = ""
 
     def look(self) -> bool | None:
         """Whether it is open."""
@@ -201,8 +210,10 @@ class _Door:
             try:
                 socket.create_connection(self._at, KNOCK_S / 2).close()
                 self.open = True
-            except OSError:
-                self.open = False
+            except socket.gaierror:
+                self.open, self.why = False, "its host's name is not known"
+            except OSError as error:
+                self.open, self.why = False, f"its port is shut ({error.strerror or 'no answer'})"
         return self.open
 
 

@@ -26,6 +26,7 @@ import av.error
 from pipeline.errors import SourceError
 from stages.clock import Clock
 from stages.container import open_video, pixels_of, shape_of_pixels, wanted_rate, why
+from stages.snapshots import POLL_S, is_snapshot, snapshots
 
 BREATH = 6  # pictures that may wait while the machine is busy with something else for a moment
 BUNCH = 2  # pictures that may come at once without being thought too many
@@ -87,14 +88,16 @@ class Picker:
         return True
 
 
-def decode(newest: Newest, url: str, transport: str, detect_every: int | Literal["auto"]) -> None:
+def decode(newest: Newest, url: str, transport: str, detect_every: int | Literal["auto"], poll_s: float | str = POLL_S) -> None:
     """Read until the stream ends or fails."""
     try:
-        container, stream = open_video(url, transport)
+        container, stream = open_video(url, transport, timeout_s=None)  # the watchdog outside knows this camera's patience
+        stream.thread_type = "SLICE"  # threads by frame give each one later, by as many frames as there are threads
         newest.shape = shape_of_pixels(stream)
         picker = Picker(detect_every, wanted_rate(stream))
+        pictures = snapshots(url, float(poll_s)) if is_snapshot(url, container) else pictures_of(container, stream)
         paced, clock, started = Path(url).is_file(), Clock(stream), time.monotonic()
-        for index, picture in enumerate(pictures_of(container, stream)):
+        for index, picture in enumerate(pictures):
             if paced:  # a file in a camera's place plays at its own pace
                 time.sleep(max(0.0, started + clock.time(picture) - time.monotonic()))
             newest.decoded = index + 1

@@ -17,11 +17,12 @@ MOST_PIXELS = 64_000_000
 NETWORK_TIMEOUT_S = 10.0
 
 
-def open_video(url: str, transport: str = "tcp") -> tuple[Any, Any]:
-    """The container and its first video stream. Raises SourceError if there is none that can be read."""
+def open_video(url: str, transport: str = "tcp", timeout_s: float | None = NETWORK_TIMEOUT_S) -> tuple[Any, Any]:
+    """The container and its first video stream. ``timeout_s``: how long opening, and each read, of an address may take; None for
+    a reader that is watched from outside. Raises SourceError if there is none that can be read."""
     try:
         options = {"rtsp_transport": transport} if url.startswith("rtsp") else {}
-        timeout = NETWORK_TIMEOUT_S if "://" in url else None
+        timeout = timeout_s if "://" in url else None
         form = "v4l2" if url.startswith("/dev/video") else None
         container = av.open(url, format=form, options=options, timeout=timeout, metadata_errors="ignore")
     except (av.error.FFmpegError, OSError, ValueError) as error:

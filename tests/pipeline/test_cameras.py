@@ -36,7 +36,7 @@ def test_cameras_are_followed_and_a_wrong_file_leaves_them(tmp_path: Path, log: 
     monkeypatch.setenv("PASS_B", "secret")
     write(path, [{**A, "transport": "udp"}, B])
     first, second = cameras.wanted()
-    assert dict(first.options) == {"transport": "udp"} and second.url == "rtsp://joe:secret@10.0.0.2/x"
+    assert dict(first.options)["transport"] == "udp" and second.url == "rtsp://joe:secret@10.0.0.2/x"
     assert "added=['b']" in log[-1] and "changed=['a']" in log[-1]
     for wrong, why in (
         ([{**A, "speed": 3}], "unknown key 'cameras.0.speed'"),

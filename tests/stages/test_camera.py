@@ -18,11 +18,14 @@ import numpy as np
 import pytest
 
 from pipeline.protocol import SourceSpec
+from stages import silence
 from stages.camera import Camera, State
 from stages.records import Frame
 from tests.clips import write_clip
 from tests.servers import free_port, needs_rtsp, start_rtsp, stop
 
+JPEG = cv2.imencode(".jpg", np.full((48, 64, 3), 90, np.uint8))[1].tobytes()
+JPEG_PART = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(JPEG)}\r\n\r\n".encode() + JPEG + b"\r\n"
 TIMES = [k / 10 for k in range(15)]
 
 
@@ -116,7 +119,7 @@ def test_bad_cameras_are_given_up_and_tried_again(watch, serve, clip: Path, kind
             return
         time.sleep(30)
 
-    camera = watch(serve(behave), connect_s=1.5, live_seconds=6.0)
+    camera = watch(serve(behave), connect_s=10.0 if kind == "rubbish" else 1.5, live_seconds=6.0)
     frames = 0
     while (batch := camera.read()) is not None:
         frames += len(batch)
@@ -128,15 +131,12 @@ def test_bad_cameras_are_given_up_and_tried_again(watch, serve, clip: Path, kind
 
 
 def test_an_mjpeg_camera(watch, serve) -> None:  # type: ignore[no-untyped-def]
-    jpeg = cv2.imencode(".jpg", np.full((48, 64, 3), 90, np.uint8))[1].tobytes()
-    part = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n".encode() + jpeg + b"\r\n"
-
     def behave(caller: socket.socket) -> None:
         caller.recv(4096)
         caller.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace;boundary=frame\r\n\r\n")
         try:
             while True:
-                caller.sendall(part)
+                caller.sendall(JPEG_PART)
                 time.sleep(0.05)
         except OSError:
             return
@@ -175,6 +175,44 @@ def test_a_killed_reader_is_replaced(watch, serve, clip: Path) -> None:  # type:
     while camera.report().counts.get("reconnects", 0) < 1:
         camera.read()
     assert next_frame(camera).pts_s > before
+
+
+def test_a_camera_is_not_declared_dead_after_a_pause_of_the_machine(watch, serve, clip: Path) -> None:  # type: ignore[no-untyped-def]
+    """Nobody asked for a frame meanwhile: only the time since asking counts."""
+
+    def behave(caller: socket.socket) -> None:
+        http(caller, clip.read_bytes() * 4)
+        time.sleep(30)
+
+    camera = watch(serve(behave), stall_s=1.0)
+    next_frame(camera)
+    reader = camera._reader._process
+    os.kill(reader.pid, signal.SIGSTOP)  # a machine so busy that the answer takes long, too
+    time.sleep(1.5)  # back-pressure
+    threading.Timer(0.6, lambda: os.kill(reader.pid, signal.SIGCONT)).start()
+    next_frame(camera)
+    assert camera._reader._process is reader and "stalls" not in camera.report().counts
+
+
+def test_a_slow_camera_is_left_alone(watch, serve, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    """One whose frames are further apart than others may be silent; here a second stands for ten."""
+    monkeypatch.setattr(silence, "FIRST_S", 4.0)
+    monkeypatch.setattr(silence, "SHORTEST_S", 0.3)
+
+    def behave(caller: socket.socket) -> None:
+        caller.recv(4096)
+        caller.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace;boundary=frame\r\n\r\n")
+        try:
+            while True:
+                caller.sendall(JPEG_PART)
+                time.sleep(1.0)
+        except OSError:
+            return
+
+    camera = watch(serve(behave), connect_s=15.0, stall_s=None, live_seconds=30.0)
+    times = [next_frame(camera).pts_s for _ in range(6)]
+    assert times[-1] - times[0] > 2.0 and "reconnects" not in camera.report().counts
+    assert camera._silence.limit_s > 2.5
 
 
 def test_waits_grow_and_a_steady_stream_shortens_them_again(watch, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -11,6 +11,7 @@ import pytest
 
 from stages import camera_reader
 from stages.camera_reader import BREATH, OVERRUN_S, Newest, Picker, decode
+from stages.container import open_video
 from tests.clips import write_clip
 
 
@@ -105,3 +106,33 @@ def test_a_file_whose_times_begin_late_plays_at_once(tmp_path: Path, slept: list
     newest = Newest()
     decode(newest, str(copied(write_clip(tmp_path / "a.ts", [k / 10 for k in range(20)]), late)), "tcp", 1)
     assert newest.decoded == 20 and 1.0 < max(slept) < 2.5
+
+
+def test_a_frame_is_given_when_it_comes_and_not_as_many_frames_later_as_there_are_threads(
+    tmp_path: Path, slept: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newest, behind = Newest(), []
+
+    class Spy:
+        def __init__(self, container: Any) -> None:
+            self._container, self.format = container, container.format
+
+        def demux(self, stream: Any) -> Any:
+            for number, packet in enumerate(self._container.demux(stream)):
+                behind.append(number - newest.decoded)
+                yield packet
+
+    def opened(*arguments: Any, **keywords: Any) -> Any:
+        container, stream = open_video(*arguments, **keywords)
+        stream.codec_context.thread_count = 8
+        return Spy(container), stream
+
+    clip = tmp_path / "a.mkv"
+    with av.open(str(clip), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"tune": "zerolatency"})
+        (stream.width, stream.height), stream.pix_fmt = (64, 48), "yuv420p"
+        frames = [*(av.VideoFrame(64, 48, "yuv420p") for _ in range(20)), None]
+        container.mux([packet for frame in frames for packet in stream.encode(frame)])
+    monkeypatch.setattr(camera_reader, "open_video", opened)
+    decode(newest, str(clip), "tcp", 1)
+    assert newest.decoded == 20 and max(behind) <= 1
