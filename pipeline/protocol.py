@@ -18,7 +18,7 @@ class Stage(Protocol):
 
     `open` loads what is heavy, once. `flush` gives what is still held at the end of a source and leaves the
     stage as new. `close` frees. A stage must give the same output for the same input, and `process` may be
-    given the same record again after a failure.
+    given the same record again after a failure. A class that writes results has ``writes = True``: a graph has one of it.
     """
 
     def open(self) -> None: ...
@@ -83,7 +83,8 @@ class SourceReport:
 
 
 class Source(Protocol):
-    """Reads one source after another. `start` raises SourceError if it cannot be opened."""
+    """Reads one source after another. `start` raises SourceError if it cannot be opened. A class that reads cameras has
+    ``live = True``: frames may be dropped, and no checkpoint is kept."""
 
     def start(self, spec: SourceSpec, after_s: float | None) -> None:
         """Open a source; with ``after_s`` the first record is the first one later than that PTS."""

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import inspect
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError
 
 from pipeline.errors import SECRET, SettingsError
+from pipeline.graph import SOURCE, STAGE, fault_of
+from pipeline.stage_classes import allowed_class, kinds_of
+from pipeline.stage_classes import stage_class as stage_class
+from pipeline.yaml_file import YamlFile
 
 SECRETS_IN = ("cameras", "alerts")  # keys below which no value is shown
+MOST_SHOWN = 80  # characters of a wrong value
 NOT_SHARED = {"out", "database", "fpir", "device", "epoch", "alerts", "blur_bystanders"}  # told to stages by other means
 
 
 class StageSettings(BaseModel):
     """One stage: the class to use; every other key is passed to its constructor."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
-    use: str = Field(description="the class, as package.module.Class")
+    use: str = Field(
+        max_length=200,
+        description="the class: one of the project's, as stages.module.Class, or one that an installed package registers in the "
+        "entry point group farsight.stages",
+    )
 
     @property
     def keywords(self) -> dict[str, Any]:
@@ -34,12 +41,12 @@ class StageSettings(BaseModel):
 class GroupSettings(BaseModel):
     """Stages that run together in one actor, and how many such actors there are."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     name: str = Field(description="shown in tables and logs")
     source: StageSettings | None = Field(None, description="what reads the sources; only the first group has one")
     stages: list[StageSettings] = Field(default_factory=list, description="run in this order")
-    replicas: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+    replicas: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = Field(
         "auto", description="actors of this group; auto: one a source up to the cores for the first group, else 1"
     )
     key: list[str] = Field(
@@ -47,13 +54,13 @@ class GroupSettings(BaseModel):
     )
     cpus: float = Field(1.0, ge=0, description="cores that Ray sets aside for each actor")
     gpus: float = Field(0.0, ge=0, description="GPUs that Ray sets aside for each actor; a share is allowed")
-    threads: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+    threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
         "auto",
         description="threads of the numeric libraries in each actor; auto: the cores over the actors of the first group",
     )
-    batch: int = Field(32, ge=1, description="records processed together at most")
-    wait_ms: float = Field(5.0, ge=0, description="how long a record waits for others to fill its batch")
-    queue: int = Field(8, ge=1, description="batches in flight towards this group from each sender (its credits)")
+    batch: int = Field(32, ge=1, le=65_536, description="records processed together at most")
+    wait_ms: float = Field(5.0, ge=0, le=60_000, description="how long a record waits for others to fill its batch")
+    queue: int = Field(8, ge=1, le=1024, description="batches in flight towards this group from each sender (its credits)")
     full: Literal["wait", "drop_oldest"] = Field(
         "wait", description="what a sender does when the credits are used up: wait, or drop the oldest (drop_oldest)"
     )
@@ -62,7 +69,7 @@ class GroupSettings(BaseModel):
 class CameraSettings(BaseModel):
     """One live camera."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     name: str = Field(pattern=r"^[\w.-]{1,100}$", description="unique; names its sightings")
     url: str = Field(description="rtsp(s)://, http(s):// or /dev/videoN; ${VARIABLE} is taken from the environment")
@@ -79,7 +86,7 @@ class CameraSettings(BaseModel):
 class AlertSettings(BaseModel):
     """Who is told at once; in all of it ${VARIABLE} is taken from the environment."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     cooldown_s: float = Field(60.0, ge=0, description="how long the same person at the same camera raises no other alert")
     webhook: str | None = Field(None, description="http(s):// address that gets each alert as a POST of JSON")
@@ -90,7 +97,7 @@ class AlertSettings(BaseModel):
 class MetricsSettings(BaseModel):
     """The address of /metrics, /healthz and /readyz."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     host: str = Field("127.0.0.1", description="interface; there is no password, so keep it where only the monitoring reaches it")
     port: int = Field(9464, ge=0, le=65535, description="0: none")
@@ -99,7 +106,7 @@ class MetricsSettings(BaseModel):
 class RetentionSettings(BaseModel):
     """Days that things are kept after a track of a live camera has ended; none: for ever."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     match: float | None = Field(None, ge=0, description="tracks that matched, with vectors, pictures, lines and alerts")
     no_match: float | None = Field(None, ge=0, description="tracks that matched nobody")
@@ -110,7 +117,7 @@ class RetentionSettings(BaseModel):
 class Settings(BaseModel):
     """The whole of a run's settings."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     engine: Literal["ray", "inline"] = Field("ray", description="ray: actors in processes; inline: everything in this process")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the networks run")
@@ -139,18 +146,33 @@ def load_settings(path: Path, **overrides: Any) -> Settings:
     A file may name another one to start from with ``base:`` (a path relative to itself). Raises SettingsError that
     names the key, its value and what is allowed.
     """
-    data = _read_yaml(path)
+    files = _files(path)
+    data = {key: value for file in reversed(files) for key, value in file.data.items() if key != "base"}
     data.update({key: value for key, value in overrides.items() if value is not None})
+    where = _Where(files)
     try:
         settings = Settings.model_validate(data)
     except ValidationError as error:
-        raise SettingsError(f"{path.name}: {_first_of(error)}") from None
+        raise where.error(error.errors()[0]["loc"], _first_of(error)) from None
     names = [camera.name for camera in settings.cameras]
-    for name in names:
-        if names.count(name) > 1:
-            raise SettingsError(f"{path.name}: cameras: the name {name!r} is used twice")
-    _check_stages(path.name, settings)
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise where.error(("cameras", number), f"cameras: the name {name!r} is used twice")
+    _check_stages(where, settings)
     return settings
+
+
+class _Where:
+    """Makes errors that tell in which file, at which line and column, a key stands."""
+
+    def __init__(self, files: list[YamlFile]) -> None:
+        self._files = files
+
+    def error(self, key: tuple[int | str, ...], why: str) -> SettingsError:
+        for file in self._files:
+            if key and key[0] in file.data and (place := file.place(key)):
+                return SettingsError(f"{file.path.name}{place}: {why}")
+        return SettingsError(f"{self._files[0].path.name}: {why}")
 
 
 def _first_of(error: ValidationError) -> str:
@@ -163,7 +185,7 @@ def _first_of(error: ValidationError) -> str:
         return f"unknown key {key!r}; allowed: {', '.join(beside)}"
     given = first.get("input")
     secret = first["loc"][0] in SECRETS_IN or re.search(SECRET, key, re.IGNORECASE)
-    value = "" if isinstance(given, dict | list) else " = ***" if secret else f" = {given!r}"
+    value = "" if isinstance(given, dict | list) else " = ***" if secret else f" = {_shown(given)}"
     allowed = "; or ".join(each["msg"] for each in error.errors() if _place(each["loc"])[0] == key)
     return f"{key}{value}: {allowed}"
 
@@ -184,80 +206,69 @@ def _place(loc: tuple[int | str, ...]) -> tuple[str, list[str]]:
     return ".".join(key), sorted(beside.model_fields)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
-    data = _read_yaml_top(path)
-    base = data.pop("base", None)
+def _files(path: Path) -> list[YamlFile]:
+    """A settings file, and the one it starts from."""
+    own = YamlFile(path)
+    base = own.data.get("base")
     if not base:
-        return data
-    if "base" in (below := _read_yaml_top(path.parent / str(base))):
-        raise SettingsError(f"settings file {path}: base {base!r} has a base of its own")
-    return {**below, **data}
+        return [own]
+    if not isinstance(base, str):
+        raise SettingsError(f"{path}{own.place(('base',))}: base must be the path of a file")
+    below = YamlFile(path.parent / base)
+    if "base" in below.data:
+        raise SettingsError(f"{path}{own.place(('base',))}: base {base!r} has a base of its own")
+    return [own, below]
 
 
-def _read_yaml_top(path: Path) -> dict[str, Any]:
-    try:
-        data = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise SettingsError(f"settings file {path}: {error.strerror or error}") from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise SettingsError(f"settings file {path}: not YAML ({str(error).splitlines()[0]})") from None
-    if not isinstance(data, dict):
-        raise SettingsError(f"settings file {path}: must hold keys and values, it holds {type(data).__name__}")
-    return data
-
-
-def _check_stages(file: str, settings: Settings) -> None:
-    """Every key of a stage, and every shared one, must be one that a stage takes, of the kind it takes."""
-    stages = []
+def _check_stages(where: _Where, settings: Settings) -> None:
+    """Every graph must be able to work; every key of a stage, and every shared one, must be one that a stage takes, of the kind
+    it takes."""
+    stages: list[tuple[tuple[int | str, ...], StageSettings]] = []
+    classes: dict[str, type[Any]] = {}
     for name in ("groups", "annotate"):
         groups = getattr(settings, name)
-        stages += [stage for g in groups for stage in ([g.source] if g.source else []) + g.stages]
-        if groups and groups[0].source is None:
-            raise SettingsError(f"{file}: {name}.0.source is missing: the first group must read something")
-    takes = {stage.use: _kinds(stage_class(stage.use)) for stage in stages}
+        for place, group in enumerate(groups):
+            here: list[tuple[tuple[int | str, ...], StageSettings]] = [(("source",), group.source)] if group.source else []
+            here += [(("stages", number), stage) for number, stage in enumerate(group.stages)]
+            for below, stage in here:
+                stages.append(((name, place, *below), stage))
+                try:
+                    stage.use, classes[stage.use] = allowed_class(stage.use, SOURCE if below == ("source",) else STAGE)
+                except SettingsError as error:
+                    raise where.error((name, place, *below, "use"), str(error)) from None
+        fault, why = fault_of(groups, classes) if groups else ((), "")
+        if why:
+            raise where.error((name, *fault), f"{'.'.join(map(str, (name, *fault)))}{why}")
+    takes = {use: kinds_of(cls) for use, cls in classes.items()}
     shareable = sorted({key for kinds in takes.values() for key in kinds} - NOT_SHARED)
     for key in settings.shared:
         if key not in shareable:
-            raise SettingsError(f"{file}: unknown key {key!r} for shared; allowed: {', '.join(shareable)}")
+            raise where.error(("shared", key), f"unknown key {key!r} for shared; allowed: {', '.join(shareable)}")
     recognizers = {settings.shared.get("recognizer")}  # the one that enrols
-    for stage in stages:
+    for at, stage in stages:
         kinds, shared = takes[stage.use], {k: v for k, v in settings.shared.items() if k in takes[stage.use]}
         for key, value in (shared | stage.keywords).items():
+            at_key = (*at, key) if key in stage.keywords else ("shared", key)
             if key not in kinds:
-                raise SettingsError(f"{file}: unknown key {key!r} for {stage.use}; allowed: {', '.join(sorted(kinds))}")
+                raise where.error(at_key, f"unknown key {key!r} for {stage.use}; allowed: {', '.join(sorted(kinds))}")
             try:
                 TypeAdapter(kinds[key]).validate_json(json.dumps(value, default=str), strict=True)
             except ValidationError as error:
-                raise SettingsError(f"{file}: {key} = {value!r} for {stage.use}: {error.errors()[0]['msg']}") from None
+                raise where.error(at_key, f"{key} = {_shown(value)} for {stage.use}: {error.errors()[0]['msg']}") from None
             except PydanticUserError:  # a kind of its own, which it must check itself
                 continue
         if "recognizer" in kinds:
             recognizers.add((shared | stage.keywords).get("recognizer"))
     if len(recognizers) > 1:  # vectors of two recognisers must never be compared
-        raise SettingsError(
-            f"{file}: recognizer: stages have different ones ({', '.join(map(str, recognizers))}); name it in shared"
+        raise where.error(
+            ("shared", "recognizer"),
+            f"recognizer: stages have different ones ({', '.join(map(str, recognizers))}); name it in shared",
         )
 
 
-def _kinds(cls: type[Any]) -> dict[str, Any]:
-    """What each of a class's constructor's keywords may be, by its annotations."""
-    try:
-        hints = get_type_hints(cls.__init__)
-    except NameError:  # names that only a type checker imports
-        hints = {}
-    return {key: hints.get(key, Any) for key in inspect.signature(cls).parameters}
-
-
-def stage_class(use: str) -> type[Any]:
-    """The class named ``package.module.Class``. Raises SettingsError if there is none."""
-    module, _, name = use.rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise SettingsError(f"stage {use!r}: {error}") from None
-    if not isinstance(found, type):
-        raise SettingsError(f"stage {use!r} is not a class")
-    return found
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= MOST_SHOWN else text[:MOST_SHOWN] + "..."
 
 
 def build_stage(settings: StageSettings, context: dict[str, Any]) -> Any:

@@ -23,6 +23,8 @@ class Alert:
         keep_trying: kept for settings files of earlier versions; delivery never gives up.
     """
 
+    writes = True  # one of it for the whole run
+
     def __init__(self, out: Path, database: Path, alerts: dict[str, Any] | None = None, keep_trying: bool = True) -> None:
         self._database = database
         self._sinks = sinks_of(out, alerts or {})

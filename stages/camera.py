@@ -53,6 +53,8 @@ class Camera:
     network that loses nothing; ``live_seconds``: stop by itself.
     """
 
+    live = True  # frames may be dropped for newer ones, and no checkpoint is kept
+
     def __init__(
         self,
         detect_every: int | Literal["auto"] = "auto",

@@ -30,6 +30,8 @@ class Record:
         alerts: settings of `AlertOutbox`; with them each match is kept for delivery in the transaction that writes its track.
     """
 
+    writes = True  # one of it for the whole run
+
     def __init__(
         self,
         out: Path,

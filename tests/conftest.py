@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,17 @@ import pytest
 from evaluation.corridor import render
 from models.facegen import FaceGenerator, Look
 from models.weights_io import WEIGHTS
+from tests import fakes
 from tests.running import farsight, watching
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fakes_are_installed() -> Iterator[None]:
+    """Settings may name the fakes, as if a package had registered them."""
+    names = {f"tests.fakes.{name}": f"tests.fakes.{name}" for name in vars(fakes) if name[0].isupper()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.stage_classes.installed_stages", lambda: names)
+        yield
 
 
 @pytest.fixture(scope="session")

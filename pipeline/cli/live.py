@@ -137,13 +137,10 @@ def _alerts(settings: AlertSettings) -> dict[str, Any]:
 
 def _defaults(config: Path) -> dict[str, Any]:
     """The graph of the shipped ``live.yaml`` for a file that only names cameras, watchlist and out."""
-    import yaml
+    from pipeline.yaml_file import YamlFile
 
-    try:
-        given = yaml.safe_load(config.read_text())
-    except (OSError, ValueError, yaml.YAMLError):
-        return {}  # load_settings says what is wrong
-    if not isinstance(given, dict) or "groups" in given or "base" in given:
+    given = YamlFile(config).data
+    if "groups" in given or "base" in given:
         return {}
     shipped = load_settings(CONFIGS / "live.yaml")
     return {"groups": [g.model_dump() for g in shipped.groups], "annotate": []}

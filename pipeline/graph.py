@@ -1,0 +1,51 @@
+"""What a graph must be to work: refused when the settings are read, not found out when something is lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.settings import GroupSettings
+
+STAGE = ("open", "process", "flush", "close")
+SOURCE = ("start", "read", "report", "stop", "close")
+
+
+def fault_of(groups: list[GroupSettings], classes: dict[str, type[Any]]) -> tuple[tuple[int | str, ...], str]:
+    """The key of the first group that cannot work as it stands, below the graph's, and why; "" if all can.
+
+    ``classes``: by the names that ``use`` has.
+    """
+    if groups[0].source is None:
+        return (0, "source"), " is missing: the first group must read something"
+    live = getattr(classes[groups[0].source.use], "live", False)
+    written: set[type[Any]] = set()
+    for place, group in enumerate(groups):
+        last = place == len(groups) - 1
+        if group.name in (g.name for g in groups[:place]):
+            return (place, "name"), f": the name {group.name!r} is used twice"
+        if place and group.source is not None:
+            return (place, "source"), ": only the first group reads"
+        if place and group.replicas not in ("auto", 1) and not group.key:
+            return (place, "replicas"), f" needs key, which decides which of the {group.replicas} replicas gets a record"
+        if group.full == "drop_oldest" and not live:
+            return (place, "full"), ": drop_oldest loses records that a checkpoint vouches for; only cameras may drop, so: wait"
+        for number, stage in enumerate(group.stages):
+            cls, at = classes[stage.use], (place, "stages", number, "use")
+            if place and not live and hasattr(cls, "state") and hasattr(cls, "restore"):
+                return at, f": {cls.__name__} remembers, and no checkpoint holds it there: put it into the first group"
+            if not getattr(cls, "writes", False):
+                continue
+            if not place or not last:
+                return at, f": {cls.__name__} writes: put it into the last group, behind the one that reads"
+            if group.replicas not in ("auto", 1):
+                return (place, "replicas"), f": {group.replicas} of them would write at once: must be 1 where {cls.__name__} is"
+            if cls in written:
+                return at, f": two of {cls.__name__} would write the same"
+            written.add(cls)
+    return (), ""
+
+
+def is_a(cls: type[Any], methods: tuple[str, ...]) -> bool:
+    """Whether a class has the methods of a `STAGE` or a `SOURCE`."""
+    return all(callable(getattr(cls, name, None)) for name in methods)

@@ -1,0 +1,52 @@
+"""From the name of a stage to its class, and which names a settings file may give."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from importlib import metadata
+from typing import Any, get_type_hints
+
+from pipeline.errors import SettingsError
+from pipeline.graph import SOURCE, is_a
+
+
+def allowed_class(use: str, methods: tuple[str, ...]) -> tuple[str, type[Any]]:
+    """The full name and the class of a stage that a settings file may use. Raises SettingsError for any other: whoever hands over
+    a settings file must not choose which code runs."""
+    installed = installed_stages()
+    use = installed.get(use, use)
+    if not use.startswith("stages.") and use not in installed.values():
+        more = f", or one of {', '.join(sorted(installed))}" if installed else ""
+        raise SettingsError(f"use = {use!r}: must be a stage of Farsight, like stages.detect.Detect{more}")
+    cls = stage_class(use)
+    own = use.startswith("stages.")
+    if (own and (cls.__module__ != use.rpartition(".")[0] or cls.__name__.startswith("_"))) or not is_a(cls, methods):
+        raise SettingsError(f"use = {use!r}: is no {'source' if methods == SOURCE else 'stage'}")
+    return use, cls
+
+
+def installed_stages() -> dict[str, str]:
+    """The stages that installed packages register: names and ``package.module.Class``."""
+    return {point.name: point.value.replace(":", ".") for point in metadata.entry_points(group="farsight.stages")}
+
+
+def kinds_of(cls: type[Any]) -> dict[str, Any]:
+    """What each of a class's constructor's keywords may be, by its annotations."""
+    try:
+        hints = get_type_hints(cls.__init__)
+    except Exception:  # names that only a type checker imports, or whatever an installed package's annotations hold
+        hints = {}
+    return {key: hints.get(key, Any) for key in inspect.signature(cls).parameters}
+
+
+def stage_class(use: str) -> type[Any]:
+    """The class named ``package.module.Class``. Raises SettingsError if there is none."""
+    module, _, name = use.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except Exception as error:  # a module may fail in any way when it is imported
+        raise SettingsError(f"stage {use!r}: {' '.join(str(error).split()) or type(error).__name__}") from None
+    if not isinstance(found, type):
+        raise SettingsError(f"stage {use!r} is not a class")
+    return found
