@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from pipeline.addresses import address_from_environment, from_environment
 from pipeline.errors import SettingsError
 from pipeline.protocol import SourceSpec
 from pipeline.settings import CameraSettings, Settings, load_settings
 
-VARIABLE = re.compile(r"\$\{(\w+)\}")
 AT_ONCE = {"cameras"}  # what is followed while it runs; the rest needs a restart
 
 
@@ -60,9 +60,16 @@ class CameraFile:
         for key in ("cameras", "watchlist", "out"):
             if not getattr(settings, key):
                 raise SettingsError(f"{self._path.name}: {key} is missing")
-        specs = [
-            SourceSpec(c.name, address(from_environment(c.url, f"camera {c.name}: url")), options_of(c)) for c in settings.cameras
-        ]
+        shared = {k: path_of(v, f"shared.{k}") if isinstance(v, str) else v for k, v in settings.shared.items()}
+        places = {key: path_of(str(getattr(settings, key)), key) for key in ("watchlist", "out")}
+        settings = settings.model_copy(update={**places, "shared": shared})
+        specs = [SourceSpec(c.name, address(c.url, f"camera {c.name}: url"), options_of(c)) for c in settings.cameras]
+        by_address = defaultdict(list)
+        for spec in specs:
+            by_address[spec.url].append(spec.name)
+        for names in by_address.values():
+            if len(names) > 1:  # allowed, but each connects for itself, and people seen there are told of twice
+                self._log.warning("cameras of one address", names=names)
         return settings, specs
 
     def _look(self) -> tuple[int, int] | None:
@@ -79,14 +86,15 @@ def options_of(camera: CameraSettings) -> tuple[tuple[str, str], ...]:
     return (("transport", camera.transport), ("poll_s", str(camera.poll_s)), *patience)
 
 
-def address(url: str) -> str:
-    """A file in a camera's place by its whole path, since cameras are read in another folder; anything else as it is."""
-    return str(Path(url).absolute()) if Path(url).is_file() else url
+def address(url: str, key: str) -> str:
+    """Where a camera is, with variables filled in and credentials encoded. A file in a camera's place by its whole path, since
+    cameras are read in another folder."""
+    if "://" in url or url.startswith("${"):
+        return address_from_environment(url, key)
+    path = path_of(url, key)
+    return str(Path(path).absolute()) if Path(path).is_file() else path
 
 
-def from_environment(text: str, key: str) -> str:
-    """``text`` with each ${VARIABLE} replaced. Raises SettingsError for one that is not set."""
-    missing = [v for v in VARIABLE.findall(text) if v not in os.environ]
-    if missing:
-        raise SettingsError(f"{key}: ${{{missing[0]}}} is not set in the environment")
-    return VARIABLE.sub(lambda m: os.environ[m.group(1)], text)
+def path_of(text: str, key: str) -> str:
+    """A path with ${VARIABLE} replaced and ``~`` at its beginning as the home folder."""
+    return os.path.expanduser(from_environment(text, key))  # noqa: PTH111  (pathlib raises for a user that is not known)

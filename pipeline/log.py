@@ -68,6 +68,6 @@ class Changes:
             self._log.info("camera", camera=name, state="removed")
         for group in status.groups:
             for name, count in group.counters.items():
-                if name.startswith("trouble: ") and count > self._troubles.get(name, 0):
+                if name.startswith(("trouble: ", "fault: ")) and count > self._troubles.get(name, 0):
                     self._troubles[name] = count
-                    self._log.error("trouble", group=group.name, what=name.removeprefix("trouble: "), times=count)
+                    self._log.error("trouble", group=group.name, what=name.partition(": ")[2], times=count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import socketserver
 import threading
 import time
@@ -16,6 +17,7 @@ from pipeline.engine import Status
 from pipeline.errors import SettingsError
 
 FRESH_S = 30.0  # a status older than this means that the watching itself hangs
+FAULT = "fault: "  # begins the counters of what does not work at all just now
 EDGES_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 DROPS = {"dropped_for_newer": "newer frame"}
 STATES = ("starting", "connecting", "streaming", "backing off", "stopped")
@@ -29,15 +31,22 @@ class Monitor:
         registry = CollectorRegistry()
         registry.register(self)
         self._metrics = make_wsgi_app(registry)
+        self._answered: dict[str, float] = {}
         try:
-            self._server = make_server(host, port, self._answer, _Server, _Quiet)
+            self._server = make_server(host, port, self._answer, _Server6 if ":" in host else _Server, _Quiet)
         except OSError as error:
-            raise SettingsError(f"metrics.port = {port}: {error.strerror or error}") from None
+            raise SettingsError(
+                f"metrics.port = {port}: {error.strerror or error} on metrics.host = {host}; name another port, or 0 for none"
+            ) from None
         self.port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def update(self, status: Status) -> None:
         self._status, self._at = status, time.monotonic()
+        for place, group in enumerate(status.groups):
+            if group.stages or place == 0:  # cameras may have no actor just now
+                self._answered[group.name] = self._at
+            self._answered.setdefault(group.name, self._at)
 
     def close(self) -> None:
         self._server.shutdown()
@@ -77,11 +86,15 @@ class Monitor:
         queue = GaugeMetricFamily("farsight_group_queue", "Batches waiting.", labels=["group"])
         dropped = CounterMetricFamily("farsight_group_dropped_records", "Records dropped between groups.", labels=["group"])
         counted = CounterMetricFamily("farsight_counted", "What stages count.", labels=["group", "what"])
+        faults = GaugeMetricFamily("farsight_fault", "1 while something cannot work at all.", labels=["group", "what"])
         for group in status.groups:
             queue.add_metric([group.name], group.queued)
             dropped.add_metric([group.name], group.dropped)
             for name, count in group.counters.items():
-                counted.add_metric([group.name, name], count)
+                if name.startswith(FAULT):
+                    faults.add_metric([group.name, name.removeprefix(FAULT)], float(count))
+                else:
+                    counted.add_metric([group.name, name], count)
             for stage, row in group.stages.items():
                 records.add_metric([group.name, stage], row["records_in"])
                 batches.add_metric([group.name, stage], row["batches"])
@@ -90,7 +103,7 @@ class Monitor:
                 if found is not None and found.count:
                     buckets = [(str(edge), float(found.up_to(edge))) for edge in EDGES_S] + [("+Inf", float(found.count))]
                     delay.add_metric([group.name, stage], buckets, sum_value=None)
-        yield from (records, batches, busy, delay, queue, dropped, counted)
+        yield from (records, batches, busy, delay, queue, dropped, counted, faults)
 
     def _age(self) -> float:
         return time.monotonic() - self._at if self._at else float("inf")
@@ -108,11 +121,17 @@ class Monitor:
         return [("\n".join(faults) if faults else "ok").encode() + b"\n"]
 
     def _faults(self, ready: bool) -> list[str]:
-        """Why it is not healthy; or not ready, which asks that a camera streams as well."""
+        """Why it is not healthy: nothing answers, or a stage counts a fault. To be ready a camera must stream as well."""
         if not self._at:
             return ["starting"]
         if self._age() > FRESH_S:
             return [f"no status for {self._age():.0f} s"]
+        for group in self._status.groups:
+            silent = time.monotonic() - self._answered[group.name]
+            if silent > FRESH_S:
+                return [f"{group.name}: no answer for {silent:.0f} s"]
+            if faults := [name.removeprefix(FAULT) for name, count in group.counters.items() if name.startswith(FAULT) and count]:
+                return faults
         if ready and not any(s.state == "streaming" for s in self._status.sources):
             return [f"{s.name}: {s.state}" for s in self._status.sources] or ["no camera"]
         return []
@@ -120,6 +139,10 @@ class Monitor:
 
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
     daemon_threads = True
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
 
 
 class _Quiet(WSGIRequestHandler):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from types import TracebackType
 
 from rich.console import Console, Group
@@ -13,6 +14,7 @@ from rich.table import Table
 from pipeline.engine import Status
 
 PLAIN_EVERY_S = 15.0
+RATE_OVER_S = 5.0
 
 
 class ProgressView:
@@ -25,9 +27,8 @@ class ProgressView:
         self._bar = Progress(*columns, *([] if endless else [TextColumn("left"), TimeRemainingColumn()]), console=console)
         self._task = self._bar.add_task(title, total=None, note="")
         self._live = Live(self._bar, console=console, refresh_per_second=4, transient=True)
-        self._before: dict[tuple[str, str], tuple[float, float]] = {}
-        self._at = self._printed = time.monotonic()
-        self._started = time.monotonic()
+        self._seen: dict[tuple[str, ...], deque[tuple[float, float]]] = {}
+        self._printed = self._started = time.monotonic()
 
     def __enter__(self) -> ProgressView:
         if self._console.is_terminal:
@@ -55,23 +56,24 @@ class ProgressView:
     def _position(self, status: Status) -> tuple[float, float | None, str]:
         """Seconds of video done, seconds in all (sources not yet opened count as the mean of the known), and a note."""
         known = [s.duration_s for s in status.sources if s.duration_s]
+        if self._endless:
+            streaming = sum(s.state == "streaming" for s in status.sources)
+            note = f"{streaming} of {len(status.sources)} cameras streaming"
+            return sum(s.position_s for s in status.sources), None, note
         done = sum(s.position_s if s.status != "failed" else 0.0 for s in status.sources)
-        total = None if self._endless or not known else max(done, sum(known) / len(known) * self._total)
+        total = None if not known else max(done, sum(known) / len(known) * self._total)
         return done, total, f"{len(status.sources)} of {self._total} sources"
 
     def _cameras(self, status: Status) -> Table:
         table = Table(box=None, header_style="dim")
         for heading in ("camera", "state", "searched/s", "delay", "searched", "skipped", "reconnects"):
             table.add_column(heading, justify="left" if heading in ("camera", "state") else "right")
-        span = max(1e-3, time.monotonic() - self._at)
         for source in status.sources:
             searched = source.counts.get("frames_searched", 0)
-            before, _ = self._before.get(("cameras", source.name), (float(searched), 0.0))
-            self._before["cameras", source.name] = (searched, 0.0)
             table.add_row(
                 source.name,
                 f"{source.state} ({source.reason})" if source.reason else source.state,
-                f"{(searched - before) / span:.1f}",
+                f"{self._rate(searched, 'camera', source.name):.1f}",
                 "" if source.delay_s is None else f"{source.delay_s:.2f} s",
                 str(searched),
                 str(source.counts.get("dropped_for_newer", 0)),
@@ -80,17 +82,13 @@ class ProgressView:
         return table
 
     def _table(self, status: Status) -> Table:
-        now = time.monotonic()
         table = Table(box=None, header_style="dim")
         for heading in ("group", "stage", "in", "out", "in/s", "busy", "queue", "dropped"):
             table.add_column(heading, justify="left" if heading in ("group", "stage") else "right")
         for group in status.groups:
             first = True
             for name, row in group.stages.items():
-                before_in, before_busy = self._before.get((group.name, name), (0.0, 0.0))
-                span = max(1e-3, now - self._at)
-                rate, busy = (row["records_in"] - before_in) / span, (row["busy_s"] - before_busy) / span
-                self._before[group.name, name] = (row["records_in"], row["busy_s"])
+                rate, busy = (self._rate(row[key], key, group.name, name) for key in ("records_in", "busy_s"))
                 ends = (str(group.queued), str(group.dropped)) if first else ("", "")
                 table.add_row(
                     group.name if first else "",
@@ -102,5 +100,14 @@ class ProgressView:
                     *ends,
                 )
                 first = False
-        self._at = now
         return table
+
+    def _rate(self, count: float, *key: str) -> float:
+        """How fast a count has grown each second, over the last few of them."""
+        now, seen = time.monotonic(), self._seen.setdefault(key, deque())
+        if seen and count < seen[-1][1]:  # whoever counted was replaced
+            seen.clear()
+        seen.append((now, count))
+        while len(seen) > 2 and seen[1][0] <= now - RATE_OVER_S:
+            seen.popleft()
+        return (count - seen[0][1]) / (now - seen[0][0]) if now - seen[0][0] > 0.1 else 0.0

@@ -92,6 +92,7 @@ class AlertSettings(BaseModel):
     webhook: str | None = Field(None, description="http(s):// address that gets each alert as a POST of JSON")
     webhook_secret: str | None = Field(None, description="signs each POST with HMAC-SHA256")
     mqtt: str | None = Field(None, description="mqtt(s)://[user:password@]host[:port][/topic]")
+    console: bool = Field(True, description="each alert, with its name, is a line on standard output; false for a kept log")
 
 
 class MetricsSettings(BaseModel):

@@ -39,6 +39,15 @@ class Alerts(Database):
                     self._db.executemany("INSERT INTO undelivered VALUES (?, ?)", [(sink, alert.key) for sink in sinks])
         return new
 
+    def newest_alert(self) -> int:
+        """The number of the newest alert, for `alerts_after`; 0 where there is none."""
+        return int(self._db.execute("SELECT COALESCE(MAX(rowid), 0) FROM alerts").fetchone()[0])
+
+    def alerts_after(self, number: int) -> list[tuple[int, Alert]]:
+        """The alerts since the one of that number, oldest first, each with its own."""
+        rows = self._db.execute("SELECT rowid, * FROM alerts WHERE rowid > ? ORDER BY rowid", (number,))
+        return [(int(row[0]), Alert(**{key: row[key] for key in Alert.__annotations__})) for row in rows]
+
     def last_alert(self, source: str, *, track: str | None = None, identity: int | None = None) -> Alert | None:
         """The newest alert of a track, or the newest match of an identity at a source that was not withdrawn."""
         stands = (

@@ -5,12 +5,15 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pipeline.cameras import CameraFile, from_environment
+from pipeline.addresses import address_from_environment, from_environment
+from pipeline.cameras import CameraFile
+from pipeline.cli.alert_lines import AlertLines
 from pipeline.cli.common import CONFIGS, DATABASE, card_of, console, context_of, open_store
 from pipeline.cli.housekeeping import Housekeeping
 from pipeline.cli.run import fill_watchlist, finish, make_folder, require
@@ -39,11 +42,15 @@ def command(
     out = Path(str(settings.out))
     alerts = _alerts(settings.alerts)
     make_folder(out)
-    with owned(out, "live"):
-        raise typer.Exit(_watch(cameras, out, alerts, duration))
+    with owned(out, "live"), ExitStack() as closing:
+        # Before anything is loaded, so that a port in use is told at once.
+        monitor = _monitor(settings.metrics.host, settings.metrics.port)
+        if monitor:
+            closing.callback(monitor.close)
+        raise typer.Exit(_watch(cameras, out, alerts, duration, monitor))
 
 
-def _watch(cameras: CameraFile, out: Path, alerts: dict[str, Any], duration: float | None) -> int:
+def _watch(cameras: CameraFile, out: Path, alerts: dict[str, Any], duration: float | None, monitor: Any) -> int:
     """Everything `live` does; returns the exit code."""
     settings = cameras.settings
     store = open_store(out / DATABASE)
@@ -52,13 +59,14 @@ def _watch(cameras: CameraFile, out: Path, alerts: dict[str, Any], duration: flo
     if store.recognizers() - {card_of(settings.shared.get("recognizer"))["sha256"]}:
         raise SettingsError(f"out: {out} holds tracks of another recogniser, and nobody could search both: name another folder")
     started, epoch = time.monotonic(), time.time()
-    context = {"epoch": epoch, "alerts": alerts} | context_of(settings, out)
+    context = {"epoch": epoch, "alerts": alerts, "keep_trying": True} | context_of(settings, out)
     job = Job(settings.groups, cameras.wanted(), context, None, 1e9)
     engine = _engine(settings.engine, cameras, duration)
     signal.signal(signal.SIGHUP, lambda *_: cameras.look_again())
     for wish in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wish, _once(engine.stop))
-    monitor, changes = _monitor(settings.metrics.host, settings.metrics.port), Changes()
+    changes = Changes()
+    lines = AlertLines(out / DATABASE, console) if settings.alerts.console else None
     housekeeping = Housekeeping(Path(str(settings.watchlist)), out, settings.retention)
     try:
         with ProgressView("watching", console, len(job.sources), endless=True) as view:
@@ -66,6 +74,8 @@ def _watch(cameras: CameraFile, out: Path, alerts: dict[str, Any], duration: flo
             def watch(status: Status) -> None:
                 view.update(status)
                 changes.update(status)
+                if lines:
+                    lines.look()
                 if monitor:
                     monitor.update(status)
 
@@ -75,8 +85,9 @@ def _watch(cameras: CameraFile, out: Path, alerts: dict[str, Any], duration: flo
     finally:
         engine.close()
         housekeeping.close()
-        if monitor:
-            monitor.close()
+        if lines:
+            lines.look()
+            lines.close()
     since = max(epoch, time.time() - REPORTED_S, store.started_before_last(REPORTED_TRACKS) or 0.0)
     return finish(settings, job, status, store, out, {"all": time.monotonic() - started}, since, epoch)
 
@@ -127,7 +138,8 @@ def _alerts(settings: AlertSettings) -> dict[str, Any]:
     given = settings.model_dump()
     for key, value in given.items():
         if isinstance(value, str):
-            given[key] = from_environment(value, f"alerts.{key}")
+            fill = address_from_environment if key in ("webhook", "mqtt") else from_environment
+            given[key] = fill(value, f"alerts.{key}")
     try:
         sinks_of(Path(), given)
     except ValueError as error:

@@ -83,3 +83,26 @@ def test_a_file_in_a_cameras_place_is_told_by_its_whole_path(tmp_path: Path, log
     (tmp_path / "yard.mp4").touch()
     write(tmp_path / "live.yaml", [{"name": "clip", "url": "yard.mp4"}, {"name": "desk", "url": "/dev/video0"}])
     assert [s.url for s in CameraFile(tmp_path / "live.yaml").wanted()] == [str(tmp_path / "yard.mp4"), "/dev/video0"]
+
+
+def test_paths_may_begin_at_home_and_hold_variables(tmp_path: Path, log: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SITE", "north")
+    (tmp_path / "yard.mp4").touch()
+    path = tmp_path / "live.yaml"
+    cameras = [{"name": "clip", "url": "~/yard.mp4"}, {"name": "same", "url": "${HOME}/yard.mp4"}]
+    path.write_text(yaml.safe_dump({"cameras": cameras, "watchlist": "~/people", "out": "${HOME}/${SITE}", "groups": GRAPH}))
+    found = CameraFile(path)
+    assert (found.settings.watchlist, found.settings.out) == (f"{tmp_path}/people", f"{tmp_path}/north")
+    assert [s.url for s in found.wanted()] == [f"{tmp_path}/yard.mp4"] * 2
+    assert "cameras of one address" in log[-1] and "'clip', 'same'" in log[-1]
+    path.write_text(yaml.safe_dump({"cameras": cameras, "watchlist": "w", "out": "${NO_SUCH}", "groups": GRAPH}))
+    with pytest.raises(SettingsError, match=r"^out: \$\{NO_SUCH\} is not set"):
+        CameraFile(path)
+
+
+def test_names_that_differ_by_case_only_are_refused(tmp_path: Path) -> None:
+    """Their folders would be one on some disks, and nobody could tell them apart."""
+    write(tmp_path / "live.yaml", [A, {**A, "name": "A"}])
+    with pytest.raises(SettingsError, match=r"cameras: the names 'a' and 'A' differ by case only"):
+        CameraFile(tmp_path / "live.yaml")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -74,6 +75,31 @@ def test_health_and_readiness(monitor: Monitor, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(module, "FRESH_S", -1.0)
     assert ask(monitor, "/healthz")[0] == 503
     assert ask(monitor, "/secret")[0] == 404
+
+
+def test_alerts_that_cannot_be_delivered_and_a_group_that_does_not_answer_are_unhealthy(
+    monitor: Monitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ill, dead = status("streaming"), status("streaming")
+    ill.groups.append(GroupStatus("match", {"alert": {}}, {"fault: alerts to file: its thread has ended": 1}))
+    ill.groups[1].stages = dict(ill.groups[0].stages)
+    monitor.update(ill)
+    assert ask(monitor, "/healthz") == (503, "alerts to file: its thread has ended\n")
+    assert 'farsight_fault{group="match",what="alerts to file: its thread has ended"} 1.0' in ask(monitor, "/metrics")[1]
+    dead.groups.append(GroupStatus("match"))
+    monitor.update(dead)
+    assert ask(monitor, "/healthz")[0] == 200  # it may be about to be replaced
+    monitor._answered["match"] -= 2 * module.FRESH_S
+    assert ask(monitor, "/healthz")[1].startswith("match: no answer for ")
+
+
+def test_it_listens_on_ipv6() -> None:
+    if not socket.has_ipv6:
+        pytest.skip("no IPv6 here")
+    found = Monitor("::1", 0)
+    with urllib.request.urlopen(f"http://[::1]:{found.port}/metrics", timeout=5) as answer:
+        assert answer.status == 200
+    found.close()
 
 
 def test_a_taken_port_is_named(monitor: Monitor) -> None:

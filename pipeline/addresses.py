@@ -1,0 +1,79 @@
+"""Addresses with credentials as people write them: passwords hold signs that end a host name."""
+
+from __future__ import annotations
+
+import os
+import re
+from urllib.parse import quote
+
+from pipeline.errors import SettingsError, redact_url
+
+VARIABLE = re.compile(r"\$\{(\w+)\}")
+SCHEME = re.compile(r"([a-z][a-z0-9+.-]*://)(.*)", re.IGNORECASE | re.DOTALL)
+HOST = re.compile(r"(\[[0-9a-f:.%]+\]|[\w.-]+)(:\d*)?(?=[/?#]|$)", re.IGNORECASE)
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+KEPT = "!$&'()*+,;=:~%"  # what may stand in credentials as it is; % begins a sign that is encoded already
+
+
+def from_environment(text: str, key: str) -> str:
+    """``text`` with each ${VARIABLE} replaced. Raises SettingsError for one that is not set, or that holds a line break."""
+    return VARIABLE.sub(lambda found: _value(found[1], key), text)
+
+
+def address_from_environment(url: str, key: str) -> str:
+    """`from_environment` for an address, whose credentials are then encoded: a password may hold any sign.
+
+    Raises SettingsError for a variable that is not set, and where nobody can tell which @ ends the password.
+    """
+    found = SCHEME.fullmatch(url)
+    end = None if found is None else _end_of_credentials(found[2], key)
+    if found is None or end is None:  # none written out; a variable may hold a whole address
+        return with_encoded_credentials(from_environment(url, key), key)
+    credentials = VARIABLE.sub(lambda v: _encoded(_value(v[1], key)), found[2][:end])
+    return with_encoded_credentials(found[1] + credentials + from_environment(found[2][end:], key), key)
+
+
+def with_encoded_credentials(url: str, key: str) -> str:
+    """The address with what stands before the @ of its host percent-encoded; signs that are encoded already stay as they are.
+
+    Raises SettingsError, which names the setting ``key``, where nobody can tell which @ that is.
+    """
+    found = SCHEME.fullmatch(url)
+    end = None if found is None else _end_of_credentials(found[2], key)
+    if found is None or end is None:
+        return url
+    return found[1] + _encoded(found[2][:end]) + found[2][end:]
+
+
+def _end_of_credentials(rest: str, key: str) -> int | None:
+    """Where in an address without its scheme the @ before the host is; None if it has no credentials."""
+    later = [place for place, sign in enumerate(rest) if sign == "@" and HOST.match(rest, place + 1)]
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    behind = [place for place in later if place > len(authority)]
+    if "@" in authority:
+        # A # and what follows is for browsers: before another @ it is part of a password.
+        return behind[0] if behind and rest[len(authority)] == "#" else authority.rindex("@")
+    if not behind:
+        return None
+    host = HOST.fullmatch(authority)
+    if host is None or rest[len(authority)] == "#":  # "joe:pa" of joe:pa/ss@host is no host and port
+        return behind[0]
+    if host[2] is None or "." in host[1] or host[1].startswith("[") or host[1].lower() == "localhost":
+        return None  # an @ in a path
+    raise SettingsError(
+        f"{key}: {redact_url('x://' + rest)[4:]!r} can be read in two ways; write a / or ? of the password as %2F or %3F, or the @ of "
+        "the path as %40"
+    )
+
+
+def _encoded(credentials: str) -> str:
+    return quote(re.sub(r"%(?![0-9a-f]{2})", "%25", credentials, flags=re.IGNORECASE), safe=KEPT)
+
+
+def _value(name: str, key: str) -> str:
+    value = os.environ.get(name)
+    if value is None:
+        raise SettingsError(f"{key}: ${{{name}}} is not set in the environment")
+    if CONTROL.search(value):
+        raise SettingsError(f"{key}: ${{{name}}} holds a line break or another control character; set it without")
+    return value

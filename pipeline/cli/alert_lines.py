@@ -1,0 +1,44 @@
+"""Shows each alert on the console as it is raised."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+
+class AlertLines:
+    """Prints the alerts that come into a database from now on; `look` is called again and again."""
+
+    def __init__(self, database: Path, console: Console) -> None:
+        from watchlist.store import Store
+
+        self._store, self._console = Store(database, must_exist=True), console
+        self._last = self._store.newest_alert()
+
+    def look(self) -> None:
+        """Print what is new. A database that cannot be read just now is asked again at the next look."""
+        try:
+            self._last = min(self._last, self._store.newest_alert())  # after a purge numbers begin anew
+            fresh = self._store.alerts_after(self._last)
+        except sqlite3.Error:
+            return
+        for number, alert in fresh:
+            self._last = number
+            style = "bold red" if alert.kind == "match" else "yellow"
+            self._console.print(line_of(json.loads(alert.content), alert.at), markup=False, soft_wrap=True, style=style)
+
+    def close(self) -> None:
+        self._store.close()
+
+
+def line_of(content: dict[str, Any], at: float) -> str:
+    """One line for an alert: local time, kind, camera, name, and what the decision rests on."""
+    when = datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S %Z")
+    score = "" if content["score"] is None else f", score {content['score']:.3f} (threshold {content['threshold']:.3f})"
+    crop = f", {content['crop']}" if content["crop"] else ""
+    return f"{when} {content['kind']} at {content['camera']}: {content['name']}{score}, {content['face_px']:.0f} px{crop}"
