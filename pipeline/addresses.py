@@ -61,8 +61,8 @@ def _end_of_credentials(rest: str, key: str) -> int | None:
     if host[2] is None or "." in host[1] or host[1].startswith("[") or host[1].lower() == "localhost":
         return None  # an @ in a path
     raise SettingsError(
-        f"{key}: {redact_url('x://' + rest)[4:]!r} can be read in two ways; write a / or ? of the password as %2F or %3F, or the @ of "
-        "the path as %40"
+        f"{key}: {redact_url('x://' + rest)[4:]!r} can be read in two ways; write a / or ? of the password as %2F or %3F, "
+        "or the @ of the path as %40"
     )
 
 

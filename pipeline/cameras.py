@@ -89,9 +89,10 @@ def options_of(camera: CameraSettings) -> tuple[tuple[str, str], ...]:
 def address(url: str, key: str) -> str:
     """Where a camera is, with variables filled in and credentials encoded. A file in a camera's place by its whole path, since
     cameras are read in another folder."""
-    if "://" in url or url.startswith("${"):
-        return address_from_environment(url, key)
-    path = path_of(url, key)
+    filled = address_from_environment(url, key)
+    if "://" in filled:
+        return filled
+    path = os.path.expanduser(filled)  # noqa: PTH111
     return str(Path(path).absolute()) if Path(path).is_file() else path
 
 

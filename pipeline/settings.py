@@ -159,6 +159,8 @@ def load_settings(path: Path, **overrides: Any) -> Settings:
     for number, name in enumerate(names):
         if name in names[:number]:
             raise where.error(("cameras", number), f"cameras: the name {name!r} is used twice")
+        if like := [other for other in names[:number] if other.casefold() == name.casefold()]:
+            raise where.error(("cameras", number), f"cameras: the names {like[0]!r} and {name!r} differ by case only; rename one")
     _check_stages(where, settings)
     return settings
 
