@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, select_autoescape
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from models.pictures import PictureError, read_picture
 from watchlist.store import Store
 
 MOST_PICTURES = 1500  # tracks without a match that are shown with pictures; the others are in sightings.jsonl
@@ -142,9 +143,8 @@ def _inline(picture: bytes) -> str:
     """A picture as a data URL: JPEG, at most `THUMB` pixels; a small one is enlarged without smoothing, so that its
     pixels are seen."""
     try:
-        with Image.open(io.BytesIO(picture)) as opened:
-            image = opened.convert("RGB")
-    except (UnidentifiedImageError, OSError):
+        image = Image.fromarray(read_picture(picture, ("JPEG", "PNG")))
+    except PictureError:
         return ""
     factor = THUMB / max(image.size)
     size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))

@@ -19,7 +19,7 @@ from pipeline.inline import InlineEngine
 from pipeline.protocol import SourceSpec
 from pipeline.settings import Settings, load_settings
 from watchlist.enrol import Gate, enrol
-from watchlist.photos import list_people
+from watchlist.listing import list_people
 from watchlist.store import Store
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -50,7 +50,7 @@ def run_once(engine: Any, settings: Settings, clip: Path, out: Path, people: Pat
     store = Store(database)
     if people is not None:
         recognizer = load_recognizer(device=settings.device)
-        enrol(store, Gate(load_detector(device=settings.device), recognizer), list_people(people), recognizer.digest)
+        enrol(store, Gate(load_detector(device=settings.device), recognizer), list_people(people).entries, recognizer.digest)
     store.close()
     context = {"out": out, "database": database, "fpir": settings.fpir, "device": settings.device}
     job = Job(settings.groups, [SourceSpec(clip.stem, str(clip))], context, database, settings.checkpoint_every_s)

@@ -2,50 +2,44 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.chip import CHIP, sharpness_of, template_fit, warp_chip
-from models.faces import Faces, pairwise_overlap
+from models.chip import CHIP, sharpness_of
+from models.pictures import read_picture
+from watchlist.finding import Detector, Found, Recognizer, look_at
 from watchlist.gallery import Gallery
+from watchlist.identities import AmbiguousName
+from watchlist.names import identity_name, shown
 from watchlist.people import Enrolment
-from watchlist.photos import Entry, PhotoError, read_photo, shown
+from watchlist.photos import Entry, PhotoError, read_with_digest
+from watchlist.preview import write_preview
 from watchlist.store import Store
 from watchlist.thresholds import Thresholds
 
-SIZES = (320, 640, 1280)  # long sides a photo is searched at, so that no face is too large or too small
-LEAST_SCORE = 0.5
 LEAST_FACE_PX = 24.0
 LEAST_SHARPNESS = 4.0
 WORST_FIT = 0.25
 LEAST_QUALITY = 0.15
-DOUBTFUL = 0.75  # of the best score: what is less sure is not counted as a second person
-BYSTANDER = 0.3  # a face narrower than this share of the largest is background, not a second person
 AT_ONCE = 64  # chips embedded together
 LOOKS_LIKE_FPIR = 1e-3  # how seldom a stranger's photo may be taken for that of somebody on the list
 LEAST_LIKENESS = 0.1  # cosine between photos of one person
 
 
-class Detector(Protocol):
-    def detect(self, frames: list[NDArray[np.uint8]]) -> list[Faces]: ...
-
-
-class Recognizer(Protocol):
-    digest: str
-
-    def embed_with_quality(self, chips: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
-
-
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one photo: ``reason`` is "" when it was enrolled. ``chip`` (r, r, 3), ``vector`` float32 (D,)."""
+    """What became of one photo.
+
+    ``reason`` is "" when it was enrolled. ``identity`` is the person's id, None where nobody of them is on the list. ``chip``
+    uint8 (r, r, 3), ``vector`` float32 (D,); ``sha256`` of the file; ``turns`` the quarters against the clock by which the photo had
+    to be turned; ``preview`` a picture of its faces with numbers, where one has to be chosen.
+    """
 
     name: str
     photo: str
@@ -54,124 +48,185 @@ class Verdict:
     quality: float = 0.0
     chip: NDArray[np.uint8] | None = None
     vector: NDArray[np.float32] | None = None
+    identity: int | None = None
+    external_id: str | None = None
+    sha256: str = ""
+    turns: int = 0
+    preview: Path | None = None
+
+    @property
+    def who(self) -> str:
+        """The name, with the external id where there is one."""
+        return f"{self.name} ({self.external_id})" if self.external_id else self.name
+
+    def refused(self, reason: str) -> Verdict:
+        return replace(self, reason=reason, chip=None, vector=None)
 
 
 class Gate:
-    """Judges photos. Reasons: unreadable, no_face, several_faces, too_small, blurred, extreme_pose, low_quality,
-    unlike_other_photos, looks_like (somebody else on the list; asked only with ``thresholds``)."""
+    """Judges photos.
 
-    def __init__(self, detector: Detector, recognizer: Recognizer, thresholds: Thresholds | None = None) -> None:
-        self._detector, self._recognizer, self._thresholds = detector, recognizer, thresholds
+    Reasons to refuse one: unreadable, no_face, no_such_face, several_faces, not_upright, too_small, blurred, extreme_pose,
+    low_quality, unlike_other_photos, looks_like (somebody else on the list; asked only with ``thresholds``), ambiguous_name.
 
-    def judge(self, name: str, path: Path) -> Verdict:
-        """Find the one face of a photo and embed it, or say why not."""
-        photo_name = shown(path.name)
+    Args:
+        detector, recognizer: as `models.load_detector` and `models.load_recognizer` give them.
+        thresholds: of the recogniser, to refuse who looks like somebody else.
+        previews: folder for pictures that number the faces of a photo that shows several; None: no such picture.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        recognizer: Recognizer,
+        thresholds: Thresholds | None = None,
+        previews: Path | None = None,
+    ) -> None:
+        self._detector, self._recognizer, self._thresholds, self._previews = detector, recognizer, thresholds, previews
+
+    def judge(self, name: str, path: Path, face: int | None = None) -> Verdict:
+        """Find the one face of a photo, or face number ``face`` of several, and embed it, or say why not."""
+        verdict = Verdict(name, shown(path.name), "")
         try:
-            photo = read_photo(path)
+            photo, sha256 = read_with_digest(path)
         except PhotoError as error:
-            return Verdict(name, photo_name, f"unreadable: {error}")
-        faces = find_faces(self._detector, photo)
-        widths = faces.boxes[:, 2] - faces.boxes[:, 0]
-        if not len(faces):
-            return Verdict(name, photo_name, "no_face")
-        large = np.flatnonzero((widths >= BYSTANDER * widths.max()) & (faces.scores >= DOUBTFUL * faces.scores.max()))
-        if len(large) > 1:
-            return Verdict(name, photo_name, f"several_faces: {len(large)}, crop the photo to one")
-        row = int(large[0]) if len(large) else 0
-        width = float(widths[row])
-        if width < LEAST_FACE_PX:
-            return Verdict(
-                name, photo_name, f"too_small: the face is {width:.0f} pixels wide, {LEAST_FACE_PX:.0f} are needed", width
+            return verdict.refused(f"unreadable: {shown(str(error))}")
+        found = look_at(self._detector, self._recognizer, photo)
+        verdict = replace(verdict, sha256=sha256, turns=found.turns)
+        if not len(found):
+            return verdict.refused("no_face")
+        people = found.people()
+        if face is not None and not 1 <= face <= len(found):
+            return self._with_preview(verdict, found, f"no_such_face: {face}, the photo shows {len(found)}")
+        if face is None and len(people) > 1:
+            return self._with_preview(
+                verdict, found, f"several_faces: {len(people)}, crop the photo to one or choose it by number"
             )
-        landmarks = faces.landmarks[row]
-        if template_fit(landmarks) > WORST_FIT:
-            return Verdict(name, photo_name, "extreme_pose", width)
-        chip = warp_chip(photo, landmarks)
-        sharpness = sharpness_of(chip)
-        if sharpness < LEAST_SHARPNESS:
-            return Verdict(name, photo_name, "blurred", width)
-        vectors, quality = self._recognizer.embed_with_quality(chip[None])
-        if quality[0] < LEAST_QUALITY:
-            return Verdict(name, photo_name, f"low_quality: {quality[0]:.2f}", width, float(quality[0]))
-        return Verdict(name, photo_name, "", width, float(quality[0]), chip, vectors[0])
+        row = people[0] if face is None else face - 1
+        width, quality = float(found.widths[row]), float(found.quality[row])
+        verdict = replace(verdict, face_px=width, quality=quality)
+        if found.undecided:
+            return verdict.refused("not_upright: it cannot be told which way up the photo is; turn it and save it")
+        if width < LEAST_FACE_PX:
+            return verdict.refused(f"too_small: the face is {width:.0f} pixels wide, {LEAST_FACE_PX:.0f} are needed")
+        if found.fit[row] > WORST_FIT:
+            return verdict.refused("extreme_pose")
+        if sharpness_of(found.chips[row]) < LEAST_SHARPNESS:
+            return verdict.refused("blurred")
+        if quality < LEAST_QUALITY:
+            return verdict.refused(f"low_quality: {quality:.2f}")
+        if face is not None and self._previews is not None:
+            with contextlib.suppress(OSError):
+                (self._previews / f"{_preview_name(verdict)}.jpg").unlink()
+        return replace(verdict, chip=found.chips[row], vector=found.vectors[row])
 
-    def against_list(self, name: str, judged: list[Verdict], own: list[Enrolment], gallery: Gallery) -> list[Verdict]:
+    def _with_preview(self, verdict: Verdict, found: Found, reason: str) -> Verdict:
+        verdict = verdict.refused(reason)
+        if self._previews is None:
+            return verdict
+        preview = write_preview(found, self._previews, _preview_name(verdict))
+        return replace(verdict, preview=preview, reason=reason if preview is None else f"{reason}, see {shown(preview)}")
+
+    def against_list(self, judged: list[Verdict], known: int | None, own: list[Enrolment], gallery: Gallery) -> list[Verdict]:
         """The same verdicts about one person's photos, after a look at their enrolled photos and at who else is on the list."""
         out = []
         for verdict in _without_strangers(judged, [e.vector for e in own]):
-            other = None if verdict.vector is None else gallery.nearest_other(verdict.vector, name)
+            other = None if verdict.vector is None else gallery.nearest_other(verdict.vector, known)
             if self._thresholds is not None and other is not None:
                 limit = self._thresholds.cosine(LOOKS_LIKE_FPIR, len(gallery), verdict.face_px)
                 if other.score >= limit:
-                    reason = f"looks_like: {other.name}, cosine {other.score:.2f}"
-                    verdict = Verdict(name, verdict.photo, reason, verdict.face_px, verdict.quality)
+                    who = other.name if other.name != verdict.name else f"{other.name} (ID {other.identity})"
+                    verdict = verdict.refused(f"looks_like: {who}, cosine {other.score:.2f}")
             out.append(verdict)
         return out
 
 
-def find_faces(detector: Detector, photo: NDArray[np.uint8]) -> Faces:
-    """Faces of a photo of any size, searched at several scales."""
-    longest = max(photo.shape[:2])
-    parts = []
-    for size in SIZES:
-        scale = min(1.0, size / longest)
-        height, width = (max(1, round(n * scale)) for n in photo.shape[:2])
-        small = cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8) if scale < 1 else photo
-        # A frame around it: a face that fills the photo would else touch the border.
-        pad = size // 8
-        framed = cv2.copyMakeBorder(small, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=(127, 127, 127)).astype(np.uint8)
-        parts.append(detector.detect([framed])[0].scaled(1.0, -pad, -pad).scaled(1 / scale))
-        if scale == 1.0:
-            break
-    faces = Faces.join(parts).suppressed(0.3)
-    faces = faces[faces.scores >= LEAST_SCORE]
-    # At a smaller scale a mouth or an eye may pass for a face: what lies within a surer face is part of it.
-    own = (faces.boxes[:, 2:] - faces.boxes[:, :2]).prod(1)
-    inside = pairwise_overlap(faces.boxes, faces.boxes) > 0.6 * own[:, None]
-    surer = faces.scores[None, :] > faces.scores[:, None]
-    return faces[~(inside & surer).any(1)]
-
-
 def enrol(
-    store: Store, gate: Gate, entries: Iterable[Entry], digest: str, told: Callable[[Verdict], None] = lambda verdict: None
+    store: Store,
+    gate: Gate,
+    entries: Iterable[Entry],
+    digest: str,
+    told: Callable[[Verdict], None] = lambda verdict: None,
+    warn: Callable[[str], None] = lambda text: None,
 ) -> list[Verdict]:
     """Judge photos and keep the good ones; one transaction a person, so nobody is half enrolled.
 
-    Raises StoreError if the list was enrolled with another recogniser than ``digest``.
+    Who is who is decided by ``identity`` or external_id of an entry, else by the name. Entries with ``face`` say which of a photo's
+    faces is meant. Raises StoreError if the list was enrolled with another recogniser than ``digest``.
     """
-    by_name: dict[str, list[Entry]] = {}
-    for entry in entries:
-        by_name.setdefault(entry.name, []).append(entry)
     verdicts: list[Verdict] = []
     gallery = Gallery(store, digest)
-    for name, photos in by_name.items():
-        judged = [gate.judge(name, entry.photo) for entry in photos]
-        known = store.identity_of(name)
-        gallery.update()
-        judged = gate.against_list(name, judged, [] if known is None else store.enrolments(known), gallery)
-        with store.transaction():
-            good = [(v, e) for v, e in zip(judged, photos, strict=True) if v.chip is not None and v.vector is not None]
-            if good:
-                details = {k: x for _, e in good for k, x in e.details.items()}
-                identity = store.add_identity(name, **details)
-                for verdict, entry in good:
-                    assert verdict.chip is not None and verdict.vector is not None
-                    sha256 = hashlib.sha256(entry.photo.read_bytes()).hexdigest()
-                    store.add_enrolment(
-                        identity,
-                        shown(entry.photo),
-                        sha256,
-                        png(verdict.chip),
-                        verdict.vector,
-                        digest,
-                        verdict.quality,
-                        verdict.face_px,
-                    )
-            store.note("enrol", name=name, photos={v.photo: v.reason or "enrolled" for v in judged})
+    names = {name.casefold(): name for name in store.names().values()}
+    for photos in _by_person(entries):
+        name, external_id = photos[0].name, photos[0].details.get("external_id")
+        try:
+            known = photos[0].identity if photos[0].identity is not None else store.identity_of(name, external_id)
+        except AmbiguousName as error:
+            judged = [Verdict(name, shown(e.photo.name), f"ambiguous_name: {error}; name the external id") for e in photos]
+        else:
+            _warn_of_name(store, name, known, external_id, names, warn)
+            judged = [replace(gate.judge(name, e.photo, e.face), external_id=external_id) for e in photos]
+            gallery.update()
+            judged = gate.against_list(judged, known, [] if known is None else store.enrolments(known), gallery)
+            judged = _keep(store, judged, photos, known, digest)
         for verdict in judged:
             told(verdict)
         verdicts.extend(judged)
     return verdicts
+
+
+def _by_person(entries: Iterable[Entry]) -> list[list[Entry]]:
+    """Entries by whom they show: an id of the list, else an external id, else the name; one without an external id goes to those
+    with one where they all are of one person of that name."""
+    groups: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        entry = replace(entry, name=identity_name(entry.name))
+        external_id = entry.details.get("external_id")
+        key = ("id", str(entry.identity)) if entry.identity is not None else ("external", external_id or "")
+        groups.setdefault(key if external_id or entry.identity is not None else ("name", entry.name), []).append(entry)
+    for kind, name in list(groups):
+        same = [key for key, found in groups.items() if key[0] == "external" and found[0].name == name]
+        if kind == "name" and same:
+            photos = groups.pop((kind, name))
+            if len(same) == 1:
+                groups[same[0]] += photos
+            else:  # last, when it can be seen that the name alone does not tell
+                groups[kind, name] = photos
+    return list(groups.values())
+
+
+def _warn_of_name(
+    store: Store, name: str, known: int | None, external_id: str | None, names: dict[str, str], warn: Callable[[str], None]
+) -> None:
+    """Say where a name may not be whom it seems."""
+    kept = None if known is None else store.name_of(known)
+    if kept is not None and kept != name:
+        warn(f"{name!r} has the external id {external_id} of {kept!r} (ID {known}), whose name stays")
+    other = names.setdefault(name.casefold(), name)
+    if known is None and other != name:
+        warn(f"{name!r} and {other!r} differ only in case, and are two people")
+
+
+def _keep(store: Store, judged: list[Verdict], photos: list[Entry], known: int | None, digest: str) -> list[Verdict]:
+    """Write what was found good of one person's photos; returns the verdicts with the person's id, if they are on the list then."""
+    name = photos[0].name
+    with store.transaction():
+        good = [(v, e) for v, e in zip(judged, photos, strict=True) if v.chip is not None and v.vector is not None]
+        if good:
+            details = {k: x for _, e in good for k, x in e.details.items()}
+            known = store.add_identity(name, known, **details)
+            for verdict, entry in good:
+                assert verdict.chip is not None and verdict.vector is not None
+                chip = png(verdict.chip)
+                store.add_enrolment(
+                    known, shown(entry.photo), verdict.sha256, chip, verdict.vector, digest, verdict.quality, verdict.face_px
+                )
+        store.note("enrol", name=name, identity=known, photos={v.photo: v.reason or "enrolled" for v in judged})
+    return [replace(verdict, identity=known) for verdict in judged]
+
+
+def _preview_name(verdict: Verdict) -> str:
+    return f"{Path(verdict.photo).stem[:60]}-{verdict.sha256[:8]}"
 
 
 def _without_strangers(judged: list[Verdict], own: list[NDArray[np.float32]]) -> list[Verdict]:
@@ -182,7 +237,7 @@ def _without_strangers(judged: list[Verdict], own: list[NDArray[np.float32]]) ->
     vectors = np.stack([*(v.vector for v in good if v.vector is not None), *own])
     likeness = vectors @ vectors.T - 2 * np.eye(len(vectors), dtype=np.float32)
     strange = {id(v) for v, best in zip(good, likeness.max(1), strict=False) if best < LEAST_LIKENESS}
-    return [Verdict(v.name, v.photo, "unlike_other_photos", v.face_px, v.quality) if id(v) in strange else v for v in judged]
+    return [v.refused("unlike_other_photos") if id(v) in strange else v for v in judged]
 
 
 def reembed(store: Store, recognizer: Recognizer, told: Callable[[int], None] = lambda done: None) -> int:
@@ -200,11 +255,8 @@ def reembed(store: Store, recognizer: Recognizer, told: Callable[[int], None] = 
 
 
 def unpng(code: bytes) -> NDArray[np.uint8]:
-    """RGB uint8 (H, W, 3) of a PNG."""
-    pixels = cv2.imdecode(np.frombuffer(code, np.uint8), cv2.IMREAD_COLOR)
-    if pixels is None:
-        raise ValueError("a kept chip is not a PNG")
-    return np.ascontiguousarray(pixels[..., ::-1]).astype(np.uint8)
+    """RGB uint8 (H, W, 3) of a PNG. Raises ValueError if it is none."""
+    return read_picture(code, ("PNG",))
 
 
 def png(chip: NDArray[np.uint8]) -> bytes:

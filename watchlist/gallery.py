@@ -91,14 +91,14 @@ class Gallery:
             for identity, score in zip(found, scores[:, 0], strict=True)
         ]
 
-    def nearest_other(self, vector: NDArray[np.float32], name: str) -> Candidate | None:
-        """The best candidate for one probe (D,) of another name, among the `NEIGHBOURS` nearest photos."""
+    def nearest_other(self, vector: NDArray[np.float32], own: int | None) -> Candidate | None:
+        """The best candidate for one probe (D,) who is not the person with the id ``own``, among the `NEIGHBOURS` nearest photos."""
         if self._index is None or not len(self):
             return None
         scores, places = self._index.search(np.ascontiguousarray(vector[None], np.float32), min(NEIGHBOURS, len(self)))
         for score, place in zip(scores[0], places[0], strict=True):
             identity = int(self._identities[place])
-            if self._names[identity] != name:
+            if identity != own:
                 return Candidate(identity, self._names[identity], float(score))
         return None
 

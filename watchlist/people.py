@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -11,14 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from watchlist.database import Database, StoreError
+from watchlist.identities import Identities
 from watchlist.thresholds import Thresholds
 
 LOOKED_FOR = (
     "i.removed IS NULL AND i.set_aside IS NULL AND e.set_aside IS NULL "
     "AND (i.expires IS NULL OR i.expires >= date('now', 'localtime'))"
 )
-DETAILS = ("external_id", "purpose", "authority", "expires")
 
 
 @dataclass(frozen=True)
@@ -51,24 +49,8 @@ class Enrolment:
     set_aside: float | None = None
 
 
-class People(Database):
+class People(Identities):
     """The watchlist's tables, and the thresholds fitted for it. Ids are never used again."""
-
-    def identity_of(self, name: str) -> int | None:
-        """The id of the person of this name, if there is one on the list."""
-        row = self._db.execute("SELECT id FROM identities WHERE name = ? AND removed IS NULL", (name,)).fetchone()
-        return None if row is None else int(row["id"])
-
-    def add_identity(self, name: str, **details: str | None) -> int:
-        """The id of the person of this name, made if need be; given details replace kept ones."""
-        found = self.identity_of(name)
-        if found is None:
-            made = self._db.execute("INSERT INTO identities (name, created) VALUES (?, ?)", (name, time.time()))
-            found = int(made.lastrowid or 0)
-        for key in DETAILS:
-            if details.get(key):
-                self._db.execute(f"UPDATE identities SET {key} = ? WHERE id = ?", (details[key], found))
-        return found
 
     def add_enrolment(
         self,
@@ -108,20 +90,6 @@ class People(Database):
             done = self._db.execute(f"UPDATE identities {change} removed IS NULL AND id = ?", (at, not restore, identity))
         else:
             done = self._db.execute(f"UPDATE enrolments {change} identity = ? AND id = ?", (at, not restore, identity, photo))
-        return done.rowcount > 0
-
-    def update_identity(self, identity: int, **details: str) -> bool:
-        """Change a person's name, external_id, purpose, authority or expires; "" empties one. Raises StoreError for a name that
-        somebody else has."""
-        keys = [key for key in ("name", *DETAILS) if key in details]
-        changes = ", ".join(f"{key} = ?" for key in keys)
-        try:
-            done = self._db.execute(
-                f"UPDATE identities SET {changes} WHERE id = ? AND removed IS NULL",
-                (*(details[k] or None for k in keys), identity),
-            )
-        except sqlite3.IntegrityError:
-            raise StoreError(f"name = {details['name']!r}: somebody on the list has it, or it is empty") from None
         return done.rowcount > 0
 
     def identities(self) -> list[Identity]:

@@ -128,5 +128,12 @@ ALTER TABLE generation ADD COLUMN copied_from TEXT;
 CREATE INDEX tracks_matched ON tracks (identity, source) WHERE identity IS NOT NULL;
 """
 
-MIGRATIONS = (FIRST, LIVE, KEPT, SEARCHABLE, CALIBRATED, FOR_MONTHS, COPIED)  # the n-th leads to ``user_version`` n
+# Two people may have one name; external ids tell them apart.
+NAMESAKES = """
+DROP INDEX identities_name;
+CREATE INDEX identities_name ON identities (name) WHERE removed IS NULL;
+CREATE INDEX identities_external ON identities (external_id) WHERE removed IS NULL AND external_id IS NOT NULL;
+"""
+
+MIGRATIONS = (FIRST, LIVE, KEPT, SEARCHABLE, CALIBRATED, FOR_MONTHS, COPIED, NAMESAKES)  # the n-th leads to ``user_version`` n
 VERSION = len(MIGRATIONS)

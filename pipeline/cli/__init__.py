@@ -6,9 +6,9 @@ import sqlite3
 import sys
 
 import typer
-from rich.console import Console
 
 from pipeline.cli import bench, demo, doctor, keep, live, run, search, serve, watchlist
+from pipeline.cli.common import Screen
 from pipeline.errors import FarsightError, redact
 
 app = typer.Typer(
@@ -41,5 +41,5 @@ def main() -> None:
 
 
 def _fail(text: str, code: int) -> None:
-    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"farsight: {redact(' '.join(text.split()))}")
+    Screen(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"farsight: {redact(' '.join(text.split()))}")
     sys.exit(code)

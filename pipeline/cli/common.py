@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
 from pipeline.errors import SettingsError
 
@@ -22,7 +24,20 @@ ROOT = Path(__file__).parent.parent.parent
 CONFIGS = ROOT / "configs"
 DATABASE = "farsight.db"
 
-console = Console(highlight=False)
+PREVIEWS = "several-faces"  # folder beside a database for numbered pictures of photos that show several
+
+
+class Screen(Console):
+    """A console that shows the control characters of names, paths and messages in place of letting the terminal obey them."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        from watchlist.names import printable
+
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+
+console = Screen(highlight=False)
 Recognizer = Annotated[
     Path | None,
     typer.Option("--recognizer", help="an ArcFace-style network (.onnx) whose vectors they are, if not the project's own"),
@@ -64,9 +79,14 @@ def card_of(recognizer: str | Path | None) -> dict[str, Any]:
 
 
 def open_gate(
-    device: str, detector: str | None = None, recognizer: str | Path | None = None, anyway: bool = False
+    device: str,
+    detector: str | None = None,
+    recognizer: str | Path | None = None,
+    anyway: bool = False,
+    previews: Path | None = None,
 ) -> tuple[Gate, str]:
-    """The enrolment gate and its recogniser's digest; ``anyway`` lets in who looks like somebody else on the list."""
+    """The enrolment gate and its recogniser's digest; ``anyway`` lets in who looks like somebody else on the list, ``previews`` is
+    the folder for pictures of photos with several faces."""
     from models import load_detector, load_recognizer
     from watchlist.enrol import Gate
     from watchlist.thresholds import Thresholds
@@ -74,7 +94,8 @@ def open_gate(
     thresholds = Thresholds(card_of(recognizer)["impostors"])
     try:
         embedder = load_recognizer(recognizer, device)
-        return Gate(load_detector(detector, device, 0.5), embedder, None if anyway else thresholds), embedder.digest
+        gate = Gate(load_detector(detector, device, 0.5), embedder, None if anyway else thresholds, previews)
+        return gate, embedder.digest
     except ValueError as error:
         raise SettingsError(str(error)) from None
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rich.markup import escape
 from rich.table import Column, Table
 
-from pipeline.cli.common import Recognizer, card_of, console, database_path, open_gate, open_store
+from pipeline.cli.common import PREVIEWS, Recognizer, card_of, console, database_path, open_gate, open_store
 from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ def command(
     least_px: Annotated[float | None, typer.Option(min=0, help="only faces at least so many pixels wide")] = None,
     track: Annotated[str | None, typer.Option(help="SOURCE/TRACK: the person of this track instead of a photo")] = None,
     identity: Annotated[int | None, typer.Option(help="ID: a person of the watchlist instead of a photo")] = None,
+    face: Annotated[
+        int | None, typer.Option(min=1, help="which face of the photo, where it shows several; 1 is the largest")
+    ] = None,
     recognizer: Recognizer = None,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
@@ -49,12 +52,14 @@ def command(
 
     if sum(given is not None for given in (photo, track, identity)) != 1:
         raise SettingsError("search for one of: a photo, --track, --identity")
+    if face is not None and photo is None:
+        raise SettingsError(f"--face {face}: is of a photo, and none is given")
     pts_s, since_at = _since(since)
     where = Where(camera, pts_s, since_at, None if until is None else _time("--until", until, end=True), least_px)
     stores = [open_store(database_path(path), must_exist=True) for path in db]
     card = card_of(recognizer)
     thresholds = stores[0].thresholds(card)
-    vectors = _vectors(stores[0], photo, track, identity, recognizer, card["sha256"])
+    vectors = _vectors(stores[0], photo, face, track, identity, recognizer, card["sha256"])
     try:
         with _past_of(stores, card["sha256"]) as past:
             found, compared = LookBack(past, thresholds).search(vectors, top, fpir, where)
@@ -105,13 +110,21 @@ def _past_of(stores: list[Store], digest: str) -> Iterator[Past]:
 
 
 def _vectors(
-    store: Store, photo: Path | None, track: str | None, identity: int | None, recognizer: Path | None, digest: str
+    store: Store,
+    photo: Path | None,
+    face: int | None,
+    track: str | None,
+    identity: int | None,
+    recognizer: Path | None,
+    digest: str,
 ) -> NDArray[np.float32]:
     """What to search for, float32 (M, D). Raises SettingsError where there is nothing."""
     if photo is not None:
-        verdict = open_gate("auto", recognizer=recognizer)[0].judge("", photo)
+        gate, _ = open_gate("auto", recognizer=recognizer, previews=store.path.parent / PREVIEWS)
+        verdict = gate.judge("", photo, face)
         if verdict.vector is None:
-            raise SettingsError(f"{photo}: {verdict.reason}")
+            choose = " (--face N)" if verdict.reason.startswith("several_faces") else ""
+            raise SettingsError(f"{photo}: {verdict.reason}{choose}")
         return verdict.vector[None]
     if track is not None:
         source, _, name = track.partition("/")

@@ -4,130 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from pipeline.cli import calibrate
-from pipeline.cli.common import Recognizer, card_of, console, database_path, open_gate, open_own_list, open_store
+from pipeline.cli import calibrate, enrolling
+from pipeline.cli.common import Recognizer, card_of, console, database_path, open_own_list, open_store
+from pipeline.cli.enrolling import AsJson, Db
 from pipeline.errors import SettingsError
 
-if TYPE_CHECKING:
-    from watchlist.photos import Entry
-    from watchlist.store import Store
-
-MOST_SEEN = 1000  # tracks of one person that looking back names
-
 app = typer.Typer(no_args_is_help=True, help="Keep the watchlist: who is looked for, with which photos, and why.")
-Db = Annotated[Path, typer.Option(help="database file, or the folder that holds it")]
-Anyway = Annotated[bool, typer.Option("--anyway", help="enrol who looks like somebody else on the list, as twins do")]
-Back = Annotated[bool, typer.Option("--look-back", help="then search the past for them")]
-AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
-
-
-@app.command()
-def add(
-    name: str,
-    photos: Annotated[list[Path], typer.Argument(help="one or more photos of this person")],
-    db: Db,
-    anyway: Anyway = False,
-    look_back: Back = False,
-    recognizer: Recognizer = None,
-    as_json: AsJson = False,
-) -> None:
-    """Enrol photos of one person."""
-    from watchlist.photos import Entry
-
-    if not name.strip():
-        raise SettingsError("the name is empty")
-    _enrol([Entry(name.strip(), photo, {}) for photo in photos], db, anyway, look_back, recognizer, as_json)
-
-
-@app.command("import")
-def import_people(
-    people: Annotated[Path, typer.Argument(help="a folder NAME/*.jpg|png, or a CSV with name,image")],
-    db: Db,
-    anyway: Anyway = False,
-    look_back: Back = False,
-    recognizer: Recognizer = None,
-    as_json: AsJson = False,
-) -> None:
-    """Enrol a folder or a list of people."""
-    from watchlist.photos import PhotoError, list_people
-
-    if not people.exists():
-        raise SettingsError(f"{people}: no such file or folder")
-    try:
-        entries = list_people(people)
-    except PhotoError as error:
-        raise SettingsError(str(error)) from None
-    _enrol(entries, db, anyway, look_back, recognizer, as_json)
-
-
-def _enrol(entries: list[Entry], db: Path, anyway: bool, look_back: bool, recognizer: Path | None, as_json: bool) -> None:
-    from watchlist.database import StoreError
-    from watchlist.enrol import enrol
-
-    if as_json and look_back:
-        raise SettingsError("--json and --look-back: must be one of them; `search --identity ID --json` looks back")
-    store = open_own_list(db, must_exist=False)
-    gate, digest = open_gate("auto", recognizer=recognizer, anyway=anyway)
-    try:
-        with Progress(console=console, transient=True) as bar:
-            task = bar.add_task("enrolling", total=len(entries))
-            verdicts = enrol(store, gate, entries, digest, lambda verdict: bar.advance(task))
-    except StoreError as error:
-        raise SettingsError(f"{store.path}: {error}") from None
-    if as_json:
-        rows = [
-            {
-                "name": v.name,
-                "photo": v.photo,
-                "enrolled": not v.reason,
-                "reason": v.reason,
-                "face_px": round(v.face_px, 1),
-                "quality": round(v.quality, 3),
-            }
-            for v in verdicts
-        ]
-        print(json.dumps(rows, indent=2))
-    else:
-        for v in verdicts:
-            console.print(
-                f"{v.name}  {v.photo}  {v.reason or f'enrolled ({v.face_px:.0f} px, quality {v.quality:.2f})'}", markup=False
-            )
-        for name in sorted({v.name for v in verdicts if not v.reason} & set(store.not_looked_for())):
-            console.print(f"{name} is not looked for: set aside or expired", markup=False)
-    if look_back:
-        _look_back(store, card_of(recognizer), list(dict.fromkeys(v.name for v in verdicts if not v.reason)))
-    store.close()
-    if all(v.reason for v in verdicts):
-        raise SettingsError(f"no usable photo ({len(verdicts)} refused)")
-
-
-def _look_back(store: Store, card: dict[str, Any], names: list[str]) -> None:
-    """Say where people who were just enrolled had been seen before."""
-    import numpy as np
-
-    from watchlist.database import StoreError
-    from watchlist.lookback import DatabasePast, LookBack
-
-    try:
-        past = LookBack(DatabasePast(store, card["sha256"]), store.thresholds(card))
-    except StoreError as error:
-        raise SettingsError(str(error)) from None
-    ids = {person.name: person.id for person in store.identities()}
-    for name in names:
-        found, compared = past.search(np.stack([e.vector for e in store.enrolments(ids[name])]), MOST_SEEN)
-        seen = [hit for hit in found if hit.outcome == "match"]
-        for hit in seen:
-            where = f"{hit.row['source']}/{hit.row['track']}"
-            console.print(f"{name} was seen before: {where}, cosine {hit.score:.2f} (needs {hit.threshold:.2f})", markup=False)
-        count = f"at least {len(seen)}" if len(seen) == MOST_SEEN else str(len(seen))
-        console.print(f"{name}: seen in {count} of {compared} tracks of the past", markup=False)
+PhotoId = Annotated[int | None, typer.Option(help="only this photo, by the id that `photos` shows")]
+app.command("add")(enrolling.add)
+app.command("import")(enrolling.import_people)
 
 
 @app.command("list")
@@ -152,23 +44,69 @@ def list_identities(db: Db, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def remove(identity: Annotated[int, typer.Argument(metavar="ID")], db: Db) -> None:
-    """Take a person off the list; chips and vectors are deleted."""
+def remove(identity: Annotated[int, typer.Argument(metavar="ID")], db: Db, photo: PhotoId = None) -> None:
+    """Take a person off the list, or delete one photo of theirs; chips and vectors are deleted."""
     store = open_own_list(db)
-    done = store.remove_identity(identity)
+    if photo is None:
+        done = store.remove_identity(identity)
+    else:
+        done = store.remove_photo(identity, photo)
     if done:
-        store.note("remove", identity=identity)
+        store.note("remove", identity=identity, **({} if photo is None else {"photo": photo}))
+    left = [p.name for p in store.identities() if p.id == identity and not p.photos]
     store.close()
     if not done:
-        raise SettingsError(f"ID {identity}: nobody on the list has it")
-    console.print(f"removed {identity}")
+        raise SettingsError(f"ID {identity}{'' if photo is None else f', photo {photo}'}: nobody on the list has it")
+    console.print(f"removed {identity}{'' if photo is None else f', photo {photo}'}")
+    if left:
+        console.print(f"{left[0]} is not looked for any more: no photo", markup=False)
+
+
+@app.command()
+def merge(
+    identity: Annotated[int, typer.Argument(metavar="ID")],
+    into: Annotated[int, typer.Argument(metavar="INTO", help="the ID that stays")],
+    db: Db,
+) -> None:
+    """Make two people one: photos and sightings of ID become those of INTO."""
+    from watchlist.database import StoreError
+
+    store = open_own_list(db)
+    try:
+        photos = store.merge(identity, into)
+    except StoreError as error:
+        raise SettingsError(str(error)) from None
+    name = store.name_of(into)
+    store.note("merge", identity=identity, into=into)
+    store.close()
+    console.print(f"merged {identity} into {into}: {name}, {photos} photos", markup=False)
+
+
+@app.command()
+def move(
+    identity: Annotated[int, typer.Argument(metavar="ID")],
+    to: Annotated[int, typer.Argument(metavar="TO", help="the ID of the person who is in the photo")],
+    db: Db,
+    photo: Annotated[int, typer.Option(help="the photo, by the id that `photos` shows")],
+) -> None:
+    """Give one photo of a person to another."""
+    from watchlist.database import StoreError
+
+    store = open_own_list(db)
+    try:
+        store.move_photo(identity, photo, to)
+    except StoreError as error:
+        raise SettingsError(str(error)) from None
+    store.note("move", identity=identity, photo=photo, to=to)
+    store.close()
+    console.print(f"moved photo {photo} from {identity} to {to}")
 
 
 @app.command("set-aside")
 def set_aside(
     identity: Annotated[int, typer.Argument(metavar="ID")],
     db: Db,
-    photo: Annotated[int | None, typer.Option(help="only this photo, by the id that `photos` shows")] = None,
+    photo: PhotoId = None,
 ) -> None:
     """Keep a person, or one photo, without looking for them."""
     _change(db, identity, photo, restore=False)
@@ -178,7 +116,7 @@ def set_aside(
 def restore(
     identity: Annotated[int, typer.Argument(metavar="ID")],
     db: Db,
-    photo: Annotated[int | None, typer.Option(help="only this photo, by the id that `photos` shows")] = None,
+    photo: PhotoId = None,
 ) -> None:
     """Look again for a person, or with a photo, that was set aside."""
     _change(db, identity, photo, restore=True)
@@ -210,10 +148,13 @@ def update(
 ) -> None:
     """Change what is kept of a person."""
     from watchlist.database import StoreError
-    from watchlist.photos import is_date
+    from watchlist.names import UNSAFE, is_date
 
     if expires and not is_date(expires):
         raise SettingsError(f"--expires {expires}: must be a date like 2030-12-31")
+    for option, text in (("--name", name), ("--external-id", external_id)):
+        if text and UNSAFE.search(text):
+            raise SettingsError(f"{option}: holds a line break or another control character")
     given = {"name": name, "external_id": external_id, "purpose": purpose, "authority": authority, "expires": expires}
     details = {key: value for key, value in given.items() if value is not None}
     if not details:

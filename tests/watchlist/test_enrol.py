@@ -7,7 +7,8 @@ import pytest
 from evaluation.corridor import portrait
 from models.facegen import FaceGenerator
 from models.faces import Faces
-from watchlist.enrol import Gate, enrol, find_faces, reembed
+from watchlist.enrol import Gate, enrol, reembed
+from watchlist.finding import find_faces
 from watchlist.photos import Entry
 from watchlist.store import Store
 from watchlist.thresholds import Thresholds

@@ -11,7 +11,8 @@ import pytest
 
 from tests.running import ROOT
 from tests.servers import until
-from watchlist.photos import PhotoError, list_people
+from watchlist.listing import list_people
+from watchlist.photos import PhotoError
 from watchlist.store import Store
 
 WRITER = """
@@ -56,7 +57,7 @@ def test_a_long_list_is_read_or_refused_by_line(tmp_path: Path) -> None:
     path = tmp_path / "people.csv"
     lines = [f"p{k},photos/{k}.jpg" for k in range(100_000)]
     path.write_text("\n".join(["name,image", *lines]))
-    entries = list_people(path)
+    entries = list_people(path).entries
     assert len(entries) == 100_000 and entries[-1].name == "p99999"
     path.write_text("\n".join(["name,image", *lines[:-1], "p,"]))
     with pytest.raises(PhotoError, match="line 100001: name and image must not be empty"):

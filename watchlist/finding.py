@@ -1,0 +1,141 @@
+"""Finds the faces of a photo: at every size, whichever way up the photo is, and which of them it is a photo of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.chip import template_fit, warp_chip
+from models.faces import Faces, pairwise_overlap
+
+SIZES = (320, 640, 1280)  # long sides a photo is searched at, so that no face is too large or too small
+ENOUGH = 640  # that tells which way up a photo is, unless no face is found at it
+LEAST_SCORE = 0.5
+MOST_FACES = 16  # of one way up that are embedded; crowds are several people anyway
+# All below is measured by `python -m evaluation.enrolment`.
+PLAIN = 0.9, 0.65  # score and quality of a face that is upright beyond doubt: no wrong way up has both
+NEAR_SIZE = 0.1  # of the photo's longer side: a face as wide is no worse for being narrower than others
+AS_GIVEN = 0.95  # share of the surest other way up from which on a photo stays as it is
+TURNED = 1.15  # times as sure as it is given another way up must be to be taken
+ANOTHER = 0.55  # of the strength of the strongest face from which on a face is a second person
+
+
+class Detector(Protocol):
+    def detect(self, frames: list[NDArray[np.uint8]]) -> list[Faces]: ...
+
+
+class Recognizer(Protocol):
+    digest: str
+
+    def embed_with_quality(self, chips: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
+
+
+@dataclass(frozen=True)
+class Found:
+    """Faces of a photo, the widest first, which is also how they are numbered from 1 on.
+
+    ``photo`` RGB uint8 (H, W, 3), turned by ``turns`` quarters against the clock; ``faces`` in its pixels; ``chips`` (r, r, 3) each;
+    ``vectors`` float32 (N, D); ``quality`` and ``fit`` float32 (N,). ``undecided``: another way up is nearly as likely.
+    """
+
+    photo: NDArray[np.uint8]
+    turns: int
+    faces: Faces
+    chips: list[NDArray[np.uint8]]
+    vectors: NDArray[np.float32]
+    quality: NDArray[np.float32]
+    fit: NDArray[np.float32]
+    undecided: bool = False
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    @property
+    def widths(self) -> NDArray[np.float32]:
+        return np.asarray(self.faces.boxes[:, 2] - self.faces.boxes[:, 0])
+
+    def sureness(self) -> float:
+        """How sure it is that the photo is upright like this, 0..1."""
+        if not len(self):
+            return 0.0
+        near = np.minimum(1.0, self.widths / (NEAR_SIZE * max(self.photo.shape[:2])))
+        return float((self.faces.scores * self.quality.clip(0) * np.sqrt(near)).max())
+
+    def people(self) -> list[int]:
+        """Rows of the faces that may be whom the photo is meant to show, the strongest first: others that are much smaller or
+        much less sure are background, or no faces at all."""
+        strength = self.faces.scores * np.sqrt(self.quality.clip(0.05) * self.widths)
+        order = np.argsort(-strength, kind="stable")
+        return [int(row) for row in order if strength[row] >= ANOTHER * strength[order[0]]]
+
+
+def look_at(detector: Detector, recognizer: Recognizer, photo: NDArray[np.uint8]) -> Found:
+    """Find the faces of a photo (H, W, 3), which may lie on its side or stand on its head."""
+    given = _embedded(recognizer, photo, 0, find_faces(detector, photo))
+    score, quality = PLAIN
+    if ((given.faces.scores >= score) & (given.quality >= quality)).any():
+        return given
+    for most in (ENOUGH, max(SIZES)):
+        ways = [given]
+        for turns in (1, 2, 3):
+            turned = np.ascontiguousarray(np.rot90(photo, turns))
+            ways.append(_embedded(recognizer, turned, turns, find_faces(detector, turned, most)))
+        if any(len(way) for way in ways) or max(photo.shape[:2]) <= most:
+            break
+    sure = [way.sureness() for way in ways]
+    best = max(range(4), key=sure.__getitem__)
+    if best == 0 or sure[0] >= AS_GIVEN * sure[best]:
+        return given
+    chosen = ways[best]
+    found = _embedded(recognizer, chosen.photo, best, find_faces(detector, chosen.photo)) if most < max(SIZES) else chosen
+    return found if sure[best] >= TURNED * sure[0] else Found(**{**vars(found), "undecided": True})
+
+
+def find_faces(detector: Detector, photo: NDArray[np.uint8], most: int = max(SIZES)) -> Faces:
+    """Faces of a photo of any size, searched at several scales, of long sides up to ``most`` pixels."""
+    longest = max(photo.shape[:2])
+    parts = []
+    for size in (size for size in SIZES if size <= most):
+        scale = min(1.0, size / longest)
+        height, width = (max(1, round(n * scale)) for n in photo.shape[:2])
+        small = cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8) if scale < 1 else photo
+        # A frame around it: a face that fills the photo would else touch the border.
+        pad = size // 8
+        framed = cv2.copyMakeBorder(small, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=(127, 127, 127)).astype(np.uint8)
+        parts.append(detector.detect([framed])[0].scaled(1.0, -pad, -pad).scaled(1 / scale))
+        if scale == 1.0:
+            break
+    faces = Faces.join(parts).suppressed(0.3)
+    faces = faces[faces.scores >= LEAST_SCORE]
+    # At a smaller scale a mouth or an eye may pass for a face: what lies within a surer face is part of it.
+    own = (faces.boxes[:, 2:] - faces.boxes[:, :2]).prod(1)
+    inside = pairwise_overlap(faces.boxes, faces.boxes) > 0.6 * own[:, None]
+    surer = faces.scores[None, :] > faces.scores[:, None]
+    return faces[~(inside & surer).any(1)]
+
+
+def _embedded(recognizer: Recognizer, photo: NDArray[np.uint8], turns: int, faces: Faces) -> Found:
+    """The widest faces with what the recogniser makes of them; those whose landmarks are no face's are left out."""
+    faces = faces[np.argsort(-(faces.boxes[:, 2] - faces.boxes[:, 0]), kind="stable")]
+    kept, chips, fits = [], [], []
+    for row, landmarks in enumerate(faces.landmarks):
+        if len(kept) == MOST_FACES:
+            break
+        try:
+            chips.append(warp_chip(photo, landmarks))
+        except ValueError:
+            continue
+        kept.append(row)
+        fits.append(template_fit(landmarks))
+    vectors, quality = np.zeros((len(kept), 1), np.float32), np.zeros(len(kept), np.float32)
+    for side in {chip.shape[0] for chip in chips}:
+        rows = [row for row, chip in enumerate(chips) if chip.shape[0] == side]
+        made, trust = recognizer.embed_with_quality(np.stack([chips[row] for row in rows]))
+        if vectors.shape[1] != made.shape[1]:
+            vectors = np.zeros((len(kept), made.shape[1]), np.float32)
+        vectors[rows], quality[rows] = made, trust
+    return Found(photo, turns, faces[np.array(kept, np.intp)], chips, vectors, quality, np.array(fits, np.float32))

@@ -1,0 +1,122 @@
+"""Who is who: an external id decides, else the name."""
+
+from __future__ import annotations
+
+import time
+import unicodedata
+
+from watchlist.database import Database, StoreError
+
+DETAILS = ("external_id", "purpose", "authority", "expires")
+
+
+class AmbiguousName(StoreError):
+    """Several people on the list have this name, and nothing else is known of who is meant."""
+
+
+class Identities(Database):
+    """Finds, makes, merges and changes the people of the watchlist. Ids are never used again."""
+
+    def identity_of(self, name: str, external_id: str | None = None) -> int | None:
+        """The id of a person on the list: by external id where one is given, else by name, in whatever Unicode form.
+
+        Raises AmbiguousName where several people have the name and not exactly one of them is without an external id.
+        """
+        if external_id:
+            query = "SELECT id FROM identities WHERE external_id = ? AND removed IS NULL ORDER BY id LIMIT 1"
+            row = self._db.execute(query, (external_id,)).fetchone()
+            return None if row is None else int(row["id"])
+        forms = [unicodedata.normalize(form, name) for form in ("NFC", "NFD")]
+        query = "SELECT id, external_id FROM identities WHERE name IN (?, ?, ?) AND removed IS NULL ORDER BY id"
+        rows = self._db.execute(query, (name, *forms)).fetchall()
+        if len(rows) > 1:
+            plain = [row for row in rows if not row["external_id"]]
+            if len(plain) != 1:
+                ids = ", ".join(f"ID {row['id']}" + (f" ({row['external_id']})" if row["external_id"] else "") for row in rows)
+                raise AmbiguousName(f"{len(rows)} people are called {name}: {ids}")
+            rows = plain
+        return int(rows[0]["id"]) if rows else None
+
+    def add_identity(self, name: str, identity: int | None = None, **details: str | None) -> int:
+        """The id of this person (see `identity_of`; or the one given), made if need be; given details replace kept ones."""
+        found = identity if identity is not None else self.identity_of(name, details.get("external_id"))
+        if found is None:
+            made = self._db.execute(
+                "INSERT INTO identities (name, created) VALUES (?, ?)", (unicodedata.normalize("NFC", name), time.time())
+            )
+            found = int(made.lastrowid or 0)
+        for key in DETAILS:
+            if details.get(key):
+                self._db.execute(f"UPDATE identities SET {key} = ? WHERE id = ?", (details[key], found))
+        return found
+
+    def name_of(self, identity: int) -> str | None:
+        """The name of somebody on the list."""
+        row = self._db.execute("SELECT name FROM identities WHERE id = ? AND removed IS NULL", (identity,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def update_identity(self, identity: int, **details: str) -> bool:
+        """Change a person's name, external_id, purpose, authority or expires; "" empties one.
+
+        Raises StoreError for an empty name, for an external id that somebody else has, and where two people of one name would have
+        no external ids to tell them apart.
+        """
+        with self.transaction():
+            row = self._db.execute("SELECT * FROM identities WHERE id = ? AND removed IS NULL", (identity,)).fetchone()
+            if row is None:
+                return False
+            kept = {key: details.get(key, row[key]) or None for key in ("name", *DETAILS)}
+            if not kept["name"]:
+                raise StoreError(f"name = {details['name']!r}: it is empty")
+            kept["name"] = unicodedata.normalize("NFC", kept["name"])
+            for other in self._db.execute("SELECT * FROM identities WHERE id != ? AND removed IS NULL", (identity,)):
+                if kept["external_id"] and other["external_id"] == kept["external_id"] and "external_id" in details:
+                    raise StoreError(f"external_id = {kept['external_id']!r}: ID {other['id']} has it")
+                namesakes = unicodedata.normalize("NFC", other["name"]) == kept["name"]
+                if namesakes and not (kept["external_id"] and other["external_id"]) and {"name", "external_id"} & details.keys():
+                    raise StoreError(
+                        f"name = {kept['name']!r}: somebody on the list has it (ID {other['id']}); give both an external id, or merge"
+                    )
+            changes = ", ".join(f"{key} = ?" for key in kept)
+            self._db.execute(f"UPDATE identities SET {changes} WHERE id = ?", (*kept.values(), identity))
+        return True
+
+    def remove_photo(self, identity: int, photo: int) -> bool:
+        """Delete one photo of a person, with chip and vector. Returns whether there was one."""
+        return self._db.execute("DELETE FROM enrolments WHERE identity = ? AND id = ?", (identity, photo)).rowcount > 0
+
+    def move_photo(self, identity: int, photo: int, to: int) -> None:
+        """Give one photo of a person to another; one that the other has already is deleted. Raises StoreError if there is none."""
+        with self.transaction():
+            self._must_exist(identity, to)
+            row = self._db.execute("SELECT 1 FROM enrolments WHERE identity = ? AND id = ?", (identity, photo)).fetchone()
+            if row is None:
+                raise StoreError(f"ID {identity}, photo {photo}: no such photo")
+            self._db.execute("UPDATE OR IGNORE enrolments SET identity = ? WHERE id = ?", (to, photo))
+            self._db.execute("DELETE FROM enrolments WHERE id = ? AND identity = ?", (photo, identity))
+
+    def merge(self, identity: int, into: int) -> int:
+        """Make two people one: photos, sightings and alerts of the first become the second's, whose details are completed from it.
+
+        Returns how many photos the second has afterwards. Raises StoreError if they are not two people on the list.
+        """
+        with self.transaction():
+            self._must_exist(identity, into)
+            old, new = (self._db.execute("SELECT * FROM identities WHERE id = ?", (who,)).fetchone() for who in (identity, into))
+            self._db.execute("UPDATE OR IGNORE enrolments SET identity = ? WHERE identity = ?", (into, identity))
+            self._db.execute("DELETE FROM enrolments WHERE identity = ?", (identity,))
+            self._db.execute("UPDATE tracks SET identity = ?, name = ? WHERE identity = ?", (into, new["name"], identity))
+            self._db.execute("UPDATE alerts SET identity = ? WHERE identity = ?", (into, identity))
+            self._db.execute("UPDATE identities SET removed = ?, external_id = NULL WHERE id = ?", (time.time(), identity))
+            for key in DETAILS:
+                if old[key] and not new[key]:
+                    self._db.execute(f"UPDATE identities SET {key} = ? WHERE id = ?", (old[key], into))
+            count = self._db.execute("SELECT COUNT(*) FROM enrolments WHERE identity = ?", (into,)).fetchone()[0]
+        return int(count)
+
+    def _must_exist(self, identity: int, other: int) -> None:
+        if identity == other:
+            raise StoreError(f"ID {identity}: both are the same person")
+        for who in (identity, other):
+            if self.name_of(who) is None:
+                raise StoreError(f"ID {who}: nobody on the list has it")

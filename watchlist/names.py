@@ -1,0 +1,44 @@
+"""Names as they are compared, stored and shown."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+import unicodedata
+from pathlib import Path
+
+# What moves a terminal's cursor, changes its title or turns the direction of its text, and what no encoding can write.
+UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+def printable(text: str) -> str:
+    """The text with every character that a terminal would obey, or that cannot be written, replaced; line ends and tabs are kept."""
+    return UNSAFE.sub(lambda found: found[0] if found[0] in "\n\t" else REPLACEMENT, text)
+
+
+def shown(path: str | Path) -> str:
+    """A path as it can be stored and shown: bytes that are no UTF-8, and control characters, become replacement characters."""
+    return UNSAFE.sub(REPLACEMENT, os.fsencode(path).decode("utf-8", "replace"))
+
+
+def identity_name(text: str) -> str:
+    """A person's name in the one form (NFC) in which names are stored and compared.
+
+    Raises ValueError if it is empty or holds control characters.
+    """
+    name = unicodedata.normalize("NFC", text).strip()
+    if not name:
+        raise ValueError("is empty")
+    if UNSAFE.search(name):
+        raise ValueError("holds a line break or another control character")
+    return name
+
+
+def is_date(text: str) -> bool:
+    """Whether it is a date like 2030-12-31."""
+    try:
+        return datetime.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False

@@ -1,0 +1,50 @@
+"""A picture of a photo with its faces numbered, for who has to choose one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from watchlist.finding import Found
+
+LONG_SIDE = 1280
+LEAST_FACE_PX = 40  # of the picture: smaller faces are enlarged with it, up to twice
+COLOUR = (255, 210, 0)
+
+
+def numbered(found: Found) -> NDArray[np.uint8]:
+    """The photo RGB uint8 (H, W, 3) with a box and a number at each face."""
+    scale = min(LONG_SIDE / max(found.photo.shape[:2]), max(1.0, min(2.0, LEAST_FACE_PX / float(found.widths.min()))))
+    size = [max(1, round(n * scale)) for n in found.photo.shape[1::-1]]
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    picture = cv2.resize(found.photo, (size[0], size[1]), interpolation=way).astype(np.uint8)
+    for number, box in enumerate(found.faces.boxes * scale, 1):
+        x1, y1, x2, y2 = (round(float(n)) for n in box)
+        cv2.rectangle(picture, (x1, y1), (x2, y2), COLOUR, 2)
+        height = max(0.6, (x2 - x1) / 120)
+        place = (max(0, x1 + 4), min(picture.shape[0] - 4, max(y1 + round(24 * height), 24)))
+        for colour, thickness in (((0, 0, 0), 6), (COLOUR, 2)):  # an outline, so that it is read on any ground
+            cv2.putText(picture, str(number), place, cv2.FONT_HERSHEY_SIMPLEX, height, colour, thickness, cv2.LINE_AA)
+    return picture
+
+
+def write_preview(found: Found, folder: Path, name: str) -> Path | None:
+    """Write it as ``folder/name.jpg`` for this user's eyes only, else into a temporary folder; None where neither can be written."""
+    code = cv2.imencode(".jpg", np.ascontiguousarray(numbered(found)[..., ::-1]))[1].tobytes()
+    for make in (lambda: folder, lambda: Path(tempfile.mkdtemp(prefix="farsight-"))):
+        with contextlib.suppress(OSError):
+            place = make()
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path = place / f"{name}.jpg"
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(code)
+            return path
+    return None
