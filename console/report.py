@@ -44,6 +44,7 @@ def render_report(store: Store, out: Path, started_after: float | None = None) -
     for outcome in cards:
         cards[outcome] = [card for card in cards[outcome] if card]
     cards["match"].sort(key=lambda c: (c["name"], c["source"], c["start_s"]))
+    absent = store.not_looked_for()
     pages = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=select_autoescape(),
@@ -57,7 +58,8 @@ def render_report(store: Store, out: Path, started_after: float | None = None) -
         cards=cards,
         hidden=hidden,
         people=list(dict.fromkeys(enrolment.name for enrolment in store.enrolments())),
-        absent=store.not_looked_for(),
+        absent=absent,
+        without_photo=[name for name in run.get("watchlist", {}).get("not_looked_for", []) if name not in absent],
         sources=[_lanes(source, tracks) for source in sources],
         seconds=sum(s["position_s"] for s in sources),
         fpir=run.get("settings", {}).get("fpir"),

@@ -28,7 +28,7 @@ MOST_BYTES = 800_000_000  # that the file and its decoding may take at once
 MOST_DECODED = 40_000_000  # pixels to which a JPEG is reduced while it is decoded
 MOST_JPEG = 500_000_000  # pixels of a JPEG before that: above it decoding takes too long
 MOST_SCANS = 200  # of a progressive JPEG; each is another pass over all of it
-# Bytes for each pixel at the decoder's worst moment, and in the steps to RGB after it; measured with tests/models/test_pictures.py.
+# Bytes for each pixel at the decoder's worst moment, and in the steps to RGB after it (tests/models/test_pictures.py measures).
 BYTES_A_PIXEL = {"JPEG": 14, "PNG": 14, "BMP": 14, "GIF": 14, "TIFF": 18, "HEIF": 18, "AVIF": 18, "WEBP": 20, "JPEG2000": 26}
 MOST_PROFILE_BYTES = 4_000_000
 FIRST_PAGES = 8  # of a TIFF, among which its first that is no thumbnail is looked for
@@ -69,7 +69,7 @@ def read_picture(source: Path | bytes, formats: tuple[str, ...] = FORMATS) -> ND
             raise
         except UnidentifiedImageError:
             raise PictureError(
-                "not a picture in a known format (JPEG, PNG, WebP, HEIC, AVIF, GIF, TIFF, BMP, JPEG 2000)"
+                "not a picture in a known format: JPEG, PNG, WebP, HEIC, AVIF, GIF, TIFF, BMP, JPEG 2000"
             ) from None
         except MemoryError:
             raise PictureError("cannot be read (not enough memory)") from None
@@ -78,11 +78,11 @@ def read_picture(source: Path | bytes, formats: tuple[str, ...] = FORMATS) -> ND
 
 
 def read_file(path: Path, most: int = MOST_FILE_BYTES) -> bytes:
-    """The content of an ordinary file. Raises PictureError for folders, pipes, devices, sockets, and what is empty or too large."""
+    """The content of an ordinary file. Raises PictureError for what is no file, is empty, or has more than ``most`` bytes."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # asked first: opening a device may do something
             raise PictureError("a folder, not a file" if path.is_dir() else "a pipe, device or socket, not a file")
-        with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+        with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
             state = os.fstat(file.fileno())
             if not stat.S_ISREG(state.st_mode):
                 raise PictureError("a pipe, device or socket, not a file")

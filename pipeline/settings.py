@@ -71,9 +71,7 @@ class CameraSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    name: str = Field(
-        pattern=r"^[\w.-]*[\w-][\w.-]*$", max_length=100, description="unique; names its sightings, and files and folders of them"
-    )
+    name: str = Field(pattern=r"^[\w.-]*[\w-][\w.-]*$", max_length=100, description="unique; names its sightings")
     url: str = Field(description="rtsp(s)://, http(s):// or /dev/videoN; ${VARIABLE} is taken from the environment")
     transport: Literal["tcp", "udp"] = Field("tcp", description="how RTSP pictures travel; udp for a network that loses nothing")
     patience_s: Annotated[float, Field(ge=3, le=3600)] | Literal["auto"] = Field(

@@ -41,9 +41,16 @@ def _percentiles(delays: Delays | None) -> dict[str, dict[str, float]]:
 
 
 def write_summary(
-    path: Path, settings: Settings, choices: dict[str, str], status: Status, elapsed: dict[str, float], outcomes: dict[str, int]
+    path: Path,
+    settings: Settings,
+    choices: dict[str, str],
+    status: Status,
+    elapsed: dict[str, float],
+    outcomes: dict[str, int],
+    watchlist: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Write and return the summary. ``elapsed`` is wall seconds by phase; rates are records per busy second."""
+    """Write and return the summary. ``elapsed`` is wall seconds by phase; rates are records per busy second; ``watchlist`` is
+    which photos were refused and who is not looked for."""
     groups = []
     for group in status.groups:
         stages = {
@@ -64,6 +71,7 @@ def write_summary(
         "machine": {"cores": cores(), "processor": platform.machine()},
         "elapsed_s": {k: round(v, 2) for k, v in elapsed.items()},
         "outcomes": outcomes,
+        "watchlist": watchlist or {},
         "sources": sources,
         "groups": groups,
     }

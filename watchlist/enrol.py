@@ -36,9 +36,9 @@ LEAST_LIKENESS = 0.1  # cosine between photos of one person
 class Verdict:
     """What became of one photo.
 
-    ``reason`` is "" when it was enrolled. ``identity`` is the person's id, None where nobody of them is on the list. ``chip``
-    uint8 (r, r, 3), ``vector`` float32 (D,); ``sha256`` of the file; ``turns`` the quarters against the clock by which the photo had
-    to be turned; ``preview`` a picture of its faces with numbers, where one has to be chosen.
+    ``reason`` is "" when it was enrolled. ``identity`` is the person's id, None where they are not on the list. ``chip`` uint8
+    (r, r, 3), ``vector`` float32 (D,); ``sha256`` of the file; ``turns`` the quarters against the clock by which the photo was
+    turned; ``preview`` a picture of its faces with numbers, where one has to be chosen.
     """
 
     name: str
@@ -99,9 +99,7 @@ class Gate:
         if face is not None and not 1 <= face <= len(found):
             return self._with_preview(verdict, found, f"no_such_face: {face}, the photo shows {len(found)}")
         if face is None and len(people) > 1:
-            return self._with_preview(
-                verdict, found, f"several_faces: {len(people)}, crop the photo to one or choose it by number"
-            )
+            return self._with_preview(verdict, found, f"several_faces: {len(people)}, crop the photo or choose one by number")
         row = people[0] if face is None else face - 1
         width, quality = float(found.widths[row]), float(found.quality[row])
         verdict = replace(verdict, face_px=width, quality=quality)
@@ -151,8 +149,8 @@ def enrol(
 ) -> list[Verdict]:
     """Judge photos and keep the good ones; one transaction a person, so nobody is half enrolled.
 
-    Who is who is decided by ``identity`` or external_id of an entry, else by the name. Entries with ``face`` say which of a photo's
-    faces is meant. Raises StoreError if the list was enrolled with another recogniser than ``digest``.
+    Who is who is decided by ``identity`` or external_id of an entry, else by the name. An entry's ``face`` says which face of its
+    photo is meant. Raises StoreError if the list was enrolled with another recogniser than ``digest``.
     """
     verdicts: list[Verdict] = []
     gallery = Gallery(store, digest)
@@ -208,7 +206,7 @@ def _warn_of_name(
 
 
 def _keep(store: Store, judged: list[Verdict], photos: list[Entry], known: int | None, digest: str) -> list[Verdict]:
-    """Write what was found good of one person's photos; returns the verdicts with the person's id, if they are on the list then."""
+    """Write what was found good of one person's photos; returns the verdicts with the person's id."""
     name = photos[0].name
     with store.transaction():
         good = [(v, e) for v, e in zip(judged, photos, strict=True) if v.chip is not None and v.vector is not None]

@@ -21,7 +21,7 @@ PLAIN = 0.9, 0.65  # score and quality of a face that is upright beyond doubt: n
 NEAR_SIZE = 0.1  # of the photo's longer side: a face as wide is no worse for being narrower than others
 AS_GIVEN = 0.95  # share of the surest other way up from which on a photo stays as it is
 TURNED = 1.15  # times as sure as it is given another way up must be to be taken
-ANOTHER = 0.55  # of the strength of the strongest face from which on a face is a second person
+ANOTHER = 0.57  # of the strength of the strongest face from which on a face is a second person
 
 
 class Detector(Protocol):
@@ -38,8 +38,9 @@ class Recognizer(Protocol):
 class Found:
     """Faces of a photo, the widest first, which is also how they are numbered from 1 on.
 
-    ``photo`` RGB uint8 (H, W, 3), turned by ``turns`` quarters against the clock; ``faces`` in its pixels; ``chips`` (r, r, 3) each;
-    ``vectors`` float32 (N, D); ``quality`` and ``fit`` float32 (N,). ``undecided``: another way up is nearly as likely.
+    ``photo`` RGB uint8 (H, W, 3), turned by ``turns`` quarters against the clock; ``faces`` in its pixels; ``chips`` uint8
+    (r, r, 3) each; ``vectors`` float32 (N, D); ``quality`` and ``fit`` float32 (N,). ``undecided``: another way up
+    is nearly as likely.
     """
 
     photo: NDArray[np.uint8]
@@ -121,7 +122,9 @@ def find_faces(detector: Detector, photo: NDArray[np.uint8], most: int = max(SIZ
 def _embedded(recognizer: Recognizer, photo: NDArray[np.uint8], turns: int, faces: Faces) -> Found:
     """The widest faces with what the recogniser makes of them; those whose landmarks are no face's are left out."""
     faces = faces[np.argsort(-(faces.boxes[:, 2] - faces.boxes[:, 0]), kind="stable")]
-    kept, chips, fits = [], [], []
+    kept: list[int] = []
+    chips: list[NDArray[np.uint8]] = []
+    fits: list[float] = []
     for row, landmarks in enumerate(faces.landmarks):
         if len(kept) == MOST_FACES:
             break

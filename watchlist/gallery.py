@@ -92,7 +92,7 @@ class Gallery:
         ]
 
     def nearest_other(self, vector: NDArray[np.float32], own: int | None) -> Candidate | None:
-        """The best candidate for one probe (D,) who is not the person with the id ``own``, among the `NEIGHBOURS` nearest photos."""
+        """The best candidate for one probe (D,) but for the person of the id ``own``, among the `NEIGHBOURS` nearest photos."""
         if self._index is None or not len(self):
             return None
         scores, places = self._index.search(np.ascontiguousarray(vector[None], np.float32), min(NEIGHBOURS, len(self)))

@@ -58,8 +58,8 @@ class Identities(Database):
     def update_identity(self, identity: int, **details: str) -> bool:
         """Change a person's name, external_id, purpose, authority or expires; "" empties one.
 
-        Raises StoreError for an empty name, for an external id that somebody else has, and where two people of one name would have
-        no external ids to tell them apart.
+        Raises StoreError for an empty name, for an external id that somebody else has, and where no external ids would tell two
+        people of one name apart.
         """
         with self.transaction():
             row = self._db.execute("SELECT * FROM identities WHERE id = ? AND removed IS NULL", (identity,)).fetchone()
@@ -75,7 +75,7 @@ class Identities(Database):
                 namesakes = unicodedata.normalize("NFC", other["name"]) == kept["name"]
                 if namesakes and not (kept["external_id"] and other["external_id"]) and {"name", "external_id"} & details.keys():
                     raise StoreError(
-                        f"name = {kept['name']!r}: somebody on the list has it (ID {other['id']}); give both an external id, or merge"
+                        f"name = {kept['name']!r}: ID {other['id']} has it, who is on the list; give both external ids"
                     )
             changes = ", ".join(f"{key} = ?" for key in kept)
             self._db.execute(f"UPDATE identities SET {changes} WHERE id = ?", (*kept.values(), identity))
@@ -86,7 +86,7 @@ class Identities(Database):
         return self._db.execute("DELETE FROM enrolments WHERE identity = ? AND id = ?", (identity, photo)).rowcount > 0
 
     def move_photo(self, identity: int, photo: int, to: int) -> None:
-        """Give one photo of a person to another; one that the other has already is deleted. Raises StoreError if there is none."""
+        """Give one photo of a person to another; one that they have already is deleted. Raises StoreError if there is none."""
         with self.transaction():
             self._must_exist(identity, to)
             row = self._db.execute("SELECT 1 FROM enrolments WHERE identity = ? AND id = ?", (identity, photo)).fetchone()
@@ -96,7 +96,7 @@ class Identities(Database):
             self._db.execute("DELETE FROM enrolments WHERE id = ? AND identity = ?", (photo, identity))
 
     def merge(self, identity: int, into: int) -> int:
-        """Make two people one: photos, sightings and alerts of the first become the second's, whose details are completed from it.
+        """Make two people one: photos, sightings and alerts of the first become the second's, and details that the second lacks.
 
         Returns how many photos the second has afterwards. Raises StoreError if they are not two people on the list.
         """

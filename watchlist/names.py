@@ -14,7 +14,7 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def printable(text: str) -> str:
-    """The text with every character that a terminal would obey, or that cannot be written, replaced; line ends and tabs are kept."""
+    """The text with every character replaced that a terminal would obey or that cannot be written, but for line ends and tabs."""
     return UNSAFE.sub(lambda found: found[0] if found[0] in "\n\t" else REPLACEMENT, text)
 
 

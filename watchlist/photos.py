@@ -19,8 +19,8 @@ class Entry:
     """A photo to enrol.
 
     ``name`` as `watchlist.names.identity_name` makes it; ``details`` holds external_id, purpose, authority and expires where they
-    are known; ``face`` is the number of the face to take where the photo shows several, 1 for the largest; ``identity`` the id of a
-    person who is on the list already, if that is how they were named.
+    are known; ``face`` is the number of the face to take where the photo shows several, 1 for the largest; ``identity`` the id of
+    a person who is on the list already, if that is how they were named.
     """
 
     name: str

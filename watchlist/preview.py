@@ -35,16 +35,16 @@ def numbered(found: Found) -> NDArray[np.uint8]:
 
 
 def write_preview(found: Found, folder: Path, name: str) -> Path | None:
-    """Write it as ``folder/name.jpg`` for this user's eyes only, else into a temporary folder; None where neither can be written."""
+    """Write it as ``folder/name.jpg`` for this user's eyes only, else into a temporary folder; None where neither is possible."""
     code = cv2.imencode(".jpg", np.ascontiguousarray(numbered(found)[..., ::-1]))[1].tobytes()
-    for make in (lambda: folder, lambda: Path(tempfile.mkdtemp(prefix="farsight-"))):
+    for wanted in (folder, None):
         with contextlib.suppress(OSError):
-            place = make()
+            place = wanted or Path(tempfile.mkdtemp(prefix="farsight-"))
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
             path = place / f"{name}.jpg"
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(code)
             return path
     return None

@@ -85,8 +85,8 @@ def open_gate(
     anyway: bool = False,
     previews: Path | None = None,
 ) -> tuple[Gate, str]:
-    """The enrolment gate and its recogniser's digest; ``anyway`` lets in who looks like somebody else on the list, ``previews`` is
-    the folder for pictures of photos with several faces."""
+    """The enrolment gate and its recogniser's digest; ``anyway`` lets in who looks like somebody else on the list, ``previews``
+    is the folder for pictures of photos with several faces."""
     from models import load_detector, load_recognizer
     from watchlist.enrol import Gate
     from watchlist.thresholds import Thresholds

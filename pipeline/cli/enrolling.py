@@ -13,6 +13,7 @@ from pipeline.cli.common import PREVIEWS, Recognizer, card_of, console, open_gat
 from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
+    from pipeline.settings import Settings
     from watchlist.enrol import Verdict
     from watchlist.listing import Listing
     from watchlist.photos import Entry
@@ -26,7 +27,7 @@ Back = Annotated[bool, typer.Option("--look-back", help="then search the past fo
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 Face = Annotated[
     int | None,
-    typer.Option(min=1, help="which face of the photo, by its number in the picture that a refusal names; 1 is the largest"),
+    typer.Option(min=1, help="which face of the photo, as the picture numbers them that a refusal names; 1 is the largest"),
 ]
 
 
@@ -78,6 +79,52 @@ def import_people(
     if not as_json:
         tell_listing(listing)
     _enrol(listing.entries, db, anyway, look_back, recognizer, as_json, listing.left_out)
+
+
+def enrol_list(store: Store, people: Path, settings: Settings) -> dict[str, Any]:
+    """Enrol a folder or CSV for a run, and tell what was refused or left out; returns the same for ``run.json``.
+
+    Raises SettingsError if nobody of it can be looked for.
+    """
+    from watchlist.database import StoreError
+    from watchlist.enrol import enrol
+    from watchlist.listing import list_people
+    from watchlist.photos import PhotoError
+
+    try:
+        listing = list_people(people)
+    except PhotoError as error:
+        raise SettingsError(str(error)) from None
+    shared, previews = settings.shared, store.path.parent / PREVIEWS
+    gate, digest = open_gate(settings.device, shared.get("detector"), shared.get("recognizer"), previews=previews)
+    try:
+        with progress() as bar:
+            task = bar.add_task("enrolling", total=len(listing.entries))
+            verdicts = enrol(store, gate, listing.entries, digest, lambda verdict: bar.advance(task), listing.warnings.append)
+    except StoreError as error:
+        raise SettingsError(f"{store.path}: {error}") from None
+    tell_listing(listing)
+    refused = [v for v in verdicts if v.reason]
+    for verdict in refused:
+        console.print(f"refused {verdict.who}/{verdict.photo}: {verdict.reason}", markup=False, soft_wrap=True)
+    absent = not_enrolled(verdicts)
+    for who in absent:
+        console.print(f"{who} is not looked for: no usable photo", markup=False)
+    named = {verdict.identity for verdict in verdicts}
+    for person in (p for p in store.identities() if p.id not in named and not p.set_aside):
+        console.print(f"{person.name} is not in {people}, but still looked for: watchlist set-aside {person.id}", markup=False)
+    if len(refused) == len(verdicts):
+        first = refused[0]
+        raise SettingsError(f"--watchlist {people}: no usable photo ({len(refused)} refused, {first.photo}: {first.reason})")
+    return {
+        "photos": len(verdicts),
+        "enrolled": len(verdicts) - len(refused),
+        "turned": sum(bool(v.turns) and not v.reason for v in verdicts),
+        "refused": [{"name": v.who, "photo": v.photo, "reason": v.reason} for v in refused],
+        "left_out": [{"path": path, "reason": reason} for path, reason in listing.left_out],
+        "warnings": listing.warnings,
+        "not_looked_for": [*absent, *store.not_looked_for()],
+    }
 
 
 def tell_listing(listing: Listing) -> None:

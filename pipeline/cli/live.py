@@ -55,7 +55,7 @@ def _watch(cameras: CameraFile, out: Path, alerts: dict[str, Any], duration: flo
     settings = cameras.settings
     store = open_store(out / DATABASE)
     store.finish_abandoned()
-    fill_watchlist(store, Path(str(settings.watchlist)), settings)
+    people = fill_watchlist(store, Path(str(settings.watchlist)), settings)
     if store.recognizers() - {card_of(settings.shared.get("recognizer"))["sha256"]}:
         raise SettingsError(f"out: {out} holds tracks of another recogniser, and nobody could search both: name another folder")
     started, epoch = time.monotonic(), time.time()
@@ -89,7 +89,7 @@ def _watch(cameras: CameraFile, out: Path, alerts: dict[str, Any], duration: flo
             lines.look()
             lines.close()
     since = max(epoch, time.time() - REPORTED_S, store.started_before_last(REPORTED_TRACKS) or 0.0)
-    return finish(settings, job, status, store, out, {"all": time.monotonic() - started}, since, epoch)
+    return finish(settings, job, status, store, out, {"all": time.monotonic() - started}, since, epoch, people)
 
 
 def _engine(name: str, cameras: CameraFile, duration: float | None) -> Any:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.common import CONFIGS, DATABASE, card_of, console, context_of, database_path, make_engine, open_gate, open_store
+from pipeline.cli.common import CONFIGS, DATABASE, card_of, console, context_of, database_path, make_engine, open_store
+from pipeline.cli.enrolling import enrol_list
 from pipeline.engine import Engine, Job, Status, source_replicas, threads_for
 from pipeline.errors import Interrupted, NothingReadError, SettingsError, redact_url
 from pipeline.ownership import owned
@@ -55,7 +56,7 @@ def _run(settings: Settings, sources: list[SourceSpec], watchlist: Path, out: Pa
     began = time.monotonic()
     elapsed: dict[str, float] = {}
     store = prepare_output(out, resume, sources, fingerprint(settings.groups, context_of(settings, out)))
-    fill_watchlist(store, watchlist, settings)
+    people = fill_watchlist(store, watchlist, settings)
     if resume:
         decide_anew(store, settings)
     elapsed["watchlist"] = time.monotonic() - began
@@ -78,7 +79,7 @@ def _run(settings: Settings, sources: list[SourceSpec], watchlist: Path, out: Pa
     finally:
         engine.close()
     elapsed["all"] = time.monotonic() - began
-    code = finish(settings, job, status, store, out, elapsed)
+    code = finish(settings, job, status, store, out, elapsed, people=people)
     if fault:
         console.print(f"annotated video: {fault}", markup=False)
     return 4 if fault else code
@@ -147,12 +148,9 @@ def prepare_output(out: Path, resume: bool, sources: list[SourceSpec], made_by: 
     return store
 
 
-def fill_watchlist(store: Store, watchlist: Path, settings: Settings) -> None:
-    """Bring the people into the run's own database: copied from another, or enrolled from photos."""
-    from watchlist.database import StoreError
-    from watchlist.enrol import enrol
-    from watchlist.photos import PhotoError, list_people
-
+def fill_watchlist(store: Store, watchlist: Path, settings: Settings) -> dict[str, Any]:
+    """Bring the people into the run's own database: copied from another, or enrolled from photos. Returns what ``run.json`` tells
+    of it."""
     if (watchlist.is_file() and watchlist.suffix.lower() != ".csv") or (watchlist.is_dir() and (watchlist / DATABASE).is_file()):
         path = database_path(watchlist)
         if path.resolve() != store.path.resolve():
@@ -163,29 +161,11 @@ def fill_watchlist(store: Store, watchlist: Path, settings: Settings) -> None:
             store.keep_own_list()
         check_recognizer(store, settings.shared.get("recognizer"))
         check_list(store)
-        return
+        return {"not_looked_for": store.not_looked_for()}
     store.keep_own_list()
-    try:
-        people = list_people(watchlist)
-    except PhotoError as error:
-        raise SettingsError(str(error)) from None
-    gate, digest = open_gate(settings.device, settings.shared.get("detector"), settings.shared.get("recognizer"))
-    with console.status(f"enrolling {len(people)} photos"):
-        try:
-            verdicts = enrol(store, gate, people, digest)
-        except StoreError as error:
-            raise SettingsError(f"{store.path}: {error}") from None
-    for verdict in verdicts:
-        if verdict.reason:
-            console.print(f"refused {verdict.name}/{verdict.photo}: {verdict.reason}", markup=False)
-    named = {entry.name for entry in people}
-    for person in (p for p in store.identities() if p.name not in named and not p.set_aside):
-        console.print(f"{person.name} is not in {watchlist}, but still looked for: watchlist set-aside {person.id}", markup=False)
-    if not any(v.reason == "" for v in verdicts):
-        raise SettingsError(
-            f"--watchlist {watchlist}: no usable photo ({len(verdicts)} refused, {verdicts[0].photo}: {verdicts[0].reason})"
-        )
+    record = enrol_list(store, watchlist, settings)
     check_list(store)
+    return record
 
 
 def decide_anew(store: Store, settings: Settings) -> None:
@@ -229,11 +209,12 @@ def finish(
     elapsed: dict[str, float],
     started_after: float | None = None,
     counted_after: float | None = None,
+    people: dict[str, Any] | None = None,
 ) -> int:
     """Write ``sightings.jsonl``, ``run.json`` and the report, tell the user, and decide the exit code.
 
     With ``started_after`` (Unix time) only the tracks since then are in the report, and the lines are left as they are. Totals
-    are of all tracks, or of all since ``counted_after``.
+    are of all tracks, or of all since ``counted_after``. ``people``: what `fill_watchlist` told.
     """
     from console.report import write_report
     from stages.record import write_jsonl
@@ -243,7 +224,7 @@ def finish(
     outcomes = store.outcomes(counted_after)
     readers, why = source_replicas(job) if started_after is None else (len(job.sources), "one a camera")
     choices = {"readers": f"{readers}: {why}", "threads": f"{threads_for(job.groups[0], readers)} in each reader"}
-    write_summary(out / "run.json", settings, choices, status, elapsed, outcomes)
+    write_summary(out / "run.json", settings, choices, status, elapsed, outcomes, people)
     write_report(store, out, started_after)
     store.note("run", sources=[s.url for s in status.sources], fpir=settings.fpir, outcomes=outcomes)
     store.close()

@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from pipeline.cli.common import PREVIEWS, Recognizer, card_of, console, database_path, open_gate, open_store
+from pipeline.cli.enrolling import Face
 from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -36,9 +37,7 @@ def command(
     least_px: Annotated[float | None, typer.Option(min=0, help="only faces at least so many pixels wide")] = None,
     track: Annotated[str | None, typer.Option(help="SOURCE/TRACK: the person of this track instead of a photo")] = None,
     identity: Annotated[int | None, typer.Option(help="ID: a person of the watchlist instead of a photo")] = None,
-    face: Annotated[
-        int | None, typer.Option(min=1, help="which face of the photo, where it shows several; 1 is the largest")
-    ] = None,
+    face: Face = None,
     recognizer: Recognizer = None,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:

@@ -47,10 +47,7 @@ def list_identities(db: Db, as_json: AsJson = False) -> None:
 def remove(identity: Annotated[int, typer.Argument(metavar="ID")], db: Db, photo: PhotoId = None) -> None:
     """Take a person off the list, or delete one photo of theirs; chips and vectors are deleted."""
     store = open_own_list(db)
-    if photo is None:
-        done = store.remove_identity(identity)
-    else:
-        done = store.remove_photo(identity, photo)
+    done = store.remove_identity(identity) if photo is None else store.remove_photo(identity, photo)
     if done:
         store.note("remove", identity=identity, **({} if photo is None else {"photo": photo}))
     left = [p.name for p in store.identities() if p.id == identity and not p.photos]
