@@ -23,8 +23,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.lfw import Trained, embedded, load_lfw, shrunk
+from evaluation.lfw import embedded, load_lfw, shrunk
 from evaluation.metrics import tar_at_far, verification_accuracy
+from evaluation.recognizers import TrainedRecognizer
 from evaluation.superres import Judge, trained
 from models.chip import CHIP
 from models.recognizer import VIEW
@@ -64,7 +65,7 @@ def recognition(args: argparse.Namespace) -> Measure:
     clean, cctv = shrunk(lfw.chips, "area", round(SIDE * CHIP / VIEW)), shrunk(lfw.chips, "cctv-fixed", 20)
 
     def measure(name: str, folder: Path) -> dict[str, float]:
-        network = Trained(folder, mirror=False)  # it would cost as much again for every variant alike
+        network = TrainedRecognizer(folder, mirror=False)  # it would cost as much again for every variant alike
         sharp = network.embed_with_quality(lfw.chips)[0]
         scores = [
             (sharp[lfw.left] * embedded(network, small, lambda chips: chips, ("direct",))["direct"][0][lfw.right]).sum(1)

@@ -20,8 +20,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.lfw import INPUTS, Chips, Lfw, Recognizer, Vectors, embedded, load_lfw, open_recognizers, shrunk
+from evaluation.lfw import INPUTS, Chips, Lfw, Recognizer, Vectors, embedded, load_lfw, shrunk
 from evaluation.metrics import fnir_at_fpir, rank_one
+from evaluation.recognizers import open_recognizers
 from models import load_superres
 
 SIDES = (64, 48, 32, 24, 20, 16)

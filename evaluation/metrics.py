@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+from training.ssim import ssim as structural_similarity
 
 Float = NDArray[np.floating]
 
@@ -45,16 +47,9 @@ def psnr(a: Float, b: Float) -> float:
 
 
 def ssim(a: Float, b: Float) -> float:
-    """Structural similarity of two single-channel pictures in 0..255: 11×11 Gaussian window, sigma 1.5, valid part."""
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    a, b = a.astype(np.float64), b.astype(np.float64)
-
-    def mean(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        return cv2.GaussianBlur(x, (11, 11), 1.5)[5:-5, 5:-5].astype(np.float64)
-
-    ma, mb = mean(a), mean(b)
-    va, vb, cov = mean(a * a) - ma**2, mean(b * b) - mb**2, mean(a * b) - ma * mb
-    return float((((2 * ma * mb + c1) * (2 * cov + c2)) / ((ma**2 + mb**2 + c1) * (va + vb + c2))).mean())
+    """Structural similarity of two single-channel pictures (H, W) in 0..255, as `training.ssim` computes it, in float64."""
+    left, right = (torch.from_numpy(np.asarray(x, np.float64) / 255)[None, None] for x in (a, b))
+    return float(structural_similarity(left, right))
 
 
 def rank_one(scores: Float) -> float:

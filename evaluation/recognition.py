@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 
 from evaluation.impostors import impostors, show
-from evaluation.lfw import Chips, Lfw, Recognizer, Vectors, embedded, is_dlib, is_edgeface, load_lfw, open_recognizers, shrunk
+from evaluation.lfw import Chips, Lfw, Recognizer, Vectors, embedded, load_lfw, shrunk
 from evaluation.metrics import tar_at_far, verification_accuracy
+from evaluation.recognizers import is_dlib, is_edgeface, open_recognizers
 from models import _weights, load_superres
 from models.chip import CHIP
 from models.recognizer import VIEW

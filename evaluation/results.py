@@ -3,9 +3,8 @@
     python -m evaluation.results            # write the page
     python -m evaluation.results --check    # exit with 1 if the page is not what the files say
 
-A file holds one question: ``title``, ``command``, ``data``, ``machine``, ``date`` and ``tables``; a table has ``caption``, ``columns``,
-``rows`` (lists of one text or number a cell) and optionally ``note``. Tables of a network's card are read from the card itself,
-so that new weights need no second edit.
+A file holds one question: ``title``, ``command``, ``data``, ``machine``, ``date`` and ``tables``. A table has ``caption``,
+``columns``, ``rows`` (one text or number a cell) and optionally ``note``. Tables of a network's card are read from the card.
 """
 
 from __future__ import annotations

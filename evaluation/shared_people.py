@@ -10,28 +10,19 @@ too many than somebody who was trained on.
 from __future__ import annotations
 
 import argparse
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from evaluation.lfw import SHARED_PEOPLE, load_lfw
 from training.chips import load_chips
+from training.edgeface import EdgeFace
+from training.morphs import axes
 
-LIST = Path(__file__).with_suffix(".txt")
 ALIKE = 0.5
 
 
-@cache
-def shared_people() -> frozenset[str]:
-    """Their identities in ``DATA/lfw-dev``."""
-    return frozenset(LIST.read_text().split())
-
-
 def main() -> None:
-    from evaluation.lfw import load_lfw  # which reads this list
-    from training.edgeface import EdgeFace
-    from training.morphs import axes
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--teacher", type=Path, required=True, help="weights of EdgeFace-XS")
@@ -44,8 +35,8 @@ def main() -> None:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     nearest = (vectors @ chips.teacher_embeddings()[train].T).max(1)
     found = sorted({str(name) for name in lfw.names[nearest > ALIKE]})
-    LIST.write_text("\n".join(found) + "\n")
-    print(f"{len(found)} of {len(set(lfw.names.tolist()))} people are shared: {LIST}")
+    SHARED_PEOPLE.write_text("\n".join(found) + "\n")
+    print(f"{len(found)} of {len(set(lfw.names.tolist()))} people are shared: {SHARED_PEOPLE}")
 
 
 if __name__ == "__main__":

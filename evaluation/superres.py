@@ -30,8 +30,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evaluation.lfw import enlarge, open_recognizers
+from evaluation.lfw import enlarge
 from evaluation.metrics import luma, psnr, ssim
+from evaluation.recognizers import open_recognizers
 from models import _weights, load_superres
 from models.chip import CHIP, EYE_DISTANCE
 from models.facegen import FaceGenerator, Look

@@ -21,6 +21,7 @@ from models.runtime import pick_device, ready
 from models.weights_io import WEIGHTS, finite, load_network
 
 MULTIPLE = 32
+LEAST_WIDTH = 64  # pixels: oneDNN on AMX is wrong where a strided convolution leaves a single column
 GREY = 127
 NEAR = 4  # times smaller (twice halved), that every frame is searched too
 NEAR_PX = 96  # width from which on a face found so counts: smaller ones are found better at the frame's own size
@@ -95,7 +96,7 @@ class SmallFaceDetector:
     def _batch(self, pictures: list[NDArray[np.uint8]], least: float) -> list[Faces]:
         height, width = pictures[0].shape[:2]
         edge = self._around
-        below, right = edge + -height % MULTIPLE, edge + -width % MULTIPLE
+        below, right = edge + -height % MULTIPLE, edge + max(-width % MULTIPLE, LEAST_WIDTH - width)
         shape = len(pictures), edge + height + below, edge + width + right, 3
         padded = torch.empty(shape, dtype=torch.uint8, pin_memory=self._device.type == "cuda")
         for picture, into in zip(pictures, padded.numpy(), strict=True):

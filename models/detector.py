@@ -12,35 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.blocks import HALF_RANGE, FpnJoin, ResidualBlock, conv_bn_relu
+
 STRIDES = (4, 8, 16)
 OUTPUTS = 1 + 4 + 10
 FAST: dict[str, Any] = {"widths": (32, 32, 64, 96), "depths": (1, 1, 1), "stem": 4}  # half of the work
-HALF_RANGE = 127.5  # of a byte: pictures are seen in [-1, 1]
-
-
-def conv(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, size, stride, (size - stride + 1) // 2, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
-    )
-
-
-class Residual(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = conv(width, width)
-        self.second = nn.Sequential(nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x + self.second(self.first(x)))
-
-
-class Join(nn.Module):
-    """The sum of a map and a coarser one, each cell of which covers 2×2 of its."""
-
-    def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
-        return fine + F.interpolate(coarse, scale_factor=2.0)
 
 
 class DetectorNet(nn.Module):
@@ -60,17 +36,17 @@ class DetectorNet(nn.Module):
     ) -> None:
         super().__init__()
         w4, w8, w16, w32 = widths
-        self.stem = conv(3, w4, stem, stride=4)
+        self.stem = conv_bn_relu(3, w4, stem, stride=4)
         self.around = self.stem[0].padding[0]
         self.stages = nn.ModuleList(
-            nn.Sequential(conv(inputs, outputs, stride=2), *(Residual(outputs) for _ in range(depth)))
+            nn.Sequential(conv_bn_relu(inputs, outputs, stride=2), *(ResidualBlock(outputs) for _ in range(depth)))
             for inputs, outputs, depth in zip(widths, widths[1:], depths, strict=False)
         )
-        self.down16 = conv(w32, w16, 1)
-        self.join16, self.join8 = Join(), Join()
-        self.merge16 = conv(w16, w16)
-        self.down8 = conv(w16, w8, 1)
-        self.merge8 = conv(w8, w8)
+        self.down16 = conv_bn_relu(w32, w16, 1)
+        self.join16, self.join8 = FpnJoin(), FpnJoin()
+        self.merge16 = conv_bn_relu(w16, w16)
+        self.down8 = conv_bn_relu(w16, w8, 1)
+        self.merge8 = conv_bn_relu(w8, w8)
         # The four cells of stride 4 in one of stride 8 are told from its features: a whole level of wide maps is saved.
         heads = nn.Conv2d(w8, 4 * OUTPUTS, 1), nn.Conv2d(w8, OUTPUTS, 1), nn.Conv2d(w16, OUTPUTS, 1)
         self.heads = nn.ModuleList(heads)

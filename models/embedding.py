@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from models.chip import check_chips
-from models.recognizer import Recognizer, view
+from models.recognizer import Recognizer, crop_view
 from models.runtime import pick_device, ready
 from models.weights_io import finite, load_network
 
@@ -47,7 +47,7 @@ class Embedder:
     @torch.inference_mode()
     def _batch(self, chips: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         x = torch.from_numpy(np.ascontiguousarray(chips)).to(self._device).permute(0, 3, 1, 2).float()
-        x = view(x.sub_(127.5).div_(127.5), self._side)
+        x = crop_view(x.sub_(127.5).div_(127.5), self._side)
         both = torch.cat([x, x.flip(3)]).to(self._dtype).contiguous(memory_format=torch.channels_last)
         embedding, quality = self._net(both)
         halves = finite(embedding.float()).view(2, len(chips), -1).sum(0)

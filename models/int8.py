@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.detector import HALF_RANGE, Join, Residual
+from models.blocks import HALF_RANGE, FpnJoin, ResidualBlock
 from models.runtime import folded, keep_big_buffers, processor_has
 
 FLAGS = "avx512_vnni", "avx_vnni"  # of processors that multiply bytes four at a time
@@ -116,7 +116,7 @@ class Int8Conv(nn.Module):
 
 
 class Int8Residual(nn.Module):
-    def __init__(self, block: Residual, path: str, ranges: dict[str, float]) -> None:
+    def __init__(self, block: ResidualBlock, path: str, ranges: dict[str, float]) -> None:
         super().__init__()
         self.first = Int8Conv(block.first[0], ranges[f"{path}.first"])
         self.second = Int8Conv(block.second[0], ranges[path])
@@ -127,7 +127,7 @@ class Int8Residual(nn.Module):
 
 
 class Int8Join(nn.Module):
-    """`Join` of two maps of one scale; what is too large stays at the largest."""
+    """`FpnJoin` of two maps of one scale; what is too large stays at the largest."""
 
     def forward(self, fine: Map, coarse: Map) -> Map:
         added = F.interpolate(coarse.values, scale_factor=2.0)
@@ -143,9 +143,9 @@ def _measured(net: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
     """What gives a network's maps, by name: sequences of a convolution and ReLU, residual blocks and sums."""
     for name, child in net.named_children():
         here = f"{path}{name}"
-        if isinstance(child, Residual):
+        if isinstance(child, ResidualBlock):
             yield f"{here}.first", child.first
-        if isinstance(child, Residual | Join) or _is_conv(child):
+        if isinstance(child, ResidualBlock | FpnJoin) or _is_conv(child):
             yield here, child
         else:
             yield from _measured(child, f"{here}.")
@@ -154,9 +154,9 @@ def _measured(net: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
 def _convert(net: nn.Module, path: str, ranges: dict[str, float]) -> None:
     for name, child in net.named_children():
         here = f"{path}{name}"
-        if isinstance(child, Residual):
+        if isinstance(child, ResidualBlock):
             setattr(net, name, Int8Residual(child, here, ranges))
-        elif isinstance(child, Join):
+        elif isinstance(child, FpnJoin):
             setattr(net, name, Int8Join())
         elif isinstance(child, nn.Conv2d):
             setattr(net, name, Int8Conv(child))

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.blocks import ResidualBlock, conv_bn_relu
 from models.chip import CHIP, EYE_DISTANCE, TEMPLATE, eye_distance, similarity, warp_chip
-from models.detector import Residual, conv
 from models.halving import Halvings
 from models.quickest import Quickest
 from models.weights_io import WEIGHTS, load_network
@@ -32,12 +32,12 @@ class LandmarkNet(nn.Module):
         super().__init__()
         w24, w12, w6, w3 = widths
         self.body = nn.Sequential(
-            conv(3, w24, stride=2),
-            conv(w24, w12, stride=2),
-            Residual(w12),
-            conv(w12, w6, stride=2),
-            Residual(w6),
-            conv(w6, w3, stride=2),
+            conv_bn_relu(3, w24, stride=2),
+            conv_bn_relu(w24, w12, stride=2),
+            ResidualBlock(w12),
+            conv_bn_relu(w12, w6, stride=2),
+            ResidualBlock(w6),
+            conv_bn_relu(w6, w3, stride=2),
         )
         self.head = nn.Linear(9 * w3, 10)
         nn.init.zeros_(self.head.weight)
@@ -53,13 +53,13 @@ def to_units(points: NDArray[np.float32]) -> NDArray[np.float32]:
     return ((points - (CHIP - 1) / 2) / UNIT).astype(np.float32)
 
 
-def view(chip: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def landmark_view(chip: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The network's view (48, 48, 3) of a chip of any side."""
     side = chip.shape[0]
     scale = SIDE / (SEEN * side)
     away = (SIDE - 1) / 2 - scale * (side - 1) / 2
     if scale < 0.6:  # averaged down first, so that nothing aliases
-        return view(cv2.resize(chip, (side // 2, side // 2), interpolation=cv2.INTER_AREA).astype(np.uint8))
+        return landmark_view(cv2.resize(chip, (side // 2, side // 2), interpolation=cv2.INTER_AREA).astype(np.uint8))
     matrix = np.array([[scale, 0, away], [0, scale, away]])
     return np.asarray(
         cv2.warpAffine(chip, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8
@@ -91,7 +91,7 @@ class LandmarkRefiner:
         views, ways, rows = [], [], []
         for row, points in enumerate(landmarks):
             try:
-                views.append(view(warp_chip(*halved(frame, points))))
+                views.append(landmark_view(warp_chip(*halved(frame, points))))
                 ways.append(similarity(points, TEMPLATE))
             except (ValueError, cv2.error):
                 continue

@@ -46,13 +46,13 @@ class OnnxEmbedder(Embedder):
             raise ValueError(f"{path}: cannot be run on two float32 pictures ({str(error).splitlines()[0]})") from None
 
     def _batch(self, chips: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        x = np.stack([self._view(chip) for chip in chips]).transpose(0, 3, 1, 2)
+        x = np.stack([self._preprocess(chip) for chip in chips]).transpose(0, 3, 1, 2)
         total = self._run(x) + self._run(x[..., ::-1])
         sound = np.isfinite(total).all(1) & total.any(1)
         total[~sound] = 1.0
         return (total / np.linalg.norm(total, axis=1, keepdims=True)).astype(np.float32), sound.astype(np.float32)
 
-    def _view(self, chip: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _preprocess(self, chip: NDArray[np.uint8]) -> NDArray[np.float32]:
         if len(chip) != CHIP:
             chip = cv2.resize(chip, (CHIP, CHIP), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
         centre = chip[EDGE:-EDGE, EDGE:-EDGE]

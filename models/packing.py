@@ -7,7 +7,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.detector import Residual
+from models.blocks import ResidualBlock
 
 OPERATIONS = torch.ops.mkldnn
 
@@ -44,7 +44,7 @@ class PackedConv(nn.Module):
 
 
 class PackedResidual(nn.Module):
-    def __init__(self, block: Residual) -> None:
+    def __init__(self, block: ResidualBlock) -> None:
         super().__init__()
         *self.before, self.last = _chain(nn.Sequential(*block.first, *block.second, nn.ReLU()))
 
@@ -68,7 +68,7 @@ def _chain(layers: nn.Sequential) -> list[PackedConv]:
 
 def _pack_children(net: nn.Module) -> None:
     for name, child in net.named_children():
-        if isinstance(child, Residual):
+        if isinstance(child, ResidualBlock):
             setattr(net, name, PackedResidual(child))
         elif isinstance(child, nn.Conv2d):
             setattr(net, name, PackedConv(child, False))

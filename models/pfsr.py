@@ -29,7 +29,7 @@ class EqualConv(nn.Conv2d):
         return F.conv2d(x, self.weight * self.scale, self.bias, padding=1)
 
 
-class Residual(nn.Module):
+class EqualizedResidualBlock(nn.Module):
     """Twice equalised conv, batch norm, ReLU; the identity is added after the second ReLU."""
 
     def __init__(self, width: int) -> None:
@@ -52,7 +52,7 @@ class Generator(nn.Module):
         self.stem = nn.Sequential(nn.Conv2d(3, 512, 3, 1, 1), nn.BatchNorm2d(512), nn.ReLU())
         widths = (512, 256, 128, 64)
         self.steps = nn.ModuleList(
-            nn.Sequential(Residual(w), nn.ConvTranspose2d(w, n, 4, 2, 1), nn.BatchNorm2d(n), nn.ReLU())
+            nn.Sequential(EqualizedResidualBlock(w), nn.ConvTranspose2d(w, n, 4, 2, 1), nn.BatchNorm2d(n), nn.ReLU())
             for w, n in pairwise(widths)
         )
         self.to_rgb = nn.ModuleList(nn.Conv2d(n, 3, 1) for n in widths[1:])

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.blocks import zero_init
+
 WIDTH = 64
 LEVELS = 3
 
@@ -46,14 +48,6 @@ class SpatialGate(nn.Module):
         return out
 
 
-def nothing_yet(layer: nn.Conv2d) -> nn.Conv2d:
-    """The layer, begun so that its branch adds nothing: a network that gets priors added stays as good as it was."""
-    assert layer.bias is not None
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
-
-
 class CrossAttention(nn.Module):
     """Softmax attention: each place of the face asks all places of the parsing map."""
 
@@ -62,7 +56,7 @@ class CrossAttention(nn.Module):
         self.heads = heads
         self.query, self.value, self.out = (nn.Conv2d(width, width, 1) for _ in range(3))
         self.key = nn.Conv2d(width, width, 1)
-        nothing_yet(self.out)
+        zero_init(self.out)
 
     def forward(self, x: Tensor, prior: Tensor) -> Tensor:
         n, width, height, _ = x.shape
@@ -87,7 +81,7 @@ class ParsingFusion(nn.Module):
         self.face = nn.Conv2d(width, width, 3, 1, 1)
         self.join = nn.Conv2d(2 * width, width, 1)
         self.channel, self.spatial = ChannelGate(width), SpatialGate()
-        self.out = nothing_yet(nn.Conv2d(2 * width, width, 1))
+        self.out = zero_init(nn.Conv2d(2 * width, width, 1))
         self.attention = CrossAttention(width) if softmax else None
 
     def forward(self, x: Tensor, parsing: Tensor) -> Tensor:

@@ -56,7 +56,7 @@ class Recognizer(nn.Module):
         return self.neck(seen[-1]), seen
 
 
-def view(chips: Tensor, side: int) -> Tensor:
+def crop_view(chips: Tensor, side: int) -> Tensor:
     """Cut the centre 112/128 of float chips (N, 3, r, r) and scale it to (N, 3, side, side)."""
     rung = chips.shape[-1]
     if rung * VIEW > side * CHIP:

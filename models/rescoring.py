@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.detector import Residual, conv
+from models.blocks import ResidualBlock, conv_bn_relu
 from models.faces import Faces
 from models.halving import Halvings
 from models.quickest import Quickest
@@ -42,10 +42,10 @@ class RescoreNet(nn.Module):
     ) -> None:
         super().__init__()
         self.side = side
-        layers: list[nn.Module] = [conv(3, widths[0], stride=2)]
+        layers: list[nn.Module] = [conv_bn_relu(3, widths[0], stride=2)]
         for inputs, outputs, blocks in zip(widths, widths[1:], depths, strict=False):
-            layers.append(conv(inputs, outputs, stride=2))
-            layers += [Residual(outputs) for _ in range(blocks)]
+            layers.append(conv_bn_relu(inputs, outputs, stride=2))
+            layers += [ResidualBlock(outputs) for _ in range(blocks)]
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear((side // 16) ** 2 * widths[-1] + 3, 1)
         nn.init.zeros_(self.head.weight)

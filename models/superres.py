@@ -16,23 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.pkdn import ParsingFusion, nothing_yet
+from models.blocks import PlainResidualBlock, zero_init
+from models.pkdn import ParsingFusion
 
 ENTRIES = (16, 32, 64)
-
-
-class Residual(nn.Module):
-    """conv, ReLU, conv + identity; no normalisation, which would wash out contrast."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(width, width, 3, 1, 1)
-        self.second = nn.Conv2d(width, width, 3, 1, 1)
-        nn.init.zeros_(self.second.weight)  # each block begins as the identity, which bears a high learning rate
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = x + self.second(F.relu(self.first(x)))
-        return out
 
 
 class Attention(nn.Module):
@@ -43,7 +30,7 @@ class Attention(nn.Module):
         self.heads = heads
         self.norm = nn.GroupNorm(1, width)
         self.ask = nn.Conv2d(width, 3 * width, 1)
-        self.out = nothing_yet(nn.Conv2d(width, width, 1))
+        self.out = zero_init(nn.Conv2d(width, width, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         n, width, height, across = x.shape
@@ -78,7 +65,9 @@ class SuperResNet(nn.Module):
             }
         )
         self.places = nn.Parameter(torch.zeros(1, widths[0], ENTRIES[0], ENTRIES[0]))  # faces are aligned: where says much
-        self.steps = nn.ModuleList([nn.Sequential(*[Residual(w) for _ in range(d)]) for w, d in zip(widths, depths, strict=True)])
+        self.steps = nn.ModuleList(
+            [nn.Sequential(*[PlainResidualBlock(w) for _ in range(d)]) for w, d in zip(widths, depths, strict=True)]
+        )
         for number in reversed(range(attentions)):
             self.steps[0].insert((number + 1) * depths[0] // attentions, Attention(widths[0]))
         self.doublings = nn.ModuleList(

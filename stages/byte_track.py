@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 from trackers import ByteTrackTracker
 from trackers.core.bytetrack.tracklet import ByteTrackTracklet
 
-from stages.track import GROWTH
+from stages.pace import GROWTH
 
 FASTEST = 15.0  # face widths a second: 2.4 m/s
 FARTHEST = 3.0  # face widths, after whatever time, if somebody else might be meant

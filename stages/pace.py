@@ -6,6 +6,7 @@ from collections import deque
 from typing import Any
 
 SEARCHES = 2.5  # a face may be away for at least so many intervals between searches
+GROWTH = 1.5  # largest change of a face's width from one detection to the next
 LONGEST_S = 10.0  # but for no longer: frames further apart are not followed
 
 

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from pipeline.protocol import Batch
 from stages.cut import CutDetector
-from stages.pace import Pace
+from stages.pace import GROWTH, Pace
 from stages.records import TrackedFrame
 
-GROWTH = 1.5  # times its size, that a face may have changed by from one detection to the next
 SMOOTHING = 0.7  # share of the earlier speed that is kept
 
 

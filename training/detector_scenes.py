@@ -17,14 +17,12 @@ from numpy.typing import NDArray
 from models.chip import CHIP, TEMPLATE
 from models.faces import Faces
 from training.degradations import jpeg
-from training.scenes import Scene, mirrored
+from training.scenes import SURE, UNSURE, Scene, mirrored
 from training.video_codec import coded
 
-SURE = 0.5
 HARD, HARD_SHARE = 0.7, 0.35  # the teacher's score below which a sure face is a hard one, and the share of photos shown for one
 COVERED = 0.45  # share of a face that may be hidden behind something before it is ignored
 LEAST_WIDTH = 5.0
-UNSURE = 0.3  # the score of what is partly out of sight: ignored
 NEAR = 0.3  # share of photos seen as near as they were taken
 CODED = 0.3  # share of pictures that went through H.264
 CRF = 20, 36

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.chip import CHIP, FUSED, HOLDS
-from models.recognizer import view
+from models.recognizer import crop_view
 from training import batched
 from training.degradations import LIGHT
 from training.recognizer_inputs import GREY, KINDS, LARGEST, SMALLEST
@@ -81,4 +81,4 @@ class Cameras:
         assert self.restorer is not None
         low = batched.enlarged(canvas, sides, rung).div(255).to(next(self.restorer.parameters()).dtype)
         sharp = self.restorer(low.contiguous(memory_format=torch.channels_last)).float()
-        return view(sharp.mul(255).round().clamp(0, 255) / 127.5 - 1, self.side)
+        return crop_view(sharp.mul(255).round().clamp(0, 255) / 127.5 - 1, self.side)

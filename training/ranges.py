@@ -23,7 +23,7 @@ from models.detecting import SmallFaceDetector
 from models.detector import DetectorNet
 from models.halving import Halvings
 from models.int8 import watch
-from models.landmarks import LandmarkNet, view
+from models.landmarks import LandmarkNet, landmark_view
 from models.rescoring import CANDIDATE, RescoreNet, octaves, to_logits, views
 from models.runtime import as_input, folded
 from models.weights_io import WEIGHTS, load_network, update_card
@@ -73,7 +73,7 @@ def main() -> None:
     chips = load_chips(args.data, args.cache)
     rows = np.sort(rng.choice(np.flatnonzero(chips.train), args.number, replace=False))
     sides = np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST), len(rows))).astype(int)
-    seen = [view(degradations.cctv(chip, int(s), rng)) for chip, s in zip(chips.images[rows], sides, strict=True)]
+    seen = [landmark_view(degradations.cctv(chip, int(s), rng)) for chip, s in zip(chips.images[rows], sides, strict=True)]
     parts = ((np.stack(seen[start : start + BATCH]),) for start in range(0, len(seen), BATCH))
     measure(LandmarkNet, WEIGHTS / "landmarks.safetensors", "landmarks", parts)
 

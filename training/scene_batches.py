@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.detector import STRIDES
-from training.detector_scenes import LEAST_WIDTH, SURE, UNSURE
-from training.scenes import MIRROR, Scene
+from training.detector_scenes import LEAST_WIDTH
+from training.scenes import MIRROR, SURE, UNSURE, Scene
 
 WINDOW = 288  # pixels of a picture that are shown at once
 SIZES = ((0.0, 26.0), (20.0, 68.0), (52.0, 1e9))  # widths in pixels each stride answers for

@@ -7,6 +7,7 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -14,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.label_frames import DEV_CLIPS
-from training.shared_photos import shared_photos
 
 MIRROR = [1, 0, 2, 4, 3]
+SURE = 0.5  # score from which a label is a face
+UNSURE = 0.3  # score of a face that is partly hidden or cut: ignored, neither face nor background
+SHARED_PHOTOS = Path(__file__).with_name("shared_photos.txt")
 
 
 @dataclass
@@ -40,6 +43,12 @@ def _scene(image: NDArray[np.uint8], label: dict[str, list]) -> Scene:
 
 def _decode(content: bytes) -> NDArray[np.uint8]:
     return np.ascontiguousarray(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)[..., ::-1])
+
+
+@cache
+def shared_photos() -> frozenset[str]:
+    """Names of the photos that show a face of the training chips (made by `training.shared_photos`)."""
+    return frozenset(SHARED_PHOTOS.read_text().split())
 
 
 def dev_photo(name: str) -> bool:

@@ -21,9 +21,8 @@ from rich.progress import track
 
 from models import Detector, load_detector
 from models.faces import Faces, pairwise_iou
-from training.detector_scenes import SURE, UNSURE
 from training.runs import own_command
-from training.scenes import Scene, dev_photo, load_frame, of_dev_clip, photos
+from training.scenes import SURE, UNSURE, Scene, dev_photo, load_frame, of_dev_clip, photos
 
 AGREES, ALONE = 1.15, 0.6  # the sum of both scores that makes a label sure, and the other's from which on it adds an unsure one
 LEAST_SCORE = 0.5

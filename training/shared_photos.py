@@ -10,7 +10,6 @@ person stay below (faces of lfw-dev, none of which is among the chips: 0.971 at 
 from __future__ import annotations
 
 import argparse
-from functools import cache
 from pathlib import Path
 
 import cv2
@@ -19,19 +18,13 @@ from numpy.typing import NDArray
 
 from models.chip import CHIP, warp_chip
 from training.chips import load_chips
+from training.scenes import SHARED_PHOTOS, photos
 
-LIST = Path(__file__).with_suffix(".txt")
 LEAST_WIDTH, LEAST_SCORE = 40, 0.6  # of faces worth comparing
 CANDIDATES, ALIKE, SAME = 3, 0.93, 0.993
 ECC = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
 
 Chip = NDArray[np.uint8]
-
-
-@cache
-def shared_photos() -> frozenset[str]:
-    """Names of the photos in the list."""
-    return frozenset(LIST.read_text().split())
 
 
 def coarse(chip: Chip) -> NDArray[np.float32]:
@@ -56,8 +49,6 @@ def correlation(a: Chip, b: Chip) -> float:
 def main() -> None:
     from rich.progress import track
 
-    from training.scenes import photos  # which reads this list
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
@@ -77,8 +68,8 @@ def main() -> None:
             if any(correlation(chip, chips.images[rows[k]]) > SAME for k in best):
                 found.append(name)
                 break
-    LIST.write_text("\n".join(sorted(found)) + "\n")
-    print(f"{len(found)} of {total} photos are shared: {LIST}")
+    SHARED_PHOTOS.write_text("\n".join(sorted(found)) + "\n")
+    print(f"{len(found)} of {total} photos are shared: {SHARED_PHOTOS}")
 
 
 if __name__ == "__main__":

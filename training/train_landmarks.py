@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from models.chip import CHIP, TEMPLATE
-from models.landmarks import UNIT, LandmarkNet, to_units, view
+from models.landmarks import UNIT, LandmarkNet, landmark_view, to_units
 from models.runtime import autocast
 from training import degradations
 from training.chips import load_chips
@@ -66,7 +66,7 @@ def _make(job: tuple[NDArray[np.intp], int]) -> tuple[NDArray[np.uint8], NDArray
         small = [
             (degradations.cctv if rng.random() < 0.7 else degradations.area)(m, s, rng) for m, s in zip(moved, sizes, strict=True)
         ]
-    return np.stack([view(s) for s in small]), np.stack([to_units(p) for p in points])
+    return np.stack([landmark_view(s) for s in small]), np.stack([to_units(p) for p in points])
 
 
 def make_pool(args, count: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:  # type: ignore[no-untyped-def]

@@ -48,7 +48,7 @@ from torch import nn
 
 from models import load_superres
 from models.iresnet import IResNet, begin_as
-from models.recognizer import Recognizer, view
+from models.recognizer import Recognizer, crop_view
 from models.runtime import autocast
 from training import degradations, margins
 from training.chips import ChipSet, load_chips
@@ -226,7 +226,7 @@ def main() -> None:
         y = signed(inputs.sharp)
         x = y if args.role == "teacher" else signed(inputs.seen)
         for where, low in inputs.to_restore:
-            x[where] = view(signed(student.upscale(low)), net.side)
+            x[where] = crop_view(signed(student.upscale(low)), net.side)
         with autocast(device):
             embedding, stages = net.with_features(x)
         embedding = embedding.float()
@@ -262,7 +262,7 @@ def dev_views(images: NDArray[np.uint8], side: int, device: str) -> dict[str, to
         rng = np.random.default_rng(0)
         small = np.stack([degradations.PRESETS[name](np.ascontiguousarray(i), size, rng) for i in images])
         x = torch.from_numpy(small).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
-        found[f"{name} {size}"] = view(x, side)
+        found[f"{name} {size}"] = crop_view(x, side)
     return found
 
 

@@ -33,11 +33,10 @@ from models.halving import Halvings
 from models.rescoring import RescoreNet, octaves, to_logits, views
 from models.runtime import autocast
 from models.weights_io import WEIGHTS
-from training.detector_scenes import SURE
 from training.plan import plan
 from training.runs import averaged, made
 from training.scene_pool import WITNESSED, load_pool
-from training.scenes import Scene
+from training.scenes import SURE, Scene
 
 PRESETS = {
     "cpu": {"samples": 1_200_000, "batch": 256, "lr": 2e-3},

@@ -37,7 +37,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from models.recognizer import Recognizer, view
+from models.recognizer import Recognizer, crop_view
 from models.runtime import autocast
 from models.superres import ENTRIES, SuperResNet
 from models.weights_io import WEIGHTS
@@ -47,6 +47,7 @@ from training.edgeface import EdgeFace
 from training.plan import plan
 from training.priors import REGIONS, attention_map
 from training.runs import averaged, made
+from training.ssim import luma_ssim
 from training.superres_inputs import PairMaker, Pairs
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -57,25 +58,7 @@ SHARES = {16: 0.5, 32: 0.3, 64: 0.2}  # of every batch: rungs in turn made the t
 STEP_WEIGHT = {32: 0.25, 64: 0.25, 128: 1.0}
 ATTENTION = 1.0
 IDENTITY = 0.06
-LUMA = (65.481 / 255, 128.553 / 255, 24.966 / 255)  # BT.601, 16..235
 PSNR, SSIM = 0.007, 0.06  # a dB, and all of it: their gradients are then that of L1 at x8
-
-
-def ssim(pictures: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-    """Structural similarity (N,) of the luma of pictures (N, 3, H, W) in 0..1, as `evaluation.metrics` measures it."""
-    luma = torch.tensor(LUMA, device=pictures.device)[:, None, None]
-    a, b = ((x * luma).sum(1, keepdim=True) + 16 / 255 for x in (pictures, others))
-    window = torch.exp(-((torch.arange(11, device=a.device) - 5.0) ** 2) / (2 * 1.5**2))
-    window = (window / window.sum())[None, None]
-
-    def mean(x: torch.Tensor) -> torch.Tensor:
-        return F.conv2d(F.conv2d(x, window[..., None]), window[:, :, None])
-
-    mean_a, mean_b = mean(a), mean(b)
-    spreads = mean(a * a) - mean_a**2 + mean(b * b) - mean_b**2
-    shared = mean(a * b) - mean_a * mean_b
-    alike = (2 * mean_a * mean_b + 0.01**2) * (2 * shared + 0.03**2)
-    return (alike / ((mean_a**2 + mean_b**2 + 0.01**2) * (spreads + 0.03**2))).mean((1, 2, 3))
 
 
 def frozen_recognizer(source: Path, device: str) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -84,7 +67,7 @@ def frozen_recognizer(source: Path, device: str) -> Callable[[torch.Tensor], tor
 
     def embed(chips: torch.Tensor) -> torch.Tensor:
         with autocast(device):
-            embedding: torch.Tensor = net(view(chips * 2 - 1, net.side))[0]
+            embedding: torch.Tensor = net(crop_view(chips * 2 - 1, net.side))[0]
         return embedding.float()
 
     return embed
@@ -143,7 +126,7 @@ def main() -> None:
             side = picture.shape[-1]
             error = (picture.float() - (given.sharp if side == 128 else F.avg_pool2d(given.sharp, 128 // side))).abs()
             if side == 128 and run.progress >= args.psnr:
-                lost = PSNR * 10 * error.square().mean((1, 2, 3)).log10() + SSIM * (1 - ssim(picture.float(), given.sharp))
+                lost = PSNR * 10 * error.square().mean((1, 2, 3)).log10() + SSIM * (1 - luma_ssim(picture.float(), given.sharp))
                 terms["pixel"] = terms["pixel"] + lost.mean()
             else:
                 terms["pixel"] = terms["pixel"] + error.mean() * STEP_WEIGHT[side]

@@ -28,9 +28,9 @@ from scipy.interpolate import LinearNDInterpolator
 from models import load_detector
 from models.chip import CHIP
 from training.chips import ChipSet, load_chips
-from training.detector_scenes import SURE
 from training.label_chips import LEAST_SCORE, in_all
 from training.runs import own_command
+from training.scenes import SURE
 
 FACTORISED = 6000  # chips that tell of the solid
 YAW = 45.0, 95.0  # degrees that heads are turned to

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evaluation.dlib_recognizer import LANDMARKS
-from evaluation.lfw import open_recognizers
+from evaluation.recognizers import open_recognizers
 
 
 @pytest.fixture

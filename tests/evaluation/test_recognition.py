@@ -17,7 +17,8 @@ from evaluation import lfw as lfw_module
 from evaluation import recognition
 from evaluation.ablation import RECIPES
 from evaluation.identification import photographed, split, templates
-from evaluation.lfw import as_seen, load_lfw, open_recognizers, shrunk
+from evaluation.lfw import as_seen, load_lfw, shrunk
+from evaluation.recognizers import open_recognizers
 from models import load_recognizer, load_superres
 from models.facegen import FaceGenerator, Look
 from models.iresnet import IResNet

@@ -63,6 +63,14 @@ def test_frames_of_any_size(detector: SmallFaceDetector, size: tuple[int, int]) 
     assert np.isfinite(faces.boxes).all() and np.isfinite(faces.landmarks).all()
 
 
+def test_a_narrow_frame_scores_as_it_does_on_a_wide_grey_canvas(detector: SmallFaceDetector, chips: np.ndarray) -> None:
+    narrow = cv2.resize(chips[0], (30, 120), interpolation=cv2.INTER_AREA)
+    wide = cv2.copyMakeBorder(narrow, 0, 0, 0, 98, cv2.BORDER_CONSTANT, value=(127, 127, 127))
+    found = [detector.candidates([frame], 0.01)[0] for frame in (narrow, wide)]
+    best = [faces.scores.max(initial=0) for faces in found]
+    assert best[0] == pytest.approx(best[1], abs=0.05)
+
+
 def test_a_frame_of_8k_is_searched_in_two_gigabytes() -> None:
     code = (
         "import numpy, resource; from models import load_detector;"

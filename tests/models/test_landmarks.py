@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from models.chip import TEMPLATE, warp_chip
-from models.landmarks import SIDE, LandmarkNet, LandmarkRefiner, halved, to_units, view
+from models.landmarks import SIDE, LandmarkNet, LandmarkRefiner, halved, landmark_view, to_units
 
 CPU = torch.device("cpu")
 
@@ -18,7 +18,7 @@ def test_untrained_it_tells_the_template() -> None:
 def test_its_view_is_the_middle_of_the_chip(side: int) -> None:
     chip = np.zeros((side, side, 3), np.uint8)
     chip[:, side // 2 :] = 255
-    seen = view(chip)
+    seen = landmark_view(chip)
     assert seen.shape == (SIDE, SIDE, 3)
     assert seen[SIDE // 2, : SIDE // 2 - 2].max() < 60 and seen[SIDE // 2, SIDE // 2 + 2 :].min() > 195
 
@@ -51,6 +51,6 @@ def test_a_large_face_is_halved_before_it_is_cut(chips: np.ndarray) -> None:
     points = (TEMPLATE * 6 + (302.5, 202.5)).astype(np.float32)
     part, moved = halved(frame, points)
     assert part.shape[0] < 400 and max(part.shape[:2]) > 100
-    straight, quick = (view(warp_chip(*given)).astype(int) for given in ((frame, points), (part, moved)))
+    straight, quick = (landmark_view(warp_chip(*given)).astype(int) for given in ((frame, points), (part, moved)))
     assert np.abs(straight - quick).mean() < 2
     assert halved(frame, points / 6)[0] is frame

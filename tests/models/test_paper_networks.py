@@ -99,7 +99,14 @@ def test_self_attention_tells_each_place_of_all_others_once_it_has_learnt_to() -
     told = (layer(other) - layer(x))[:, :, 7, 7]
     assert float(told.abs().max()) > 1e-3
     attentions = [type(part).__name__ for part in SuperResNet(depths=(4, 1, 1), attentions=2).steps[0]]
-    assert attentions == ["Residual", "Residual", "Attention", "Residual", "Residual", "Attention"]
+    assert attentions == [
+        "PlainResidualBlock",
+        "PlainResidualBlock",
+        "Attention",
+        "PlainResidualBlock",
+        "PlainResidualBlock",
+        "Attention",
+    ]
 
 
 IRESNET_SIZES = [

@@ -6,7 +6,7 @@ import torch
 
 from models.chip import FUSED, TEMPLATE
 from models.detector import STRIDES, DetectorNet, cell_centres, decode_cells
-from models.recognizer import view
+from models.recognizer import crop_view
 from training.detector_scenes import SURE, SceneMaker
 from training.recognizer_inputs import make_inputs
 from training.scene_batches import assign
@@ -134,5 +134,5 @@ def test_training_inputs_look_like_what_the_pipeline_feeds(chips: np.ndarray) ->
             assert np.corrcoef(small.reshape(-1), sharp.reshape(-1))[0, 1] > 0.6  # the same face in the same place
         assert sorted(row for rows, low in made.to_restore for row in rows.tolist()) == [6, 7]
         assert all(low.shape[1] in FUSED and len(low) == len(rows) for rows, low in made.to_restore)
-    seen = view(torch.from_numpy(chips[:1].copy()).permute(0, 3, 1, 2).float(), 64)
+    seen = crop_view(torch.from_numpy(chips[:1].copy()).permute(0, 3, 1, 2).float(), 64)
     assert seen.shape == (1, 3, 64, 64)

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from models.detector import STRIDES
-from training.detector_scenes import LEAST_WIDTH, SURE
+from training.detector_scenes import LEAST_WIDTH
 from training.scene_batches import SIZES, SceneBatches, assign
-from training.scenes import Scene
+from training.scenes import SURE, Scene
 
 SIDE = 128
 

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 
 from models.facegen import FaceGenerator, Look
-from training.scenes import dev_photo
-from training.shared_photos import ALIKE, SAME, coarse, correlation, shared_photos
+from training.scenes import dev_photo, shared_photos
+from training.shared_photos import ALIKE, SAME, coarse, correlation
 
 
 def test_a_photo_cut_and_coded_anew_is_the_same_and_another_is_not(generator: FaceGenerator) -> None:

@@ -1,0 +1,76 @@
+"""The recognisers that are compared: ours, EdgeFace-XS, dlib, an ONNX file, the folder of a training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from evaluation.dlib_recognizer import Dlib
+from evaluation.lfw import Chips, Recognizer, Vectors, enlarge
+from models import load_recognizer
+from models.recognizer import crop_view
+from models.runtime import autocast
+from training.edgeface import EdgeFace
+from training.runs import averaged, projection
+from training.train_recognizer import NETWORKS
+
+
+class EdgeFaceRecognizer:
+    """EdgeFace-XS behind the contract of what is measured; it knows no quality."""
+
+    def __init__(self, weights: Path) -> None:
+        self._teacher = EdgeFace(weights)
+
+    def embed_with_quality(self, chips: Chips) -> tuple[Vectors, Vectors]:
+        return self._teacher.embed(enlarge(chips)), np.ones(len(chips), np.float32)
+
+
+class TrainedRecognizer:
+    """The averaged recogniser of a run of `training.train_recognizer`, of any of its networks; it knows no quality."""
+
+    def __init__(self, folder: Path, mirror: bool = True) -> None:
+        self._net, self._project, self._mirror = averaged(folder, NETWORKS), projection(folder), mirror
+
+    @torch.inference_mode()
+    def embed_with_quality(self, chips: Chips) -> tuple[Vectors, Vectors]:
+        done = []
+        for start in range(0, len(chips), 256):
+            x = torch.from_numpy(np.ascontiguousarray(chips[start : start + 256])).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+            x = crop_view(x, self._net.side).contiguous(memory_format=torch.channels_last)
+            with autocast("cpu"):
+                vectors = sum(self._net.with_features(seen)[0].float() for seen in ((x, x.flip(3)) if self._mirror else (x,)))
+            done.append(F.normalize(vectors if self._project is None else F.linear(vectors, self._project)).numpy())
+        return np.concatenate(done), np.ones(len(chips), np.float32)
+
+
+def open_recognizers(named: list[str]) -> dict[str, Recognizer]:
+    """The project's own and each NAME=FILE: own weights, the folder of a training, an ONNX file, or EdgeFace-XS where the name
+    begins with edgeface, or dlib's (.dat)."""
+    found: dict[str, Recognizer] = {"farsight": load_recognizer()}
+    for entry in named:
+        name, equals, file = entry.partition("=")
+        if not equals or not Path(file).exists():
+            raise SystemExit(f"--recognizer {entry}: NAME=FILE is needed, and the file to be there")
+        try:
+            if is_edgeface(entry):
+                found[name] = EdgeFaceRecognizer(Path(file))
+            elif is_dlib(entry):
+                found[name] = Dlib(Path(file))
+            else:
+                found[name] = TrainedRecognizer(Path(file)) if Path(file).is_dir() else load_recognizer(file)
+        except ValueError as error:
+            raise SystemExit(f"--recognizer {entry}: {error}") from None
+    return found
+
+
+def is_edgeface(named: str) -> bool:
+    """Whether NAME=FILE is EdgeFace-XS, the yardstick, which has no card."""
+    return named.startswith("edgeface") and not named.endswith(".onnx")
+
+
+def is_dlib(named: str) -> bool:
+    """Whether NAME=FILE is dlib's recogniser, which has no card either."""
+    return named.endswith(".dat")
