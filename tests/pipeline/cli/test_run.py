@@ -111,8 +111,9 @@ def test_the_final_line_and_run_json_count_every_track(
 ) -> None:
     """Also of a live run, whose report shows the last ones only."""
     store = Store(tmp_path / "farsight.db")
-    told = [row(PATH) | {"track": str(n), "started_at": 2e9 + n, "ended_at": 2e9 + n} for n in range(1000)]
-    store.put_tracks(told + [row(PATH) | {"track": f"before {n}", "started_at": 1e9, "ended_at": 1e9} for n in range(100)])
+    one = row(PATH) | {"outcome": "no_match", "threshold": 0.9}
+    before = [one | {"track": f"before {n}", "started_at": 1e9, "ended_at": 1e9} for n in range(100)]
+    store.put_tracks(before + [one | {"track": str(n), "started_at": 2e9 + n, "ended_at": 2e9 + n} for n in range(1000)])
     job = Job(settings.groups, [clip], {}, None, 1e9)
     run.finish(settings, job, Status([], [SourceReport("cam", "")]), store, tmp_path, {"all": 1.0}, since and since + 900, since)
     assert f"{total} tracks in" in capsys.readouterr().out
