@@ -126,6 +126,14 @@ class Checkpoints:
         row = self._db.execute("SELECT url, pts_s, done, state FROM checkpoints WHERE source = ?", (source,)).fetchone()
         return None if row is None else Checkpoint(str(row[0]), float(row[1]), bool(row[2]), bytes(row[3]))
 
+    def urls(self) -> dict[str, str]:
+        """Address of each source that has a checkpoint."""
+        return {str(row[0]): str(row[1]) for row in self._db.execute("SELECT source, url FROM checkpoints")}
+
+    def moved(self, source: str, url: str) -> None:
+        """Note that a source is at another address now."""
+        self._db.execute("UPDATE checkpoints SET url = ? WHERE source = ?", (url, source))
+
     def forget(self, source: str) -> None:
         """Have a source read from its start."""
         self._db.execute("DELETE FROM checkpoints WHERE source = ?", (source,))

@@ -66,7 +66,8 @@ class SourceReport:
     ``status`` is ``ok``, ``incomplete`` (part was lost, ``reason`` says what), ``failed`` or ``stopped``;
     ``position_s`` and ``duration_s`` are PTS seconds; ``choices`` says what was chosen automatically, and why. ``state`` is
     where a camera stands, ``delay_s`` how old its last picture was when it had been searched. ``file`` is the `file_stamp` of
-    what was read, if it stayed the same meanwhile.
+    what was read, if it stayed the same meanwhile. ``started_at`` is the Unix time of a recording's PTS 0, None where it is not
+    known; ``started_from`` says how it is known.
     """
 
     name: str
@@ -80,6 +81,8 @@ class SourceReport:
     state: str = ""
     delay_s: float | None = None
     file: str = ""
+    started_at: float | None = None
+    started_from: str = ""
 
 
 class Source(Protocol):

@@ -12,6 +12,7 @@ from av.video.frame import VideoFrame
 
 from pipeline.errors import SourceError
 from stages.records import Image
+from stages.special_files import Pipe, is_pipe
 
 MOST_PIXELS = 64_000_000
 NETWORK_TIMEOUT_S = 10.0
@@ -24,7 +25,9 @@ def open_video(url: str, transport: str = "tcp", timeout_s: float | None = NETWO
         options = {"rtsp_transport": transport} if url.startswith("rtsp") else {}
         timeout = timeout_s if "://" in url else None
         form = "v4l2" if url.startswith("/dev/video") else None
-        container = av.open(url, format=form, options=options, timeout=timeout, metadata_errors="ignore")
+        container = av.open(
+            Pipe(url) if is_pipe(url) else url, format=form, options=options, timeout=timeout, metadata_errors="ignore"
+        )
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise SourceError("no video in this folder" if Path(url).is_dir() else why(error)) from None
     try:

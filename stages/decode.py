@@ -14,7 +14,9 @@ from pipeline.errors import SourceError, redact_url
 from pipeline.protocol import Batch, SourceReport, SourceSpec
 from stages.clock import Clock
 from stages.container import check_every, choose_every, open_video, pixels_of, shape_of_pixels, why
+from stages.probe import began, refuse_picture
 from stages.records import Frame
+from stages.special_files import refusal
 
 AHEAD = 3  # decoded frames that may wait for detection
 INDEXED = ("mp4", "matroska", "avi")
@@ -94,7 +96,11 @@ class Decode:
                     return
 
     def _open(self) -> Any:
+        if odd := refusal(self._spec.url):
+            raise SourceError(odd)
         container, stream = open_video(self._spec.url)
+        refuse_picture(container)
+        self._report.started_at, self._report.started_from = began(container)
         self._every, chosen = choose_every(self._detect_every, stream)
         if chosen:
             self._report.choices["detect_every"] = chosen

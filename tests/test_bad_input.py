@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from models import recognizer_card
 from pipeline.ownership import owned
@@ -105,3 +106,51 @@ def test_two_runs_never_write_into_one_folder_and_readers_do_not_wait(tmp_path: 
         refused(2, f"`run` (process {os.getpid()} since", "live", "--config", live, "--duration", 1)
         found = farsight("search", "--identity", 1, "--db", out, "--json")
         assert found.returncode == 0 and json.loads(found.stdout)
+
+
+def test_a_picture_or_a_folder_of_pictures_is_no_recording(tmp_path: Path, people: Path) -> None:
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "face.jpg")
+    shared = ("--watchlist", people, "--engine", "inline", "--no-video")
+    refused(3, "a picture, no video", "run", "--source", tmp_path / "face.jpg", "--out", tmp_path / "o1", *shared)
+    refused(
+        3,
+        "no video in this folder (face.jpg: a picture, no video)",
+        "run",
+        "--source",
+        tmp_path,
+        "--out",
+        tmp_path / "o2",
+        *shared,
+    )
+
+
+def test_what_is_left_out_is_on_the_console_in_run_json_and_in_the_report(tmp_path: Path, people: Path) -> None:
+    rec, out = tmp_path / "rec", tmp_path / "out"
+    rec.mkdir()
+    shutil.copy(write_clip(tmp_path / "a.mp4", [k / 10 for k in range(10)]), rec / "recording")
+    (rec / "notes.txt").write_text("nothing")
+    (rec / "._recording").write_text("a Mac was here")
+    photos = tmp_path / "people"
+    (photos / "Ada").mkdir(parents=True)
+    (photos / "Ada" / "a.jpg").write_text("no photo")
+    (photos / "Zoe").mkdir()
+    chip = Store(people).enrolments()[0].chip
+    (photos / "Zoe" / "z.png").write_bytes(chip)
+    done = farsight("run", "--source", rec, "--watchlist", photos, "--out", out, "--engine", "inline", "--no-video")
+    assert done.returncode == 0, done.stderr + done.stdout
+    said = " ".join(done.stdout.split())
+    assert (
+        "left out: notes.txt: no video" in said
+        and "left out: 1 hidden files" in said
+        and "Ada is not looked for: no usable photo" in said
+    )
+    summary, report = json.loads((out / "run.json").read_text()), (out / "report.html").read_text()
+    assert summary["left_out"] == {
+        "files": [{"path": str(rec / "notes.txt"), "reason": "no video"}],
+        "counted": {"hidden files": 1},
+    }
+    assert summary["watchlist"]["enrolled"] == 1 and summary["watchlist"]["not_looked_for"] == ["Ada"]
+    assert summary["sources"][0]["url"] == str(rec / "recording")
+    assert all(
+        text in report for text in (str(rec / "notes.txt"), str(rec / "recording"), "1 hidden files", "(no usable photo): Ada")
+    )

@@ -135,5 +135,13 @@ CREATE INDEX identities_name ON identities (name) WHERE removed IS NULL;
 CREATE INDEX identities_external ON identities (external_id) WHERE removed IS NULL AND external_id IS NOT NULL;
 """
 
-MIGRATIONS = (FIRST, LIVE, KEPT, SEARCHABLE, CALIBRATED, FOR_MONTHS, COPIED, NAMESAKES)  # the n-th leads to ``user_version`` n
+# Recordings, so that their names stay on a resume and nobody takes them, once they have a time of day, for live cameras.
+RECORDINGS = """
+CREATE TABLE recordings (
+    name TEXT PRIMARY KEY, address TEXT NOT NULL, stamp TEXT NOT NULL, started_at REAL, started_from TEXT NOT NULL DEFAULT ''
+);
+"""
+
+# The n-th leads to ``user_version`` n.
+MIGRATIONS = (FIRST, LIVE, KEPT, SEARCHABLE, CALIBRATED, FOR_MONTHS, COPIED, NAMESAKES, RECORDINGS)
 VERSION = len(MIGRATIONS)

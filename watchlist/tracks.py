@@ -18,6 +18,8 @@ TRACK_COLUMNS = (
     "outcome identity name nearest score threshold fpir reasons started_at ended_at"
 ).split()
 
+NO_RECORDING = "source NOT IN (SELECT name FROM recordings)"
+
 
 @dataclass(frozen=True)
 class Where:
@@ -119,15 +121,18 @@ class Tracks(Database):
         return row is not None and bool(row["final"])
 
     def is_camera(self, source: str) -> bool:
-        """Whether tracks of a live camera have that source's name: only these know their hour."""
-        found = self._db.execute("SELECT 1 FROM tracks WHERE source = ? AND started_at IS NOT NULL LIMIT 1", (source,))
+        """Whether tracks of a live camera have that source's name: they know their hour, and it is no recording's."""
+        found = self._db.execute(
+            f"SELECT 1 FROM tracks WHERE source = ? AND started_at IS NOT NULL AND {NO_RECORDING} LIMIT 1", (source,)
+        )
         return found.fetchone() is not None
 
     def forget_tracks(self, source: str, after_s: float | None) -> None:
         """Delete a recording's tracks that end after a checkpoint (all of them with None): they will be made again. What a live
         camera saw cannot be, and stays."""
         self._db.execute(
-            "DELETE FROM tracks WHERE source = ? AND started_at IS NULL AND (? IS NULL OR end_s > ?)", (source, after_s, after_s)
+            f"DELETE FROM tracks WHERE source = ? AND (started_at IS NULL OR NOT {NO_RECORDING}) AND (? IS NULL OR end_s > ?)",
+            (source, after_s, after_s),
         )
 
     def templates(self, after: int = 0) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
@@ -184,10 +189,10 @@ class Tracks(Database):
         )
 
     def ended(self, before: float, outcome: str | None = None) -> list[tuple[str, str]]:
-        """Source and name of the finished tracks, of an outcome or with a picture, that ended before a Unix time."""
+        """Source and name of live cameras' finished tracks, of an outcome or with a picture, that ended before a Unix time."""
         which = "(crop IS NOT NULL OR restored IS NOT NULL)" if outcome is None else "outcome = :outcome"
         rows = self._db.execute(
-            f"SELECT source, track FROM tracks WHERE final = 1 AND ended_at < :before AND {which}",
+            f"SELECT source, track FROM tracks WHERE final = 1 AND ended_at < :before AND {which} AND {NO_RECORDING}",
             {"before": before, "outcome": outcome},
         )
         return [(str(row[0]), str(row[1])) for row in rows]

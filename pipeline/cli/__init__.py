@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+from typing import Annotated
 
 import typer
 
+from pipeline import __version__
 from pipeline.cli import bench, demo, doctor, keep, live, run, search, serve, watchlist
 from pipeline.cli.common import Screen
 from pipeline.errors import FarsightError, redact
+
+
+def _version(asked: bool) -> None:
+    """Print the version, and the commit where it is known."""
+    if asked:
+        from pipeline.summary import commit
+
+        known = commit()
+        print(f"farsight {__version__}{f' (commit {known})' if known else ''}")
+        raise typer.Exit
+
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -17,6 +30,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Finds people on a watchlist in video where their faces are small.",
 )
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="show it and end")] = False,
+) -> None:
+    return
+
+
 app.command("run")(run.command)
 app.command("live")(live.command)
 app.add_typer(watchlist.app, name="watchlist")

@@ -10,14 +10,25 @@ import typer
 
 from pipeline.cli.common import CONFIGS, DATABASE, card_of, console, context_of, database_path, make_engine, open_store
 from pipeline.cli.enrolling import enrol_list
+from pipeline.cli.recorded import (
+    Dating,
+    date_tracks,
+    earlier_reports,
+    note_sources,
+    tell_left_out,
+    told_starts,
+    with_earlier_names,
+)
 from pipeline.engine import Engine, Job, Status, source_replicas, threads_for
 from pipeline.errors import Interrupted, NothingReadError, SettingsError, redact_url
+from pipeline.naming import plain_url
 from pipeline.ownership import owned
 from pipeline.progress import ProgressView
 from pipeline.protocol import SourceSpec
 from pipeline.settings import Settings, fingerprint, load_settings
-from pipeline.sources import find_sources
-from pipeline.summary import write_summary
+from pipeline.sources import address_of, survey
+from pipeline.summary import begin_record, end_record, write_summary
+from pipeline.survey import LeftOut
 
 if TYPE_CHECKING:
     from watchlist.store import Store
@@ -35,27 +46,70 @@ def command(
     blur_bystanders: Annotated[
         bool, typer.Option("--blur-bystanders", help="make every unmatched face in the video unrecognisable")
     ] = False,
+    start: Annotated[
+        list[str] | None,
+        typer.Option(help="when a recording began, as 2026-11-30T17:00:00; with several sources NAME=TIME, several times"),
+    ] = None,
+    start_from_name: Annotated[
+        str | None, typer.Option(help="where names or paths tell when recordings began: %Y%m%d_%H%M%S, %Y-%m-%d/%H/*/%M.%S")
+    ] = None,
+    zone: Annotated[
+        str | None, typer.Option("--time-zone", help="of times without an offset, as Europe/Berlin; by default this machine's")
+    ] = None,
 ) -> None:
     """Find the people of a watchlist in recordings."""
+    from stages.probe import why_no_video
+
     settings = load_settings(config, engine=engine, fpir=fpir)
-    code = run_recordings(settings, find_sources(source), watchlist, out, resume, not no_video, blur_bystanders)
+    dating = Dating.of(start, start_from_name, zone)
+    found = survey(source, why_no_video)
+    tell_left_out(found.left_out)
+    code = run_recordings(settings, found.sources, watchlist, out, resume, not no_video, blur_bystanders, dating, found.left_out)
     raise typer.Exit(code)
 
 
 def run_recordings(
-    settings: Settings, sources: list[SourceSpec], watchlist: Path, out: Path, resume: bool, video: bool, blur: bool
+    settings: Settings,
+    sources: list[SourceSpec],
+    watchlist: Path,
+    out: Path,
+    resume: bool,
+    video: bool,
+    blur: bool,
+    dating: Dating | None = None,
+    left_out: LeftOut | None = None,
 ) -> int:
     """Everything `run` does; returns the exit code."""
     require(watchlist)
     make_folder(out)
     with owned(out, "run"):
-        return _run(settings, sources, watchlist, out, resume, video, blur)
+        told = {"left_out": (left_out or LeftOut()).as_json()}
+        try:
+            return _run(settings, sources, watchlist, out, resume, video, blur, dating or Dating(), told)
+        except BaseException as error:
+            end_record(out / "run.json", error)
+            raise
 
 
-def _run(settings: Settings, sources: list[SourceSpec], watchlist: Path, out: Path, resume: bool, video: bool, blur: bool) -> int:
+def _run(
+    settings: Settings,
+    sources: list[SourceSpec],
+    watchlist: Path,
+    out: Path,
+    resume: bool,
+    video: bool,
+    blur: bool,
+    dating: Dating,
+    told: dict[str, Any],
+) -> int:
     began = time.monotonic()
     elapsed: dict[str, float] = {}
+    if resume:
+        sources = with_earlier_names(out, sources)
+    starts = told_starts(sources, dating)
     store = prepare_output(out, resume, sources, fingerprint(settings.groups, context_of(settings, out)))
+    note_sources(store, sources)
+    begin_record(out / "run.json")
     people = fill_watchlist(store, watchlist, settings)
     if resume:
         decide_anew(store, settings)
@@ -79,18 +133,22 @@ def _run(settings: Settings, sources: list[SourceSpec], watchlist: Path, out: Pa
     finally:
         engine.close()
     elapsed["all"] = time.monotonic() - began
-    code = finish(settings, job, status, store, out, elapsed, people=people)
-    if fault:
-        console.print(f"annotated video: {fault}", markup=False)
-    return 4 if fault else code
+    date_tracks(store, status, starts, dating)
+    status.sources += earlier_reports(store, out, sources)
+    return finish(settings, job, status, store, out, elapsed, people=people, told=told, fault=fault)
 
 
 def draw_videos(engine: Engine, settings: Settings, sources: list[SourceSpec], status: Status, context: dict[str, Any]) -> str:
     """Draw the annotated videos; returns what went wrong, because sightings and report do not depend on them. Faults that reading
     had as well are known."""
+    from stages.special_files import is_pipe
+
     known = {report.name: report.reason for report in status.sources}
     readable = {report.name for report in status.sources if report.status != "failed"}
-    draw = [s for s in sources if s.name in readable]
+    once = [s.name for s in sources if s.name in readable and is_pipe(s.url)]
+    if once:
+        console.print(f"no annotated video of {', '.join(once)}: a pipe can be read once", markup=False)
+    draw = [s for s in sources if s.name in readable and s.name not in once]
     if not draw:
         return ""
     try:
@@ -132,7 +190,7 @@ def prepare_output(out: Path, resume: bool, sources: list[SourceSpec], made_by: 
             found, url = known[spec.name], redact_url(spec.url)
             if found is not None and made_by:
                 found.require(made_by)
-            if found is not None and found.url != url:
+            if found is not None and plain_url(found.url) not in (plain_url(url), address_of(spec)):
                 raise SettingsError(f"--resume: {spec.name} was {found.url} in the earlier run, now it is {url}")
             if store.is_camera(spec.name):
                 raise SettingsError(f"--resume: {spec.name} is a live camera in {out}; name another folder")
@@ -210,11 +268,15 @@ def finish(
     started_after: float | None = None,
     counted_after: float | None = None,
     people: dict[str, Any] | None = None,
+    *,
+    told: dict[str, Any] | None = None,
+    fault: str = "",
 ) -> int:
     """Write ``sightings.jsonl``, ``run.json`` and the report, tell the user, and decide the exit code.
 
     With ``started_after`` (Unix time) only the tracks since then are in the report, and the lines are left as they are. Totals
-    are of all tracks, or of all since ``counted_after``. ``people``: what `fill_watchlist` told.
+    are of all tracks, or of all since ``counted_after``. ``people``: what `fill_watchlist` told; ``told`` is put into
+    ``run.json`` as it is; ``fault`` is what went wrong with the annotated videos.
     """
     from console.report import write_report
     from stages.record import write_jsonl
@@ -224,18 +286,22 @@ def finish(
     outcomes = store.outcomes(counted_after)
     readers, why = source_replicas(job) if started_after is None else (len(job.sources), "one a camera")
     choices = {"readers": f"{readers}: {why}", "threads": f"{threads_for(job.groups[0], readers)} in each reader"}
-    write_summary(out / "run.json", settings, choices, status, elapsed, outcomes, people)
+    bad = [s for s in status.sources if s.status in ("failed", "incomplete")]
+    nothing = bool(status.sources) and all(s.status == "failed" for s in status.sources)
+    code = 3 if nothing else 4 if bad or fault else 0
+    more = {"watchlist": people or {}} | (told or {}) | ({"annotated": fault} if fault else {})
+    write_summary(out / "run.json", settings, choices, status, elapsed, outcomes, more, code)
     write_report(store, out, started_after)
     store.note("run", sources=[s.url for s in status.sources], fpir=settings.fpir, outcomes=outcomes)
     store.close()
-    bad = [s for s in status.sources if s.status in ("failed", "incomplete")]
     for report in bad:
-        console.print(f"{report.name}: {report.status}: {report.reason}", markup=False)
+        console.print(f"{report.name}: {report.status}: {report.reason} ({report.url})", markup=False, soft_wrap=True)
+    if fault:
+        console.print(f"annotated video: {fault}", markup=False)
     seconds = sum(s.position_s for s in status.sources)
     found = ", ".join(f"{outcomes.get(k, 0)} {k.replace('_', ' ')}" for k in ("match", "no_match", "not_assessable"))
     console.print(f"{sum(outcomes.values())} tracks in {seconds:.0f} s of video: {found}. {elapsed['all']:.0f} s in all.")
     console.print(f"report: {out / 'report.html'}", markup=False, soft_wrap=True)
-    if status.sources and all(s.status == "failed" for s in status.sources):
-        first = bad[0]
-        raise NothingReadError(f"nothing could be read ({first.name}: {first.reason})")
-    return 4 if bad else 0
+    if nothing:
+        raise NothingReadError(f"nothing could be read ({bad[0].name}: {bad[0].reason})")
+    return code

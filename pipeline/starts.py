@@ -1,0 +1,144 @@
+"""When recordings began: told by the user, by their names, or by the files themselves."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from pathlib import PurePath
+from urllib.parse import unquote, urlsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+from pipeline.errors import SettingsError, as_text
+from pipeline.protocol import SourceReport, SourceSpec
+
+DIRECTIVES = {
+    **{"Y": r"\d{4}", "f": r"\d{1,6}", "j": r"\d{3}", "b": r"[^\W\d_]{3,4}", "B": r"[^\W\d_]+", "p": r"[AaPp][Mm]"},
+    **{"z": r"Z|[+-]\d{2}:?\d{2}", "s": r"\d{9,11}"},
+    **dict.fromkeys("ymdHMSI", r"\d{2}"),
+}
+TOLD = BY_OPTION, BY_NAME = "--start", "its name by"
+DATES = ({"Y", "y"}, {"m", "b", "B", "j"}, {"d", "j"})
+
+
+@dataclass(frozen=True)
+class Start:
+    """When a recording's PTS 0 was: Unix time, and from what that is known."""
+
+    at: float
+    why: str
+
+    def shown(self, zone: tzinfo | None) -> str:
+        """Time with its offset, and from what it is known."""
+        return f"{datetime.fromtimestamp(self.at, zone).astimezone(zone).isoformat(timespec='seconds')} ({self.why})"
+
+
+def time_zone(name: str | None) -> tzinfo | None:
+    """A zone by its name, as Europe/Berlin, or its offset, as +01:00; None is this machine's. Raises SettingsError."""
+    if name is None:
+        return None
+    if name.upper() in ("UTC", "Z"):
+        return UTC
+    with suppress(ValueError):
+        if name.startswith(("+", "-")):
+            return datetime.strptime(name, "%z").tzinfo
+    try:
+        return ZoneInfo(name)
+    except (OSError, ValueError, KeyError):
+        few = "Europe/Berlin" if "Europe/Berlin" in available_timezones() else "UTC (no others are installed here)"
+        raise SettingsError(f"--time-zone {name}: must be a name like {few}, or an offset like +01:00") from None
+
+
+class NamePattern:
+    """Finds a time in a file's name, or in the end of its path if the pattern has a `/`: `%Y%m%d_%H%M%S`,
+    `%Y-%m-%d/%H/*/%M.%S`. `*` stands for anything but `/`. Raises SettingsError for a pattern without a date."""
+
+    def __init__(self, pattern: str) -> None:
+        self.pattern = pattern
+        self._asked: list[str] = []
+        expression = "".join(self._part(piece) for piece in re.findall(r"%.|[^%]|%$", pattern))
+        kinds = set(self._asked)
+        if not ("s" in kinds or all(kinds & some for some in DATES)):
+            raise SettingsError(f"--start-from-name {pattern}: must hold a date, as %Y%m%d_%H%M%S does (year, month and day)")
+        self._expression = re.compile(rf"(?<!\d){expression}(?!\d)")
+
+    def _part(self, piece: str) -> str:
+        if piece == "*":
+            return "[^/]*?"
+        if not piece.startswith("%"):
+            return re.escape(piece)
+        if piece == "%%":
+            return "%"
+        if piece[1:] not in DIRECTIVES:
+            allowed = ", ".join(f"%{key}" for key in sorted(DIRECTIVES))
+            raise SettingsError(f"--start-from-name {self.pattern}: {piece} is not known; allowed: {allowed}")
+        self._asked.append(piece[1:])
+        return f"({DIRECTIVES[piece[1:]]})"
+
+    def find(self, url: str, zone: tzinfo | None) -> float | None:
+        """The Unix time in a path or URL; one without an offset is of ``zone``. None if the pattern does not fit."""
+        path = unquote(urlsplit(url).path) if "://" in url else as_text(url)
+        for match in self._expression.finditer(path if "/" in self.pattern else PurePath(path).name):
+            given = dict(zip(self._asked, match.groups(), strict=True))  # of what is said twice, the last
+            if "s" in given:
+                return float(given["s"])
+            try:
+                found = datetime.strptime("\n".join(given.values()), "\n".join(f"%{key}" for key in given))
+                return _in_zone(found, zone).timestamp()
+            except (ValueError, OverflowError, OSError):
+                continue
+        return None
+
+
+def starts_of(
+    sources: list[SourceSpec], told: list[str], pattern: NamePattern | None, zone: tzinfo | None
+) -> tuple[dict[str, Start], list[str]]:
+    """The starts that the user tells, by source's name; and the sources whose names the pattern does not fit.
+
+    ``told`` are times, or NAME=TIME where there are several sources. Raises SettingsError.
+    """
+    names = {spec.name for spec in sources}
+    starts: dict[str, Start] = {}
+    unfit = []
+    for spec in sources if pattern else []:
+        assert pattern is not None
+        if (at := pattern.find(spec.url, zone)) is None:
+            unfit.append(spec.name)
+        else:
+            starts[spec.name] = Start(at, f"{BY_NAME} {pattern.pattern}")
+    for text in told:
+        name, equals, when = text.rpartition("=")
+        if not equals and len(sources) > 1:
+            raise SettingsError(
+                f"--start {text}: there are {len(sources)} sources; say which one: --start {sources[0].name}={text}"
+            )
+        if equals and name not in names:
+            raise SettingsError(f"--start {text}: no source is named {name}; there are {', '.join(sorted(names)[:10])}")
+        starts[name or sources[0].name] = Start(_parsed(when, zone), BY_OPTION)
+    return starts, unfit
+
+
+def tell(reports: list[SourceReport], starts: dict[str, Start], zone: tzinfo | None) -> None:
+    """Write into the reports when each recording began; what the user told goes before what the file says."""
+    for report in reports:
+        if start := starts.get(report.name):
+            report.started_at, report.started_from = start.at, start.why
+        known = None if report.started_at is None else Start(report.started_at, report.started_from)
+        report.choices["start"] = known.shown(zone) if known else "not known: tell it with --start or --start-from-name"
+
+
+def _parsed(text: str, zone: tzinfo | None) -> float:
+    try:
+        return (
+            float(text) if re.fullmatch(r"\d{9,11}(\.\d+)?", text) else _in_zone(datetime.fromisoformat(text), zone).timestamp()
+        )
+    except (ValueError, OverflowError, OSError):
+        raise SettingsError(f"--start {text}: must be a time like 2026-11-30T17:00:00, 2026-11-30T17:00:00+01:00") from None
+
+
+def _in_zone(time: datetime, zone: tzinfo | None) -> datetime:
+    """A time that names no offset is of the zone, of this machine's if that is None."""
+    if time.tzinfo is not None:
+        return time
+    return time.replace(tzinfo=zone) if zone else time.astimezone()

@@ -1,0 +1,89 @@
+"""What a file is, by opening it: a video, a picture, something else; and when its recording began, if it says so."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+
+from pipeline.errors import SourceError
+
+PICTURES = frozenset("image2 image2pipe gif apng ico webp webp_anim tiff".split())
+STILL_BRANDS = frozenset("heic heix heim heis mif1 avif".split())  # of HEIF and AVIF, which are kept as MP4 is
+LISTS = frozenset("hls dash concat tty".split())  # of other files, and text
+EARLIEST = datetime(1990, 1, 1, tzinfo=UTC).timestamp()
+DAY_S = 86_400.0
+SAYS_WHEN = ("com.apple.quicktime.creationdate", "creation_time", "date")
+PICTURE = "a picture, no video; enrol it with `watchlist add`, or look for its person with `search`"
+
+
+def why_no_video(path: Path) -> str:
+    """Why a file is no video, by decoding a frame of it; "" if it is one. It reaches no other file and no network."""
+    try:
+        # "file" alone: a playlist in a folder must not make us fetch anything.
+        with av.open(str(path), options={"protocol_whitelist": "file"}, metadata_errors="ignore") as container:
+            if container.format.name in LISTS:
+                return "no video in it, only text"
+            if is_picture(container):
+                return "a picture, no video"
+            streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+            if not streams:
+                kinds = ", ".join(sorted({s.type for s in container.streams} - {"video"})) or "nothing"
+                return f"no video in it, only {kinds}"
+            for _ in container.decode(streams[0]):
+                return ""
+            return "no frame of it can be decoded"
+    except (av.error.InvalidDataError, av.error.DemuxerNotFoundError):
+        return "no video"
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        return f"cannot be read: {getattr(error, 'strerror', None) or error}"
+
+
+def is_picture(container: Any) -> bool:
+    """Whether an open container is a single picture. Moving GIFs and their like are videos."""
+    name = container.format.name
+    if name in ("gif", "apng", "webp_anim"):
+        stream = container.streams.video[0] if container.streams.video else None
+        moving = stream is not None and sum(1 for _ in zip(container.demux(stream), range(3), strict=False)) > 2
+        container.seek(0)
+        return not moving
+    brand = container.metadata.get("major_brand", "")
+    return name in PICTURES or name.endswith("_pipe") or brand in STILL_BRANDS
+
+
+def refuse_picture(container: Any) -> None:
+    """Raises SourceError for a single picture: it has no time, and nobody can be followed in it."""
+    if is_picture(container):
+        container.close()
+        raise SourceError(PICTURE)
+
+
+def began(container: Any, now: float | None = None) -> tuple[float | None, str]:
+    """When the recording in an open container began, as Unix time, and by which of its entries; None where it does not say.
+
+    Entries without a time of day, before 1990 or in the future are not believed: cameras whose clock was never set write them.
+    """
+    now = time.time() if now is None else now
+    entries = [container.metadata, *(stream.metadata for stream in container.streams.video)]
+    for key in SAYS_WHEN:
+        for metadata in entries:
+            found = next((value for name, value in metadata.items() if name.lower() == key), None)
+            at = None if found is None else _time(found)
+            if at is not None and EARLIEST <= at <= now + DAY_S:
+                return at, f"{key} of the file"
+    return None, ""
+
+
+def _time(text: str) -> float | None:
+    """A date with a time of day as Unix time; UTC, as containers have it, unless it names an offset."""
+    if len(text) < len("2026-11-30T17") or not text[:4].isdigit():
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()

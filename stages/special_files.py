@@ -1,0 +1,65 @@
+"""Paths that are no ordinary files: pipes are read with patience, devices and sockets are refused."""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import stat
+import time
+from pathlib import Path
+
+from pipeline.errors import SourceError
+
+WRITER_S = 10.0  # for somebody to begin writing into a pipe
+SILENT_S = 30.0  # for a writer that has begun to go on
+
+
+class Pipe(io.FileIO):
+    """A pipe that is read without waiting for ever. Raises SourceError where nobody writes into it (any more)."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "r")
+        self._begun = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        until = time.monotonic() + (SILENT_S if self._begun else WRITER_S)
+        poll = select.poll()
+        poll.register(self.fileno(), select.POLLIN)
+        while (left := until - time.monotonic()) > 0:
+            if not poll.poll(1000 * min(left, 0.2)):
+                continue
+            data = super().read(size)
+            if data or (data == b"" and self._begun):
+                self._begun = True
+                return data
+            time.sleep(0.02)  # its last writer has gone before it wrote anything
+        waited = f"{SILENT_S if self._begun else WRITER_S:.0f} s"
+        raise SourceError(f"a pipe into which nobody {'went on writing' if self._begun else 'writes'} ({waited} waited)")
+
+    def seekable(self) -> bool:
+        return False
+
+
+def is_pipe(url: str) -> bool:
+    """Whether this is the path of a pipe: it can be read once."""
+    return stat.S_ISFIFO(_mode(url))
+
+
+def refusal(url: str) -> str:
+    """Why a path cannot be a recording, as far as is known without opening it; "" if it may be one, or is a URL."""
+    mode = _mode(url)
+    if stat.S_ISCHR(mode) and Path(url).name.startswith("video"):
+        return "a camera, no recording; watch it with `live`"
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        return "a device, no recording"
+    return "a socket, no recording" if stat.S_ISSOCK(mode) else ""
+
+
+def _mode(url: str) -> int:
+    if "://" in url:
+        return 0
+    try:
+        return Path(url).stat().st_mode
+    except (OSError, ValueError):
+        return 0
