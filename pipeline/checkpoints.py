@@ -53,13 +53,16 @@ class Checkpoint:
         if json.loads(self.state).get("made_by", made_by) != made_by:
             raise _unusable("was made with other settings")
 
-    def mended(self, url: str) -> bool:
-        """Whether only a part of a file could be read, and it was written to since, as one that is copied to its end: what has
-        become shorter cannot show again what was seen."""
-        if not self.done or (report := self.report()).status != "incomplete":
-            return False
+    def outgrown(self, url: str) -> bool:
+        """Whether a file that was read to its end has been written to since, as one that is recorded or copied is. One that has
+        become shorter cannot show again what was seen: see `shortened`."""
         now = file_stamp(url)
-        return now not in ("", report.file) and _size(now) >= _size(report.file)
+        return self.done and now not in ("", self.report().file) and _size(now) >= _size(self.report().file)
+
+    def shortened(self, url: str) -> bool:
+        """Whether a file that was read to its end is shorter now."""
+        now = file_stamp(url)
+        return self.done and now != "" and _size(now) < _size(self.report().file)
 
 
 def seal(stages: dict[str, Any], made_by: str) -> bytes:

@@ -64,6 +64,9 @@ class SourceRunner:
         report.file = file if file == file_stamp(spec.url) else ""
         if fault:
             report.status, report.reason = "incomplete" if something else "failed", fault
+        if file and not report.file and something and not stopping.is_set():
+            growing = "it was written to while it was read: read the rest with --resume"
+            report.status, report.reason = "incomplete", "; ".join(filter(None, (report.reason, growing)))
         if stopping.is_set() and report.status == "ok":
             report.status = "stopped"
         if report.status == "stopped" and not report.state:  # only a camera has one

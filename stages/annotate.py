@@ -15,10 +15,13 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from pipeline.errors import OutputError
 from pipeline.protocol import Batch
+from stages.clock import TICK_S
+from stages.pixels import matrix_of
 from stages.records import Frame, Image
 
 TIME_BASE = Fraction(1, 90000)
@@ -67,14 +70,13 @@ class Annotate:
         self._store.close()
 
     def _one(self, frame: Frame) -> None:
-        picture = self._sized(frame.image)
         if self._container is None:
-            self._begin(frame.source, picture)
-        scale = picture.shape[1] / frame.image.shape[1]
+            self._begin(frame.source, frame.image)
+        picture, scale, corner = fitted(frame.image, self._size)
         for track in self._tracks:
             box = box_at(track["path"], frame.pts_s)
             if box is not None:
-                draw(picture, box * scale, track, self._blur)
+                draw(picture, box * scale + corner, track, self._blur)
         video = av.VideoFrame.from_ndarray(picture, format="yuv420p")
         video.pts = max(self._last + 1, round(frame.pts_s / TIME_BASE))
         video.time_base = TIME_BASE
@@ -82,13 +84,19 @@ class Annotate:
         for packet in self._stream.encode(video):
             self._container.mux(packet)
 
-    def _begin(self, source: str, picture: Image) -> None:
+    def _begin(self, source: str, planes: Image) -> None:
+        height, width = planes.shape[0] * 2 // 3, planes.shape[1]
+        if height > MOST_HEIGHT:
+            width, height = round(width * MOST_HEIGHT / height / 2) * 2, MOST_HEIGHT
+        self._size = width, height
         folder = self._out / "annotated"
         folder.mkdir(parents=True, exist_ok=True)
         self._part = folder / f"{source}.part.mp4"
         self._container = av.open(str(self._part), "w", options={"movflags": "+faststart"})
         self._stream = self._container.add_stream("libx264", options=self._options)
-        self._stream.width, self._stream.height = picture.shape[1], picture.shape[0] * 2 // 3
+        self._stream.width, self._stream.height = self._size
+        self._stream.codec_context.colorspace = {Colorspace.ITU709: 1}.get(matrix_of(planes.shape[0] * 2 // 3), 6)
+        self._stream.codec_context.color_range = ColorRange.MPEG
         self._stream.pix_fmt = "yuv420p"
         self._stream.time_base = self._stream.codec_context.time_base = TIME_BASE
         self._last = -1
@@ -96,15 +104,6 @@ class Annotate:
         for track in self._tracks:
             path = np.frombuffer(track["path"], np.float32).reshape(-1, 5)
             track["path"] = widened(path) if self._blur and track["outcome"] != "match" else path
-
-    def _sized(self, planes: Image) -> Image:
-        """The picture itself, or shrunk to at most `MOST_HEIGHT` lines."""
-        height = planes.shape[0] * 2 // 3
-        if height <= MOST_HEIGHT:
-            return planes
-        video = av.VideoFrame.from_ndarray(planes, format="yuv420p")
-        width = round(planes.shape[1] * MOST_HEIGHT / height / 2) * 2
-        return video.reformat(width=width, height=MOST_HEIGHT).to_ndarray()
 
 
 @contextmanager
@@ -115,10 +114,36 @@ def _telling() -> Iterator[None]:
         raise OutputError(f"cannot write the annotated video: {getattr(error, 'strerror', None) or error}") from None
 
 
+def fitted(planes: Image, size: tuple[int, int]) -> tuple[Image, float, NDArray[np.float32]]:
+    """A planar picture at the size (width, height) of the video, which a recording that changes its own is given with black
+    borders; by what its coordinates are to be multiplied then, and what to be added to x1 y1 x2 y2."""
+    height, width = planes.shape[0] * 2 // 3, planes.shape[1]
+    if (width, height) == size:
+        return planes, 1.0, np.zeros(4, np.float32)
+    scale = min(size[0] / width, size[1] / height)
+    inner = tuple(min(most, max(2, round(side * scale / 2) * 2)) for side, most in zip((width, height), size, strict=True))
+    x, y = ((most - side) // 4 * 2 for side, most in zip(inner, size, strict=True))
+    small = av.VideoFrame.from_ndarray(planes, format="yuv420p").reformat(width=inner[0], height=inner[1]).to_ndarray()
+    whole = np.full((size[1] * 3 // 2, size[0]), 128, np.uint8)
+    whole[: size[1]] = 16
+    for to, part, half in zip(_planes(whole), _planes(small), (1, 2, 2), strict=True):
+        to[y // half : y // half + part.shape[0], x // half : x // half + part.shape[1]] = part
+    return whole, scale, np.array([x, y, x, y], np.float32)
+
+
+def _planes(planes: Image) -> tuple[Image, Image, Image]:
+    """Luma (H, W) and both chromas (H/2, W/2) of a planar picture, as views."""
+    height, width = planes.shape[0] * 2 // 3, planes.shape[1]
+    flat = planes.reshape(-1)
+    u, v = flat[height * width :].reshape(2, height // 2, width // 2)
+    return flat[: height * width].reshape(height, width), u, v
+
+
 def box_at(path: NDArray[np.float32], pts_s: float) -> NDArray[np.float32] | None:
     """The box (4,) of a track at a time, between its detections (M, 5); None where the track is not in view."""
     times = path[:, 0]
-    if pts_s < times[0] - 1e-3 or pts_s > times[-1] + LINGER_S:
+    slack = TICK_S + float(np.spacing(times[-1]))  # they are kept in 32 bits
+    if pts_s < times[0] - slack or pts_s > times[-1] + LINGER_S + slack:
         return None
     return np.array([np.interp(pts_s, times, path[:, 1 + i]) for i in range(4)], np.float32)
 
@@ -135,9 +160,7 @@ def widened(path: NDArray[np.float32]) -> NDArray[np.float32]:
 def draw(planes: Image, box: NDArray[np.float32], track: dict[str, Any], blur: bool) -> None:
     """Draw one track into a planar yuv420p picture (3H/2, W)."""
     height, width = planes.shape[0] * 2 // 3, planes.shape[1]
-    flat = planes.reshape(-1)
-    luma = flat[: height * width].reshape(height, width)
-    chroma = flat[height * width :].reshape(2, height // 2, width // 2)
+    luma, *chroma = _planes(planes)
     colour = COLOURS[track["outcome"]]
     x1, y1, x2, y2 = (int(v) for v in np.clip(box, 0, (width - 1, height - 1, width - 1, height - 1)).round())
     if blur and track["outcome"] != "match":

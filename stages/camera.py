@@ -20,6 +20,7 @@ import numpy as np
 from pipeline.errors import redact, redact_url
 from pipeline.protocol import Batch, SourceReport, SourceSpec
 from stages.container import check_every
+from stages.deinterlace import mode_of
 from stages.records import Frame
 from stages.silence import Silence
 
@@ -28,6 +29,12 @@ LOOK_S = 0.2
 BACKOFF_S = (1.0, 30.0)
 KNOCK_S = 0.5
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
+COUNTS = {
+    "decoded": "frames_decoded",
+    "dropped": "dropped_for_newer",
+    "corrupt": "corrupt_frames",
+    "too_large": "frames_too_large",
+}
 STEADY_S = 10.0  # a stream that lasted so long was well: the next wait is the shortest again
 
 
@@ -50,7 +57,8 @@ class Camera:
     goes by the time pictures come; ``connect_s``
     and ``stall_s``: how long a camera may take for its first frame and for each next one, None for what `Silence` learns from the
     camera (a camera's ``patience_s`` comes before it); ``transport``: tcp, or udp for a
-    network that loses nothing; ``live_seconds``: stop by itself.
+    network that loses nothing; ``live_seconds``: stop by itself; ``deinterlace`` as for
+    recordings.
     """
 
     live = True  # frames may be dropped for newer ones, and no checkpoint is kept
@@ -63,11 +71,12 @@ class Camera:
         transport: Literal["tcp", "udp"] = "tcp",
         live_seconds: float | None = None,
         epoch: float | None = None,
+        deinterlace: Literal["auto", "off", "on"] | bool = "auto",
     ) -> None:
         check_every(detect_every)
         if transport not in ("tcp", "udp"):
             raise ValueError(f"transport = {transport!r}: must be tcp or udp")
-        self._ask = {"transport": transport, "detect_every": detect_every}
+        self._ask = {"transport": transport, "detect_every": detect_every, "deinterlace": mode_of(deinterlace)}
         self._connect_s, self._stall_s, self._live_seconds = connect_s, stall_s, live_seconds
         self._given_epoch = epoch
         self._stop = threading.Event()
@@ -84,7 +93,7 @@ class Camera:
         # Fixed, so that a clock that is set does not stop or turn back PTS.
         self._pts_at_zero = time.time() - time.monotonic() - (self._given_epoch or time.time())
         self._index, self._last_s = 0, -1.0
-        self._before = {"decoded": 0, "dropped": 0}  # by readers that are gone
+        self._before = dict.fromkeys(COUNTS, 0)  # by readers that are gone
         self._seen = self._before
         self._wait_s, self._retry_at = BACKOFF_S[0], 0.0
         options = dict(spec.options)
@@ -150,13 +159,15 @@ class Camera:
         self._silence.frame(item["at"], item["decoded"])
         self._report.reason = ""
         self._seen = {key: self._before[key] + item[key] for key in self._before}
-        self._report.counts |= {"frames_decoded": self._seen["decoded"], "dropped_for_newer": self._seen["dropped"]}
+        # Damage is told only where there is some.
+        told = {name: self._seen[key] for key, name in COUNTS.items() if self._seen[key] or key in ("decoded", "dropped")}
+        self._report.counts |= told
         captured = item["at"] - time.monotonic() + time.time()
         pts_s = max(item["at"] + self._pts_at_zero, self._last_s + 1e-3)
         self._last_s = self._report.position_s = pts_s
         self._index += 1
         self._report.counts["frames_searched"] = self._index
-        return Frame(self._spec.name, self._index - 1, pts_s, item["image"], captured)
+        return Frame(self._spec.name, self._index - 1, pts_s, item["image"], captured, item["damaged"])
 
     def _give_up(self, why: str) -> None:
         """End this reader and wait before the next one."""

@@ -2,10 +2,11 @@
 
     python -m stages.camera_reader        # started by stages.camera, talks over stdin and stdout
 
-The first line in is JSON: url, transport, detect_every. Then each line asks for the next frame, the oldest of those that wait
-(`Newest`). Each answer is a line of JSON with the frame's shape, the time it came (CLOCK_MONOTONIC, which all processes share)
-and counters, and the pixels. A last line with ``error`` says why it ends. The address comes in by stdin because it may hold a
-password, which arguments show. When stdin ends, so does the process: nobody is left to read for.
+The first line in is JSON: url, transport, detect_every, deinterlace. Then each line asks for the next frame, the oldest of those
+that wait (`Newest`). Each answer is a line of JSON with the frame's shape, the time it came (CLOCK_MONOTONIC, which all
+processes share), whether it is damaged, and counters, and the pixels. A last line with ``error`` says why it ends. The address
+comes in by stdin because it may hold a password, which arguments show. When stdin ends, so does the process: nobody is left to
+read for.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-import av
-import av.error
-
 from pipeline.errors import SourceError
 from stages.clock import Clock
-from stages.container import open_video, pixels_of, shape_of_pixels, wanted_rate, why
+from stages.container import Packets, one_at_a_time, open_video, shape_of_pixels, wanted_rate, why
+from stages.damage import Damage
+from stages.deinterlace import Deinterlacer, mode_of
+from stages.pixels import pixels_of
 from stages.snapshots import POLL_S, is_snapshot, snapshots
 
 BREATH = 6  # pictures that may wait while the machine is busy with something else for a moment
@@ -45,8 +46,11 @@ class Newest:
         self._waiting: deque[tuple[Any, float]] = deque()
         self._overrun_until = 0.0
         self.error = ""
-        self.decoded = self.dropped = 0
+        self.decoded = self.dropped = self.corrupt = self.too_large = 0
         self.shape = 1.0  # of a pixel
+
+    def counts(self) -> dict[str, int]:
+        return {"decoded": self.decoded, "dropped": self.dropped, "corrupt": self.corrupt, "too_large": self.too_large}
 
     def put(self, picture: Any) -> None:
         with self._changed:
@@ -88,33 +92,43 @@ class Picker:
         return True
 
 
-def decode(newest: Newest, url: str, transport: str, detect_every: int | Literal["auto"], poll_s: float | str = POLL_S) -> None:
+def decode(
+    newest: Newest,
+    url: str,
+    transport: str,
+    detect_every: int | Literal["auto"],
+    poll_s: float | str = POLL_S,
+    deinterlace: str = "auto",
+) -> None:
     """Read until the stream ends or fails."""
     try:
         container, stream = open_video(url, transport, timeout_s=None)  # the watchdog outside knows this camera's patience
-        stream.thread_type = "SLICE"  # threads by frame give each one later, by as many frames as there are threads
+        one_at_a_time(stream)  # threads by frame give each one later, by as many frames as there are threads
         newest.shape = shape_of_pixels(stream)
         picker = Picker(detect_every, wanted_rate(stream))
-        pictures = snapshots(url, float(poll_s)) if is_snapshot(url, container) else pictures_of(container, stream)
-        paced, clock, started = Path(url).is_file(), Clock(stream), time.monotonic()
-        for index, picture in enumerate(pictures):
+        packets, damage, deinterlacer = Packets(container, stream), Damage(), Deinterlacer(mode_of(deinterlace))
+        pictures = snapshots(url, float(poll_s)) if is_snapshot(url, container) else packets
+        paced, started = Path(url).is_file(), time.monotonic()
+
+        def judged() -> Iterator[tuple[Any, bool]]:
             if paced:  # a file in a camera's place plays at its own pace
-                time.sleep(max(0.0, started + clock.time(picture) - time.monotonic()))
-            newest.decoded = index + 1
+                for picture, pts_s in Clock(container, stream, hurried=True).timed(packets):
+                    time.sleep(max(0.0, started + pts_s - time.monotonic()))
+                    yield picture, damage(picture, pts_s)
+            else:
+                for picture in pictures:
+                    yield picture, damage(picture, time.monotonic())
+
+        for picture, damaged in deinterlacer(judged()):
+            newest.decoded += 1
+            newest.corrupt = damage.counts["corrupt_frames"]
+            newest.too_large = packets.oversized
             if picker.takes(time.monotonic()):
-                newest.put(picture)
-        newest.end("the stream ended")
+                newest.put((picture, damaged))
+        large = f" ({packets.oversized} frames are above the limit)" if packets.oversized else ""
+        newest.end(f"the stream ended{large}")
     except Exception as error:  # a decoder raises whatever it pleases; the parent is told and starts another reader
         newest.end(str(error) if isinstance(error, SourceError) else why(error))
-
-
-def pictures_of(container: Any, stream: Any) -> Iterator[Any]:
-    """What can be decoded; a damaged packet costs its own pictures and no others."""
-    for packet in container.demux(stream):
-        try:
-            yield from packet.decode()
-        except av.error.FFmpegError:
-            continue
 
 
 def answer(newest: Newest, asked: threading.Semaphore, out: BinaryIO) -> None:
@@ -126,8 +140,9 @@ def answer(newest: Newest, asked: threading.Semaphore, out: BinaryIO) -> None:
             out.write(json.dumps({"error": newest.error}).encode() + b"\n")
             out.flush()
             return
-        pixels = pixels_of(taken[0], shape=newest.shape)
-        head = {"shape": pixels.shape, "at": taken[1], "decoded": newest.decoded, "dropped": newest.dropped}
+        (picture, damaged), at = taken
+        pixels = pixels_of(picture, shape=newest.shape)
+        head = {"shape": pixels.shape, "at": at, "damaged": bool(damaged)} | newest.counts()
         out.write(json.dumps(head).encode() + b"\n")
         out.write(pixels.tobytes())
         out.flush()

@@ -1,28 +1,255 @@
-"""The time of a frame: PTS seconds, the only clock there is."""
+"""The time of a frame: PTS seconds, the only clock there is. The one place where stamps are read, mended and counted."""
 
 from __future__ import annotations
 
+import statistics
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from itertools import islice, pairwise
 from typing import Any
 
+from av.stream import Disposition
 from av.video.frame import VideoFrame
+
+TICK_S = 0.0015  # containers round to milliseconds: two stamps are up to that much nearer or farther than they mean
+UNKNOWN_RATE = 25.0
+LOOK = 9  # frames that are held at most while an odd stamp is judged by those after it
+LOOK_BYTES = 100_000_000  # fewer of large ones
+GAP_S, GAP_STEPS = 0.5, 4  # a pause is a gap from so many seconds, and so many of the longest intervals lately
+SOON_S, FAR_S = 0.25, 60.0  # how far ahead a stamp may be to need one witness, or three; beyond it all that are held
+LONGEST_GAP_S = 7 * 86400.0  # beyond it somebody has set the clock
+MOST_LAG_S = 3600.0  # that a video may begin after its sound
+EVEN = 1.25  # longest over shortest interval of frames that come evenly
+RAW = frozenset("h264 hevc vvc m4v mjpeg mpegvideo vc1 h263 h261 obu cavsvideo dirac".split())  # formats that carry no times
+
+Timed = tuple[VideoFrame, float]
+
+
+def reached(passed_s: float, setting_s: float) -> bool:
+    """Whether the time between two frames is at least a setting. The same film gives the same answer in every container, though
+    each rounds its stamps in its own way, and floats do too."""
+    return passed_s >= setting_s - TICK_S
+
+
+def passed(passed_s: float, setting_s: float) -> bool:
+    """Whether it is more than the setting, told as alike."""
+    return passed_s > setting_s + TICK_S
+
+
+def rate_of(container: Any, stream: Any) -> tuple[float, str]:
+    """Frames a second, and who says so. Demuxers of raw streams say 25 of any, so there the codec is asked."""
+    codec, told = getattr(stream.codec_context, "framerate", None), stream.average_rate
+    for rate, who in ((codec, "codec"),) if container.format.name in RAW else ((told, "container"), (codec, "codec")):
+        if rate and 0 < float(rate) <= 1000:
+            return float(rate), who
+    return UNKNOWN_RATE, "nobody"
+
+
+def start_of(container: Any, stream: Any) -> float:
+    """Seconds at which players begin to count: where the first sound or picture of the file is."""
+    own = _seconds(stream, stream.start_time)
+    if own is None:
+        return 0.0
+    parts = (s for s in container.streams if s.type in ("video", "audio") and not s.disposition & Disposition.attached_pic)
+    starts = [_seconds(s, s.start_time) for s in parts]
+    first = min(s for s in starts if s is not None)
+    if container.format.name == "avi" and stream.average_rate:  # which has times of decoding only: FFmpeg shows frames later
+        first += stream.codec_context.reorder_depth / float(stream.average_rate)
+    return first if own - first <= MOST_LAG_S else own
 
 
 class Clock:
-    """PTS seconds from the stream's start. Where a PTS is missing or does not grow, the average rate fills in."""
+    """Gives each decoded frame its time: growing seconds from the start of the file, as a player shows them.
 
-    def __init__(self, stream: Any) -> None:
+    A stamp that those after it contradict, or that is missing, is taken from its neighbours. Where stamps fall back for good
+    (joined files, a counter that starts anew) time goes on. A pause stays, and is counted. ``counts`` says how often each of
+    these happened; ``lost_s`` is the time that is missing where frames came evenly. ``resumed``: the first frame that comes is
+    not the first of the file. ``hurried``: its stamp is believed at once, since somebody waits for it.
+    """
+
+    def __init__(self, container: Any, stream: Any, resumed: bool = False, hurried: bool = False) -> None:
+        self.rate, self._told_by = rate_of(container, stream)
         self._base = float(stream.time_base or 1 / 90000)
-        self._start = (stream.start_time or 0) * self._base
-        self.rate = float(stream.average_rate or 25)
-        self.last = -1 / self.rate
+        self._offset_s = -start_of(container, stream)
+        self._witnesses = 1 if hurried else 3
+        self._resumed, self._raw = resumed, container.format.name in RAW
+        self.lag_s = (_seconds(stream, stream.start_time) or 0.0) + self._offset_s  # of the video, behind the start of the file
+        self._recent: deque[float] = deque(maxlen=16)
+        self.step_s = 1 / self.rate  # from one frame to the next, usually
+        self._kind = ""  # of stamp the frames have: pts, dts or none
+        self._number = 0
+        self.last: float | None = None
+        self.counts: Counter[str] = Counter()
+        self.longest: tuple[float, float] = (0.0, 0.0)  # gap: seconds, and when it began
+        self.lost_s = 0.0
+        self.gap = False  # in an even flow, before the frame that came last
 
-    def time(self, picture: VideoFrame) -> float:
-        if picture.pts is not None and (now := picture.pts * self._base - self._start) > self.last:
-            self.last = now
-        else:
-            self.last += 1 / self.rate
-        return max(0.0, self.last)
+    @property
+    def end(self) -> float:
+        """When the last frame ends."""
+        return (self.last + self.step_s) if self.last is not None else 0.0
 
-    def slot(self, pts: float, every: int) -> int:
+    def slot(self, pts_s: float, every: int) -> int:
         """Which group of ``every`` frames of the average rate a time falls into."""
-        return round(pts * self.rate) // every
+        return round(pts_s * self.rate) // every
+
+    def words(self) -> str:
+        """What the times are, for ``run.json``."""
+        rate = f"{self.rate:g} frames/s " + ("assumed" if self._told_by == "nobody" else f"by its {self._told_by}")
+        counted = self._kind == "none" or self._raw
+        told = [f"the file has no times: {rate}" if counted else "order of decoding" if self._kind == "dts" else "PTS"]
+        told += [f"{count} {name.replace('_', ' ')}" for name, count in sorted(self.counts.items()) if count]
+        if self.longest[0]:
+            told.append(f"the longest of {self.longest[0]:.1f} s at {self.longest[1]:.1f} s")
+        return "; ".join(told)
+
+    def stamp(self, picture: VideoFrame) -> float | None:
+        """Seconds of the frame's own stamp, None if it has none."""
+        raw = picture.dts if self._kind == "dts" else picture.pts
+        return None if raw is None else raw * float(picture.time_base or self._base)
+
+    def timed(self, pictures: Iterable[VideoFrame]) -> Iterator[Timed]:
+        """The frames, each with its time. Where a stamp is odd, some are held until those after it are known."""
+        held: deque[tuple[VideoFrame, float | None]] = deque()
+        for picture in pictures:
+            if not self._kind:
+                self._kind = "pts" if picture.pts is not None else "dts" if picture.dts is not None else "none"
+                if self._kind == "dts" or self._raw:  # counted from the first on
+                    self._offset_s = -(self.stamp(picture) or 0.0)
+            held.append((picture, self.stamp(picture)))
+            most = max(2, min(LOOK, LOOK_BYTES // (3 * picture.width * picture.height)))
+            while held and (now := self._judge([s for _, s in held], len(held) >= most)) is not None:
+                yield held.popleft()[0], now
+        while held:
+            now = self._judge([s for _, s in held], True)
+            assert now is not None
+            yield held.popleft()[0], now
+
+    def _judge(self, stamps: list[float | None], decide: bool) -> float | None:
+        """The time of the first of the frames with these stamps; None to see more of them, unless it must ``decide``."""
+        self._number += 1
+        self.gap = False
+        if self._kind == "none":
+            return self._go(self._number / self.rate - 1 / self.rate)
+        found = self._begin(stamps, decide) if self.last is None else self._next(stamps, decide)
+        if found is None:
+            self._number -= 1
+            return None
+        return self._go(found)
+
+    def _begin(self, stamps: list[float | None], decide: bool) -> float | None:
+        """The first frame's: if it does not fit those after it, and they fit each other, it is they who tell."""
+        known = [(place, stamp) for place, stamp in enumerate(stamps) if stamp is not None]
+        if len(known) < self._witnesses and not decide:
+            return None
+        if not known:
+            return 0.0
+        near = max(FAR_S, GAP_STEPS * self.step_s)
+        first = next((place for place, ((_, a), (_, b)) in enumerate(pairwise(known)) if 0 < b - a <= near), 0)
+        place, stamp = known[first]
+        if first:
+            self.counts["times_mended"] += 1
+        if place:
+            stamp -= place * self.step_s
+        if not self._resumed and (stamp + self._offset_s < -TICK_S or (first and stamp + self._offset_s > near)):
+            self._offset_s = -stamp
+        return max(0.0, stamp + self._offset_s)
+
+    def _next(self, stamps: list[float | None], decide: bool) -> float | None:
+        """Any later frame's."""
+        assert self.last is not None
+        last, step = self.last, self.step_s
+        times = [None if s is None else s + self._offset_s for s in stamps]
+        now = times[0]
+        later = [(place, time) for place, time in enumerate(times) if place and time is not None]
+        if now is None:
+            if not later and not decide:
+                return None
+            self.counts["times_filled_in"] += 1
+            return self._between(*later[0]) if later else last + step
+        ahead = now - last
+        if TICK_S < ahead <= 1.5 * step + TICK_S:
+            return self._accept(now)
+        if ahead > 0:
+            back = next(((place, time) for place, time in later if last < time < now), None)
+            if back:
+                self.counts["times_mended"] += 1
+                return self._between(*back)
+            witnesses = 1 if ahead <= SOON_S else 3 if ahead <= FAR_S else LOOK
+            if len(later) < witnesses and not decide:
+                return None
+            if ahead > LONGEST_GAP_S:
+                return self._bridge(now)
+            if not later and self._is_gap(ahead):  # nothing comes after it
+                self.counts["times_mended"] += 1
+                return last + step
+            return self._accept(now)
+        on = next(((place, time) for place, time in later if time > last + TICK_S), None)
+        if on:
+            self.counts["times_mended"] += 1
+            return self._between(*on)
+        if not decide:
+            return None
+        seen = [now, *(time for _, time in later)]
+        if sum(a < b for a, b in pairwise(seen)) > len(seen) // 2:
+            return self._bridge(now)
+        self.counts["times_mended"] += 1
+        return last + step
+
+    def _between(self, place: int, time: float) -> float:
+        """Where a frame is whose stamp says nothing, ``place`` frames before the one of this ``time``."""
+        assert self.last is not None
+        fair = 0 < time - self.last <= (place + 1) * max(2 * self.step_s, GAP_S)
+        return self.last + ((time - self.last) / (place + 1) if fair else self.step_s)
+
+    def _bridge(self, now: float) -> float:
+        assert self.last is not None
+        self.counts["jumps_bridged"] += 1
+        self._offset_s += self.last + self.step_s - now
+        return self.last + self.step_s
+
+    def _accept(self, now: float) -> float:
+        """Take a time as it is, and count the pause before it if there is one."""
+        assert self.last is not None
+        passed, recent = now - self.last, self._recent
+        if self._is_gap(passed):
+            self.counts["gaps_in_time"] += 1
+            self.longest = max(self.longest, (passed, self.last))
+            if max(recent) <= EVEN * min(recent) + 2 * TICK_S:
+                self.gap = True
+                self.lost_s += passed - self.step_s
+            return now
+        recent.append(passed)
+        self.step_s = statistics.median(islice(recent, max(0, len(recent) - 9), None))
+        return now
+
+    def _is_gap(self, passed: float) -> bool:
+        return len(self._recent) >= 4 and passed > max(GAP_S, GAP_STEPS * max(self._recent))
+
+    def _go(self, now: float) -> float:
+        """Time goes on, whatever stamps say."""
+        now = round(now, 6)
+        self.last = now if self.last is None else max(now, round(self.last + 1e-6, 6))
+        return self.last
+
+
+def plain(packets: Iterable[Any], until_s: float, start_s: float) -> bool:
+    """Whether the stamps of packets say by themselves what time it is, up to some seconds: a file entered in its middle gets the
+    same times only then."""
+    before = latest = None
+    for packet in packets:
+        if not packet.size:
+            continue
+        if packet.pts is None or (before is not None and packet.dts is not None and packet.dts <= before):
+            return False
+        before, now = packet.dts, float(packet.pts * packet.time_base) - start_s
+        if latest is not None and now > latest + LONGEST_GAP_S:
+            return False
+        latest = now if latest is None else max(now, latest)
+        if now > until_s:
+            return True
+    return True
+
+
+def _seconds(stream: Any, time: int | None) -> float | None:
+    return None if time is None or not stream.time_base else float(time * stream.time_base)

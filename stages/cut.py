@@ -20,11 +20,16 @@ class CutDetector:
 
     def __init__(self) -> None:
         self.last: NDArray[np.float32] | None = None
+        self._shape: tuple[int, ...] | None = None
 
     def __call__(self, image: Image) -> bool:
-        """Whether this RGB frame (H, W, 3) shows another scene than the last."""
+        """Whether this RGB frame (H, W, 3) shows another scene than the last, or the same at another size, in other pixels."""
+        before, self._shape = self._shape, image.shape
         coarse = cv2.resize(np.ascontiguousarray(image[::SKIP, ::SKIP]), SIZE, interpolation=cv2.INTER_AREA)
         cells = cv2.cvtColor(coarse, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        if before not in (None, image.shape):
+            self.last = cells
+            return True
         if cells.std() < FLAT:
             return False
         last, self.last = self.last, cells

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.clock import reached
 from stages.records import Frame, Image
 
 CELL = 8  # pixels; the mean over a cell takes an eighth of the sensor's noise
@@ -40,7 +41,7 @@ class MotionGate:
         cells = _cells(frame.image)
         whole = (0, 0, width, height)
         since = frame.pts_s - self._full_s
-        if self._seen is None or self._seen.shape != cells.shape or since < 0 or since >= self._full_every_s:
+        if self._seen is None or self._seen.shape != cells.shape or since < 0 or reached(since, self._full_every_s):
             return self._search_all(cells, frame.pts_s, whole)
         rows, columns = np.nonzero(np.abs(cells - self._seen) > CHANGED)
         if len(rows) == 0:

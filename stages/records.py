@@ -19,13 +19,15 @@ Vector = NDArray[np.float32]
 @dataclass(frozen=True)
 class Frame:
     """A decoded picture. ``index`` counts decoded frames from 0; ``image`` is (H, W, 3) RGB, or planar yuv420p (3H/2,
-    W) where asked for. ``captured`` is the Unix time at which a live picture came, None in recordings."""
+    W) where asked for. ``captured`` is the Unix time at which a live picture came, None in recordings. ``damaged``: data
+    of it are lost, so that it shows what was never filmed."""
 
     source: str
     index: int
     pts_s: float
     image: Image
     captured: float | None = None
+    damaged: bool = False
 
 
 class _OfFrame:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from models.chip import sharpness_of, template_fit, warp_chip
 from pipeline.protocol import Batch
+from stages.clock import passed, reached
 from stages.pace import Pace
 from stages.records import Image, Shot, Track, TrackedFrame
 
 CROP_MARGIN = 0.6  # of the face's width, on each side of its box
 WORST_FIT = 0.22  # mean distance of the landmarks from the template, in eye distances
-NAMES = ("too_small", "blurred", "extreme_pose", "cut_by_frame", "low_score")
 
 
 @dataclass
@@ -42,11 +42,11 @@ class Select:
 
     ``top_k`` shots are kept by size, sharpness, pose and score, at least ``apart_s`` seconds from each other, so that they
     differ. ``min_face_px``, ``min_sharpness``, ``min_score`` refuse a shot; raising them makes templates cleaner and tracks
-    without any shot (not assessable) more frequent. A track ends ``lost_s`` seconds, or two searches, after its last detection;
-    one that lasts is reported every ``report_every_s`` seconds if it has new shots, and once before that as soon as it has
-    ``early_shots`` of them: lower decides sooner, on less. One that never ends (a poster, a guard) is cut after ``longest_s`` and
-    begins anew. ``dated_tracks`` begins each track's name with the time at which this stage was opened, so that a restart never
-    takes a name again.
+    without any shot (not assessable) more frequent. Shots of damaged frames are refused too. A track ends ``lost_s`` seconds, or
+    two searches, after its last detection; one that lasts is reported every ``report_every_s`` seconds if it has new shots, and
+    once before that as soon as it has ``early_shots`` of them: lower decides sooner, on less. One that never ends (a poster, a
+    guard) is cut after ``longest_s`` and begins anew. ``dated_tracks`` begins each track's name with the time at which this stage
+    was opened, so that a restart never takes a name again.
     """
 
     def __init__(
@@ -119,6 +119,8 @@ class Select:
             box = item.faces.boxes[row]
             track.path.append((now, *(float(v) for v in box)))
             shot, refusal = self._judge(item.frame.image, box, item.faces.landmarks[row], float(item.faces.scores[row]), now)
+            if item.frame.damaged:
+                refusal = "corrupt_frame"
             if refusal:
                 track.reasons[refusal] += 1
                 self._refused[refusal] += 1
@@ -153,7 +155,7 @@ class Select:
         return shot, next((name for name, failed in checks.items() if failed), "")
 
     def _keep(self, track: _Open, shot: Shot, image: Image) -> None:
-        near = [s for s in track.shots if abs(s.pts_s - shot.pts_s) < self._apart_s]
+        near = [s for s in track.shots if not reached(abs(s.pts_s - shot.pts_s), self._apart_s)]
         if any(s.quality >= shot.quality for s in near):
             return
         others = [s for s in track.shots if all(s is not n for n in near)]
@@ -166,10 +168,10 @@ class Select:
         """Tracks that have ended, and lasting ones whose time has come to be reported."""
         out, lost_s = [], self._pace.lost_after(now, self._lost_s)
         for number, track in list(self._open.items()):
-            if now - track.last_s > lost_s or now - track.start_s > self._longest_s:
+            if passed(now - track.last_s, lost_s) or passed(now - track.start_s, self._longest_s):
                 out.append(self._report(track, final=True))
                 del self._open[number]
-            elif track.news and (now - track.reported_s >= self._report_every_s or self._early(track)):
+            elif track.news and (reached(now - track.reported_s, self._report_every_s) or self._early(track)):
                 out.append(self._report(track, final=False))
         return out
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.protocol import Batch
+from stages.clock import TICK_S
 from stages.cut import CutDetector
 from stages.pace import GROWTH, Pace
 from stages.records import TrackedFrame
@@ -32,7 +33,8 @@ class Track:
     longer occlusions and confuses people who pass each other more often. ``start_score``: what a detection needs to start a
     track. ``min_iou``: overlap that makes two boxes the same face; small faces that move fast need a low one. ``most_drift``:
     face widths by which one that was away may miss the place its motion led to; beyond it, or at another size, it begins a track
-    of its own, since two people in one track hide each other. Where the picture cuts to another one, every face begins anew."""
+    of its own, since two people in one track hide each other. Where the picture cuts to another one, or changes its size,
+    every face begins anew."""
 
     def __init__(self, lost_s: float = 1.5, start_score: float = 0.6, min_iou: float = 0.05, most_drift: float = 0.75) -> None:
         self._lost_s, self._start_score, self._min_iou, self._most_drift = lost_s, start_score, min_iou, most_drift
@@ -58,7 +60,7 @@ class Track:
                 confidence=faces.scores.astype(np.float32),
                 data={"row": np.arange(len(faces))},
             )
-            self._tracker.maximum_time_without_update = self._pace.lost_after(item.frame.pts_s, self._lost_s)
+            self._tracker.maximum_time_without_update = self._pace.lost_after(item.frame.pts_s, self._lost_s) + TICK_S
             found = self._tracker.update(detections, timestamp=item.frame.pts_s)
             numbers = np.full(len(faces), -1, np.int64)
             if len(found):

@@ -80,7 +80,10 @@ def run_recordings(
     left_out: LeftOut | None = None,
 ) -> int:
     """Everything `run` does; returns the exit code."""
+    from stages.tracks import each_track
+
     require(watchlist)
+    sources = each_track(sources)
     make_folder(out)
     with owned(out, "run"):
         told = {"left_out": (left_out or LeftOut()).as_json()}
@@ -196,9 +199,12 @@ def prepare_output(out: Path, resume: bool, sources: list[SourceSpec], made_by: 
                 raise SettingsError(f"--resume: {spec.name} is a live camera in {out}; name another folder")
         for spec in sources if resume else []:
             found = known[spec.name]
-            if found is not None and found.mended(spec.url):
+            if found is not None and found.outgrown(spec.url):
+                console.print(f"{spec.name}: its file has changed since the earlier run: it is read again", markup=False)
                 checkpoints.forget(spec.name)
                 found = None
+            elif found is not None and found.shortened(spec.url):
+                console.print(f"{spec.name}: its file is shorter now; what was found in it is kept", markup=False)
             if found is None or not found.done:
                 store.forget_tracks(spec.name, found.pts_s if found else None)
     finally:

@@ -122,3 +122,17 @@ def test_a_report_says_which_file_was_read(tmp_path: Path, monkeypatch: pytest.M
 
     report: SourceReport = runner(Copied())[0].run(SourceSpec("a", "9"), None, threading.Event())
     assert report.status == "incomplete" and report.file == ("" if growing else file_stamp("9"))
+    assert ("was written to while it was read" in report.reason) == growing
+
+
+def test_a_file_that_grows_while_it_is_read_to_its_end_is_incomplete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("9").touch()
+
+    class Recorded(Numbers):
+        def read(self) -> list[Any] | None:
+            Path("9").write_text("more")
+            return super().read()
+
+    report = runner(Recorded())[0].run(SourceSpec("a", "9"), None, threading.Event())
+    assert (report.status, report.file) == ("incomplete", "") and "--resume" in report.reason

@@ -115,7 +115,7 @@ def test_a_frame_is_given_when_it_comes_and_not_as_many_frames_later_as_there_ar
 
     class Spy:
         def __init__(self, container: Any) -> None:
-            self._container, self.format = container, container.format
+            self._container, self.format, self.streams = container, container.format, container.streams
 
         def demux(self, stream: Any) -> Any:
             for number, packet in enumerate(self._container.demux(stream)):

@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.errors import SourceError
 from pipeline.protocol import SourceReport, SourceSpec
-from stages.container import turn_planes
 from stages.decode import Decode
+from stages.pixels import turn_planes
 from stages.records import Frame
 from tests.clips import write_clip, write_sound
 
@@ -136,9 +136,9 @@ def test_a_huge_frame_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_planes_are_turned_like_pictures() -> None:
     planes = np.arange(6 * 4, dtype=np.uint8).reshape(6, 4)  # a 4x4 picture: 4 rows of luma, then 2x2 + 2x2 chroma
-    turned = turn_planes(planes, 1)
+    turned = turn_planes(planes, (True, True, False))
     assert (turned[:4] == np.rot90(planes[:4])).all()
-    assert (turn_planes(turned, 3) == planes).all()
+    assert (turn_planes(turned, (True, False, True)) == planes).all()
 
 
 @pytest.mark.parametrize(

@@ -47,9 +47,10 @@ def test_a_resume_leaves_alone_what_a_live_camera_saw(tmp_path: Path, clip: Sour
 
 
 @pytest.mark.parametrize("change", ["whole by now", "unchanged", "shorter by now", "out of reach"])
-def test_an_incomplete_file_is_read_again_when_it_has_changed(tmp_path: Path, clip: SourceSpec, change: str) -> None:
+@pytest.mark.parametrize("status", ["ok", "incomplete"])
+def test_a_file_is_read_again_when_it_has_grown(tmp_path: Path, clip: SourceSpec, change: str, status: str) -> None:
     seen(tmp_path)
-    report = SourceReport(clip.name, clip.url, "incomplete", "readable to 1.0 s of 2.0 s", file=file_stamp(clip.url))
+    report = SourceReport(clip.name, clip.url, status, "readable to 1.0 s of 2.0 s", file=file_stamp(clip.url))
     checkpoints = Checkpoints(tmp_path / "farsight.db")
     checkpoints.save(clip.name, clip.url, 1.0, True, json.dumps(asdict(report)).encode())
     if change == "whole by now":

@@ -1,0 +1,87 @@
+"""Interlaced video: two half pictures, a fiftieth of a second apart, woven into one. A face that moves comes out in combs."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
+
+import av.error
+import av.filter
+from av.video.frame import VideoFrame
+
+Mode = Literal["auto", "off", "on"]
+
+
+def mode_of(value: object) -> Mode:
+    """What a setting means; YAML reads a bare off and on as no and yes. Raises ValueError."""
+    mode = {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+    if mode not in ("auto", "off", "on"):
+        raise ValueError(f"deinterlace = {value!r}: must be auto, off or on")
+    return mode  # type: ignore[return-value]
+
+
+class Deinterlacer:
+    """FFmpeg's bwdif, one frame out for one in. ``auto``: from the first frame on that is flagged as interlaced, and only those
+    that are; ``on``: all of them; ``off``: none. ``count`` frames were deinterlaced."""
+
+    def __init__(self, mode: Mode) -> None:
+        self._mode = mode
+        self._graph: Any = None
+        self._kind: tuple[Any, ...] = ()
+        self._waiting: deque[tuple[Any, ...]] = deque()
+        self._number = 0
+        self.count = 0
+
+    def __call__(self, items: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+        """Frames with what belongs to them: the first of each item is deinterlaced, the rest stays with it."""
+        for item in items:
+            picture = item[0]
+            wanted = self._mode == "on" or (self._mode == "auto" and picture.interlaced_frame)
+            kind = (picture.width, picture.height, picture.format.name)
+            if self._graph is not None and kind != self._kind:
+                yield from self._end()
+            if self._graph is None and wanted:
+                self._begin(picture, kind)
+            if self._graph is None:
+                yield item
+                continue
+            self.count += wanted
+            yield from self._pass(picture, item[1:])
+        if self._graph is not None:
+            yield from self._end()
+
+    def _begin(self, picture: VideoFrame, kind: tuple[Any, ...]) -> None:
+        graph = av.filter.Graph()
+        try:
+            source = graph.add_buffer(width=kind[0], height=kind[1], format=kind[2], time_base=picture.time_base)
+            bwdif = graph.add("bwdif", f"mode=send_frame:deint={'all' if self._mode == 'on' else 'interlaced'}")
+            sink = graph.add("buffersink")
+            source.link_to(bwdif)
+            bwdif.link_to(sink)
+            graph.configure()
+        except (av.error.FFmpegError, ValueError):  # a format it does not know
+            self._mode = "off"
+            return
+        self._graph, self._kind = graph, kind
+
+    def _pass(self, picture: VideoFrame, rest: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+        picture.pts = self._number  # whose time is known already
+        self._number += 1
+        self._waiting.append(rest)
+        self._graph.push(picture)
+        yield from self._out()
+
+    def _end(self) -> Iterator[tuple[Any, ...]]:
+        self._graph.push(None)
+        yield from self._out()
+        self._graph = None
+        self._waiting.clear()
+
+    def _out(self) -> Iterator[tuple[Any, ...]]:
+        while self._waiting:
+            try:
+                picture = self._graph.pull()
+            except (av.error.BlockingIOError, av.error.EOFError):
+                return
+            yield (picture, *self._waiting.popleft())
