@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.delays import Delays
-from pipeline.errors import SettingsError
+from pipeline.errors import FarsightError, SettingsError
 from pipeline.protocol import Batch, Counting, Stage, Stateful
 from pipeline.settings import GroupSettings, build_stage
 
@@ -32,18 +35,27 @@ class Chain:
         self.stages = [stage for _, stage in stages]
         self._metrics = [StageMetrics(name) for name, _ in stages]
         self._delays = [Delays() for _ in stages]
+        self._make: Callable[[], list[Stage]] | None = None
 
     @classmethod
     def build(cls, group: GroupSettings, context: dict[str, Any]) -> Chain:
-        return cls([(s.use.rpartition(".")[2].lower(), build_stage(s, context)) for s in group.stages])
+        def make() -> list[Stage]:
+            return [build_stage(stage, context) for stage in group.stages]
+
+        names = [stage.use.rpartition(".")[2].lower() for stage in group.stages]
+        found = cls(list(zip(names, make(), strict=True)))
+        found._make = make
+        return found
 
     def open(self) -> None:
-        """Open every stage. Raises SettingsError where one cannot be opened as it was configured."""
+        """Open every stage. Raises SettingsError where one cannot be opened as it was configured, or on this machine."""
         for stage, metrics in zip(self.stages, self._metrics, strict=True):
             try:
                 stage.open()
-            except ValueError as error:
-                raise SettingsError(f"{metrics.name}: {error}") from None
+            except (FarsightError, sqlite3.Error):
+                raise
+            except Exception as error:
+                raise SettingsError(f"{metrics.name}: {error or type(error).__name__}") from None
 
     def process(self, batch: Batch, first: int = 0) -> Batch:
         """Pass a batch through the stages from ``first`` on."""
@@ -54,7 +66,12 @@ class Chain:
             metrics.batches += 1
             metrics.records_in += len(batch)
             started = time.perf_counter()
-            batch = stage.process(batch)
+            try:
+                batch = stage.process(batch)
+            except Exception as error:
+                if not getattr(error, "__notes__", None):
+                    error.add_note(metrics.name)  # whose fault it is, for `pipeline.faults`
+                raise
             metrics.busy_s += time.perf_counter() - started
             metrics.records_out += len(batch)
             for record in batch:
@@ -74,6 +91,15 @@ class Chain:
     def close(self) -> None:
         for stage in self.stages:
             stage.close()
+
+    def renew(self) -> None:
+        """After a fault that left the stages in disorder: as new, without what they held."""
+        for stage in self.stages:
+            with contextlib.suppress(Exception):
+                stage.close()
+        if self._make is not None:
+            self.stages = self._make()
+        self.open()
 
     def metrics(self) -> list[StageMetrics]:
         for stage, metrics, delays in zip(self.stages, self._metrics, self._delays, strict=True):

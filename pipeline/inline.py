@@ -37,6 +37,12 @@ class DirectOutbox:
             for later in self._chains[place + 1 :]:
                 batch = later.process(batch)
 
+    def abandon(self) -> None:
+        return
+
+    def set_aside(self, source: str) -> int:
+        return 0
+
 
 class InlineEngine:
     """Runs a job in the calling process; sources come one after another.

@@ -113,3 +113,9 @@ class Outbox(Protocol):
 
     def drain(self) -> None:
         """Wait until everything sent is written for good."""
+
+    def abandon(self) -> None:
+        """After a fault: wait for what was sent, whatever becomes of it; no action given to `after_sent` is run any more."""
+
+    def set_aside(self, source: str) -> int:
+        """How many records of a source were given up, because the batch they were in killed every worker that took it."""

@@ -1,19 +1,12 @@
-"""The thin Ray shell: an actor around a chain, an actor around a source runner, and the outbox between them.
-
-Actors know those behind them by name, so that one that is restarted finds them again.
-"""
+"""The thin Ray shell: an actor around a chain, and an actor around a source runner."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
+import tempfile
 import threading
-import time
-import uuid
-import zlib
-from collections import deque
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,21 +14,14 @@ from typing import Any
 from pipeline.batcher import Batcher
 from pipeline.chain import Chain
 from pipeline.checkpoints import Checkpoints
-from pipeline.errors import FarsightError
+from pipeline.errors import FarsightError, OutputError
 from pipeline.protocol import Batch, SourceReport, SourceSpec
 from pipeline.ray_environment import ray
+from pipeline.ray_flow import CreditOutbox, Sender, Turns, confirmed, split
 from pipeline.runner import SaveCheckpoint, SourceRunner
 from pipeline.settings import GroupSettings, build_stage
-
-
-def use_threads(count: int) -> None:
-    """Set how many threads numeric libraries take; must run before one is imported, they read it once.
-
-    Idle threads sleep instead of spinning: several actors share the cores, and spinning halved the speed of all.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = str(count)
+from pipeline.strikes import MOST, Aside, Strikes
+from pipeline.threads import use_threads
 
 
 def give_way() -> None:
@@ -45,49 +31,6 @@ def give_way() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
 
 
-def split(batch: Batch, key: list[str], replicas: int) -> list[tuple[int, Batch]]:
-    """The part of a batch for each replica: records with the same key always go to the same one, in order."""
-    if replicas == 1:
-        return [(0, batch)]
-    parts: dict[int, Batch] = {}
-    for record in batch:
-        name = "/".join(str(getattr(record, attribute)) for attribute in key)
-        parts.setdefault(zlib.crc32(name.encode()) % replicas, []).append(record)
-    return sorted(parts.items())
-
-
-class Sender:
-    """Calls the actors of the next group; numbers its calls to each, so that they can be taken in order there."""
-
-    def __init__(self, actors: list[Any]) -> None:
-        self.actors = actors
-        self._id = uuid.uuid4().hex
-        self._sent = [0] * len(actors)
-
-    def call(self, replica: int, part: Batch) -> Any:
-        number = self._sent[replica]
-        self._sent[replica] += 1
-        return self.actors[replica].process.remote(part, self._id, number)
-
-
-class Turns:
-    """Lets the calls of each sender pass in the order of their numbers, which Ray does not promise for concurrent actors.
-
-    A number that does not come within `GRACE_S` was taken before this actor was restarted, and is not waited for.
-    """
-
-    GRACE_S = 0.5
-
-    def __init__(self) -> None:
-        self._next: dict[str, int] = {}
-
-    async def take(self, sender: str, number: int) -> None:
-        until = time.monotonic() + self.GRACE_S
-        while number > self._next.get(sender, 0) and time.monotonic() < until:
-            await asyncio.sleep(0.001)
-        self._next[sender] = max(self._next.get(sender, 0), number + 1)
-
-
 def opened(chain: Chain) -> FarsightError | None:
     """Open a chain. An error for the user is kept to be told when asked: one raised in a constructor would not arrive."""
     try:
@@ -95,64 +38,6 @@ def opened(chain: Chain) -> FarsightError | None:
     except FarsightError as error:
         return error
     return None
-
-
-class CreditOutbox:
-    """Sends batches to the actors of the next group, at most ``credits`` unacknowledged at a time.
-
-    A call is acknowledged when the batch has gone through all later groups, so what `after_sent` waits for is written. Ray
-    repeats a call whose actor died, so a batch arrives at least once.
-    """
-
-    def __init__(self, actors: list[Any], group: GroupSettings) -> None:
-        self._sender, self._group = Sender(actors), group
-        self._pending: deque[Any] = deque()
-        self._held: deque[tuple[int, Batch]] = deque()
-        self._marks: list[tuple[set[Any], Callable[[], None]]] = []
-        self.dropped = 0
-
-    @property
-    def waiting(self) -> int:
-        return len(self._pending) + len(self._held)
-
-    def send(self, batch: Batch) -> None:
-        if batch:
-            self._held.extend(split(batch, self._group.key, len(self._sender.actors)))
-        self._reap(wait=False)
-        while self._held:
-            if len(self._pending) >= self._group.queue:
-                if self._group.full == "drop_oldest":
-                    while len(self._held) > self._group.queue:
-                        self.dropped += len(self._held.popleft()[1])
-                    return
-                self._reap(wait=True)
-                continue
-            replica, part = self._held.popleft()
-            self._pending.append(self._sender.call(replica, part))
-
-    def after_sent(self, action: Callable[[], None]) -> None:
-        self._marks.append((set(self._pending), action))
-        self._reap(wait=False)
-
-    def drain(self) -> None:
-        while self._held or self._pending:
-            self.send([])
-            if self._pending:
-                self._reap(wait=True)
-        self._reap(wait=False)
-
-    def _reap(self, wait: bool) -> None:
-        """Take back the credits of acknowledged batches; with ``wait`` until there is at least one."""
-        if self._pending:
-            done, _ = ray.wait(list(self._pending), num_returns=1, timeout=None if wait else 0)
-            if done:
-                done, _ = ray.wait(list(self._pending), num_returns=len(self._pending), timeout=0)
-            for ref in done:
-                ray.get(ref)  # raises what went wrong there
-                self._pending.remove(ref)
-        waiting = set(self._pending)
-        while self._marks and not self._marks[0][0] & waiting:
-            self._marks.pop(0)[1]()
 
 
 class GroupActor:
@@ -166,23 +51,36 @@ class GroupActor:
         following: list[str],
         next_group: GroupSettings | None,
         checkpoints: Path | None,
+        strikes: str,
     ) -> None:
         use_threads(threads)
-        self._chain = Chain.build(group, context)
-        self._fault = opened(self._chain)
+        self._strikes = Strikes(Path(tempfile.gettempdir()) / strikes)
+        self._chain, self._fault = self._started(group, context)
         self._sender, self._next = Sender([ray.get_actor(name) for name in following]), next_group
         self._turns = Turns()
-        self._batcher = Batcher(self._chain.process, self._send, ray.get, group.batch, group.wait_ms / 1000, group.queue)
+        self._batcher = Batcher(
+            self._chain.process, self._send, confirmed, group.batch, group.wait_ms / 1000, group.queue, self._strikes
+        )
         self._checkpoints = Checkpoints(checkpoints) if checkpoints else None
+
+    def _started(self, group: GroupSettings, context: dict[str, Any]) -> tuple[Chain, FarsightError | None]:
+        """The chain, opened; or none, and the reason, if that has killed this worker again and again."""
+        if self._strikes.deaths("start") >= MOST:
+            return Chain([]), OutputError(f"group {group.name}: its worker died {MOST} times while it started")
+        self._strikes.begin("start")
+        chain = Chain.build(group, context)
+        fault = opened(chain)
+        self._strikes.end("start")
+        return chain, fault
 
     async def ready(self) -> None:
         if self._fault:
             raise self._fault
 
-    async def process(self, batch: Batch, sender: str, number: int) -> None:
+    async def process(self, batch: Batch, sender: str, number: int) -> Aside:
         await self.ready()
         await self._turns.take(sender, number)
-        await asyncio.wrap_future(self._batcher.submit(batch))
+        return await asyncio.wrap_future(self._batcher.submit(batch, f"{sender}-{number}"))
 
     def _send(self, results: Batch) -> list[Any] | None:
         if self._next is None:
@@ -194,14 +92,22 @@ class GroupActor:
             self._checkpoints.save(source, url, pts_s, done, state)
 
     async def status(self) -> dict[str, Any]:
-        return {"stages": [asdict(m) for m in self._chain.metrics()], "queued": self._batcher.queued, "dropped": 0}
+        return {
+            "stages": [asdict(m) for m in self._chain.metrics()],
+            "queued": self._batcher.queued,
+            "dropped": 0,
+            "aside": len(self._strikes.aside()),
+        }
 
     async def finish(self) -> None:
         """Pass on what the stages still hold, and free them."""
-        sent = self._send(self._chain.flush())
-        if sent:
-            await asyncio.gather(*sent)
-        self._chain.close()
+        if self._strikes.deaths("finish") < MOST:
+            self._strikes.begin("finish")
+            sent = self._send(self._chain.flush())
+            if sent:
+                await asyncio.gather(*sent)
+            self._chain.close()
+            self._strikes.end("finish")
 
 
 class SourceActor:

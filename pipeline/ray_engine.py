@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import shutil
 import sqlite3
+import tempfile
 import time
 import uuid
 from collections import deque
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from pipeline.chain import Chain
@@ -17,11 +20,14 @@ from pipeline.protocol import SourceReport, SourceSpec
 from pipeline.ray_actors import GroupActor, SourceActor
 from pipeline.ray_cluster import Cluster, on_this_machine, require_shared
 from pipeline.ray_environment import RayError, RayTaskError, ray
+from pipeline.ray_flow import died
 from pipeline.settings import GroupSettings, build_stage, stage_class
 
 POLL_S = 0.5
 GRACE_S = 8.0
-RESTARTS = 3
+RESTARTS = 3  # of a reader, for one source or while it starts
+FOREVER = -1  # a batch that kills the actors behind the readers is set aside; what else kills them may pass
+ASIDE = "trouble: batches set aside because each killed its worker three times"
 
 
 class RayEngine:
@@ -37,12 +43,6 @@ class RayEngine:
         self._cluster.close()
 
 
-def _died(error: RayError) -> OutputError:
-    """What the user is told of an actor that died more often than it is replaced."""
-    last = str(error).strip().splitlines()[-1]
-    return OutputError(f"a worker died ({type(error).__name__}: {last}); what was written is kept")
-
-
 def replicas(group: GroupSettings) -> int:
     return group.replicas if isinstance(group.replicas, int) else 1
 
@@ -54,8 +54,6 @@ def asks_for_database(group: GroupSettings) -> bool:
 
 class RayRun:
     """One job: makes the actors, hands out the sources, watches, ends everything."""
-
-    restarts = RESTARTS  # of an actor behind the readers, and how often what it was given is tried again
 
     def __init__(self, job: Job, watch: Watch) -> None:
         self.job, self.watch = job, watch
@@ -73,7 +71,8 @@ class RayRun:
             require_shared(self.job)
             self._make_groups()
             self._make_sources()
-            self._wait_for([actor.ready.remote() for actors in [self.sources, *self.groups] for actor in actors])
+            self._wait_for([actor.ready.remote() for actors in self.groups for actor in actors])
+            self._wait_for_readers()
             self._read_all()
             for actors in self.groups:
                 self._finish(actors)
@@ -85,13 +84,15 @@ class RayRun:
             if isinstance(error.cause, FarsightError | OSError | sqlite3.Error):
                 raise error.cause from None
             if isinstance(error.cause, RayError):
-                raise _died(error.cause) from None
+                raise OutputError(died(error.cause)) from None
             raise
         except RayError as error:
-            raise _died(error) from None
+            raise OutputError(died(error)) from None
         finally:
             for actor in [*self.sources, *(a for actors in self.groups for a in actors)]:
                 ray.kill(actor)
+            for folder in Path(tempfile.gettempdir()).glob(f"farsight-{self.id}-*"):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _check(self) -> None:
         """Find wrong settings here, not in an actor that dies of them; read no more sources at once than fit."""
@@ -119,8 +120,8 @@ class RayRun:
                 "num_cpus": group.cpus,
                 "num_gpus": group.gpus,
                 "enable_task_events": False,  # Ray would keep one of each call, up to 100,000: memory that grows for hours
-                "max_restarts": self.restarts,
-                "max_task_retries": self.restarts,
+                "max_restarts": FOREVER,
+                "max_task_retries": FOREVER,
                 "max_concurrency": 2 + group.queue * self.readers,
                 "scheduling_strategy": on_this_machine() if last or asks_for_database(group) else "DEFAULT",
             }
@@ -135,8 +136,8 @@ class RayRun:
                 [
                     ray.remote(GroupActor)
                     .options(name=n, **options)
-                    .remote(group, job.context, threads, behind, next_group, checkpoints)
-                    for n in names
+                    .remote(group, job.context, threads, behind, next_group, checkpoints, f"farsight-{self.id}-{place}-{i}")
+                    for i, n in enumerate(names)
                 ],
             )
             self.names.insert(0, names)
@@ -146,6 +147,25 @@ class RayRun:
 
     def _wait_for(self, refs: list[Any]) -> None:
         ray.get(refs)
+
+    def _wait_for_readers(self) -> None:
+        """Replace readers that die while they start. Where the machine has no room for so many, the others read."""
+        waiting = {actor.ready.remote(): (actor, 1) for actor in self.sources}
+        while waiting:
+            for ref in ray.wait(list(waiting))[0]:
+                actor, tries = waiting.pop(ref)
+                try:
+                    ray.get(ref)
+                except RayTaskError:  # it says what is wrong
+                    raise
+                except RayError as error:
+                    self.sources.remove(actor)
+                    ray.kill(actor)
+                    if tries <= RESTARTS:
+                        self.sources.append(self._make_source())
+                        waiting[self.sources[-1].ready.remote()] = self.sources[-1], tries + 1
+                    elif not self.sources:
+                        raise OutputError(f"no reader could start: {died(error)}") from None
 
     def _finish(self, actors: list[Any]) -> None:
         """A group hands on what it still holds."""
@@ -232,6 +252,8 @@ class RayRun:
                 add_metrics(total, answer["stages"])
                 total.queued += answer["queued"]
                 total.dropped += answer["dropped"]
+                if aside := answer.get("aside"):
+                    total.counters[ASIDE] = total.counters.get(ASIDE, 0) + aside
                 if answer.get("source") is not None:
                     reading.append(answer["source"])
             groups.append(total)

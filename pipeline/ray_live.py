@@ -15,7 +15,6 @@ from pipeline.protocol import SourceReport, SourceSpec
 from pipeline.ray_engine import POLL_S, RayEngine, RayRun
 from pipeline.ray_environment import GetTimeoutError, RayError, RayTaskError, ray
 
-FOREVER = -1
 BACKOFF_S = (1.0, 30.0)
 STEADY_S = 60.0  # a reader that lived so long was well: the next one starts at once
 LEAVE_S = 5.0  # for a camera's open tracks to be decided; two loaded cores took more than 3
@@ -56,8 +55,6 @@ class _Camera:
 
 
 class _LiveRun(RayRun):
-    restarts = FOREVER
-
     def __init__(self, job: Job, watch: Watch, wanted: Wanted, duration_s: float | None, stopping: threading.Event) -> None:
         super().__init__(job, watch)
         self.readers = MOST_CAMERAS  # as many as may come; those behind them must have room for their calls

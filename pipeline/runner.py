@@ -9,6 +9,7 @@ from typing import Protocol
 from pipeline.chain import Chain
 from pipeline.checkpoints import file_stamp, seal, seal_report, unseal
 from pipeline.errors import SourceError, redact, redact_url
+from pipeline.faults import ends_run, told
 from pipeline.protocol import Outbox, Source, SourceReport, SourceSpec
 
 SaveCheckpoint = Callable[[str, str, float, bool, bytes], None] | None
@@ -30,7 +31,8 @@ class SourceRunner:
     def run(self, spec: SourceSpec, resume: tuple[float, bytes] | None, stopping: StopFlag) -> SourceReport:
         """Read ``spec`` from its beginning, or after the checkpoint ``(pts_s, state)``.
 
-        A source that cannot be opened is reported as failed; what was read before a fault is processed to the end.
+        A source that cannot be opened is reported as failed; what was read before a fault is processed to the end. A fault of a
+        stage makes the source failed as well, and a resume tries it again; only what `ends_run` is raised.
         Stopped early, a recording leaves its open tracks to a resume; a camera's end now.
         """
         after, file = None, file_stamp(spec.url)
@@ -42,6 +44,11 @@ class SourceRunner:
         except SourceError as error:
             self.chain.flush()
             return SourceReport(spec.name, redact_url(spec.url), "failed", redact(str(error)))
+        except Exception as error:
+            if ends_run(error):
+                raise
+            self.chain.flush()
+            return SourceReport(spec.name, redact_url(spec.url), "failed", told(error, after or 0.0))
         fault = ""
         something = False
         last = time.monotonic()
@@ -60,6 +67,8 @@ class SourceRunner:
                     last = time.monotonic()
         except SourceError as error:
             fault = redact(str(error))
+        except Exception as error:
+            return self._failed(error)
         report = self.source.report()
         report.file = file if file == file_stamp(spec.url) else ""
         if fault:
@@ -69,15 +78,44 @@ class SourceRunner:
             report.status, report.reason = "incomplete", "; ".join(filter(None, (report.reason, growing)))
         if stopping.is_set() and report.status == "ok":
             report.status = "stopped"
+        try:
+            self._bring_to_end(spec, report, something)
+        except Exception as error:
+            return self._failed(error)
+        self.source.close()
+        return report
+
+    def _bring_to_end(self, spec: SourceSpec, report: SourceReport, something: bool) -> None:
         if report.status == "stopped" and not report.state:  # only a camera has one
             if something:
                 self._checkpoint(spec)
             self.outbox.drain()
-        else:
+            return
+        self.outbox.send(self.chain.flush())
+        self.outbox.drain()
+        if lost := self.outbox.set_aside(spec.name):
+            report.counts["records set aside"] = lost
+            if report.status == "ok":
+                report.status = "incomplete"
+                report.reason = f"{lost} records were set aside: each time they were worked on, the worker died"
+        if self._save and report.status != "failed":
+            self._save(spec.name, redact_url(spec.url), report.position_s, True, seal_report(report, self._made_by))
+
+    def _failed(self, error: Exception) -> SourceReport:
+        """A stage's fault: what can still be brought to its end is, and the next source finds everything as new."""
+        if ends_run(error):
+            raise error
+        report = self.source.report()
+        report.status, report.reason = "failed", told(error, report.position_s)
+        self.outbox.abandon()
+        try:
             self.outbox.send(self.chain.flush())
             self.outbox.drain()
-            if self._save and report.status != "failed":
-                self._save(spec.name, redact_url(spec.url), report.position_s, True, seal_report(report, self._made_by))
+        except Exception as another:
+            if ends_run(another):
+                raise
+            self.outbox.abandon()
+            self.chain.renew()
         self.source.close()
         return report
 

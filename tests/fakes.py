@@ -115,6 +115,30 @@ class DieOnce(Pass):
         return batch
 
 
+class DieAlways(Pass):
+    """Kills its own process whenever it is given this value."""
+
+    def __init__(self, at: int = 10) -> None:
+        self._at = at
+
+    def process(self, batch: list[Any]) -> list[Any]:
+        if any(item.value == self._at for item in batch):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return batch
+
+
+class DieOnOpen(Pass):
+    """Kills its own process while it starts, so many times; a file a time remembers."""
+
+    def __init__(self, out: Path, times: int = 1) -> None:
+        self._out, self._times = out, times
+
+    def open(self) -> None:
+        if len(list(self._out.glob("start-*"))) < self._times:
+            (self._out / f"start-{time.time_ns()}").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
 class Lines(Pass):
     """Writes each item as a line, one file a key; the name of the line's file tells the replica's process too."""
 
@@ -137,6 +161,18 @@ class Picky(Pass):
 
     def open(self) -> None:
         raise ValueError("cannot be opened")
+
+
+class FaultIn(Pass):
+    """Raises for every record of one source, and for nothing when that has ended."""
+
+    def __init__(self, name: str = "bad") -> None:
+        self._name = name
+
+    def process(self, batch: list[Any]) -> list[Any]:
+        if any(record.source == self._name for record in batch):
+            raise ZeroDivisionError("a fault")
+        return batch
 
 
 class FullDisk(Pass):

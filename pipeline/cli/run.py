@@ -293,7 +293,8 @@ def finish(
     readers, why = source_replicas(job) if started_after is None else (len(job.sources), "one a camera")
     choices = {"readers": f"{readers}: {why}", "threads": f"{threads_for(job.groups[0], readers)} in each reader"}
     bad = [s for s in status.sources if s.status in ("failed", "incomplete")]
-    nothing = bool(status.sources) and all(s.status == "failed" for s in status.sources)
+    unread = [s for s in status.sources if s.status == "failed" and not s.counts.get("frames_decoded")]
+    nothing = bool(status.sources) and len(unread) == len(status.sources)
     code = 3 if nothing else 4 if bad or fault else 0
     more = {"watchlist": people or {}} | (told or {}) | ({"annotated": fault} if fault else {})
     write_summary(out / "run.json", settings, choices, status, elapsed, outcomes, more, code)

@@ -38,3 +38,12 @@ def test_a_finished_source_is_not_read_again(tmp_path: Path) -> None:
     status = InlineEngine().run(job(tmp_path, {"a": "3", "b": "1"}, resume=True), quiet)
     assert [(s.name, s.position_s) for s in status.sources] == [("a", 2.0), ("b", 0.0)]
     assert (tmp_path / "a-0.txt").read_text() == "0\n"
+
+
+def test_a_stages_fault_fails_its_source_and_the_others_go_on(tmp_path: Path) -> None:
+    for resume in (False, True):
+        sources = {"a": "2", "bad": "3", "b": "2"}
+        status = InlineEngine().run(job(tmp_path, sources, resume, ("tests.fakes.Sums", "tests.fakes.FaultIn")), quiet)
+        assert [(s.name, s.status) for s in status.sources] == [("a", "ok"), ("bad", "failed"), ("b", "ok")]
+        assert status.sources[1].reason == "fault in faultin at 0.0 s: ZeroDivisionError: a fault"
+    assert (tmp_path / "b-1.txt").read_text() == "1\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ from pipeline import ray_engine
 from pipeline.engine import Job, Status
 from pipeline.errors import OutputError, SettingsError
 from pipeline.protocol import SourceReport, SourceSpec
-from pipeline.ray_engine import RayEngine, RayRun
+from pipeline.ray_engine import ASIDE, RayEngine, RayRun
 from pipeline.ray_environment import ray
 from pipeline.settings import GroupSettings
 
@@ -90,6 +91,53 @@ def test_any_killed_actor_is_replaced_and_nothing_is_lost(engine: RayEngine, tmp
     seen = {v for p in tmp_path.glob("a-*.txt") for v in values(p)}
     assert seen == set(range(30))  # at least once each: writers are idempotent
     assert [s.status for s in status.sources] == ["ok"]
+
+
+@pytest.mark.parametrize("place", [1, 2])
+def test_a_batch_that_kills_every_worker_is_set_aside_and_the_rest_goes_on(engine: RayEngine, tmp_path: Path, place: int) -> None:
+    stages = ["tests.fakes.Pass", "tests.fakes.Pass", "tests.fakes.Lines"]
+    graph = groups(*stages, middle={"batch": 4})
+    dying = [{"use": "tests.fakes.DieAlways", "at": 20}, {"use": stages[place]}]
+    graph[place] = GroupSettings.model_validate({**graph[place].model_dump(), "stages": dying})
+    status = run(engine, tmp_path, graph, {"a": "30", "b": "15"})
+    assert {v for p in tmp_path.glob("a-*.txt") for v in values(p)} == set(range(30)) - {20}
+    assert {v for p in tmp_path.glob("b-*.txt") for v in values(p)} == set(range(15))
+    found = {s.name: (s.status, s.counts.get("records set aside")) for s in status.sources}
+    assert found == {"a": ("incomplete", 1), "b": ("ok", None)}
+    assert status.groups[place].counters[ASIDE] == 1
+    assert not list(Path(tempfile.gettempdir()).glob("farsight-*-[0-9]-[0-9]"))
+
+
+@pytest.mark.parametrize("place", [0, 2])
+def test_a_stages_fault_fails_its_source_and_the_others_go_on(engine: RayEngine, tmp_path: Path, place: int) -> None:
+    stages = ["tests.fakes.Pass", "tests.fakes.Pass", "tests.fakes.Lines"]
+    graph = groups(*stages, middle={"batch": 8, "wait_ms": 50})  # records of both sources are worked on together
+    faulty = [{"use": "tests.fakes.FaultIn"}, {"use": stages[place]}]
+    graph[place] = GroupSettings.model_validate({**graph[place].model_dump(), "stages": faulty})
+    status = run(engine, tmp_path, graph, {"bad": "30", "a": "30"})
+    assert {s.name: s.status for s in status.sources} == {"bad": "failed", "a": "ok"}
+    assert "fault in faultin at" in next(s.reason for s in status.sources if s.name == "bad")
+    assert {v for p in tmp_path.glob("a-*.txt") for v in values(p)} == set(range(30))
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_worker_that_dies_while_it_starts_is_replaced(engine: RayEngine, tmp_path: Path, place: int) -> None:
+    stages = ["tests.fakes.Pass", "tests.fakes.Pass", "tests.fakes.Lines"]
+    graph = groups(*stages)
+    dying = [{"use": "tests.fakes.DieOnOpen", "times": 2}, {"use": stages[place]}]
+    graph[place] = GroupSettings.model_validate({**graph[place].model_dump(), "stages": dying})
+    status = run(engine, tmp_path, graph, {"a": "20", "b": "20"})
+    assert [s.status for s in status.sources] == ["ok", "ok"]
+    assert {v for p in tmp_path.glob("a-*.txt") for v in values(p)} == set(range(20))
+
+
+@pytest.mark.parametrize(("place", "said"), [(0, "no reader could start"), (1, "group work: its worker died 3 times")])
+def test_a_worker_that_never_starts_is_one_line(engine: RayEngine, tmp_path: Path, place: int, said: str) -> None:
+    graph = groups("tests.fakes.Pass", "tests.fakes.Pass", "tests.fakes.Lines")
+    dying = [{"use": "tests.fakes.DieOnOpen", "times": 99}]
+    graph[place] = GroupSettings.model_validate({**graph[place].model_dump(), "stages": dying})
+    with pytest.raises(OutputError, match=said):
+        run(engine, tmp_path, graph, {"a": "20"})
 
 
 def test_an_error_for_the_user_arrives_as_it_was_raised(engine: RayEngine, tmp_path: Path) -> None:

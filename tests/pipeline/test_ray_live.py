@@ -12,6 +12,7 @@ import pytest
 from pipeline.engine import Job, Status
 from pipeline.errors import SettingsError
 from pipeline.protocol import SourceReport, SourceSpec
+from pipeline.ray_engine import ASIDE
 from pipeline.ray_live import RayLiveEngine, _LiveRun
 from pipeline.settings import GroupSettings
 from tests.pipeline.test_ray_engine import groups, values
@@ -155,3 +156,20 @@ def test_the_time_to_watch_begins_when_loading_is_over(monkeypatch: pytest.Monke
     monkeypatch.setattr(watching, "_end", lambda: None)
     watching._read_all()
     assert (len(looks) < 20) == ends
+
+
+def test_a_batch_that_kills_every_worker_stalls_no_other_camera(tmp_path: Path) -> None:
+    stages = graph("tests.fakes.Pass", "tests.fakes.Pass", "tests.fakes.Lines")
+    dying = [{"use": "tests.fakes.DieAlways", "at": 1005}]
+    stages[1] = GroupSettings.model_validate({**stages[1].model_dump(), "stages": dying})
+
+    def script(engine: RayLiveEngine, wanted: list) -> None:
+        wait_for(tmp_path, "a", 5)
+        wanted[0] = specs(a="0", b="1000")
+        wait_for(tmp_path, "b", 1030, 60)  # beyond the batch that kills
+        seen = max(v for p in tmp_path.glob("a-*.txt") for v in values(p))
+        wait_for(tmp_path, "a", seen + 20)
+
+    final = play(tmp_path, stages, script, specs(a="0"))
+    assert 1005 not in {v for p in tmp_path.glob("b-*.txt") for v in values(p)}
+    assert next(g for g in final.groups if g.name == stages[1].name).counters[ASIDE] == 1

@@ -1,5 +1,7 @@
 """Reading one source: checkpoints, stops, faults in the middle."""
 
+import errno
+import sqlite3
 import threading
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,7 @@ import pytest
 
 from pipeline.chain import Chain
 from pipeline.checkpoints import file_stamp, seal
-from pipeline.errors import SourceError
+from pipeline.errors import OutputError, SourceError
 from pipeline.protocol import SourceReport, SourceSpec
 from pipeline.runner import SourceRunner
 from tests.fakes import Numbers, Sums, Ticks
@@ -26,6 +28,14 @@ class Collects:
 
     def drain(self) -> None:
         return
+
+    def abandon(self) -> None:
+        return
+
+    def set_aside(self, source: str) -> int:
+        return self.lost
+
+    lost = 0
 
 
 class Breaks(Numbers):
@@ -136,3 +146,58 @@ def test_a_file_that_grows_while_it_is_read_to_its_end_is_incomplete(tmp_path: P
 
     report = runner(Recorded())[0].run(SourceSpec("a", "9"), None, threading.Event())
     assert (report.status, report.file) == ("incomplete", "") and "--resume" in report.reason
+
+
+def test_a_stages_fault_fails_the_source_and_the_next_one_finds_it_as_new() -> None:
+    class Breaks(Sums):
+        """Cannot even be brought to its end."""
+
+        def process(self, batch: list[Any]) -> list[Any]:
+            if batch[0].value == 3:
+                raise ZeroDivisionError("rtsp://joe:secret@h/ broke")
+            return super().process(batch)
+
+        def flush(self) -> list[Any]:
+            if self.total == 3:
+                raise KeyError("still broken")
+            return super().flush()
+
+        def open(self) -> None:
+            self.total = 0
+
+    box, saved = Collects(), []
+    one = SourceRunner(Numbers(), Chain([("breaks", Breaks())]), box, lambda *c: saved.append(c), 0.0)
+    report = one.run(SourceSpec("a", "9"), None, threading.Event())
+    assert (report.status, report.reason) == ("failed", "fault in breaks at 3.0 s: ZeroDivisionError: rtsp://***@h/ broke")
+    assert [i.value for i in box.batches] == [0, 1, 3] and not any(done for *_, done, _ in saved)  # a resume tries again
+    assert one.run(SourceSpec("b", "2"), None, threading.Event()).status == "ok"
+    assert [i.value for i in box.batches] == [0, 1, 3, 0, 1]  # the sum began anew
+
+
+@pytest.mark.parametrize("error", [OutputError("no space"), sqlite3.OperationalError("locked"), OSError(errno.ENOSPC, "full")])
+def test_what_no_source_could_survive_ends_the_run(error: Exception) -> None:
+    class Full(Sums):
+        def process(self, batch: list[Any]) -> list[Any]:
+            raise error
+
+    with pytest.raises(type(error)):
+        SourceRunner(Numbers(), Chain([("full", Full())]), Collects(), None, 1e9).run(
+            SourceSpec("a", "9"), None, threading.Event()
+        )
+
+
+def test_a_fault_while_a_source_is_opened_fails_that_source() -> None:
+    class Odd(Numbers):
+        def start(self, spec: SourceSpec, after_s: float | None) -> None:
+            raise ValueError("odd")
+
+    report = SourceRunner(Odd(), Chain([]), Collects(), None, 1e9).run(SourceSpec("a", "9"), None, threading.Event())
+    assert (report.status, report.reason) == ("failed", "fault in its reader at 0.0 s: ValueError: odd")
+
+
+def test_records_that_were_set_aside_make_a_source_incomplete() -> None:
+    one, box, saved = runner(Numbers())
+    box.lost = 2
+    report = one.run(SourceSpec("a", "3"), None, threading.Event())
+    assert report.status == "incomplete" and report.counts == {"records set aside": 2} and "2 records" in report.reason
+    assert saved[-1][3] is True  # tried three times: a resume would lose them again
