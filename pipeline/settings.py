@@ -19,7 +19,16 @@ from pipeline.yaml_file import YamlFile
 
 SECRETS_IN = ("cameras", "alerts")  # keys below which no value is shown
 MOST_SHOWN = 80  # characters of a wrong value
-NOT_SHARED = {"out", "database", "fpir", "device", "epoch", "alerts", "blur_bystanders"}  # told to stages by other means
+NOT_SHARED = {
+    "out",
+    "database",
+    "fpir",
+    "device",
+    "epoch",
+    "epoch_clock",
+    "alerts",
+    "blur_bystanders",
+}  # told to stages by other means
 
 
 class StageSettings(BaseModel):

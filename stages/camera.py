@@ -19,6 +19,7 @@ import numpy as np
 
 from pipeline.errors import redact, redact_url
 from pipeline.protocol import Batch, SourceReport, SourceSpec
+from stages.boot import boot_id
 from stages.container import check_every
 from stages.deinterlace import mode_of
 from stages.records import Frame
@@ -53,12 +54,17 @@ class Camera:
     soon as a port that was shut opens.
 
     PTS are seconds since ``epoch`` (Unix time; by default that of `start`), told by when a frame came: cameras' own stamps jump,
-    stop and start anew, this clock is one for all cameras and never goes back. ``detect_every`` as for recordings, but ``auto``
-    goes by the time pictures come; ``connect_s``
-    and ``stall_s``: how long a camera may take for its first frame and for each next one, None for what `Silence` learns from the
-    camera (a camera's ``patience_s`` comes before it); ``transport``: tcp, or udp for a
-    network that loses nothing; ``live_seconds``: stop by itself; ``deinterlace`` as for
-    recordings.
+    stop and start anew, this clock is one for all cameras and never goes back. ``epoch_clock`` is the monotonic clock at
+    ``epoch`` and the boot it was read in: with it a time of day that is set changes no PTS.
+
+    Args:
+        detect_every: as for recordings, but ``auto`` goes by the time frames come.
+        connect_s: how long a camera may take for its first frame.
+        stall_s: how long for each next one; None for what `Silence` learns from the camera. A camera's ``patience_s`` comes before
+            it.
+        transport: tcp, or udp for a network that loses nothing.
+        live_seconds: stop by itself.
+        deinterlace: as for recordings.
     """
 
     live = True  # frames may be dropped for newer ones, and no checkpoint is kept
@@ -71,14 +77,14 @@ class Camera:
         transport: Literal["tcp", "udp"] = "tcp",
         live_seconds: float | None = None,
         epoch: float | None = None,
-        deinterlace: Literal["auto", "off", "on"] | bool = "auto",
+        epoch_clock: tuple[str, float] | None = None,
     ) -> None:
         check_every(detect_every)
         if transport not in ("tcp", "udp"):
             raise ValueError(f"transport = {transport!r}: must be tcp or udp")
         self._ask = {"transport": transport, "detect_every": detect_every, "deinterlace": mode_of(deinterlace)}
         self._connect_s, self._stall_s, self._live_seconds = connect_s, stall_s, live_seconds
-        self._given_epoch = epoch
+        self._given_epoch, self._epoch_clock = epoch, epoch_clock
         self._stop = threading.Event()
         self._reader: _Reader | None = None
         self._report = SourceReport("", "")
@@ -90,8 +96,7 @@ class Camera:
         self._spec = spec
         self._report = SourceReport(spec.name, redact_url(spec.url), choices={"clock": "seconds since the start of watching"})
         self._began = time.monotonic()
-        # Fixed, so that a clock that is set does not stop or turn back PTS.
-        self._pts_at_zero = time.time() - time.monotonic() - (self._given_epoch or time.time())
+        self._pts_at_zero = self._find_pts_at_zero()
         self._index, self._last_s = 0, -1.0
         self._before = dict.fromkeys(COUNTS, 0)  # by readers that are gone
         self._seen = self._before
@@ -144,6 +149,12 @@ class Camera:
     def _enter(self, state: State) -> None:
         self.state = state
         self._report.state = state.value
+
+    def _find_pts_at_zero(self) -> float:
+        """PTS of the moment 0 of the monotonic clock. Fixed, so that a clock that is set does not stop or turn back PTS."""
+        if self._epoch_clock is not None and self._epoch_clock[0] and self._epoch_clock[0] == boot_id():
+            return -self._epoch_clock[1]
+        return time.time() - time.monotonic() - (self._given_epoch or time.time())  # another machine's clock
 
     def _over(self) -> bool:
         return self._stop.is_set() or (self._live_seconds is not None and time.monotonic() - self._began > self._live_seconds)

@@ -13,10 +13,12 @@ import structlog
 
 from pipeline.cli.common import DATABASE, ROOT, database_path
 from pipeline.settings import RetentionSettings
+from pipeline.steady import SteadyClock
 
 LOOK_S = 0.3
 TIDY_S = 60.0
 PURGE_S = 3600.0
+CLOCK_STEP_S, CLOCK_BELIEVED_S = 3600.0, 86_400.0
 ABANDONED_S = 900.0  # no track is followed so long without a report
 
 
@@ -30,6 +32,7 @@ class Housekeeping:
         self._watchlist = path if path.is_file() and path.suffix.lower() != ".csv" and not own else None
         self._out, self._retention = out, retention
         self._seen: object = None
+        self._clock = SteadyClock(CLOCK_STEP_S, CLOCK_BELIEVED_S)
         self._troubles: dict[Callable[[], None], str] = {}
         self._log = structlog.get_logger()
         self._stopping = threading.Event()
@@ -94,8 +97,11 @@ class Housekeeping:
     def _purge(self) -> None:
         """In a process of its own, because it reads every file."""
         days = {f"--{key.replace('_', '-')}": value for key, value in self._retention if value is not None}
+        step_s = self._clock.set_by()
         if not days:
             return
+        if step_s is not None:  # a wrong clock would make everything old
+            raise RuntimeError(f"the clock was set by {step_s:+.0f} s; nothing is purged until it has run steadily for a day")
         options = [str(word) for pair in days.items() for word in pair]
         command = [sys.executable, str(ROOT / "run_pipeline.py"), "purge", "--db", str(self._out), *options]
         done = subprocess.run(command, capture_output=True, text=True)

@@ -23,6 +23,7 @@ from pipeline.log import Changes, open_log
 from pipeline.ownership import owned
 from pipeline.progress import ProgressView
 from pipeline.settings import AlertSettings, load_settings
+from stages.boot import boot_id
 
 REPORTED_S = 86_400.0  # the report at the end shows no more than the last day, and no more tracks than can be shown in a second
 REPORTED_TRACKS = 500
@@ -59,7 +60,9 @@ def _watch(cameras: CameraFile, out: Path, alerts: dict[str, Any], duration: flo
     if store.recognizers() - {card_of(settings.shared.get("recognizer"))["sha256"]}:
         raise SettingsError(f"out: {out} holds tracks of another recogniser, and nobody could search both: name another folder")
     started, epoch = time.monotonic(), time.time()
-    context = {"epoch": epoch, "alerts": alerts, "keep_trying": True} | context_of(settings, out)
+    context = {"epoch": epoch, "epoch_clock": (boot_id(), started), "alerts": alerts, "keep_trying": True} | context_of(
+        settings, out
+    )
     job = Job(settings.groups, cameras.wanted(), context, None, 1e9)
     engine = _engine(settings.engine, cameras, duration)
     signal.signal(signal.SIGHUP, lambda *_: cameras.look_again())
@@ -88,8 +91,9 @@ def _watch(cameras: CameraFile, out: Path, alerts: dict[str, Any], duration: flo
         if lines:
             lines.look()
             lines.close()
-    since = max(epoch, time.time() - REPORTED_S, store.started_before_last(REPORTED_TRACKS) or 0.0)
-    return finish(settings, job, status, store, out, {"all": time.monotonic() - started}, since, epoch, people)
+    begun = min(epoch, time.time() - (time.monotonic() - started))  # by the clock of now as well, which may have been set
+    since = max(begun, time.time() - REPORTED_S, store.started_before_last(REPORTED_TRACKS) or 0.0)
+    return finish(settings, job, status, store, out, {"all": time.monotonic() - started}, since, begun, people)
 
 
 def _engine(name: str, cameras: CameraFile, duration: float | None) -> Any:

@@ -19,6 +19,7 @@ import pytest
 
 from pipeline.protocol import SourceSpec
 from stages import silence
+from stages.boot import boot_id
 from stages.camera import Camera, State
 from stages.records import Frame
 from tests.clips import write_clip
@@ -192,6 +193,25 @@ def test_a_camera_is_not_declared_dead_after_a_pause_of_the_machine(watch, serve
     threading.Timer(0.6, lambda: os.kill(reader.pid, signal.SIGCONT)).start()
     next_frame(camera)
     assert camera._reader._process is reader and "stalls" not in camera.report().counts
+
+
+def test_a_clock_that_is_set_moves_no_cameras_pts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that is replaced after NTP has set the clock by a year counts on as the others do."""
+    clock = (boot_id(), time.monotonic() - 100.0)
+    if not clock[0]:
+        pytest.skip("no boot id here")
+    found = []
+    for step in (0.0, 3.15e7):
+        with monkeypatch.context() as patch:
+            patch.setattr("stages.camera.time.time", lambda step=step: 1.7e9 + step)
+            camera = Camera(epoch=1.7e9 - 100.0, epoch_clock=clock)
+            camera.start(SourceSpec("cam", "none.ts"), None)
+            image = np.zeros((4, 4, 3), np.uint8)
+            item = {"at": time.monotonic(), "decoded": 1, "dropped": 0, "corrupt": 0, "too_large": 0, "image": image}
+            camera._silence.begin()
+            found.append(camera._frame(item | {"damaged": False}))
+    assert found[0].pts_s == pytest.approx(100.0, abs=5) and found[1].pts_s == pytest.approx(100.0, abs=5)
+    assert found[1].captured - found[0].captured == pytest.approx(3.15e7, abs=5)  # the time of day is that of the clock
 
 
 def test_a_slow_camera_is_left_alone(watch, serve, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
+from pipeline import steady as steady_module
 from pipeline.cli import housekeeping
 from pipeline.cli.housekeeping import Housekeeping
 from pipeline.settings import RetentionSettings
@@ -47,3 +50,25 @@ def test_tracks_of_a_reader_that_died_are_finished_and_get_their_line(tmp_path: 
         keeper._tidy()
     assert [json.loads(line)["track"] for line in (tmp_path / "sightings.jsonl").read_text().splitlines()] == ["x-0002"]
     assert store.is_final("cam", "x-0002") and not store.is_final("cam", "x-0003")
+
+
+def test_a_clock_that_jumps_a_year_ahead_purges_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Housekeeping, "_run", lambda self: None)
+    purged: list[list[str]] = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        purged.append(command)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(housekeeping.subprocess, "run", run)
+    keeper = Housekeeping(tmp_path, tmp_path, RetentionSettings(match=30))
+    keeper._purge()
+    assert len(purged) == 1
+    now, steady = time.time, steady_module.awake_or_asleep_s
+    monkeypatch.setattr(steady_module.time, "time", lambda: now() + 365 * 86_400)
+    with pytest.raises(RuntimeError, match=r"the clock was set by \+3153\d{4} s; nothing is purged"):
+        keeper._purge()
+    monkeypatch.setattr(steady_module, "awake_or_asleep_s", lambda: steady() + 86_401)
+    monkeypatch.setattr(steady_module.time, "time", lambda: now() + 366 * 86_400)
+    keeper._purge()  # it has run steadily for a day
+    assert len(purged) == 2
