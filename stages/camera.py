@@ -27,6 +27,7 @@ from stages.silence import Silence
 
 ROOT = Path(__file__).parents[1]
 LOOK_S = 0.2
+SHOWN_S = 0.5  # whoever reads in the same thread shows what the camera does meanwhile
 BACKOFF_S = (1.0, 30.0)
 KNOCK_S = 0.5
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
@@ -60,8 +61,7 @@ class Camera:
     Args:
         detect_every: as for recordings, but ``auto`` goes by the time frames come.
         connect_s: how long a camera may take for its first frame.
-        stall_s: how long for each next one; None for what `Silence` learns from the camera. A camera's ``patience_s`` comes before
-            it.
+        stall_s: how long for each next one; None for what `Silence` learns from it. A camera's ``patience_s`` comes first.
         transport: tcp, or udp for a network that loses nothing.
         live_seconds: stop by itself.
         deinterlace: as for recordings.
@@ -110,8 +110,12 @@ class Camera:
         self._enter(State.BACKING_OFF)
 
     def read(self) -> Batch | None:
-        """Wait for the next frame; nothing when the stream broke off, None when it is time to stop."""
+        """Wait for the next frame; nothing when the stream broke off, and now and then while there is none, None when it is time
+        to stop."""
+        waiting_since = time.monotonic()
         while not self._over():
+            if self.state is not State.STREAMING and time.monotonic() - waiting_since > SHOWN_S:
+                return []
             if self._reader is None:
                 if not self._worth_trying():
                     self._stop.wait(LOOK_S / 4)
