@@ -48,6 +48,9 @@ class ProgressView:
             self._live.update(Group(self._bar, *tables))
         elif time.monotonic() - self._printed > PLAIN_EVERY_S:
             self._printed = time.monotonic()
+            if self._endless:
+                self._console.print(f"{self._title} for {time.monotonic() - self._started:.0f} s: {note}")
+                return
             share = f" of {total:.0f} s" if total else ""
             self._console.print(
                 f"{self._title}: {done:.0f} s{share} of video in {time.monotonic() - self._started:.0f} s, {note}"

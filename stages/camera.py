@@ -78,6 +78,7 @@ class Camera:
         live_seconds: float | None = None,
         epoch: float | None = None,
         epoch_clock: tuple[str, float] | None = None,
+        deinterlace: Literal["auto", "off", "on"] | bool = "auto",
     ) -> None:
         check_every(detect_every)
         if transport not in ("tcp", "udp"):

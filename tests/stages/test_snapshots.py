@@ -17,6 +17,7 @@ from pipeline.errors import SourceError
 from pipeline.protocol import SourceSpec
 from stages import snapshots as module
 from stages.camera import Camera
+from stages.records import Frame
 from stages.snapshots import is_snapshot, snapshots
 
 Server = Callable[[Callable[[int], int | None]], str]
@@ -85,6 +86,8 @@ def test_only_an_address_with_a_single_picture_is_polled(serve: Server) -> None:
 def test_a_camera_of_snapshots_streams(serve: Server) -> None:
     camera = Camera(detect_every=1, live_seconds=20.0)
     camera.start(SourceSpec("cam", serve(lambda n: n % 250), (("transport", "tcp"), ("poll_s", "0.1"))), None)
-    frames = [frame for _ in range(4) for frame in camera.read() or []]
+    frames: list[Frame] = []
+    while len(frames) < 4 and (batch := camera.read()) is not None:
+        frames += batch
     camera.close()
     assert len(frames) == 4 and frames[0].image.shape == (48, 64, 3) and "reconnects" not in camera.report().counts
