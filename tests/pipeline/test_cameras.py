@@ -106,3 +106,15 @@ def test_names_that_differ_by_case_only_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "live.yaml", [A, {**A, "name": "A"}])
     with pytest.raises(SettingsError, match=r"cameras: the names 'a' and 'A' differ by case only"):
         CameraFile(tmp_path / "live.yaml")
+
+
+@pytest.mark.parametrize(
+    ("name", "right"), [("gate-1", True), ("Tür.2", True), (".", False), ("..", False), ("a/b", False), ("", False)]
+)
+def test_a_cameras_name_is_a_folders_name(tmp_path: Path, name: str, right: bool) -> None:
+    write(tmp_path / "live.yaml", [{**A, "name": name}])
+    if right:
+        CameraFile(tmp_path / "live.yaml")
+        return
+    with pytest.raises(SettingsError, match=r"cameras\.0\.name"):
+        CameraFile(tmp_path / "live.yaml")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import os
 import signal
@@ -17,6 +18,7 @@ import cv2
 import numpy as np
 import pytest
 
+from pipeline.addresses import with_encoded_credentials
 from pipeline.protocol import SourceSpec
 from stages import silence
 from stages.boot import boot_id
@@ -147,6 +149,25 @@ def test_an_mjpeg_camera(watch, serve) -> None:  # type: ignore[no-untyped-def]
     camera = watch(serve(behave), connect_s=8.0)
     frames = [next_frame(camera) for _ in range(5)]
     assert frames[0].image.shape == (48, 64, 3) and camera.report().counts.get("reconnects", 0) == 0
+
+
+def test_a_password_with_every_sign_arrives_as_it_is(watch, serve, clip: Path) -> None:  # type: ignore[no-untyped-def]
+    got: list[bytes] = []
+
+    def behave(caller: socket.socket) -> None:
+        request = caller.recv(4096)
+        if b"Authorization: Basic " not in request:
+            caller.sendall(b'HTTP/1.0 401 No\r\nWWW-Authenticate: Basic realm="cam"\r\nContent-Length: 0\r\n\r\n')
+            caller.close()
+            return
+        got.append(base64.b64decode(request.partition(b"Authorization: Basic ")[2].split()[0]))
+        caller.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: video/mp2t\r\n\r\n" + clip.read_bytes() * 4)
+        time.sleep(30)
+
+    address = serve(behave).replace("joe:secret", "joe:a#b/c?d@e%f g")
+    camera = watch(with_encoded_credentials(address, "url"), connect_s=20.0)
+    next_frame(camera)
+    assert set(got) == {b"joe:a#b/c?d@e%f g"}
 
 
 def test_an_hls_camera(watch, clip: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
