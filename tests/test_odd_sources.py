@@ -217,3 +217,27 @@ def test_a_source_folder_that_is_read_only_is_left_as_it_is(tmp_path: Path, peop
 def test_the_program_says_its_version(farsight: Farsight) -> None:
     code, said = farsight("--version")
     assert code == 0 and said.startswith("farsight 0.")
+
+
+def test_one_more_camera_on_a_resume_renames_none_and_loses_no_record(tmp_path: Path, people: Path, farsight: Farsight) -> None:
+    rec, out = tmp_path / "rec", tmp_path / "out"
+    (rec / "gate").mkdir(parents=True)
+    write_clip(rec / "gate" / "20260304_120000.mp4", [k / 10 for k in range(10)])
+    run = ("run", "--source", rec, "--watchlist", people, "--out", out, "--engine", "inline", "--time-zone", "UTC")
+    code, said = farsight(*run, "--start-from-name", "%Y%m%d_%H%M%S")
+    assert code == 0, said
+    (rec / "arch").mkdir()
+    write_clip(rec / "arch" / "20260304_120000.mp4", [k / 10 for k in range(10)])
+    code, said = farsight(*run, "--resume")
+    assert code == 0 and "the time of day is not known of arch-20260304_120000:" in said, said
+    summary = json.loads((out / "run.json").read_text())
+    assert {Path(s["url"]).parent.name: s["name"] for s in summary["sources"]} == {
+        "gate": "20260304_120000",
+        "arch": "arch-20260304_120000",
+    }
+    assert [(r["status"], len(r["sources"])) for r in summary["runs"]] == [("finished", 1), ("finished", 2)]
+    starts = {s["name"]: s["choices"]["start"] for s in summary["sources"]}  # told by the first run, kept by the second
+    assert starts["20260304_120000"] == "2026-03-04T12:00:00+00:00 (its name by %Y%m%d_%H%M%S)"
+    code, said = farsight(*run)
+    assert code == 2 and "holds an earlier run" in said
+    assert len(json.loads((out / "run.json").read_text())["runs"]) == 2  # what was refused was no run
