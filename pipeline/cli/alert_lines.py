@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import sqlite3
 from datetime import datetime
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from watchlist.store import Store
 
 
 class AlertLines:
     """Prints the alerts that come into a database from now on; `look` is called again and again."""
 
-    def __init__(self, database: Path, console: Console) -> None:
-        from watchlist.store import Store
-
-        self._store, self._console = Store(database, must_exist=True), console
+    def __init__(self, store: Store, console: Console) -> None:
+        self._store, self._console = store, console
         self._last = self._store.newest_alert()
 
     def look(self) -> None:
@@ -31,9 +31,6 @@ class AlertLines:
             self._last = number
             style = "bold red" if alert.kind == "match" else "yellow"
             self._console.print(line_of(json.loads(alert.content), alert.at), markup=False, soft_wrap=True, style=style)
-
-    def close(self) -> None:
-        self._store.close()
 
 
 def line_of(content: dict[str, Any], at: float) -> str:

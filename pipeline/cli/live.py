@@ -69,7 +69,7 @@ def _watch(cameras: CameraFile, out: Path, alerts: dict[str, Any], duration: flo
     for wish in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wish, _once(engine.stop))
     changes = Changes()
-    lines = AlertLines(out / DATABASE, console) if settings.alerts.console else None
+    lines = AlertLines(store, console) if settings.alerts.console else None
     housekeeping = Housekeeping(Path(str(settings.watchlist)), out, settings.retention)
     try:
         with ProgressView("watching", console, len(job.sources), endless=True) as view:
@@ -90,7 +90,6 @@ def _watch(cameras: CameraFile, out: Path, alerts: dict[str, Any], duration: flo
         housekeeping.close()
         if lines:
             lines.look()
-            lines.close()
     begun = min(epoch, time.time() - (time.monotonic() - started))  # by the clock of now as well, which may have been set
     since = max(begun, time.time() - REPORTED_S, store.started_before_last(REPORTED_TRACKS) or 0.0)
     return finish(settings, job, status, store, out, {"all": time.monotonic() - started}, since, begun, people)

@@ -24,7 +24,7 @@ def test_each_alert_since_the_start_is_one_line(tmp_path: Path, monkeypatch: pyt
     store = Store(tmp_path / "f.db")
     tell(store, "of yesterday")
     out = io.StringIO()
-    lines = AlertLines(tmp_path / "f.db", Console(file=out, width=60))
+    lines = AlertLines(Store(tmp_path / "f.db"), Console(file=out, width=60))
     lines.look()
     assert out.getvalue() == ""
     tell(store, "t1")
@@ -42,4 +42,3 @@ def test_each_alert_since_the_start_is_one_line(tmp_path: Path, monkeypatch: pyt
     tell(store, "t3")
     lines.look()
     assert "crops/t3.png" in out.getvalue().splitlines()[-1]
-    lines.close()
