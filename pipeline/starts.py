@@ -109,13 +109,14 @@ def starts_of(
             starts[spec.name] = Start(at, f"{BY_NAME} {pattern.pattern}")
     for text in told:
         name, equals, when = text.rpartition("=")
-        if not equals and len(sources) > 1:
+        if not equals and len({spec.url for spec in sources}) > 1:
             raise SettingsError(
                 f"--start {text}: there are {len(sources)} sources; say which one: --start {sources[0].name}={text}"
             )
         if equals and name not in names:
             raise SettingsError(f"--start {text}: no source is named {name}; there are {', '.join(sorted(names)[:10])}")
-        starts[name or sources[0].name] = Start(_parsed(when, zone), BY_OPTION)
+        at = Start(_parsed(when, zone), BY_OPTION)
+        starts |= {each: at for each in ([name] if equals else sorted(names))}  # all video tracks of one file begin at once
     return starts, unfit
 
 

@@ -70,6 +70,12 @@ def test_one_start_for_several_sources_is_refused() -> None:
         starts_of(specs("a", "b"), ["2026-11-30"], None, None)
 
 
+def test_one_start_is_of_all_video_tracks_of_a_file() -> None:
+    tracks = [SourceSpec(f"cam-track{k + 1}", "/rec/cam.mkv", (("track", str(k)),)) for k in range(2)]
+    starts, _ = starts_of(tracks, ["2026-11-30T16:05:10+00:00"], None, None)
+    assert {name: start.at for name, start in starts.items()} == {"cam-track1": AT, "cam-track2": AT}
+
+
 def test_an_unknown_zone_is_refused() -> None:
     with pytest.raises(SettingsError, match="--time-zone Nowhere/Land: must be a name like"):
         time_zone("Nowhere/Land")
