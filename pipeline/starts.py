@@ -115,8 +115,8 @@ def starts_of(
             )
         if equals and name not in names:
             raise SettingsError(f"--start {text}: no source is named {name}; there are {', '.join(sorted(names)[:10])}")
-        at = Start(_parsed(when, zone), BY_OPTION)
-        starts |= {each: at for each in ([name] if equals else sorted(names))}  # all video tracks of one file begin at once
+        start = Start(_parsed(when, zone), BY_OPTION)
+        starts |= dict.fromkeys([name] if equals else sorted(names), start)  # all video tracks of one file begin at once
     return starts, unfit
 
 
