@@ -20,6 +20,7 @@ TRASH = frozenset("$recycle.bin recycler recycled @recycle #recycle @eadir lost+
     "system volume information"
 }
 HIDDEN, TRASHED, OURS = "hidden files", "files in trash and system folders", "files of an earlier run's output"
+OUTPUT_FOLDERS = frozenset("annotated crops several-faces farsight.db.templates".split())
 OUTPUT = frozenset("farsight.db farsight.db-wal farsight.db-shm sightings.jsonl alerts.jsonl report.html run.json".split())
 
 Look = Callable[[Path], str]
@@ -62,7 +63,7 @@ def videos_in(folder: Path, look: Look, left_out: LeftOut, seen: set[tuple[int, 
         seen.add(entered)
         output = "farsight.db" in files
         for name in sorted(folders):
-            if kind := _passed_over(name) or (OURS if output and name in ("annotated", "crops") else ""):
+            if kind := _passed_over(name) or (OURS if output and name in OUTPUT_FOLDERS else ""):
                 folders.remove(name)
                 left_out.counted[kind] += _files_below(here / name)
         folders.sort()
