@@ -10,12 +10,12 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from pipeline.cli.common import console
+from pipeline.cli.common import console, finite
 
 
 def command(
     source: Annotated[Path | None, typer.Option(help="a recording; by default a synthetic 1080p one is rendered")] = None,
-    seconds: Annotated[float, typer.Option(min=4, help="length of the synthetic clip")] = 60.0,
+    seconds: Annotated[float, typer.Option(callback=finite, min=4, help="length of the synthetic clip")] = 60.0,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the figures here")] = None,
 ) -> None:
     """Measure decoding alone, each stage, inline and Ray on the same recording."""

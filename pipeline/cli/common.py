@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from collections.abc import Iterable
 from pathlib import Path
@@ -42,6 +43,13 @@ Recognizer = Annotated[
     Path | None,
     typer.Option("--recognizer", help="an ArcFace-style network (.onnx) whose vectors they are, if not the project's own"),
 ]
+
+
+def finite(value: float | None) -> float | None:
+    """The callback of options that are numbers: "nan" and "inf" pass every other check."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no finite number")
+    return value
 
 
 def database_path(named: Path) -> Path:

@@ -11,7 +11,7 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
-from pipeline.cli.common import CONFIGS, DATABASE, console, open_store
+from pipeline.cli.common import CONFIGS, DATABASE, console, finite, open_store
 from pipeline.cli.run import run_recordings
 from pipeline.errors import SettingsError
 from pipeline.ownership import LOCK, owned
@@ -24,7 +24,7 @@ SEED = 3  # of a cast whose faces look no more alike than people do: computer-ma
 
 def command(
     out: Annotated[Path, typer.Option(help="folder for clip and results; an earlier demo in it is replaced")] = Path("out/demo"),
-    seconds: Annotated[float, typer.Option(min=4, help="length of the clip")] = 24.0,
+    seconds: Annotated[float, typer.Option(callback=finite, min=4, help="length of the clip")] = 24.0,
     engine: Annotated[str | None, typer.Option(help="ray or inline")] = None,
 ) -> None:
     """Render a corridor with ten people who do not exist, four of them enrolled, and look for these."""

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.common import console, database_path, open_store
+from pipeline.cli.common import console, database_path, finite, open_store
 from pipeline.errors import OutputError, SettingsError
 
 Db = Annotated[Path, typer.Option(help="output folder of live cameras, or its database")]
-Days = typer.Option(min=0, help="days to keep them after they ended; without it for ever")
+Days = typer.Option(callback=finite, min=0, help="days to keep them after they ended; without it for ever")
 
 
 def purge(

@@ -14,7 +14,7 @@ import typer
 from pipeline.addresses import address_from_environment, from_environment
 from pipeline.cameras import CameraFile
 from pipeline.cli.alert_lines import AlertLines
-from pipeline.cli.common import CONFIGS, DATABASE, card_of, console, context_of, open_store
+from pipeline.cli.common import CONFIGS, DATABASE, card_of, console, context_of, finite, open_store
 from pipeline.cli.housekeeping import Housekeeping
 from pipeline.cli.run import fill_watchlist, finish, make_folder, require
 from pipeline.engine import Job, Status
@@ -31,7 +31,7 @@ REPORTED_TRACKS = 500
 
 def command(
     config: Annotated[Path, typer.Option(help="settings with cameras, watchlist and out")],
-    duration: Annotated[float | None, typer.Option(help="stop after so many seconds")] = None,
+    duration: Annotated[float | None, typer.Option(callback=finite, help="stop after so many seconds")] = None,
 ) -> None:
     """Watch cameras until stopped (Ctrl-C or SIGTERM). Cameras are followed as the settings file changes."""
     for wish in (signal.SIGTERM, signal.SIGINT):

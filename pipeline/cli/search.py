@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rich.markup import escape
 from rich.table import Column, Table
 
-from pipeline.cli.common import PREVIEWS, Recognizer, card_of, console, database_path, open_gate, open_store
+from pipeline.cli.common import PREVIEWS, Recognizer, card_of, console, database_path, finite, open_gate, open_store
 from pipeline.cli.enrolling import Face
 from pipeline.errors import SettingsError
 
@@ -30,11 +30,13 @@ def command(
     *,
     db: Annotated[list[Path], typer.Option(help="output folder of a run, or its database; several are searched side by side")],
     top: Annotated[int, typer.Option(min=1)] = 20,
-    fpir: Annotated[float, typer.Option(min=1e-6, max=0.5, help="false alarms allowed per search")] = 0.01,
+    fpir: Annotated[float, typer.Option(callback=finite, min=1e-6, max=0.5, help="false alarms allowed per search")] = 0.01,
     since: Annotated[str | None, typer.Option(help="a time like 2026-11-01 or 2026-11-01T18:30, or PTS seconds")] = None,
     until: Annotated[str | None, typer.Option(help="a time like 2026-11-30 or 2026-11-30T06:00")] = None,
     camera: Annotated[str | None, typer.Option(help="only this source")] = None,
-    least_px: Annotated[float | None, typer.Option(min=0, help="only faces at least so many pixels wide")] = None,
+    least_px: Annotated[
+        float | None, typer.Option(callback=finite, min=0, help="only faces at least so many pixels wide")
+    ] = None,
     track: Annotated[str | None, typer.Option(help="SOURCE/TRACK: the person of this track instead of a photo")] = None,
     identity: Annotated[int | None, typer.Option(help="ID: a person of the watchlist instead of a photo")] = None,
     face: Face = None,
