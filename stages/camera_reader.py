@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -107,7 +107,10 @@ def decode(
         newest.shape = shape_of_pixels(stream)
         picker = Picker(detect_every, wanted_rate(stream))
         packets, damage, deinterlacer = Packets(container, stream), Damage(), Deinterlacer(mode_of(deinterlace))
-        pictures = snapshots(url, float(poll_s)) if is_snapshot(url, container) else packets
+        pictures: Iterable[Any] = packets
+        if is_snapshot(url, container):
+            container.close()  # some cameras take one caller at a time
+            pictures = snapshots(url, float(poll_s))
         paced, started = Path(url).is_file(), time.monotonic()
 
         def judged() -> Iterator[tuple[Any, bool]]:
