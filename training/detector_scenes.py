@@ -16,16 +16,13 @@ from numpy.typing import NDArray
 
 from models.chip import CHIP, TEMPLATE
 from models.faces import Faces
-from training.degradations import jpeg
+from training.camera_looks import filmed
 from training.scenes import SURE, UNSURE, Scene, mirrored
-from training.video_codec import coded
 
 HARD, HARD_SHARE = 0.7, 0.35  # the teacher's score below which a sure face is a hard one, and the share of photos shown for one
 COVERED = 0.45  # share of a face that may be hidden behind something before it is ignored
 LEAST_WIDTH = 5.0
 NEAR = 0.3  # share of photos seen as near as they were taken
-CODED = 0.3  # share of pictures that went through H.264
-CRF = 20, 36
 OCCLUDED = 0.15  # share of faces partly covered
 CHIP_FACE = np.array([23.9, 18.5, 104.7, 125.8], np.float32)  # median box of the teacher on 104 padded chips: where none is told
 WHOLE_CHIP = 0.4  # share of pasted chips that keep their hair and ground
@@ -66,7 +63,7 @@ class SceneMaker:
         if rng.random() < 0.5:
             scene = mirrored(scene)
         if rng.random() < 0.8:
-            scene.image = self._camera(scene.image, rng)
+            scene.image = filmed(scene.image, self.noise, rng)
         return scene
 
     def _frame(self, rng: np.random.Generator) -> Scene:
@@ -214,25 +211,6 @@ class SceneMaker:
             y, x = rng.integers(0, high - down), rng.integers(0, wide - across)
             if not touched(source.boxes, np.array([x, y, x + across, y + down])).any():
                 scene.image[top : top + down, left : left + across] = source.image[y : y + down, x : x + across]
-
-    def _camera(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        """Blur, exposure, grey, noise, JPEG and H.264, each drawn."""
-        if rng.random() < 0.5:
-            image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.0))
-        if rng.random() < 0.2:
-            image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-        curve = 255 * rng.uniform(0.45, 1.15) * (np.arange(256) / 255) ** rng.uniform(0.7, 1.4) + rng.uniform(-15, 15)
-        image = cv2.LUT(image, np.clip(curve, 0, 255).astype(np.uint8))
-        if rng.random() < 0.6:
-            start = int(rng.integers(0, len(self.noise) - image.size)) if image.size < len(self.noise) else 0
-            noise = self.noise[start : start + image.size].reshape(image.shape) * rng.uniform(1, 9)
-            image = cv2.add(image, noise, dtype=cv2.CV_8U)
-        if rng.random() < 0.5:
-            image = jpeg(image, int(rng.integers(30, 90)))
-        if rng.random() < CODED:
-            way = rng.integers(-4, 5, 2)
-            image = coded(np.stack([np.roll(image, n * way, (0, 1)) for n in (2, 1, 0)]), int(rng.integers(*CRF)))
-        return image
 
 
 def touched(boxes: NDArray[np.float32], area: NDArray[np.integer]) -> NDArray[np.bool_]:

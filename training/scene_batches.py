@@ -67,12 +67,21 @@ class SceneBatches:
         rows = torch.from_numpy(rng.integers(0, len(self.images), count)).to(self.device)
         corners = torch.from_numpy(rng.integers(0, self.side - self.window + 1, (count, 2))).to(self.device)
         mirrored = torch.from_numpy(rng.random(count) < 0.5).to(self.device)
-        steps = torch.arange(self.window, device=self.device)
-        across = corners[:, :1] + torch.where(mirrored[:, None], self.window - 1 - steps, steps)
-        down = corners[:, 1:] + steps
-        shown = self.images[rows[:, None, None], down[:, :, None], across[:, None, :]].permute(0, 3, 1, 2)
+        shown = self._windows(rows, corners, mirrored).permute(0, 3, 1, 2)
         boxes, landmarks, scores = self._seen(rows, corners, mirrored)
         return Batch(self._varied(shown, rng), assign(boxes, scores, self.window), boxes.flatten(0, 1), landmarks.flatten(0, 1))
+
+    def _windows(self, rows: Tensor, corners: Tensor, mirrored: Tensor) -> Tensor:
+        """Bytes (N, window, window, 3) of the pictures."""
+        side = self.window
+        if self.device == "cpu":  # pieces are copied whole there; to gather pixel by pixel takes as long as to learn from them
+            places = zip(rows.tolist(), corners.tolist(), mirrored.tolist(), strict=True)
+            pieces = [(self.images[row, y : y + side, x : x + side], turned) for row, (x, y), turned in places]
+            return torch.stack([piece.flip(1) if turned else piece for piece, turned in pieces])
+        steps = torch.arange(side, device=self.device)
+        across = corners[:, :1] + torch.where(mirrored[:, None], side - 1 - steps, steps)
+        down = corners[:, 1:] + steps
+        return self.images[rows[:, None, None], down[:, :, None], across[:, None, :]]
 
     def _seen(self, rows: Tensor, corners: Tensor, mirrored: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Faces (N, K, ...) as the windows show them."""
@@ -99,14 +108,15 @@ class SceneBatches:
             )
 
         x = shown.float()
-        grey = torch.from_numpy(rng.random((len(shown), 1, 1, 1)) < GREY).to(self.device)
-        x = torch.where(grey, x.mean(1, keepdim=True), x * drawn(1 - COLOUR, 1 + COLOUR, 3, 1, 1))
-        x = x * drawn(*GAIN) + drawn(*OFFSET)
-        noisy = drawn(0, 1) < NOISY
+        grey = torch.from_numpy(rng.random(len(shown)) < GREY).to(self.device)
+        x[grey] = x[grey].mean(1, keepdim=True).expand(-1, 3, -1, -1)
+        colour = torch.where(grey[:, None, None, None], 1.0, drawn(1 - COLOUR, 1 + COLOUR, 3, 1, 1))
+        x = x.mul_(colour * drawn(*GAIN)).add_(drawn(*OFFSET))
+        noisy = torch.from_numpy(rng.random(len(shown)) < NOISY).to(self.device)
         generator = torch.Generator(self.device).manual_seed(int(rng.integers(1 << 62)))
-        noise = torch.randn(x.shape, generator=generator, device=self.device)
-        x = (x + noise * (drawn(0, NOISE) * noisy)).clamp_(0, 255)
-        return ((x - 127.5) / 127.5).contiguous(memory_format=torch.channels_last)
+        noise = torch.randn(int(noisy.sum()), *x.shape[1:], generator=generator, device=self.device)
+        x[noisy] += noise * drawn(0, NOISE)[noisy]
+        return x.clamp_(0, 255).sub_(127.5).div_(127.5).contiguous(memory_format=torch.channels_last)
 
 
 def assign(boxes: Tensor, scores: Tensor, side: int) -> list[Tensor]:

@@ -32,9 +32,10 @@ from models.detecting import SmallFaceDetector
 from models.faces import Faces
 from models.weights_io import WEIGHTS, digest
 from training.chips import load_chips
-from training.detector_scenes import SceneMaker
+from training.detector_scenes import SURE, SceneMaker
 from training.runs import own_command
 from training.scenes import Scene, load_frames, load_train_photos
+from training.voted import LABELS, second_scenes, voted_photos
 
 SIDE = 320
 SHIPPED = WEIGHTS / "detector.safetensors"
@@ -145,6 +146,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("data", "frames", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--photos", type=Path, help="folder of the photos that training.label_photos has labelled")
+    parser.add_argument("--photo-labels", type=Path, default=LABELS, help="what it wrote, if not what the project keeps")
     parser.add_argument("--witness", type=Path, help="another detector: what it takes for a face is no hard negative")
     parser.add_argument("--turned", type=Path, help="folder of training.turned, whose chips are pasted as well")
     parser.add_argument("--processes", type=int, help="at once; as many as there are cores")
@@ -157,16 +160,21 @@ def main() -> None:
     chips = load_chips(args.data, args.cache)
     second = [file if (file := args.frames / name).exists() else None for name in ("photos.json", "frames.json")]
     photos, frames = load_train_photos(args.data, second[0]), load_frames(args.frames, False, second[1])
+    voted = [scene for _, scene in second_scenes(args.data)] if (args.data / "scenes2").exists() else []
+    voted += [scene for _, scene in voted_photos(args.photos, args.photo_labels)] if args.photos else []
+    photos += [scene for scene in voted if (scene.scores >= SURE).any()]
 
     def make_lures() -> list[NDArray[np.uint8]]:
-        return lures(photos + frames, load_detector(args.witness, "auto", WITNESSED) if args.witness else None)
+        empty = [scene for scene in voted if not (scene.scores >= SURE).any()]
+        return lures(photos + frames + empty, load_detector(args.witness, "auto", WITNESSED) if args.witness else None)
 
     own = args.data / "scenes" / "labels.json", args.frames / "labels.json"
-    key = lure_key(args.witness, [other or file for other, file in zip(second, own, strict=True)])
+    further = [args.photo_labels] if args.photos else []
+    key = lure_key(args.witness, [*(other or file for other, file in zip(second, own, strict=True)), *further])
     can_make = args.witness is None or args.witness.exists()
     pieces = kept_lures(args.frames / "lures.npz", key, make_lures, can_make)
     told = told_of_chips(args.frames / "chips.npz")
-    print(f"{len(photos)} photos, {len(frames)} frames, {len(pieces)} hard negatives", flush=True)
+    print(f"{len(photos)} photos, {len(frames)} frames, {len(voted)} voted on, {len(pieces)} hard negatives", flush=True)
     global _maker, _images
     faces, rows = chips.images, np.flatnonzero(chips.train)
     if args.turned:
@@ -175,7 +183,7 @@ def main() -> None:
         more = np.load(args.turned / "images.npy")
         rows = np.concatenate([rows, len(faces) + np.arange(len(more))])
         faces, told = np.concatenate([faces, more]), Faces.join([told, told_of_chips(args.turned / "faces.npz")])
-    _maker = SceneMaker(photos, frames, faces, rows, SIDE, pieces, told)
+    _maker = SceneMaker(photos, frames + voted, faces, rows, SIDE, pieces, told)
     args.out.mkdir(parents=True, exist_ok=True)
     part = args.out / "images.part"
     _images = np.lib.format.open_memmap(part, "w+", np.uint8, (args.number, SIDE, SIDE, 3))  # the workers write into it

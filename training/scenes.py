@@ -41,7 +41,8 @@ def _scene(image: NDArray[np.uint8], label: dict[str, list]) -> Scene:
     )
 
 
-def _decode(content: bytes) -> NDArray[np.uint8]:
+def decode(content: bytes) -> NDArray[np.uint8]:
+    """A picture file's RGB pixels (H, W, 3)."""
     return np.ascontiguousarray(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)[..., ::-1])
 
 
@@ -69,12 +70,12 @@ def photos(data: Path, wanted: Callable[[str], bool], file: Path | None = None) 
             name = Path(member.name).name
             content = tar.extractfile(member) if member.isfile() else None
             if content is not None and name in labels and wanted(name):
-                yield name, _scene(_decode(content.read()), labels[name])
+                yield name, _scene(decode(content.read()), labels[name])
 
 
 def load_frame(path: Path, label: dict[str, list]) -> Scene:
     """A picture file with its label."""
-    return _scene(_decode(path.read_bytes()), label)
+    return _scene(decode(path.read_bytes()), label)
 
 
 def of_dev_clip(name: str) -> bool:
