@@ -4,7 +4,7 @@
 
 ``PHOTOS`` holds a folder of pictures for each collection, named OWNER+NAME after its repository. Pictures that cannot be read,
 are tiny, or show what one before them shows (`training.alike`) are left out and counted, and so is what is kept for measuring
-(`training.voted.held_out`), wherever else it turns up. A photo is read at most 640 pixels long. Collections take turns, so that a
+(`training.held_out`), wherever else it turns up. A photo is read at most 640 pixels long. Collections take turns, so that a
 run that is stopped has labelled some of each; started again, it goes on where it stopped. ``--known`` is the index of photos that
 are labelled already (``DATA/scenes2/index.csv``).
 """
@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 from models import Detector, load_detector
 from models.faces import Faces, pairwise_iou
 from training.alike import Shown, fingerprint
+from training.held_out import held_out
 from training.label_frames import LEAST_SCORE, label
-from training.voted import LEAST_WITNESS, Votes, held_out, load_votes, origins, read_photo, save_votes
+from training.voted import LEAST_WITNESS, Votes, load_votes, origins, read_photo, save_votes
 
 SUFFIXES = ".jpg", ".jpeg", ".png", ".webp"
 LEAST = 160  # pixels of the longer side of a photo that is worth labelling

@@ -13,7 +13,6 @@ import json
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from hashlib import md5
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from models.faces import Faces
 from training.detector_scenes import SURE, UNSURE
+from training.held_out import held_out
 from training.scenes import Scene, decode
 
 LABELS = Path(__file__).parent / "data" / "photo_labels.npz"
@@ -31,16 +31,6 @@ PLACE_STEPS, SCORE_STEPS = 4, 250
 LEAST_WITNESS = 0.1
 SECOND = 0.3  # the witness's score from which on it confirms what the teacher is sure of
 AGREES, DOUBTED = 1.15, 0.35  # what the two scores add up to, and the teacher's own at least, where the witness is the surer one
-HELD_OUT = "MacwinWin/face_mask_dataset", "Huyhoclaptrinh/smoking-detection"  # collections of which nothing trains
-HELD_OUT_PART = "MonsterVivy/shanghaitech", "part_B"
-THINGS, HELD_OUT_THINGS = "EliSchwartz/imagenet-sample-images", "01234567"  # first digits of the md5 of a picture's name
-
-
-def held_out(repository: str, path: str) -> bool:
-    """Whether a photo is kept for measuring: whole collections, part of one, and half of the pictures of things."""
-    if repository == THINGS:
-        return md5(Path(path).name.encode()).hexdigest()[0] in HELD_OUT_THINGS
-    return repository in HELD_OUT or (repository == HELD_OUT_PART[0] and HELD_OUT_PART[1] in path)
 
 
 @dataclass(frozen=True)
