@@ -24,11 +24,13 @@ CHIPS = (
 )
 SCENES = (
     "CelebA in the wild (568 photos), frames of 12 short clips (CC-BY-4.0 and unstated terms), the chips pasted, where the "
-    "command says so (training.turned) some turned to the side; head-pose-two and mall-door left out"
+    "command says so (training.turned) some turned to the side; weights begun or gone on with since training.voted is there also "
+    "photos of public repositories (crowds, streets, groups, masks, things; CC BY 4.0, research use, ImageNet terms or none "
+    "stated; training/README.md); head-pose-two, mall-door and what training.held_out names left out"
 )
 TEACHERS = (
     "labels of SCRFD-2.5GF (non-commercial) at full and doubled size; where the command says so (training.second_opinion), "
-    "doubtful ones confirmed by YuNet"
+    "doubtful ones confirmed by YuNet; photos of public repositories: what both see is a face, what one does is ignored"
 )
 CARDS: dict[str, dict[str, Any]] = {
     "recognizer": {

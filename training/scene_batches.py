@@ -11,19 +11,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.detector import STRIDES
+from models.detector import HALF_RANGE, STRIDES
 from training.detector_scenes import LEAST_WIDTH
 from training.scenes import MIRROR, SURE, UNSURE, Scene
 
 WINDOW = 288  # pixels of a picture that are shown at once
 SIZES = ((0.0, 26.0), (20.0, 68.0), (52.0, 1e9))  # widths in pixels each stride answers for
 AT_ONCE = 1000  # pictures brought to the device
-MOST_FACES = 48  # of a picture, the widest
+MOST_FACES = 200  # of a picture, the widest
 GAIN, OFFSET, COLOUR = (0.8, 1.2), (-20.0, 20.0), 0.06
 NOISY, NOISE = 0.3, 6.0  # share of pictures with noise, and the most of it in grey levels
 GREY = 0.1
@@ -76,8 +77,8 @@ class SceneBatches:
         side = self.window
         if self.device == "cpu":  # pieces are copied whole there; to gather pixel by pixel takes as long as to learn from them
             places = zip(rows.tolist(), corners.tolist(), mirrored.tolist(), strict=True)
-            pieces = [(self.images[row, y : y + side, x : x + side], turned) for row, (x, y), turned in places]
-            return torch.stack([piece.flip(1) if turned else piece for piece, turned in pieces])
+            pieces = ((self.images[row, y : y + side, x : x + side].numpy(), turned) for row, (x, y), turned in places)
+            return torch.from_numpy(np.stack([cv2.flip(piece, 1) if turned else piece for piece, turned in pieces]))
         steps = torch.arange(side, device=self.device)
         across = corners[:, :1] + torch.where(mirrored[:, None], side - 1 - steps, steps)
         down = corners[:, 1:] + steps
@@ -101,22 +102,30 @@ class SceneBatches:
 
     def _varied(self, shown: Tensor, rng: np.random.Generator) -> Tensor:
         """Bytes (N, 3, side, side) as another camera would expose them, in [-1, 1]."""
+        count = len(shown)
 
         def drawn(low: float, high: float, *shape: int) -> Tensor:
-            return torch.from_numpy(rng.uniform(low, high, (len(shown), *(shape or (1, 1, 1)))).astype(np.float32)).to(
-                self.device
-            )
+            return torch.from_numpy(rng.uniform(low, high, (count, *(shape or (1, 1, 1)))).astype(np.float32)).to(self.device)
 
-        x = shown.float()
-        grey = torch.from_numpy(rng.random(len(shown)) < GREY).to(self.device)
-        x[grey] = x[grey].mean(1, keepdim=True).expand(-1, 3, -1, -1)
-        colour = torch.where(grey[:, None, None, None], 1.0, drawn(1 - COLOUR, 1 + COLOUR, 3, 1, 1))
-        x = x.mul_(colour * drawn(*GAIN)).add_(drawn(*OFFSET))
-        noisy = torch.from_numpy(rng.random(len(shown)) < NOISY).to(self.device)
+        grey = torch.from_numpy(rng.random((count, 1, 1, 1)) < GREY).to(self.device)
+        scale = torch.where(grey, 1.0, drawn(1 - COLOUR, 1 + COLOUR, 3, 1, 1)) * drawn(*GAIN)
+        offset, noisy = drawn(*OFFSET), drawn(0, 1) < NOISY
+        level = drawn(0, NOISE) * noisy
         generator = torch.Generator(self.device).manual_seed(int(rng.integers(1 << 62)))
-        noise = torch.randn(int(noisy.sum()), *x.shape[1:], generator=generator, device=self.device)
-        x[noisy] += noise * drawn(0, NOISE)[noisy]
-        return x.clamp_(0, 255).sub_(127.5).div_(127.5).contiguous(memory_format=torch.channels_last)
+        at_once = 1 if self.device == "cpu" else count  # one picture stays in a core's cache from the first pass to the last
+        told = (shown, grey, scale, offset, level)
+        return torch.cat([_exposed(*part, generator) for part in zip(*(each.split(at_once) for each in told), strict=True)])
+
+
+def _exposed(shown: Tensor, grey: Tensor, scale: Tensor, offset: Tensor, level: Tensor, generator: torch.Generator) -> Tensor:
+    """Bytes (N, 3, side, side), made grey or not, scaled and moved, with noise of this level, in [-1, 1]."""
+    x = shown.float()
+    if grey.any():
+        x = torch.where(grey, x.mean(1, keepdim=True), x)
+    x = x.mul(scale / HALF_RANGE).add_(offset / HALF_RANGE - 1)
+    if level.any():
+        x += torch.randn(x.shape, generator=generator, device=x.device).mul_(level / HALF_RANGE)
+    return x.clamp_(-1, 1).contiguous(memory_format=torch.channels_last)
 
 
 def assign(boxes: Tensor, scores: Tensor, side: int) -> list[Tensor]:
@@ -125,15 +134,24 @@ def assign(boxes: Tensor, scores: Tensor, side: int) -> list[Tensor]:
     or too small, and around the centre of what another stride answers for. Boxes are (N, K, 4), scores (N, K), below 0 no face.
     """
     count, most = scores.shape
+    at_once = 1 if scores.device.type == "cpu" else count  # a crowd then costs no more than itself
+    parts = [_assigned(*part, side) for part in zip(boxes.split(at_once), scores.split(at_once), strict=True)]
+    first = torch.arange(count, device=boxes.device)[:, None, None] * most
+    return [torch.where(owner < 0, owner, owner + first) for owner in map(torch.cat, zip(*parts, strict=True))]
+
+
+def _assigned(boxes: Tensor, scores: Tensor, side: int) -> list[Tensor]:
+    """The same with the faces of each picture counted from 0."""
     widths = boxes[..., 2] - boxes[..., 0]
     order = (widths + (scores < 0) * 1e6).argsort(1)  # the narrowest first
+    order = order[:, : max(1, int((scores >= 0).sum(1).max()))]
     boxes, scores, widths = boxes.gather(1, order[..., None].expand(-1, -1, 4)), scores.gather(1, order), widths.gather(1, order)
     faces = scores >= 0
     sure = faces & (scores >= SURE) & (widths >= LEAST_WIDTH)
     unsure = faces & ~sure
     centres = boxes.unflatten(-1, (2, 2)).mean(-2)
+    most = order.shape[1]
     rank = torch.arange(most, 0, -1, device=boxes.device, dtype=torch.int16)
-    first = torch.arange(count, device=boxes.device)[:, None, None] * most
     maps = []
     for stride, (low, high) in zip(STRIDES, SIZES, strict=True):
         cells = side // stride
@@ -145,7 +163,7 @@ def assign(boxes: Tensor, scores: Tensor, side: int) -> list[Tensor]:
         within_x = (grid >= boxes[..., 0, None]) & (grid <= boxes[..., 2, None]) & unsure[..., None]
         within_y = (grid >= boxes[..., 1, None]) & (grid <= boxes[..., 3, None])
         ignored = covered(within_y, within_x) | covered(near_y, near_x & (faces & ~own)[..., None])
-        owner = first + order.gather(1, (most - best.long().clamp(min=1)).flatten(1)).view_as(best)
+        owner = order.gather(1, (most - best.long().clamp(min=1)).flatten(1)).view_as(best)
         maps.append(torch.where(best > 0, owner, torch.where(ignored, -2, -1)))
     return maps
 

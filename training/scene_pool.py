@@ -32,9 +32,9 @@ from models.detecting import SmallFaceDetector
 from models.faces import Faces
 from models.weights_io import WEIGHTS, digest
 from training.chips import load_chips
-from training.detector_scenes import SURE, SceneMaker
+from training.detector_scenes import SceneMaker
 from training.runs import own_command
-from training.scenes import Scene, load_frames, load_train_photos
+from training.scenes import SURE, Scene, load_frames, load_train_photos
 from training.voted import LABELS, second_scenes, voted_photos
 
 SIDE = 320

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.detector import FAST, STRIDES, DetectorNet, cell_centres, decode_cells
 from models.runtime import autocast
@@ -41,6 +41,23 @@ def giou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     hull = (torch.maximum(a[:, 2:], b[:, 2:]) - torch.minimum(a[:, :2], b[:, :2])).prod(1)
     iou = inter / union.clamp(min=1e-6)
     return iou, iou - (hull - union) / hull.clamp(min=1e-6)
+
+
+def steady(net: nn.Module) -> nn.Module:
+    """A network whose batch norms keep the statistics they have, at the cost of none: each becomes part of the convolution before
+    it in every step, which takes a third less time. Going on from good weights needs no new statistics."""
+
+    def forward(self: nn.Sequential, x: Tensor) -> Tensor:
+        conv, norm, *rest = self
+        factor = norm.weight * (norm.running_var + norm.eps).rsqrt()
+        bias = norm.bias - norm.running_mean * factor
+        x = F.conv2d(x, conv.weight * factor[:, None, None, None], bias, conv.stride, conv.padding)
+        return F.relu(x, inplace=True) if rest else x
+
+    for part in net.modules():
+        if isinstance(part, nn.Sequential) and len(part) > 1 and isinstance(part[1], nn.BatchNorm2d):
+            part.forward = forward.__get__(part)
+    return net
 
 
 def losses(outputs: list[Tensor], owners: list[Tensor], boxes: Tensor, landmarks: Tensor) -> dict[str, Tensor]:
@@ -77,6 +94,7 @@ def main() -> None:
         PRESETS,
         scenes={"type": Path, "required": True, "help": "folder of training.scene_pool"},
         start={"type": Path, "help": "begin with the weights of this run or file"},
+        steady={"action": "store_true", "help": "batch norms keep their statistics, which is quicker: for --start"},
         fast={"action": "store_true", "help": "the network of half the work"},
     )
     args, batch, device = job.args, job.batch, job.device
@@ -89,6 +107,8 @@ def main() -> None:
     made_of = (args.scenes / "command.txt").read_text().splitlines()
     print(f"{len(pool)} scenes, {sum(len(p.scores) for p in pool)} faces", flush=True)
     batches = SceneBatches(np.load(args.scenes / "images.npy", mmap_mode="c"), pool, device)
+    if args.steady:
+        steady(net)
     run = job.run(net, 0.02, arguments, muon=True, made_of=made_of)
     while not run.done:
         shown = batches.draw(run.rng(run.step), batch)

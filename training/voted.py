@@ -21,9 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.faces import Faces
-from training.detector_scenes import SURE, UNSURE
 from training.held_out import held_out
-from training.scenes import Scene, decode
+from training.scenes import SURE, UNSURE, Scene, decode
 
 LABELS = Path(__file__).parent / "data" / "photo_labels.npz"
 LONGEST = 640  # pixels of a photo that is labelled and learned from

@@ -14,7 +14,7 @@ import pytest
 from models.faces import Faces
 from training import label_photos
 from training.alike import Shown, fingerprint
-from training.detector_scenes import SURE, UNSURE
+from training.scenes import SURE, UNSURE
 from training.voted import Votes, load_votes, save_votes, second_scenes, voted_photos, votes_of
 
 BOXES = [[10.25, 10, 30, 34], [50, 10, 70, 34], [90, 10, 110, 34], [10, 60, 30, 84]]
