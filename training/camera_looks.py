@@ -68,7 +68,7 @@ def motion(length: float, angle: float) -> NDArray[np.float32]:
     kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
     for step in np.linspace(-length / 2, length / 2, 8 * half + 1):
         kernel[round(half + step * np.sin(angle)), round(half + step * np.cos(angle))] += 1
-    return kernel / kernel.sum()
+    return np.asarray(kernel / kernel.sum(), np.float32)
 
 
 def _light(image: Image, rng: np.random.Generator) -> Image:

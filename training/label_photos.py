@@ -76,7 +76,7 @@ def unlike(photos: Path, names: list[str], kept: list[str], left_out: Counter[st
     for name in kept:
         image = cv2.imdecode(np.fromfile(photos / name, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_4)
         if image is not None:
-            shown.add(fingerprint(image))
+            shown.add(fingerprint(image.astype(np.uint8)))
     for name in names:
         image = read_photo(photos / name)
         if image is None or max(image.shape[:2]) < LEAST:

@@ -17,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.detector import HALF_RANGE, STRIDES
+from models.blocks import HALF_RANGE
+from models.detector import STRIDES
 from training.detector_scenes import LEAST_WIDTH
 from training.scenes import MIRROR, SURE, UNSURE, Scene
 
