@@ -19,7 +19,9 @@ GAP_S, GAP_STEPS = 0.5, 4  # a pause is a gap from so many seconds, and so many 
 SOON_S, FAR_S = 0.25, 60.0  # how far ahead a stamp may be to need one witness, or three; beyond it all that are held
 LONGEST_GAP_S = 7 * 86400.0  # beyond it somebody has set the clock
 MOST_LAG_S = 3600.0  # that a video may begin after its sound
-EVEN = 1.25  # longest over shortest interval of frames that come evenly
+OFTEN = 20  # frames to a gap, below which gaps are the rule
+FEW = 4  # intervals that are needed to know the pace
+UNEVEN, MOST = 0.25, 0.8  # frames come evenly if most of the intervals are so near the usual one
 RAW = frozenset("h264 hevc vvc m4v mjpeg mpegvideo vc1 h263 h261 obu cavsvideo dirac".split())  # formats that carry no times
 
 Timed = tuple[VideoFrame, float]
@@ -75,14 +77,21 @@ class Clock:
         self._resumed, self._raw = resumed, container.format.name in RAW
         self.lag_s = (_seconds(stream, stream.start_time) or 0.0) + self._offset_s  # of the video, behind the start of the file
         self._recent: deque[float] = deque(maxlen=16)
+        self._early: list[tuple[float, float]] = []  # pauses before the pace was known: how long, and when
         self.step_s = 1 / self.rate  # from one frame to the next, usually
         self._kind = ""  # of stamp the frames have: pts, dts or none
         self._number = 0
         self.last: float | None = None
         self.counts: Counter[str] = Counter()
         self.longest: tuple[float, float] = (0.0, 0.0)  # gap: seconds, and when it began
-        self.lost_s = 0.0
+        self._lost_s = 0.0
         self.gap = False  # in an even flow, before the frame that came last
+
+    @property
+    def lost_s(self) -> float:
+        """Seconds missing in an even flow; none where pauses are the rule, as with recorders that wait for motion."""
+        gaps = self.counts["gaps_in_time"]
+        return 0.0 if gaps > 1 and gaps * OFTEN > self._number else self._lost_s
 
     @property
     def end(self) -> float:
@@ -124,6 +133,9 @@ class Clock:
             now = self._judge([s for _, s in held], True)
             assert now is not None
             yield held.popleft()[0], now
+        for passed, at in self._early:
+            if self._is_gap(passed):
+                self._miss(passed, at)
 
     def _judge(self, stamps: list[float | None], decide: bool) -> float | None:
         """The time of the first of the frames with these stamps; None to see more of them, unless it must ``decide``."""
@@ -180,7 +192,7 @@ class Clock:
                 return None
             if ahead > LONGEST_GAP_S:
                 return self._bridge(now)
-            if not later and self._is_gap(ahead):  # nothing comes after it
+            if not later and self._is_gap(ahead) and not self.counts["gaps_in_time"]:  # nothing comes after it
                 self.counts["times_mended"] += 1
                 return last + step
             return self._accept(now)
@@ -213,18 +225,28 @@ class Clock:
         assert self.last is not None
         passed, recent = now - self.last, self._recent
         if self._is_gap(passed):
-            self.counts["gaps_in_time"] += 1
-            self.longest = max(self.longest, (passed, self.last))
-            if max(recent) <= EVEN * min(recent) + 2 * TICK_S:
-                self.gap = True
-                self.lost_s += passed - self.step_s
+            self.gap = self._even()
+            self._miss(passed, self.last)
+            return now
+        if len(recent) < FEW and len(self._early) < FEW and passed > max(GAP_S, GAP_STEPS * self.step_s):
+            self._early.append((passed, self.last))  # a gap or the pace of the film: judged when that is known
             return now
         recent.append(passed)
         self.step_s = statistics.median(islice(recent, max(0, len(recent) - 9), None))
         return now
 
     def _is_gap(self, passed: float) -> bool:
-        return len(self._recent) >= 4 and passed > max(GAP_S, GAP_STEPS * max(self._recent))
+        return len(self._recent) >= FEW and passed > max(GAP_S, GAP_STEPS * max(self._recent))
+
+    def _even(self) -> bool:
+        """Whether frames came evenly lately."""
+        return sum(abs(t - self.step_s) <= UNEVEN * self.step_s + TICK_S for t in self._recent) >= MOST * len(self._recent)
+
+    def _miss(self, passed: float, at: float) -> None:
+        self.counts["gaps_in_time"] += 1
+        self.longest = max(self.longest, (passed, at))
+        if self._even():
+            self._lost_s += passed - self.step_s
 
     def _go(self, now: float) -> float:
         """Time goes on, whatever stamps say."""

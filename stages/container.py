@@ -102,7 +102,7 @@ class Packets:
     What was lost is counted: packets ``undecodable``, frames ``oversized``; ``cut`` if the container itself ended in a fault.
     Packets ``flagged`` by the container have a gap in their numbering, as where two whole files were joined: no loss by itself.
     With ``others`` the sound and other tracks are read too, though not decoded: ``others_end`` is where they end on the file's
-    own clock, in seconds.
+    own clock, in seconds, and ``read_to`` the byte up to which the file was understood.
     """
 
     def __init__(self, container: Any, stream: Any, others: bool = False) -> None:
@@ -110,6 +110,7 @@ class Packets:
         self.undecodable = self.oversized = self.flagged = 0
         self.cut = False
         self.others_end = 0.0
+        self.read_to = 0
 
     def __iter__(self) -> Iterator[Any]:
         packets = self._container.demux() if self._others else self._container.demux(self._stream)
@@ -121,6 +122,8 @@ class Packets:
             except (av.error.FFmpegError, OSError):
                 self.cut = True
                 return
+            if packet.pos is not None and packet.pos >= 0:
+                self.read_to = max(self.read_to, packet.pos + packet.size)
             if packet.stream.index != self._stream.index:
                 if packet.pts is not None and packet.time_base and packet.stream.type in ("video", "audio"):
                     end = float((packet.pts + (packet.duration or 0)) * packet.time_base)

@@ -10,6 +10,8 @@ from stages.container import MOST_PIXELS, Packets
 from stages.damage import Damage
 
 STREAMED = RAW | {"mpegts", "mpeg"}  # whose length is only guessed, from their last stamps or their size
+CLUSTERED = ("matroska,webm", "flv", "avi")  # which hold little but packets
+MOST_INDEX = 0.2  # of a file
 SLACK_S, SLACK = 0.5, 0.02  # containers round their length
 
 
@@ -32,6 +34,8 @@ def listed(container: Any) -> bool:
 def length_of(container: Any, stream: Any, clock: Clock) -> float | None:
     """Seconds from the file's start to the end of the video, if the file says: its sound may be longer, so the container's length
     is second choice."""
+    if container.format.name == "avi" and stream.frames and stream.average_rate:
+        return clock.lag_s + stream.frames / float(stream.average_rate)  # its duration is of what is there
     if stream.duration:
         return clock.lag_s + float(stream.duration * stream.time_base)
     return container.duration / 1e6 if container.duration else None
@@ -58,6 +62,8 @@ def faults_of(read: Reading, container: Any, stream: Any) -> list[str]:
     end = clock.end if stream.duration else max(clock.end, packets.others_end - start_of(container, stream))
     if length and container.format.name not in STREAMED and end + max(SLACK_S, SLACK * length) < length:
         faults.append(f"readable to {end:.1f} s of {length:.1f} s")
+    elif rest := _unread(packets, container):
+        faults.append(f"the file is damaged after {clock.end:.1f} s: its last {rest:.0%} could not be read")
     elif packets.cut:
         faults.append(f"the file is damaged after {clock.end:.1f} s")
     if corrupt := damage["corrupt_frames"]:
@@ -71,3 +77,10 @@ def faults_of(read: Reading, container: Any, stream: Any) -> list[str]:
         gaps = clock.counts["gaps_in_time"]
         faults.append(f"{clock.lost_s:.1f} s are missing in {gaps} gaps, the longest of {longest:.1f} s at {at:.1f} s")
     return faults
+
+
+def _unread(packets: Packets, container: Any) -> float:
+    """Share of a file behind the last packet that was found, where that is too much for an index."""
+    size = container.size if container.format.name in CLUSTERED else 0
+    rest = 1 - packets.read_to / size if size > 0 and packets.read_to else 0.0
+    return rest if rest > MOST_INDEX else 0.0

@@ -81,3 +81,34 @@ def test_bystanders_are_made_unrecognisable(chips: np.ndarray) -> None:
             np.abs(np.diff(planes[40:110, 40:90].astype(int), axis=1)).mean() / np.abs(np.diff(before.astype(int), axis=1)).mean()
         )
         assert (detail < 0.7) == hidden
+
+
+def test_a_recording_that_changes_its_size_is_drawn_to_its_end(tmp_path: Path) -> None:
+    """With black borders, and with boxes where the faces are."""
+    Store(tmp_path / "farsight.db").put_tracks([row(np.array([[0.5, 40, 60, 120, 160], [1.0, 40, 60, 120, 160]]))])
+    stage = Annotate(tmp_path, tmp_path / "farsight.db", crf=10)
+    stage.open()
+    for k in range(10):
+        height, width = (96, 128) if k < 5 else (288, 256)  # of another shape, too
+        stage.process([Frame("cam", k, k / 10, np.full((height * 3 // 2, width), 128, np.uint8))])
+    stage.flush()
+    stage.close()
+    with av.open(str(tmp_path / "annotated" / "cam.mp4")) as container:
+        frames = [f.to_ndarray(format="rgb24").astype(int) for f in container.decode(video=0)]
+    assert {f.shape for f in frames} == {(96, 128, 3)} and len(frames) == 10
+    late = frames[8]
+    assert late[:, :16].max() < 40 and late[:, -16:].max() < 40 and abs(late[80, 64].mean() - 130) < 8  # 86 columns of 128
+    edge = late[25:50, 33:36].mean((0, 1))  # the box's left side: a third of 40, and 21 of border
+    assert edge[1] > edge[0] + 10
+
+
+def test_a_drawn_video_says_which_colours_it_has(tmp_path: Path) -> None:
+    Store(tmp_path / "farsight.db").put_tracks([row(PATH)])
+    stage = Annotate(tmp_path, tmp_path / "farsight.db")
+    stage.open()
+    stage.process([Frame("cam", 0, 0.0, np.full((720 * 3 // 2, 1280), 128, np.uint8))])
+    stage.flush()
+    stage.close()
+    with av.open(str(tmp_path / "annotated" / "cam.mp4")) as container:
+        frame = next(container.decode(video=0))
+    assert (int(frame.colorspace), int(frame.color_range)) == (1, 1)

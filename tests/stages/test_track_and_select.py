@@ -1,3 +1,6 @@
+import itertools
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -231,3 +234,47 @@ def test_names_do_not_depend_on_what_was_read_before(chips: np.ndarray) -> None:
     first = [item.tracks.tolist() for item in track.process(frames)]
     track.flush()
     assert [item.tracks.tolist() for item in track.process(frames)] == first and max(first[-1]) == 1
+
+
+ROUNDED = {
+    "in tenths": lambda s: s,
+    "of a TS": lambda s: round(s * 90000) / 90000,
+    "of a TS that begins late": lambda s: (round((s + 1.4) * 90000) - 126000) / 90000,
+    "of a Matroska": lambda s: round(s, 3),
+    "in floats": lambda s: (s + 3600.3) - 3600.3,
+}
+
+
+@pytest.mark.parametrize("rate", [5, 10, 15, 25, 30])
+def test_the_same_film_has_the_same_shots_in_every_container(chips: np.ndarray, rate: int) -> None:
+    """Each rounds its stamps in its own way: .6 - .4 is less than .2, and so is .233 - .033 - 1 ms."""
+    kept = {}
+    for name, stamp in ROUNDED.items():
+        frames = [frame(stamp(k / rate), [(60 + 40 * k / rate, 100)], chips[0]) for k in range(2 * rate)]
+        frames += [frame(stamp(2 + k / rate), [], None) for k in range(2 * rate)]
+        tracks = follow(frames, report_every_s=0.8, lost_s=1.0, longest_s=1.4, apart_s=0.2)
+        kept[name] = [
+            (t.version, t.final, round(t.start_s, 2), round(t.end_s, 2), sorted(round(s.pts_s, 2) for s in t.shots))
+            for t in tracks
+        ]
+    assert all(found == kept["in tenths"] for found in kept.values()), kept
+    if rate in (5, 10):
+        assert all(b - a >= 0.199 for *_, shots in kept["in tenths"] for a, b in itertools.pairwise(shots))
+
+
+def test_a_damaged_frame_gives_no_shot(chips: np.ndarray) -> None:
+    frames = [frame(k / 5, [(60 + 8 * k, 100)], chips[0]) for k in range(12)]
+    smeared = [replace(f, frame=replace(f.frame, damaged=k % 4 != 3)) for k, f in enumerate(frames)]
+    (track,) = (t for t in follow(smeared) if t.final)
+    assert [s.pts_s for s in sorted(track.shots, key=lambda s: s.pts_s)] == pytest.approx([0.6, 1.4, 2.2])
+    assert track.reasons == {"corrupt_frame": 8}
+    (track,) = (t for t in follow([replace(f, frame=replace(f.frame, damaged=True)) for f in frames]) if t.final)
+    assert track.shots == () and track.rejected is not None
+
+
+def test_a_video_that_changes_its_size_begins_every_track_anew(chips: np.ndarray) -> None:
+    small = [frame(k / 5, [(60 + 4 * k, 100)], chips[0]) for k in range(6)]
+    large = [frame(1.2 + k / 5, [(84 + 4 * k, 100)], chips[0]) for k in range(6)]
+    for item in large:
+        object.__setattr__(item.frame, "image", np.pad(item.frame.image, ((0, 120), (0, 160), (0, 0)), mode="edge"))
+    assert len({t.track for t in follow(small + large) if t.final}) == 2
