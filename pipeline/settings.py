@@ -129,7 +129,10 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    engine: Literal["ray", "inline"] = Field("ray", description="ray: actors in processes; inline: everything in this process")
+    engine: Literal["ray", "inline", "auto"] = Field(
+        "ray",
+        description="ray: actors in processes; inline: everything in this process; auto: inline for a single short recording",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the networks run")
     fpir: float = Field(0.01, gt=0, lt=1, description="false alarms allowed per passer-by who is on no list")
     checkpoint_every_s: float = Field(5.0, ge=0, description="seconds of work that an interruption may cost")

@@ -43,6 +43,17 @@ def why_no_video(path: Path) -> str:
         return f"cannot be read: {getattr(error, 'strerror', None) or error}"
 
 
+def length_of(url: str) -> float | None:
+    """Seconds of a file, as its container says; None where it does not, and for what is no ordinary file."""
+    if "://" in url or not Path(url).is_file():
+        return None
+    try:
+        with av.open(url, options={"protocol_whitelist": "file"}, metadata_errors="ignore") as container:
+            return container.duration / av.time_base if container.duration else None
+    except (av.error.FFmpegError, OSError, ValueError):
+        return None
+
+
 def is_picture(container: Any) -> bool:
     """Whether an open container is a single picture. Moving GIFs and their like are videos."""
     name = container.format.name

@@ -214,6 +214,13 @@ def test_a_source_folder_that_is_read_only_is_left_as_it_is(tmp_path: Path, peop
     folder.chmod(0o755)
 
 
+def test_a_short_recording_needs_no_ray_when_the_engine_is_left_open(tmp_path: Path, people: Path, farsight: Farsight) -> None:
+    clip, out = write_clip(tmp_path / "a.mp4", [k / 10 for k in range(10)]), tmp_path / "out"
+    code, said = farsight("run", "--source", clip, "--watchlist", people, "--out", out, "--engine", "auto", "--no-video")
+    assert code == 0, said
+    assert json.loads((out / "run.json").read_text())["choices"]["engine"] == "inline: one source of 1 s"
+
+
 def test_the_program_says_its_version(farsight: Farsight) -> None:
     code, said = farsight("--version")
     assert code == 0 and said.startswith("farsight 0.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.cli.choosing import with_engine
 from pipeline.cli.common import CONFIGS, DATABASE, card_of, console, context_of, database_path, make_engine, open_store
 from pipeline.cli.enrolling import enrol_list
 from pipeline.cli.recorded import (
@@ -110,7 +111,9 @@ def _run(
     if resume:
         sources = with_earlier_names(out, sources)
     starts = told_starts(sources, dating)
+    settings, chosen = with_engine(settings, sources)
     store = prepare_output(out, resume, sources, fingerprint(settings.groups, context_of(settings, out)))
+    told["choices"] = {"engine": chosen} if chosen else {}
     note_sources(store, sources)
     begin_record(out / "run.json")
     people = fill_watchlist(store, watchlist, settings)
@@ -296,6 +299,7 @@ def finish(
     unread = [s for s in status.sources if s.status == "failed" and not s.counts.get("frames_decoded")]
     nothing = bool(status.sources) and len(unread) == len(status.sources)
     code = 3 if nothing else 4 if bad or fault else 0
+    choices |= (told or {}).pop("choices", {})
     more = {"watchlist": people or {}} | (told or {}) | ({"annotated": fault} if fault else {})
     write_summary(out / "run.json", settings, choices, status, elapsed, outcomes, more, code)
     write_report(store, out, started_after)

@@ -15,7 +15,7 @@ from PIL import Image
 from pipeline.errors import SourceError
 from pipeline.protocol import SourceSpec
 from stages.decode import Decode
-from stages.probe import began, why_no_video
+from stages.probe import began, length_of, why_no_video
 from tests.clips import write_clip, write_sound
 
 
@@ -35,6 +35,12 @@ def test_a_picture_of_any_name_is_no_video_and_is_refused_as_a_source(tmp_path: 
         assert why_no_video(tmp_path / name) in ("a picture, no video", "no video"), name
         with pytest.raises(SourceError):
             Decode().start(SourceSpec("picture", str(tmp_path / name)), None)
+
+
+def test_the_length_of_a_file_is_what_its_container_says(tmp_path: Path) -> None:
+    assert length_of(str(write_clip(tmp_path / "a.mp4", [k / 10 for k in range(20)]))) == pytest.approx(2.0, abs=0.2)
+    (tmp_path / "rubbish.mp4").write_text("x")
+    assert [length_of(url) for url in (str(tmp_path / "rubbish.mp4"), "http://127.0.0.1:9/a", "/none", "/dev/zero")] == [None] * 4
 
 
 def test_a_moving_gif_is_a_video(tmp_path: Path) -> None:
