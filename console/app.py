@@ -1,20 +1,34 @@
-"""The page and the API of `serve`: the report of a run, fresh from its database, and its sightings as JSON."""
+"""The page and the API of `serve`: the report of a run, fresh from its database, and its sightings as JSON, page by page."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlencode
 
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import FileResponse, HTMLResponse
 
-from console.report import render_report
+from console.pictures import picture_of, thumbnail
+from console.report import PAGES, render_page, render_report
+from console.security import SafeHeaders
+from watchlist.connection import StoreError
+from watchlist.files import Folder
+from watchlist.rows import OUTCOMES
 from watchlist.store import Store
+from watchlist.tracks import Where
+from watchlist.when import one_of, span
 
-HIDDEN = {"template", "path"}
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+FRESH_S = 3.0  # the page is made anew at most so often, and when the database has changed
+LARGEST = 2**63 - 1  # whole number that SQLite knows
+Limit = Annotated[int, Query(ge=1, le=1000, description="rows of a page")]
+Result = TypeVar("Result")
 
 
 def make_app(database: Path, hosts: Sequence[str] = LOOPBACK) -> FastAPI:
@@ -23,32 +37,179 @@ def make_app(database: Path, hosts: Sequence[str] = LOOPBACK) -> FastAPI:
     ``hosts`` are the names it may be called by: a page of another name that was made to point here reads nothing.
     """
     out = database.parent
-    store = Store(database, must_exist=True)
-    app = FastAPI(title="Farsight", docs_url="/api", redoc_url=None)
+    stores = _Stores(database)
+    page = _Page(database, out)
+    app = FastAPI(title="Farsight", docs_url=None, redoc_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
+    app.add_middleware(SafeHeaders)
+
+    @app.exception_handler(StoreError)
+    def damaged(request: Request, error: StoreError) -> Response:
+        return _json({"detail": str(error)}, status=500)
 
     @app.get("/", response_class=HTMLResponse)
-    def report() -> str:
-        return render_report(store, out)
+    def report() -> HTMLResponse:
+        """The report of the run."""
+        return HTMLResponse(page.html())
+
+    @app.get("/api", response_class=HTMLResponse, include_in_schema=False)
+    def documentation() -> HTMLResponse:
+        return HTMLResponse(PAGES.get_template("api.html").render(paths=app.openapi()["paths"]))
+
+    @app.get("/tracks", response_class=HTMLResponse)
+    def tracks(outcome: str, source: str | None = None, after: str | None = None) -> HTMLResponse:
+        """Finished tracks of an outcome, a page of cards at a time."""
+        rows = _page(stores.mine(), source, outcome, 60, after)
+        following = None
+        if len(rows) == 60:
+            given = {"outcome": outcome, "source": source, "after": _name(rows[-1])}
+            following = "/tracks?" + urlencode({key: value for key, value in given.items() if value is not None})
+        return HTMLResponse(render_page(rows, out, outcome.replace("_", " "), following))
 
     @app.get("/api/sightings")
-    def sightings(source: str | None = None, outcome: str | None = None) -> list[dict[str, Any]]:
-        rows = [row for row in store.tracks(source) if outcome in (None, row["outcome"])]
-        return [{k: v for k, v in row.items() if k not in HIDDEN} for row in rows]
+    def sightings(
+        request: Request,
+        source: str | None = None,
+        outcome: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        limit: Limit = 100,
+        after: str | None = None,
+    ) -> Response:
+        """Finished tracks by source and time. The next page begins ``after`` the last one's SOURCE/TRACK; the header ``Link`` has
+        its address. ``since`` and ``until`` are as on the command line."""
+        rows = _page(stores.mine(), source, outcome, limit, after, since, until)
+        return _json(rows, _next(request, rows, limit, _name))
 
     @app.get("/api/identities")
-    def identities() -> list[dict[str, Any]]:
-        return [vars(identity) for identity in store.identities()]
+    def identities(
+        request: Request, limit: Limit = 1000, after: Annotated[int, Query(ge=0, le=LARGEST, description="an id")] = 0
+    ) -> Response:
+        """The people on the list, by id. The next page begins ``after`` the last one's id."""
+        people = [vars(person) for person in stores.mine().identities(limit, after)]
+        return _json(people, _next(request, people, limit, lambda person: str(person["id"])))
+
+    @app.get("/picture")
+    def picture(source: str, track: str, kind: str = "crop") -> Response:
+        """A track's ``crop`` or ``restored`` chip, as JPEG."""
+        _allowed(lambda: one_of("kind", kind, ("crop", "restored")))
+        rows = stores.mine().named([(source, track)])
+        content = picture_of(Folder(out), rows[0], kind) if rows else None
+        return _jpeg(content)
+
+    @app.get("/enrolled/{identity}")
+    def enrolled(identity: int) -> Response:
+        """The first enrolled photo of a person, as JPEG."""
+        photo = stores.mine().first_photo(identity) if abs(identity) <= LARGEST else None
+        return _jpeg(None if photo is None else thumbnail(photo[1]))
 
     @app.get("/annotated/{name}")
     def video(name: str) -> FileResponse:
-        path = out / "annotated" / name
-        if path.parent != out / "annotated" or path.suffix != ".mp4" or not path.is_file():
+        """A video with boxes and names."""
+        path = Folder(out).below(f"annotated/{name}") if name.endswith(".mp4") else None
+        if path is None or not path.is_file():
             raise HTTPException(404, "no such video")
-        return FileResponse(path)
+        return FileResponse(path, media_type="video/mp4", headers={"cache-control": "private, no-cache"})
 
     @app.get("/healthz")
     def healthz() -> dict[str, str]:
+        """Whether it answers."""
         return {"status": "ok"}
 
     return app
+
+
+class _Stores:
+    """One connection for each thread that answers."""
+
+    def __init__(self, database: Path) -> None:
+        self._database, self._own = database, threading.local()
+        self.mine()
+
+    def mine(self) -> Store:
+        found: Store | None = getattr(self._own, "store", None)
+        if found is None:
+            found = self._own.store = Store(self._database, must_exist=True)
+        return found
+
+
+class _Page:
+    """The report, made once for all who ask at a time."""
+
+    def __init__(self, database: Path, out: Path) -> None:
+        self._store, self._out, self._lock = Store(database, must_exist=True), out, threading.Lock()
+        self._html, self._of, self._at = "", (), 0.0
+
+    def html(self) -> str:
+        with self._lock:
+            if not self._html or time.monotonic() - self._at > FRESH_S:
+                of = (self._store.state(), *_changed(self._out / "run.json"), *_changed(self._out / "annotated"))
+                if of != self._of:
+                    self._html, self._of = render_report(self._store, self._out, served=True), of
+                self._at = time.monotonic()
+            return self._html
+
+
+def _changed(path: Path) -> tuple[object, ...]:
+    try:
+        found = path.stat()
+    except OSError:
+        return (None,)
+    return found.st_mtime_ns, found.st_size
+
+
+def _page(
+    store: Store,
+    source: str | None,
+    outcome: str | None,
+    limit: int,
+    after: str | None,
+    since: str | None = None,
+    until: str | None = None,
+) -> list[dict[str, Any]]:
+    """A page of tracks; refuses what is not allowed with status 422, and says what is."""
+    if source is not None:
+        _allowed(lambda: one_of("source", source, store.sources()))
+    if outcome is not None:
+        _allowed(lambda: one_of("outcome", outcome, OUTCOMES))
+    first, last = _allowed(lambda: span(since, until, dash=""))
+    where = Where(source, first.pts_s, first.at, last.at, None, last.pts_s, outcome)
+    last_seen = None
+    if after is not None:
+        camera, _, track = after.rpartition("/")
+        last_seen = (camera, track)
+    try:
+        return store.page(where, limit, last_seen)
+    except LookupError:
+        raise HTTPException(
+            404, f"after {after}: no such track (any more); it is SOURCE/TRACK, the last of the page before"
+        ) from None
+
+
+def _allowed(check: Callable[[], Result]) -> Result:
+    try:
+        return check()
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from None
+
+
+def _name(row: dict[str, Any]) -> str:
+    return f"{row['source']}/{row['track']}"
+
+
+def _next(request: Request, rows: list[dict[str, Any]], limit: int, name: Callable[[dict[str, Any]], str]) -> dict[str, str]:
+    """The header that tells the address of the next page, if there may be one."""
+    if len(rows) < limit:
+        return {}
+    query = dict(request.query_params) | {"limit": str(limit), "after": name(rows[-1])}
+    return {"link": f'<{request.url.path}?{urlencode(query)}>; rel="next"'}
+
+
+def _json(content: object, headers: dict[str, str] | None = None, status: int = 200) -> Response:
+    return Response(json.dumps(content), status, headers or {}, "application/json")
+
+
+def _jpeg(content: bytes | None) -> Response:
+    if content is None:
+        raise HTTPException(404, "no such picture")
+    return Response(content, media_type="image/jpeg", headers={"cache-control": "private, max-age=300"})

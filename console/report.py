@@ -1,23 +1,38 @@
-"""``report.html``: one self-contained file a person can check a run with."""
+"""``report.html``: one self-contained file a person can check a run with; and the same page as `serve` shows it."""
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, select_autoescape
-from PIL import Image
+from jinja2 import Environment, FileSystemLoader, TemplateError, select_autoescape
 
-from models.pictures import PictureError, read_picture
+from console.pictures import Inlined, Linked, Pictures
+from console.timeline import clock, sources_of, when
+from watchlist.connection import StoreError
+from watchlist.rows import OUTCOMES
 from watchlist.store import Store
+from watchlist.tracks import Where, box_number
 
-MOST_PICTURES = 1500  # tracks without a match that are shown with pictures; the others are in sightings.jsonl
-THUMB = 160
+MOST = {"match": 400, "near": 150, "no_match": 250, "unlikely": 100, "not_assessable": 200}  # cards of a section
+MOST_SERVED = {"match": 120, "near": 60, "no_match": 60, "unlikely": 30, "not_assessable": 60}
+PICTURE_BYTES = 14_000_000  # with all else a report stays below 20 MB
+NEAR = 0.08  # of a cosine below its threshold: a near miss
+UNLIKELY = 0.2  # templates of lower quality are likely of no face: hair, hands, patterns
+SHOWN = (
+    *("source", "track", "start_s", "end_s", "outcome", "name", "nearest", "score", "threshold", "fpir", "shots", "face_px"),
+    *("reasons", "best_pts_s", "quality"),
+)
+PAGES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=select_autoescape(),
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+PAGES.filters["clock"] = clock
 
 
 def write_report(store: Store, out: Path, started_after: float | None = None) -> Path:
@@ -29,137 +44,149 @@ def write_report(store: Store, out: Path, started_after: float | None = None) ->
     return path
 
 
-def render_report(store: Store, out: Path, started_after: float | None = None) -> str:
-    """The report as HTML, made from the database, the crops and ``run.json``."""
-    run = json.loads((out / "run.json").read_text()) if (out / "run.json").is_file() else {}
-    tracks = store.tracks(started_after=started_after)
-    sources = run.get("sources") or [_unread(name, tracks) for name in dict.fromkeys(track["source"] for track in tracks)]
-    matched = {track["identity"] for track in tracks if track["identity"] is not None}
-    enrolled = {i: _inline(photos[0].chip) for i in matched if (photos := store.enrolments(i))}
-    cards: dict[str, list[dict[str, Any]]] = {"match": [], "no_match": [], "not_assessable": []}
-    for track in tracks:
-        shown = track["outcome"] == "match" or len(cards[track["outcome"]]) < MOST_PICTURES
-        cards[track["outcome"]].append(_card(track, out, enrolled) if shown else {})
-    hidden = {outcome: sum(not card for card in found) for outcome, found in cards.items()}
-    for outcome in cards:
-        cards[outcome] = [card for card in cards[outcome] if card]
-    cards["match"].sort(key=lambda c: (c["name"], c["source"], c["start_s"]))
-    absent = store.not_looked_for()
-    pages = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=select_autoescape(),
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    pages.filters["clock"] = clock
-    return pages.get_template("report.html").render(
+def render_report(store: Store, out: Path, started_after: float | None = None, served: bool = False) -> str:
+    """The report as HTML, made from the database, the crops and ``run.json``.
+
+    Args:
+        started_after: Unix time; only tracks since then.
+        served: for `serve`: pictures and further pages are addresses, not part of the page.
+
+    Raises StoreError for a damaged row.
+    """
+    run, fault = read_run(out)
+    try:
+        return _rendered(store, out, Where(started_after=started_after), run, fault, served)
+    except StoreError:
+        raise
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, TemplateError) as error:
+        if not run:
+            raise
+        return _rendered(store, out, Where(started_after=started_after), {}, _damage(error), served)
+
+
+def _rendered(store: Store, out: Path, where: Where, run: dict[str, Any], fault: str, served: bool) -> str:
+    with store.snapshot():
+        sums = store.sums(where)
+        inlined = Inlined(store, out, PICTURE_BYTES)
+        sections = _sections(store, where, MOST_SERVED if served else MOST)
+        cards = {name: _cards(rows, out, Linked() if served else inlined) for name, rows in sections.items()}
+        people, names = store.sought(30)
+        counts = {outcome: sum(row["tracks"] for row in sums if row["outcome"] == outcome) for outcome in OUTCOMES}
+        sources = sources_of(store, run, sums, where)
+        absent = store.not_looked_for()
+    shown = {"match": len(cards["match"]), "not_assessable": len(cards["not_assessable"])}
+    shown["no_match"] = sum(len(cards[name]) for name in ("near", "no_match", "unlikely"))
+    known = set(absent)
+    return PAGES.get_template("report.html").render(
         run=run,
+        fault=fault,
         made=time.strftime("%Y-%m-%d %H:%M"),
         cards=cards,
-        hidden=hidden,
-        people=list(dict.fromkeys(enrolment.name for enrolment in store.enrolments())),
-        absent=absent,
-        without_photo=[name for name in run.get("watchlist", {}).get("not_looked_for", []) if name not in absent],
-        sources=[_lanes(source, tracks) for source in sources],
-        seconds=sum(s["position_s"] for s in sources),
-        fpir=run.get("settings", {}).get("fpir"),
+        counts=counts,
+        hidden={outcome: counts[outcome] - shown[outcome] for outcome in counts},
+        people=people,
+        names=names,
+        absent=absent[:30],
+        absent_more=max(0, len(absent) - 30),
+        without_photo=[name for name in run.get("watchlist", {}).get("not_looked_for", []) if name not in known],
+        sources=sources,
+        more_sources=len({row["source"] for row in sums} - {source["name"] for source in sources}),
+        links={f"{card['source']}/{card['track']}" for found in cards.values() for card in found},
+        seconds=sum(source["position_s"] for source in sources),
+        fpir=_rate(run),
+        made_by=_made_by(run),
+        served=served,
+        left_out=inlined.left_out,
     )
 
 
-def _card(track: dict[str, Any], out: Path, enrolled: dict[int, str]) -> dict[str, Any]:
-    video = Path("annotated") / f"{track['source']}.mp4"
+def render_page(rows: list[dict[str, Any]], out: Path, title: str, following: str | None) -> str:
+    """One page of tracks, for `serve`; ``following`` is the address of the next."""
+    return PAGES.get_template("page.html").render(
+        cards=_cards(rows, out, Linked()), title=title, following=following, served=True
+    )
+
+
+def read_run(out: Path) -> tuple[dict[str, Any], str]:
+    """What ``run.json`` tells, and what is wrong with it."""
+    path = out / "run.json"
+    if not path.is_file():
+        return {}, ""
+    try:
+        run = json.loads(path.read_text())
+        return dict(run.items()), ""
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        return {}, _damage(error)
+
+
+def _damage(error: Exception) -> str:
+    return f"run.json is damaged ({type(error).__name__}): what it tells is missing here"
+
+
+def _rate(run: dict[str, Any]) -> float | None:
+    rate = (run.get("settings") or {}).get("fpir")
+    return rate if isinstance(rate, float) and 0 < rate < 1 else None
+
+
+def _made_by(run: dict[str, Any]) -> str:
+    """Version, and commit where it is known, of the program that made the run."""
+    versions = run.get("versions") or {}
+    commit = versions.get("commit") or run.get("commit")
+    return f"Farsight {versions.get('farsight', '')}{f' ({str(commit)[:12]})' if commit else ''}".strip()
+
+
+def _sections(store: Store, where: Where, most: dict[str, int]) -> dict[str, list[dict[str, Any]]]:
+    """Tracks by section, each in one: matches, near misses, the rest of "no match", what of that is likely no face, and those
+    not assessable."""
+
+    def of(outcome: str, count: int) -> list[dict[str, Any]]:
+        return store.page(Where(outcome=outcome, started_after=where.started_after), count)
+
+    match = sorted(store.closest("match", most["match"], None, where), key=lambda r: (r["name"] or "", r["source"], r["start_s"]))
+    if len(match) < most["match"]:  # a match without a score is one all the same
+        known = {(row["source"], row["track"]) for row in match}
+        match += [row for row in of("match", most["match"]) if (row["source"], row["track"]) not in known][
+            : most["match"] - len(match)
+        ]
+    near = [row for row in store.closest("no_match", most["near"], NEAR, where) if row["quality"] >= UNLIKELY]
+    known = {(row["source"], row["track"]) for row in near}
+    rest = [row for row in of("no_match", most["no_match"] + len(near)) if (row["source"], row["track"]) not in known]
     return {
-        **{
-            key: track[key]
-            for key in (
-                "source",
-                "track",
-                "start_s",
-                "end_s",
-                "name",
-                "nearest",
-                "score",
-                "threshold",
-                "fpir",
-                "shots",
-                "face_px",
-                "reasons",
-                "best_pts_s",
-            )
-        },
-        "when": _when(track),
-        "crop": _inline_file(out, track["crop"]),
-        "restored": _inline_file(out, track["restored"]),
-        "enrolled": enrolled.get(track["identity"]),
-        "video": str(video) if (out / video).is_file() else None,
+        "match": match,
+        "near": near,
+        "no_match": [row for row in rest if row["quality"] >= UNLIKELY][: most["no_match"]],
+        "unlikely": [row for row in rest if row["quality"] < UNLIKELY][: most["unlikely"]],
+        "not_assessable": of("not_assessable", most["not_assessable"]),
     }
 
 
-def _unread(name: str, tracks: list[dict[str, Any]]) -> dict[str, Any]:
-    """A source of which only tracks are known yet: live cameras are told of in ``run.json`` at the end."""
-    end = max(track["end_s"] for track in tracks if track["source"] == name)
-    return {"name": name, "status": "ok", "reason": "", "position_s": end, "duration_s": None}
-
-
-def _when(track: dict[str, Any]) -> str:
-    """The time of day here where it is known, of cameras; else the place in the recording."""
-    if track["started_at"] is None:
-        return f"{clock(track['start_s'])} to {clock(track['end_s'])}"
-    begin, end = (datetime.fromtimestamp(track[key]).astimezone() for key in ("started_at", "ended_at"))
-    return f"{begin:%Y-%m-%d %H:%M:%S} to {end:%H:%M:%S}"
-
-
-def _lanes(source: dict[str, Any], tracks: list[dict[str, Any]]) -> dict[str, Any]:
-    """A source with its timeline: a lane for each person found, one for the rest of each outcome. A camera's goes from the first
-    track to the last, by time of day."""
-    mine = [t for t in tracks if t["source"] == source["name"]]
-    live = bool(mine) and all(t["started_at"] is not None for t in mine)
-    first = min(t["started_at"] for t in mine) if live else 0.0
-    begin, end = ("started_at", "ended_at") if live else ("start_s", "end_s")
-    seconds = 0.0 if live else max(source["duration_s"] or 0.0, source["position_s"])
-    length = max([seconds, *(t[end] - first for t in mine), 0.1])
-    lanes: dict[str, list[dict[str, Any]]] = {
-        t["name"]: [] for t in sorted(mine, key=lambda t: t["name"] or "") if t["outcome"] == "match"
-    }
-    for track in mine:
-        lane = track["name"] if track["outcome"] == "match" else track["outcome"].replace("_", " ")
-        lanes.setdefault(lane, []).append(
+def _cards(rows: list[dict[str, Any]], out: Path, pictures: Pictures) -> list[dict[str, Any]]:
+    videos: dict[str, bool] = {}
+    cards = []
+    for row in rows:
+        source = row["source"]
+        if source not in videos:
+            videos[source] = _has_video(out, source)
+        at = row["start_s"] if row["best_pts_s"] is None else row["best_pts_s"]
+        live = row["started_at"] is not None and row["ended_at"] is not None
+        cards.append(
             {
-                "left": 100 * (track[begin] - first) / length,
-                "width": max(0.4, 100 * (track[end] - track[begin]) / length),
-                "kind": track["outcome"],
-                "title": _when(track),
-                "link": f"{track['source']}/{track['track']}",
+                **{key: row[key] for key in SHOWN},
+                "box": box_number(row["track"]),
+                "when": when(*(row[key] for key in (("started_at", "ended_at") if live else ("start_s", "end_s"))), live),
+                "crop": pictures.of_track(row, "crop"),
+                "restored": pictures.of_track(row, "restored"),
+                "enrolled": pictures.of_person(row["identity"])
+                if row["outcome"] == "match" and row["identity"] is not None
+                else None,
+                "video": f"annotated/{quote(source)}.mp4#t={max(0.0, at):.1f}" if videos[source] else None,
             }
         )
-    return {**source, "length": length, "lanes": lanes}
+    return cards
 
 
-def _inline_file(out: Path, name: str | None) -> str | None:
-    if not name or not (out / name).is_file():
-        return None
-    return _inline((out / name).read_bytes())
-
-
-def _inline(picture: bytes) -> str:
-    """A picture as a data URL: JPEG, at most `THUMB` pixels; a small one is enlarged without smoothing, so that its
-    pixels are seen."""
+def _has_video(out: Path, source: str) -> bool:
     try:
-        image = Image.fromarray(read_picture(picture, ("JPEG", "PNG")))
-    except PictureError:
-        return ""
-    factor = THUMB / max(image.size)
-    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
-    image = image.resize(size, Image.Resampling.NEAREST if factor > 1 else Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=82)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def clock(seconds: float | None) -> str:
-    """Seconds as 1:02:03.4."""
-    if seconds is None:
-        return ""
-    minutes, rest = divmod(seconds, 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
+        return (out / "annotated" / f"{source}.mp4").is_file()
+    except (OSError, ValueError):
+        return False

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 import socket
 import socketserver
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -20,14 +22,25 @@ FRESH_S = 30.0  # a status older than this means that the watching itself hangs
 FAULT = "fault: "  # begins the counters of what does not work at all just now
 EDGES_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 DROPS = {"dropped_for_newer": "newer frame"}
+HEADERS = (("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store"), ("Cross-Origin-Resource-Policy", "same-origin"))
 STATES = ("starting", "connecting", "streaming", "backing off", "stopped")
 
 
 class Monitor:
-    """Serves the latest status. ``port`` 0 takes a free one. Raises SettingsError if the port is taken."""
+    """Serves the latest status.
 
-    def __init__(self, host: str, port: int) -> None:
+    Args:
+        host: address to listen on.
+        port: 0 takes a free one.
+        names: names it may be asked by, beside this machine's, ``host`` and plain addresses: a page of another name that was made
+            to point here reads nothing.
+
+    Raises SettingsError if the port is taken.
+    """
+
+    def __init__(self, host: str, port: int, names: Sequence[str] = ()) -> None:
         self._status, self._at = Status(), 0.0
+        self._names = {"localhost", host.lower(), socket.gethostname().lower(), *(name.lower() for name in names)}
         registry = CollectorRegistry()
         registry.register(self)
         self._metrics = make_wsgi_app(registry)
@@ -110,15 +123,29 @@ class Monitor:
 
     def _answer(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
+        if not self._is_ours(environ.get("HTTP_HOST", "")):
+            start("400 Bad Request", [("Content-Type", "text/plain"), *HEADERS])
+            return [b"unknown host: name it in metrics.names\n"]
         if path == "/metrics":
             answer: Iterable[bytes] = self._metrics(environ, start)
             return answer
         if path not in ("/healthz", "/readyz"):
-            start("404 Not Found", [("Content-Type", "text/plain")])
+            start("404 Not Found", [("Content-Type", "text/plain"), *HEADERS])
             return [b"/metrics, /healthz or /readyz\n"]
         faults = self._faults(ready=path == "/readyz")
-        start("503 Service Unavailable" if faults else "200 OK", [("Content-Type", "text/plain")])
+        start("503 Service Unavailable" if faults else "200 OK", [("Content-Type", "text/plain"), *HEADERS])
         return [("\n".join(faults) if faults else "ok").encode() + b"\n"]
+
+    def _is_ours(self, host: str) -> bool:
+        """Whether a Host header names this machine: by an address, which no other name can be made to point from, or a name."""
+        if not host:  # HTTP/1.0, which no browser speaks
+            return True
+        name = host.rpartition(":")[0] if re.search(r":\d*$", host) and not host.endswith("]") else host
+        try:
+            ipaddress.ip_address(name.strip("[]"))
+        except ValueError:
+            return name.lower() in self._names
+        return True
 
     def _faults(self, ready: bool) -> list[str]:
         """Why it is not healthy: nothing answers, or a stage counts a fault. To be ready a camera must stream as well."""

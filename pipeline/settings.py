@@ -111,6 +111,10 @@ class MetricsSettings(BaseModel):
 
     host: str = Field("127.0.0.1", description="interface; there is no password, so keep it where only the monitoring reaches it")
     port: int = Field(9464, ge=0, le=65535, description="0: none")
+    names: list[str] = Field(
+        [],
+        description="names, beside this machine's and plain addresses, that monitoring asks by; requests for others are refused",
+    )
 
 
 class RetentionSettings(BaseModel):

@@ -4,38 +4,74 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import tempfile
 import time
 import zipfile
 from pathlib import Path
 from typing import Any
 
+from watchlist.files import Folder
 from watchlist.store import Store
 
 HIDDEN = {"template", "path", "template_id"}
 
 
-def export_case(store: Store, out: Path, tracks: list[dict[str, Any]], path: Path) -> int:
+class TargetError(ValueError):
+    """The case cannot be written there."""
+
+
+def check_target(store: Store, path: Path, force: bool) -> None:
+    """Raises TargetError where a case may not be written: over the database, ever; over another file, without ``force``."""
+    for end in ("", "-wal", "-shm"):
+        part = store.path.with_name(store.path.name + end)
+        if path.resolve() == part.resolve() or (path.exists() and part.exists() and path.samefile(part)):
+            raise TargetError(f"{path}: is the database itself; name another file")
+    if path.is_dir():
+        raise TargetError(f"{path}: is a folder; name a file in it")
+    if path.exists() and not force:
+        raise TargetError(f"{path}: is there already; name another file, or replace it with --force")
+    if not path.absolute().parent.is_dir():
+        raise TargetError(f"{path}: no such folder; make it first")
+
+
+def export_case(store: Store, out: Path, tracks: list[dict[str, Any]], path: Path, force: bool = False) -> int:
     """Write a zip of those rows of the tracks' table: ``case.json``, their crops and restored chips, the enrolled chips of the
-    people they matched, and ``sha256sums.txt`` over all of it. Returns the number of files. Raises OSError."""
-    files: dict[str, bytes] = {}
-    for row in tracks:
-        for kind in ("crop", "restored"):
-            name = row[kind]
-            if name and (out / name).is_file():
-                files[name] = (out / name).read_bytes()
-    for identity in sorted({row["identity"] for row in tracks if row["identity"] is not None}):
-        for photo in store.enrolments(identity):
-            files[f"enrolled/{identity}-{photo.id}.png"] = photo.chip
-    shown = [{key: value for key, value in row.items() if key not in HIDDEN} for row in tracks]
-    people = [vars(person) for person in store.identities() if any(row["identity"] == person.id for row in tracks)]
-    case = {"made": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "database": store.path.name, "tracks": shown, "identities": people}
-    files["case.json"] = json.dumps(case, indent=2).encode()
-    sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(files.items()))
-    part = path.with_suffix(".part")
-    with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in sorted({**files, "sha256sums.txt": sums.encode()}.items()):
-            archive.writestr(name, content)
-    part.replace(path)
+    people they matched, and ``sha256sums.txt`` over all of it. Pictures that do not lie in the output folder are left out.
+
+    Returns the number of files. Raises OSError; TargetError, see `check_target`.
+    """
+    check_target(store, path, force)
+    folder, people, sums = Folder(out), [], {}
+    descriptor, part = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.absolute().parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+
+            def add(name: str, content: bytes) -> None:
+                if name not in sums:
+                    sums[name] = hashlib.sha256(content).hexdigest()
+                    archive.writestr(name, content)
+
+            for name in sorted({row[kind] for row in tracks for kind in ("crop", "restored") if row[kind]}):
+                if (picture := folder.picture(name)) is not None:
+                    add(name, picture.read_bytes())
+            for identity in sorted({row["identity"] for row in tracks if row["identity"] is not None}):
+                if (person := store.identity(identity)) is not None:
+                    people.append(vars(person))
+                for photo in store.enrolments(identity):
+                    add(f"enrolled/{identity}-{photo.id}.png", photo.chip)
+            shown = [{key: value for key, value in row.items() if key not in HIDDEN} for row in tracks]
+            made = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+            case = {"made": made, "database": store.path.name, "tracks": shown, "identities": people}
+            add("case.json", json.dumps(case, indent=2).encode())
+            lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
+            archive.writestr("sha256sums.txt", lines)
+        check_target(store, path, force)  # nobody has put something there meanwhile
+        Path(part).replace(path)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise
     # No names of tracks: the audit log outlives them.
-    store.note("export", tracks=len(tracks), file=path.name, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
-    return len(files) + 1
+    with path.open("rb") as written:
+        store.note("export", tracks=len(tracks), file=path.name, sha256=hashlib.file_digest(written, "sha256").hexdigest())
+    return len(sums) + 1

@@ -1,4 +1,4 @@
-"""The connection to a database file: opening, migrating, transactions."""
+"""A database file: opening, migrating, transactions."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from watchlist.connection import StoreError, address_unchanging, connect, connect_unchanging, copied, has_log, is_writable
 from watchlist.schema import MIGRATIONS, VERSION
 
-
-class StoreError(ValueError):
-    """The database cannot be used: one line that says why."""
+__all__ = ["Database", "StoreError", "StoreUnavailable"]
+ENGINE_TABLES = ("checkpoints",)  # of the engine, which may have been here first
 
 
 class StoreUnavailable(StoreError):
@@ -22,35 +22,71 @@ class StoreUnavailable(StoreError):
 
 
 class Database:
-    """Opens (and makes, unless ``must_exist``) a database. Raises StoreError if the file is none, or of a newer version."""
+    """Opens (and makes, unless ``must_exist``) a database.
+
+    Where file or folder cannot be written to (a read-only medium, somebody else's folder) it is opened for reading, and
+    ``read_only`` says so; nothing is written beside it then.
+
+    Raises:
+        StoreError: the file is no database, one of another program or of a newer version, or damaged.
+    """
 
     def __init__(self, path: Path, must_exist: bool = False) -> None:
         if must_exist and not (path.is_file() and path.stat().st_size):
             raise StoreError(f"{path}: {'an empty file' if path.is_file() else 'no such database'}")
         self.path = path
+        self._parts = ExitStack()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-            self._db.row_factory = sqlite3.Row
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA foreign_keys=ON")
-            self._migrate()
+            self.read_only = path.is_file() and not is_writable(path)
+            self.address = path.resolve().as_uri()  # for ATTACH
+            self._db = self._open_read_only() if self.read_only else connect(path, must_exist)
+            self._db.execute("PRAGMA foreign_keys = ON")
+            if not self.read_only:
+                self._migrate()
         except (sqlite3.OperationalError, OSError) as error:
+            self._parts.close()
             raise StoreUnavailable(f"{path}: not usable as a database ({error})") from None
         except sqlite3.Error as error:
+            self._parts.close()
             raise StoreError(f"{path}: not usable as a database ({error})") from None
+        except StoreError:
+            self._parts.close()
+            raise
+
+    def _open_read_only(self) -> Any:
+        """The database itself where that tells all; else a copy, in which the write-ahead log or a migration takes effect."""
+        self._db = connect_unchanging(self.path)
+        self.address = address_unchanging(self.path)
+        self._refuse_foreign()
+        if not has_log(self.path) and self._version() == VERSION:
+            return self._db
+        self._db.close()
+        copy = self._parts.enter_context(copied(self.path))
+        self._db, self.address = connect(copy, must_exist=True), copy.as_uri()
+        self._db.path = self.path
+        self._migrate()
+        self._db.execute("PRAGMA query_only = ON")
+        return self._db
 
     def _migrate(self) -> None:
-        if self._version() > VERSION:
-            raise StoreError(f"{self.path}: written by a newer version (schema {self._version()}, this one knows {VERSION})")
+        self._refuse_foreign()
         if self._version() == VERSION:
             return
-        with self.transaction():
+        with self._whole():
             for script in MIGRATIONS[self._version() :]:  # asked again: another process may have been quicker
                 for statement in script.split(";\n"):
                     if statement.strip():
                         self._db.execute(statement)
             self._db.execute(f"PRAGMA user_version = {VERSION}")
+
+    def _refuse_foreign(self) -> None:
+        if self._version() > VERSION:
+            raise StoreError(f"{self.path}: written by a newer version (schema {self._version()}, this one knows {VERSION})")
+        tables = {str(row[0]) for row in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if not self._version() and (others := {t for t in tables if not t.startswith("sqlite_")} - set(ENGINE_TABLES)):
+            raise StoreError(
+                f"{self.path}: a database of another program (it holds the table {min(others)!r}); name another file"
+            )
 
     def _version(self) -> int:
         return int(self._db.execute("PRAGMA user_version").fetchone()[0])
@@ -66,10 +102,17 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing; waits for another writer. Inside another one it is part of that."""
+        """All or nothing; waits for another writer. Inside another one it is part of that. Raises StoreError where nothing can be
+        written."""
         if self._db.in_transaction:
             yield
             return
+        self.require_writable()
+        with self._whole():
+            yield
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -79,17 +122,37 @@ class Database:
             raise
         self._db.execute("COMMIT")
 
+    def require_writable(self) -> None:
+        """Raises StoreError where the file or its folder cannot be written to."""
+        if self.read_only:
+            raise StoreError(f"{self.path}: cannot be written to, and so not changed; copy it to a folder of your own first")
+
     def close(self) -> None:
         self._db.close()
+        self._parts.close()
 
-    def overwrite_deleted(self) -> None:
-        """From now on what is deleted through this connection is overwritten with zeros, not only unlinked."""
-        self._db.execute("PRAGMA secure_delete = ON")
+    def state(self) -> int:
+        """Another number whenever somebody else has changed the database."""
+        return int(self._db.execute("PRAGMA data_version").fetchone()[0])
 
-    def checkpoint(self) -> None:
-        """Bring the write-ahead log into the file and empty it, where nobody else is reading."""
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    def compact(self) -> bool:
+        """Write the file anew without free space, and empty the write-ahead log, so that nothing deleted is left in either.
+        Returns whether it could: somebody who reads or writes at that moment is in the way."""
+        try:
+            self._db.execute("VACUUM")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+            return False
+        for _ in range(10):
+            if not self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                return True
+            time.sleep(0.5)
+        return False
 
-    def note(self, what: str, **detail: Any) -> None:
-        """Append to the audit log: what was done, when, with what."""
+    def note(self, what: str, **detail: Any) -> bool:
+        """Append to the audit log: what was done, when, with what. Returns whether it could be: not where all is read-only."""
+        if self.read_only:
+            return False
         self._db.execute("INSERT INTO audit (at, what, detail) VALUES (?, ?, ?)", (time.time(), what, json.dumps(detail)))
+        return True

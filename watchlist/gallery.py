@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import faiss
 import numpy as np
@@ -84,6 +85,7 @@ class Gallery:
         """For each probe (M, D) the best candidate, or None when nobody is enrolled."""
         if not len(self):
             return [None] * len(vectors)
+        fitting(vectors, self._index, self._people.path)
         scores, places = self._index.search(np.ascontiguousarray(vectors, np.float32), 1)  # type: ignore[union-attr]
         found = self._identities[places[:, 0]]
         return [
@@ -95,6 +97,7 @@ class Gallery:
         """The best candidate for one probe (D,) but for the person of the id ``own``, among the `NEIGHBOURS` nearest photos."""
         if self._index is None or not len(self):
             return None
+        fitting(vector[None], self._index, self._people.path)
         scores, places = self._index.search(np.ascontiguousarray(vector[None], np.float32), min(NEIGHBOURS, len(self)))
         for score, place in zip(scores[0], places[0], strict=True):
             identity = int(self._identities[place])
@@ -103,9 +106,16 @@ class Gallery:
         return None
 
     def _add(self, vectors: NDArray[np.float32], in_all: int) -> None:
+        fitting(vectors, self._index, self._people.path)
         if self._index is None:
             self._index = new_index(vectors.shape[1], in_all)
         self._index.add(np.ascontiguousarray(vectors))
+
+
+def fitting(vectors: NDArray[np.float32], index: faiss.Index | None, path: Path) -> None:
+    """Raises StoreError where probes (M, D) are of another length than what is searched."""
+    if index is not None and vectors.shape[1] != index.d:
+        raise StoreError(f"{path}: damaged (embeddings of {index.d} values, asked for one of {vectors.shape[1]})")
 
 
 def new_index(dimension: int, count: int) -> faiss.Index:

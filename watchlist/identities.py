@@ -83,7 +83,9 @@ class Identities(Database):
 
     def remove_photo(self, identity: int, photo: int) -> bool:
         """Delete one photo of a person, with chip and vector. Returns whether there was one."""
-        return self._db.execute("DELETE FROM enrolments WHERE identity = ? AND id = ?", (identity, photo)).rowcount > 0
+        with self.transaction():
+            self._db.execute("UPDATE generation SET erasing = CAST(strftime('%s', 'now') AS REAL) WHERE erasing IS NULL")
+            return self._db.execute("DELETE FROM enrolments WHERE identity = ? AND id = ?", (identity, photo)).rowcount > 0
 
     def move_photo(self, identity: int, photo: int, to: int) -> None:
         """Give one photo of a person to another; one that they have already is deleted. Raises StoreError if there is none."""
@@ -107,12 +109,18 @@ class Identities(Database):
             self._db.execute("DELETE FROM enrolments WHERE identity = ?", (identity,))
             self._db.execute("UPDATE tracks SET identity = ?, name = ? WHERE identity = ?", (into, new["name"], identity))
             self._db.execute("UPDATE alerts SET identity = ? WHERE identity = ?", (into, identity))
-            self._db.execute("UPDATE identities SET removed = ?, external_id = NULL WHERE id = ?", (time.time(), identity))
+            self.blank(identity)
             for key in DETAILS:
                 if old[key] and not new[key]:
                     self._db.execute(f"UPDATE identities SET {key} = ? WHERE id = ?", (old[key], into))
             count = self._db.execute("SELECT COUNT(*) FROM enrolments WHERE identity = ?", (into,)).fetchone()[0]
         return int(count)
+
+    def blank(self, identity: int) -> None:
+        """Mark a person as removed and delete name and details; the id stays, so that it is never used again."""
+        nothing = ", ".join(f"{key} = NULL" for key in DETAILS)
+        self._db.execute(f"UPDATE identities SET removed = ?, name = '', {nothing} WHERE id = ?", (time.time(), identity))
+        self._db.execute("UPDATE generation SET erasing = CAST(strftime('%s', 'now') AS REAL) WHERE erasing IS NULL")
 
     def _must_exist(self, identity: int, other: int) -> None:
         if identity == other:

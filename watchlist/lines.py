@@ -38,14 +38,22 @@ def write_whole(path: Path, lines: Iterable[str]) -> None:
 
 def keep_lines(path: Path, wanted: Callable[[str], bool]) -> None:
     """Take out of a file, if it is there, the lines that are not ``wanted``. Raises OSError."""
-    with _locked(path):
-        if path.exists():
-            with path.open() as file:
-                _replace(path, (line for line in file if wanted(line)))
+    if not path.exists():
+        return
+    with _locked(path), path.open(errors="surrogateescape") as file:
+        _replace(path, (line for line in file if wanted(line)))
+
+
+def change_lines(path: Path, changed: Callable[[str], str]) -> None:
+    """Put in place of each line of a file, if it is there, what ``changed`` makes of it. Raises OSError."""
+    if not path.exists():
+        return
+    with _locked(path), path.open(errors="surrogateescape") as file:
+        _replace(path, map(changed, file))
 
 
 def _replace(path: Path, lines: Iterable[str]) -> None:
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with part.open("w") as file:
+    with part.open("w", errors="surrogateescape") as file:
         file.writelines(lines)
     part.replace(path)

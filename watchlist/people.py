@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from watchlist.identities import Identities
+from watchlist.connection import damaged
+from watchlist.identities import DETAILS, Identities
+from watchlist.rows import stacked, vector_of
 from watchlist.thresholds import Thresholds
 
 LOOKED_FOR = (
@@ -73,11 +76,36 @@ class People(Identities):
         )
 
     def remove_identity(self, identity: int) -> bool:
-        """Take a person off the list: vectors and chips are deleted, the id is never used again."""
+        """Take a person off the list: photos' chips and embeddings, name and details are deleted, also from tracks and alerts
+        that named them, which keep the id. The id is never used again. See `watchlist.erase` for the files beside it."""
         with self.transaction():
+            row = self._db.execute("SELECT name FROM identities WHERE id = ? AND removed IS NULL", (identity,)).fetchone()
+            if row is None:
+                return False
             self._db.execute("DELETE FROM enrolments WHERE identity = ?", (identity,))
-            done = self._db.execute("UPDATE identities SET removed = ? WHERE id = ? AND removed IS NULL", (time.time(), identity))
-        return done.rowcount > 0
+            self.blank(identity)
+            self._unname(identity, str(row["name"]))
+        return True
+
+    def _unname(self, identity: int, name: str) -> None:
+        """Take the name of somebody who was removed off what was decided of tracks."""
+        label = removed_name(identity)
+        self._db.execute("UPDATE generation SET erasing = CAST(strftime('%s', 'now') AS REAL) WHERE erasing IS NULL")
+        self._db.execute("UPDATE tracks SET name = ? WHERE identity = ?", (label, identity))
+        self._db.execute("UPDATE tracks SET nearest = ? WHERE nearest = ?", (label, name))
+        self._db.execute(
+            "UPDATE alerts SET content = json_set(content, '$.name', ?) WHERE identity = ? AND json_valid(content)",
+            (label, identity),
+        )
+
+    def held_by_others(self, text: str) -> bool:
+        """Whether what is kept of the people on the list, or a photo's name, holds this text."""
+        texts = " OR ".join(f"instr({key}, :text)" for key in ("name", *DETAILS))
+        row = self._db.execute(
+            f"SELECT 1 FROM identities WHERE {texts} UNION ALL SELECT 1 FROM enrolments WHERE instr(photo, :text) LIMIT 1",
+            {"text": text},
+        ).fetchone()
+        return row is not None
 
     def set_aside(self, identity: int, photo: int | None = None, restore: bool = False) -> bool:
         """Keep a person, or one photo of theirs by its id, without looking for them; or look for them again.
@@ -92,18 +120,27 @@ class People(Identities):
             done = self._db.execute(f"UPDATE enrolments {change} identity = ? AND id = ?", (at, not restore, identity, photo))
         return done.rowcount > 0
 
-    def identities(self) -> list[Identity]:
+    def identities(self, limit: int = -1, after: int = 0) -> list[Identity]:
+        """Everybody on the list, in the order of their ids; up to ``limit`` of those behind the id ``after``."""
         rows = self._db.execute(
-            "SELECT i.*, COUNT(e.id) AS photos FROM identities i "
-            "LEFT JOIN enrolments e ON e.identity = i.id AND e.set_aside IS NULL "
-            "WHERE i.removed IS NULL GROUP BY i.id ORDER BY i.id"
+            "SELECT i.*, (SELECT COUNT(*) FROM enrolments e WHERE e.identity = i.id AND e.set_aside IS NULL) AS photos "
+            "FROM identities i WHERE i.removed IS NULL AND i.id > ? ORDER BY i.id LIMIT ?",
+            (after, limit),
         )
-        keys = ("id", "name", "external_id", "purpose", "authority", "expires", "photos", "set_aside")
-        return [Identity(*(row[key] for key in keys)) for row in rows]
+        return [_identity(row) for row in rows]
+
+    def identity(self, identity: int) -> Identity | None:
+        """One person on the list, by id."""
+        row = self._db.execute(
+            "SELECT i.*, (SELECT COUNT(*) FROM enrolments e WHERE e.identity = i.id AND e.set_aside IS NULL) AS photos "
+            "FROM identities i WHERE i.removed IS NULL AND i.id = ?",
+            (identity,),
+        ).fetchone()
+        return None if row is None else _identity(row)
 
     def enrolments(self, identity: int | None = None) -> list[Enrolment]:
         """Every enrolled photo that is looked for: not set aside, of people on the list whose entry has not expired. With
-        ``identity`` all photos of that one person, whatever their state."""
+        ``identity`` all photos of that one person, whatever their state. Raises StoreError for a damaged row."""
         rows = self._db.execute(
             "SELECT e.*, i.name FROM enrolments e JOIN identities i ON i.id = e.identity "
             f"WHERE {LOOKED_FOR if identity is None else 'i.removed IS NULL AND i.id = :identity'} ORDER BY e.id",
@@ -113,17 +150,27 @@ class People(Identities):
             Enrolment(
                 r["id"],
                 r["identity"],
-                r["name"],
-                r["photo"],
-                r["chip"],
-                np.frombuffer(r["vector"], np.float32),
-                r["recognizer"],
-                r["quality"],
-                r["face_px"],
-                r["set_aside"],
+                str(r["name"]),
+                str(r["photo"]),
+                bytes(r["chip"]) if isinstance(r["chip"], bytes) else b"",
+                vector_of(r["vector"], np.float32, self.path, f"the photo {r['id']}"),
+                str(r["recognizer"]),
+                self._number(r, "quality"),
+                self._number(r, "face_px"),
+                None if r["set_aside"] is None else self._number(r, "set_aside"),
             )
             for r in rows
         ]
+
+    def _number(self, row: sqlite3.Row, key: str) -> float:
+        if not isinstance(row[key], (int, float)):
+            raise damaged(self.path, f"{key} of the photo {row['id']}")
+        return float(row[key])
+
+    def first_photo(self, identity: int) -> tuple[int, bytes] | None:
+        """Id and chip (PNG) of a person's first photo, if there is one."""
+        row = self._db.execute("SELECT id, chip FROM enrolments WHERE identity = ? ORDER BY id LIMIT 1", (identity,)).fetchone()
+        return None if row is None or not isinstance(row["chip"], bytes) else (int(row["id"]), row["chip"])
 
     def looked_for(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Ids (N,) of the photos `enrolments` gives, and the identity of each, without loading them."""
@@ -142,7 +189,8 @@ class People(Identities):
                 "SELECT id, vector FROM enrolments WHERE id IN (SELECT value FROM json_each(?))", (asked,)
             )
         )
-        return np.stack([np.frombuffer(found[int(row)], np.float32) for row in rows])
+        each = [vector_of(found.get(int(row)), np.float32, self.path, f"the photo {row}") for row in rows]
+        return stacked(each, self.path, "enrolled photos")
 
     def names(self) -> dict[int, str]:
         """Everybody's name by identity."""
@@ -162,7 +210,14 @@ class People(Identities):
     def calibration(self, recognizer: str) -> list[dict[str, Any]] | None:
         """Impostor scores fitted to the user's own footage, as a recogniser's card has them; None where the card's hold."""
         row = self._db.execute("SELECT impostors FROM calibrations WHERE recognizer = ?", (recognizer,)).fetchone()
-        return None if row is None else json.loads(row["impostors"])
+        if row is None:
+            return None
+        try:
+            impostors = json.loads(row["impostors"])
+            Thresholds(impostors).cosine(0.01, 100, 20.0)
+        except (ValueError, TypeError, KeyError, IndexError, ArithmeticError, RecursionError):
+            raise damaged(self.path, "its calibration; `watchlist calibrate --reset` goes back to the recogniser's own") from None
+        return list(impostors)
 
     def thresholds(self, card: dict[str, Any]) -> Thresholds:
         """Those fitted to the user's own footage, or those of a recogniser's card."""
@@ -188,6 +243,15 @@ class People(Identities):
             f"(SELECT e.identity FROM enrolments e JOIN identities i ON i.id = e.identity WHERE {LOOKED_FOR}) ORDER BY id"
         )
         return [str(row[0]) for row in rows]
+
+    def sought(self, most: int) -> tuple[int, list[str]]:
+        """How many people are looked for, and the names of up to ``most`` of them."""
+        among = f"FROM enrolments e JOIN identities i ON i.id = e.identity WHERE {LOOKED_FOR}"
+        count = int(self._db.execute(f"SELECT COUNT(DISTINCT e.identity) {among}").fetchone()[0])
+        names = self._db.execute(
+            f"SELECT name FROM identities WHERE id IN (SELECT e.identity {among}) ORDER BY id LIMIT ?", (most,)
+        )
+        return count, [str(row[0]) for row in names]
 
     def copied_from(self) -> str | None:
         """The database whose list this one follows; None where it keeps a list of its own."""
@@ -216,9 +280,15 @@ class People(Identities):
     def copy_watchlist(self, other: People) -> None:
         """Make this database's watchlist equal to another's, ids and all: the record of who was looked for in this run. Only what
         differs is written. Tracks that matched somebody of a list with other ids keep the name and lose the id."""
-        self._db.execute("ATTACH DATABASE ? AS other", (str(other.path),))
+        self._db.execute("ATTACH DATABASE ? AS other", (other.address,))
         try:
             with self.transaction():
+                gone = self._db.execute(
+                    "SELECT m.id, m.name FROM main.identities m JOIN other.identities o USING (id) "
+                    "WHERE m.removed IS NULL AND o.removed IS NOT NULL AND m.created = o.created"
+                ).fetchall()
+                for row in gone:
+                    self._unname(int(row[0]), str(row[1]))
                 self._db.execute("PRAGMA defer_foreign_keys = ON")
                 self._db.execute(  # replacing rows does not fire the trigger that counts this
                     "UPDATE generation SET reembedded = reembedded + 1 WHERE EXISTS "
@@ -241,3 +311,13 @@ class People(Identities):
                     )
         finally:
             self._db.execute("DETACH DATABASE other")
+
+
+def removed_name(identity: int) -> str:
+    """What stands in place of the name of somebody who was taken off the list."""
+    return f"removed (ID {identity})"
+
+
+def _identity(row: sqlite3.Row) -> Identity:
+    keys = ("id", "name", "external_id", "purpose", "authority", "expires", "photos", "set_aside")
+    return Identity(*(row[key] for key in keys))

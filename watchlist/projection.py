@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from watchlist.gallery import fitting
 from watchlist.tracks import Tracks
 
 KEPT_FROM = 20_000  # fewer templates are read from the database as quickly as from a file
@@ -25,7 +27,7 @@ class Projection:
     when it is made: new templates are added, and after a purge it is made anew, so that what was deleted is not in it."""
 
     def __init__(self, store: Tracks) -> None:
-        self._folder = folder_of(store)
+        self._folder, self._path = folder_of(store), store.path
         self.ids, self._index, purged = self._load()
         now = store.purged()
         if self._index is not None and purged != now:
@@ -38,7 +40,8 @@ class Projection:
                 )
             self._index.add(vectors.astype(np.float32))
             self.ids = np.concatenate([self.ids, ids])
-        if (len(ids) or purged != now) and (len(self.ids) >= KEPT_FROM or self._folder.exists()):
+        can_write = not getattr(store, "read_only", False)
+        if can_write and (len(ids) or purged != now) and (len(self.ids) >= KEPT_FROM or self._folder.exists()):
             self._save(now)
 
     def __len__(self) -> int:
@@ -50,6 +53,7 @@ class Projection:
         """Ids and cosines of the ``top`` templates nearest to any of the vectors (M, D), best first; ``among`` only these ids."""
         if self._index is None or (among is not None and not len(among)):
             return [], []
+        fitting(vectors, self._index, self._path)
         parameters = None
         if among is not None:
             chosen = np.isin(self.ids, among)
@@ -68,9 +72,11 @@ class Projection:
         """What an earlier process has left, or nothing where it is not whole."""
         try:
             state = json.loads((self._folder / "state.json").read_text())
+            if not re.fullmatch(r"[\d-]+", state["name"]) or not isinstance(state["purged"], int):
+                raise ValueError("written by nobody who writes here")
             ids = np.load(self._folder / f"ids-{state['name']}.npy")
             index = faiss.read_index(str(self._folder / f"index-{state['name']}.faiss"))
-        except (OSError, ValueError, KeyError, RuntimeError):
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError):
             return np.zeros(0, np.int64), None, -1
         return (ids, index, int(state["purged"])) if index.ntotal == len(ids) else (np.zeros(0, np.int64), None, -1)
 

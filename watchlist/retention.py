@@ -1,22 +1,25 @@
-"""Forgetting: tracks, vectors, pictures, lines and undelivered alerts go when their time is over, and it is proven."""
+"""Forgetting: tracks, embeddings, pictures, lines and undelivered alerts go when their time is over, and it is proven."""
 
 from __future__ import annotations
 
 import json
-import re
+import os
+import secrets
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from watchlist.files import Folder
 from watchlist.lines import keep_lines
 from watchlist.projection import folder_of
 from watchlist.store import Store
+from watchlist.traces import Finder, salted, still_there
 
 DAY_S = 86_400.0
 PICTURES = ("crop", "restored")
 PLAIN = (".png", ".mp4")  # hold pixels alone
-PIECE = 1 << 22
 WITH_LINES = ("sightings.jsonl", "alerts.jsonl")
 
 
@@ -30,12 +33,15 @@ class Policy:
 
 @dataclass(frozen=True)
 class Proof:
-    """What a purge deleted, and where it looked for traces afterwards. ``left`` names those it found: there should be none."""
+    """What a purge deleted, and where it looked for traces afterwards. ``left`` names the files in which it found some, now or
+    at an earlier purge: there should be none. ``compacted`` is False where somebody who used the database was in the way of
+    removing deleted content from its file."""
 
     tracks: int
     pictures: int
     looked_in: list[str]
     left: list[str]
+    compacted: bool = True
 
 
 def purge(store: Store, out: Path, policy: Policy, now: float | None = None) -> Proof:
@@ -43,66 +49,93 @@ def purge(store: Store, out: Path, policy: Policy, now: float | None = None) -> 
     which may show it, go as a whole and are made anew when they are asked for. Tracks whose time of day is not known (of
     recordings) are kept: their folder is deleted as a whole.
 
-    Raises OSError, sqlite3.Error; asked again, it goes on.
+    Afterwards the database's file is written anew without free space, and every file of the folder is searched for the names and
+    embeddings that were deleted. What is found is remembered as a salted sum, and looked for again by the next purge.
+
+    Raises OSError, sqlite3.Error, StoreError; asked again, it goes on.
     """
+    store.require_writable()
     at = time.time() if now is None else now
     gone = [
         track for outcome, days in policy.days.items() if days is not None for track in store.ended(at - days * DAY_S, outcome)
     ]
     bare = [] if policy.pictures is None else store.ended(at - policy.pictures * DAY_S)
+    folder = Folder(out)
     pictures = 0
-    for source, track in {*gone, *bare}:  # first the files: a purge that is cut off finds their names again
-        pictures += sum(_unlink(out / f"crops/{source}/{track}-{kind}.png") for kind in PICTURES)
-    store.overwrite_deleted()
+    for source, track in dict.fromkeys([*gone, *bare]):  # first the files: a purge that is cut off finds their names again
+        names = {f"crops/{source}/{track}-{kind}.png" for kind in PICTURES} | set(store.pictures_of(source, track))
+        pictures += sum(folder.unlink_picture(name) for name in names)
+    finder = Finder((track.encode() for _, track in gone), store.templates_of(gone), set())
+    if gone or bare:
+        (out / "report.html").unlink(missing_ok=True)
+    if gone:
+        forget_lines(out, set(gone))
     store.forget(gone)
     store.forget_pictures(bare)
-    if gone or bare:
-        _unlink(out / "report.html")
-    if gone:
-        names = {track for _, track in gone}
-        for name in WITH_LINES:
-            keep_lines(out / name, lambda line: _track_of(line) not in names)
+    compacted = True
+    if store.erasing():  # also of a purge that was cut off
         shutil.rmtree(folder_of(store), ignore_errors=True)
-    store.checkpoint()
-    looked_in, left = _traces(out, [track for _, track in gone])
+        compacted = store.erased()
+    finder.spare(store.live_names() if gone else set())
+    looked_in, left = _look(store, out, finder)
     store.note("purge", tracks=len(gone), pictures=pictures, left=left)
-    return Proof(len(gone), pictures, looked_in, left)
+    return Proof(len(gone), pictures, looked_in, left, compacted)
 
 
-def _track_of(line: str) -> str | None:
-    """The track a line is about; None for a line that was cut off."""
+def forget_lines(out: Path, gone: set[tuple[str, str]]) -> None:
+    """Take the lines of tracks, by source and name, out of the files that have one for each."""
+    names = {track for _, track in gone}
+
+    def stays(line: str) -> bool:
+        source, track = _track_of(line)
+        return track not in names or (source is not None and (source, track) not in gone)
+
+    for name in WITH_LINES:
+        keep_lines(out / name, stays)
+
+
+def _track_of(line: str) -> tuple[str | None, str | None]:
+    """Source and track that a line is about; None for a line that was cut off."""
     try:
-        return str(json.loads(line)["track"])
-    except (ValueError, KeyError, TypeError):
-        return None
+        found = json.loads(line)
+        return found.get("source", found.get("camera")), str(found["track"])  # alerts say camera
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None, None
 
 
-def _unlink(path: Path) -> bool:
-    try:
-        path.unlink()
-    except FileNotFoundError:
-        return False
-    return True
+def _look(store: Store, out: Path, finder: Finder) -> tuple[list[str], list[str]]:
+    """Look for traces in every file of the folder: which were looked in, which hold some."""
+    known: dict[str, set[tuple[int, int, int]]] = {}
+    for file, *what in store.remains():
+        known.setdefault(file, set()).add((what[0], what[1], what[2]))
+    if not finder and not known:
+        return [], []
+    salt, looked_in = secrets.randbits(32), []
+    left: dict[str, set[tuple[int, int, int]]] = {}
+    database = {store.path.name + end for end in ("", "-wal", "-shm")}
+    for name in sorted(_files(out)):
+        path, found = out / name, finder.in_bytes(os.fsencode(name)) if finder else set()
+        if path.suffix not in PLAIN:
+            looked_in.append(name)
+            inside = finder.in_file(path) if finder else set()
+            found |= inside - _shared(store, inside) if inside and name in database else inside
+        remains = still_there(path, known[name]) if name in known else set()
+        if found or remains:
+            left[name] = remains | {(len(content), salt, salted(content, salt)) for content in found}
+    store.put_remains([(file, *what) for file, whats in left.items() for what in whats])
+    return looked_in, list(left)
 
 
-def _traces(out: Path, names: list[str]) -> tuple[list[str], list[str]]:
-    """Look for deleted tracks' names in every file of the folder: which were looked at, which hold one."""
-    looked_in, left = [], []
-    longest = max((len(name) for name in names), default=0)
-    pattern = re.compile(b"|".join(re.escape(name.encode()) for name in names)) if names else None
-    for path in sorted(p for p in out.rglob("*") if p.is_file()):
-        looked_in.append(str(path.relative_to(out)))
-        if pattern and (pattern.search(path.name.encode()) or (path.suffix not in PLAIN and _holds(path, pattern, longest))):
-            left.append(looked_in[-1])
-    return looked_in, left
+def _files(folder: Path, below: str = "") -> Iterator[str]:
+    """The files of a folder; links are not followed."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files(Path(entry.path), f"{below}{entry.name}/")
+            elif entry.is_file(follow_symlinks=False):
+                yield f"{below}{entry.name}"
 
 
-def _holds(path: Path, pattern: re.Pattern[bytes], longest: int) -> bool:
-    """Whether a file of any size matches, read in overlapping pieces."""
-    tail = b""
-    with path.open("rb") as file:
-        while piece := file.read(PIECE):
-            if pattern.search(tail + piece):
-                return True
-            tail = piece[-longest:]
-    return False
+def _shared(store: Store, found: set[bytes]) -> set[bytes]:
+    """What of it belongs to tracks that are kept, whose embeddings are the same."""
+    return {piece for piece in found if store.holds_piece(piece)}

@@ -142,6 +142,28 @@ CREATE TABLE recordings (
 );
 """
 
+# Pages, sums and purges of a database with a million tracks read indexes, not rows: these hold vectors and chips. ``erasing`` is
+# since when (Unix time) deleted content waits to be removed from the file; ``remains`` is what a purge found left in other files,
+# as salted sums (watchlist/traces.py).
+PAGED = """
+DROP INDEX tracks_time;
+CREATE INDEX tracks_page ON tracks (source, start_s, track, started_at, ended_at) WHERE final = 1;
+CREATE INDEX tracks_outcome ON tracks (outcome, source, start_s, track, end_s, started_at, ended_at, name) WHERE final = 1;
+CREATE INDEX tracks_margin ON tracks (outcome, score - threshold, started_at) WHERE final = 1;
+CREATE INDEX tracks_ended ON tracks (ended_at, outcome) WHERE final = 1;
+CREATE INDEX tracks_recognizer ON tracks (recognizer) WHERE template IS NOT NULL;
+CREATE INDEX enrolments_state ON enrolments (identity, set_aside, recognizer);
+ALTER TABLE generation ADD COLUMN erasing REAL;
+UPDATE generation SET erasing = CAST(strftime('%s', 'now') AS REAL)
+    WHERE EXISTS (SELECT 1 FROM identities WHERE removed IS NOT NULL);
+UPDATE identities SET name = '', external_id = NULL, purpose = NULL, authority = NULL, expires = NULL WHERE removed IS NOT NULL;
+UPDATE audit SET detail = json_object('identity', json_extract(detail, '$.identity'))
+    WHERE what = 'update' AND json_valid(detail);
+CREATE TABLE remains (
+    file TEXT NOT NULL, length INTEGER NOT NULL, salt INTEGER NOT NULL, sum BLOB NOT NULL, PRIMARY KEY (file, length, sum)
+);
+"""
+
 # The n-th leads to ``user_version`` n.
-MIGRATIONS = (FIRST, LIVE, KEPT, SEARCHABLE, CALIBRATED, FOR_MONTHS, COPIED, NAMESAKES, RECORDINGS)
+MIGRATIONS = (FIRST, LIVE, KEPT, SEARCHABLE, CALIBRATED, FOR_MONTHS, COPIED, NAMESAKES, RECORDINGS, PAGED)
 VERSION = len(MIGRATIONS)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from watchlist.database import Database, StoreError
+from watchlist.connection import StoreError
+from watchlist.database import Database
+from watchlist.rows import track_of, vector_of
 
 TRACK_COLUMNS = (
     "source track version final start_s end_s face_px shots template recognizer quality best_pts_s best_box crop restored path "
@@ -21,16 +21,23 @@ TRACK_COLUMNS = (
 NO_RECORDING = "source NOT IN (SELECT name FROM recordings)"
 
 
+LIGHT_COLUMNS = tuple(c for c in TRACK_COLUMNS if c not in ("template", "path"))
+MANY = 500  # names in one statement
+
+
 @dataclass(frozen=True)
 class Where:
-    """Which tracks a question is about. ``since_s`` is PTS seconds, ``since_at`` and ``until_at`` are Unix times (tracks whose
-    hour is not known are left out then), ``least_px`` is the width of the face."""
+    """Which tracks a question is about. ``since_s`` and ``until_s`` are PTS seconds, ``since_at`` and ``until_at`` are Unix times
+    (tracks whose hour is not known are left out then), ``least_px`` is the width of the face."""
 
     source: str | None = None
     since_s: float | None = None
     since_at: float | None = None
     until_at: float | None = None
     least_px: float | None = None
+    until_s: float | None = None
+    outcome: str | None = None
+    started_after: float | None = None
 
     def clause(self) -> tuple[str, dict[str, Any]]:
         """As SQL over the table ``t``, and its values."""
@@ -40,6 +47,9 @@ class Where:
             "since_at": "t.ended_at >= :since_at",
             "until_at": "t.started_at <= :until_at",
             "least_px": "t.face_px >= :least_px",
+            "until_s": "t.start_s <= :until_s",
+            "outcome": "t.outcome = :outcome",
+            "started_after": "t.started_at >= :started_after",
         }
         given = {key: value for key in conditions if (value := getattr(self, key)) is not None}
         return ("WHERE " + " AND ".join(conditions[key] for key in given)) if given else "", given
@@ -70,9 +80,10 @@ class Tracks(Database):
     def tracks(
         self, source: str | None = None, final_only: bool = True, started_after: float | None = None
     ) -> list[dict[str, Any]]:
-        """Tracks as dictionaries of their columns, by source and time; ``reasons`` and ``best_box`` decoded.
+        """Tracks as dictionaries of their columns, by source and time; ``reasons`` and ``best_box`` decoded. All of them, with
+        templates and paths, in memory: for one source or a short run; see `page` and `each_final`.
 
-        ``started_after`` is Unix time, and leaves out those whose hour is not known.
+        ``started_after`` is Unix time, and leaves out those whose hour is not known. Raises StoreError for a damaged row.
         """
         where = ["final = 1"] if final_only else []
         if source is not None:
@@ -81,9 +92,116 @@ class Tracks(Database):
             where.append("started_at >= :started_after")
         clause = f"WHERE {' AND '.join(where)}" if where else ""
         given = {"source": source, "started_after": started_after}
-        return [
-            _decoded(row) for row in self._db.execute(f"SELECT * FROM tracks {clause} ORDER BY source, start_s, track", given)
-        ]
+        rows = self._db.execute(f"SELECT * FROM tracks {clause} ORDER BY source, start_s, track", given)
+        return [track_of(row, self.path) for row in rows]
+
+    def any_track(self) -> bool:
+        """Whether there is a track, finished or not."""
+        return self._db.execute("SELECT 1 FROM tracks LIMIT 1").fetchone() is not None
+
+    def named(self, names: list[tuple[str, str]]) -> list[dict[str, Any]]:
+        """Finished tracks by source and name, those that there are, as `tracks` gives them."""
+        found = []
+        for source, track in dict.fromkeys(names):
+            row = self._db.execute(
+                "SELECT * FROM tracks WHERE source = ? AND track = ? AND final = 1", (source, track)
+            ).fetchone()
+            if row is not None:
+                found.append(track_of(row, self.path))
+        return sorted(found, key=lambda row: (row["source"], row["start_s"], row["track"]))
+
+    def matched(self, identity: int) -> list[tuple[str, str]]:
+        """Source and name of every finished track that matched a person."""
+        rows = self._db.execute("SELECT source, track FROM tracks WHERE identity = ? AND final = 1", (identity,))
+        return [(str(row[0]), str(row[1])) for row in rows]
+
+    def page(
+        self, where: Where = Where(), limit: int = 100, after: tuple[str, str] | None = None
+    ) -> list[dict[str, Any]]:  # fmt: skip
+        """Up to ``limit`` finished tracks by source and time, without template and path.
+
+        Args:
+            where: which of them.
+            after: source and name of the track that the page before ended with; None for the first page.
+
+        Raises:
+            LookupError: there is no such track to go on after.
+            StoreError: a damaged row.
+        """
+        clause, given = where.clause()
+        clause = f"{clause} AND t.final = 1" if clause else "WHERE t.final = 1"
+        if after is not None:
+            last = self._db.execute("SELECT start_s FROM tracks WHERE source = ? AND track = ?", after).fetchone()
+            if last is None:
+                raise LookupError(f"{after[0]}/{after[1]}")
+            clause += " AND (t.source, t.start_s, t.track) > (:after_source, :after_s, :after_track)"
+            given |= {"after_source": after[0], "after_s": last[0], "after_track": after[1]}
+        index = "tracks_page" if where.outcome is None else "tracks_outcome"
+        rows = self._db.execute(
+            f"SELECT {', '.join(LIGHT_COLUMNS)} FROM tracks t INDEXED BY {index} {clause} "
+            "ORDER BY t.source, t.start_s, t.track LIMIT :most",
+            given | {"most": limit},
+        )
+        return [track_of(row, self.path) for row in rows]
+
+    def closest(self, outcome: str, most: int, within: float | None = None, where: Where = Where()) -> list[dict[str, Any]]:
+        """Up to ``most`` finished tracks of an outcome, those with the highest score against their threshold first, as `page`
+        gives them; with ``within`` only those whose score is at most so far below it."""
+        clause, given = where.clause()
+        clause = f"{clause} AND" if clause else "WHERE"
+        near = "" if within is None else "AND t.score - t.threshold >= :least"
+        rows = self._db.execute(
+            f"SELECT {', '.join(LIGHT_COLUMNS)} FROM tracks t INDEXED BY tracks_margin {clause} t.final = 1 "
+            f"AND t.outcome = :of AND t.score - t.threshold IS NOT NULL {near} ORDER BY t.score - t.threshold DESC LIMIT :most",
+            given | {"of": outcome, "most": most, "least": -(within or 0.0)},
+        )
+        return [track_of(row, self.path) for row in rows]
+
+    def sources(self) -> list[str]:
+        """Names of the sources that have finished tracks."""
+        found: list[str] = []
+        while True:  # from one name to the next, through the index
+            row = self._db.execute(
+                "SELECT source FROM tracks INDEXED BY tracks_page WHERE final = 1 AND source > ? ORDER BY source LIMIT 1",
+                (found[-1] if found else "",),
+            ).fetchone()
+            if row is None:
+                return found
+            found.append(str(row[0]))
+
+    def sums(self, where: Where = Where()) -> list[dict[str, Any]]:
+        """For each source and outcome: ``tracks``, of how many of them the hour is known (``timed``), and the first and last
+        time in PTS seconds (``start_s``, ``end_s``) and Unix time (``started_at``, ``ended_at``)."""
+        clause, given = where.clause()
+        columns = (
+            "source, outcome, COUNT(*) AS tracks, COUNT(started_at) AS timed, MIN(start_s) AS start_s, MAX(end_s) AS end_s, "
+            "MIN(started_at) AS started_at, MAX(ended_at) AS ended_at"
+        )
+        rows = self._db.execute(
+            f"SELECT {columns} FROM tracks t INDEXED BY tracks_outcome {clause} "
+            f"{'AND' if clause else 'WHERE'} final = 1 GROUP BY outcome, source ORDER BY source, outcome",
+            given,
+        )
+        return [dict(row) for row in rows]
+
+    def bars(self, source: str, begin: str, first: float, step: float, where: Where = Where()) -> list[dict[str, Any]]:
+        """A source's finished tracks for a timeline: for each outcome, name of who was matched, and step of time, how many
+        (``tracks``), from when to when (``first``, ``last``), and the name of one (``track``).
+
+        Args:
+            begin: what is the clock, ``start_s`` (PTS seconds) or ``started_at`` (Unix time).
+            first: the beginning of the timeline on that clock; ``step`` its seconds for one bar.
+        """
+        end = {"start_s": "end_s", "started_at": "ended_at"}[begin]
+        clause, given = where.clause()
+        rows = self._db.execute(
+            "SELECT outcome, CASE outcome WHEN 'match' THEN name END AS person, COUNT(*) AS tracks, MIN(track) AS track, "
+            f"MIN({begin}) AS first, MAX({end}) AS last FROM tracks t INDEXED BY tracks_outcome {clause} "
+            f"{'AND' if clause else 'WHERE'} final = 1 AND outcome IN ('match', 'no_match', 'not_assessable') AND source = :of "
+            f"GROUP BY outcome, person, CAST(({begin} - :first) / :step AS INTEGER) ORDER BY person, outcome, first",
+            given | {"of": source, "first": first, "step": step},
+        )
+        return [dict(row) for row in rows]
 
     def outcomes(self, started_after: float | None = None) -> dict[str, int]:
         """How many finished tracks there are of each outcome; all of them, or those begun since a Unix time."""
@@ -103,9 +221,10 @@ class Tracks(Database):
 
     def each_final(self) -> Iterator[dict[str, Any]]:
         """What `tracks` gives but template and path, one after another: years of it need no memory."""
-        columns = ", ".join(c for c in TRACK_COLUMNS if c not in ("template", "path"))
-        for row in self._db.execute(f"SELECT {columns} FROM tracks WHERE final = 1 ORDER BY source, start_s, track"):
-            yield _decoded(row)
+        columns = ", ".join(LIGHT_COLUMNS)
+        rows = self._db.execute(f"SELECT {columns} FROM tracks WHERE final = 1 ORDER BY source, start_s, track")
+        for row in rows:
+            yield track_of(row, self.path)
 
     def reported(self, tracks: list[tuple[str, str]]) -> dict[tuple[str, str], tuple[int, bool]]:
         """Version and finality of those tracks (source and name) that are there."""
@@ -138,17 +257,29 @@ class Tracks(Database):
     def templates(self, after: int = 0) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
         """Ids (N,) and vectors (N, D) of the finished tracks that have a template, from the id behind ``after`` on.
 
-        Raises StoreError if they were made by several recognisers, or are not all of one length.
+        Raises StoreError if they were made by several recognisers, are not all of one length, or not finite.
         """
-        rows = self._db.execute(
+        cursor = self._db.execute(
             "SELECT p.id, t.template FROM templates p JOIN tracks t USING (source, track) WHERE p.id > ? ORDER BY p.id", (after,)
-        ).fetchall()
-        ids = np.array([row[0] for row in rows], np.int64)
-        lengths = {len(row[1]) for row in rows}
-        if len(lengths) > 1:
-            raise StoreError(f"{self.path}: templates of different recognisers")
-        vectors = np.frombuffer(b"".join(row[1] for row in rows), np.float16)
-        return ids, vectors.reshape(len(ids), -1) if rows else np.zeros((0, 0), np.float16)
+        )
+        ids: list[NDArray[np.int64]] = []
+        vectors: list[NDArray[np.float16]] = []
+        while rows := cursor.fetchmany(20_000):
+            lengths = {len(row[1]) if isinstance(row[1], bytes) else -1 for row in rows}
+            if len(lengths | {2 * part.shape[1] for part in vectors}) > 1:
+                raise StoreError(f"{self.path}: templates of different recognisers")
+            if min(lengths) <= 0 or min(lengths) % 2:
+                raise StoreError(f"{self.path}: damaged (templates that are no embeddings); put back a copy of it from before")
+            part = np.frombuffer(b"".join(row[1] for row in rows), np.float16).reshape(len(rows), -1)
+            if not np.isfinite(part).all():
+                odd = int(rows[int(np.flatnonzero(~np.isfinite(part).all(1))[0])][0])
+                row = self.of_ids([odd])[0]
+                vector_of(row["template"], np.float16, self.path, f"the track {row['source']}/{row['track']}")
+            ids.append(np.array([row[0] for row in rows], np.int64))
+            vectors.append(part)
+        if not ids:
+            return np.zeros(0, np.int64), np.zeros((0, 0), np.float16)
+        return np.concatenate(ids), np.concatenate(vectors)
 
     def recognizers(self) -> set[str]:
         """Digests of the recognisers that made the templates."""
@@ -157,7 +288,9 @@ class Tracks(Database):
     def template_of(self, source: str, track: str) -> NDArray[np.float32] | None:
         """A track's vector float32 (D,), or None if there is no such track or it has none."""
         row = self._db.execute("SELECT template FROM tracks WHERE source = ? AND track = ?", (source, track)).fetchone()
-        return None if row is None or row[0] is None else np.frombuffer(row[0], np.float16).astype(np.float32)
+        if row is None or row[0] is None:
+            return None
+        return vector_of(row[0], np.float16, self.path, f"the track {source}/{track}")
 
     def purged(self) -> int:
         """Grows whenever a template that was there before has gone or changed."""
@@ -177,7 +310,7 @@ class Tracks(Database):
         rows = self._db.execute(
             f"SELECT p.id AS template_id, t.* FROM templates p JOIN tracks t USING (source, track) WHERE p.id IN ({marks})", ids
         )
-        found = {row["template_id"]: dict(row) for row in rows}
+        found = {row["template_id"]: track_of(row, self.path) for row in rows}
         return [found[i] for i in ids if i in found]
 
     def without_hour(self) -> int:
@@ -197,16 +330,62 @@ class Tracks(Database):
         )
         return [(str(row[0]), str(row[1])) for row in rows]
 
+    def pictures_of(self, source: str, track: str) -> Iterator[str]:
+        """What the pictures of a track are called; see `watchlist.files` before opening one."""
+        row = self._db.execute("SELECT crop, restored FROM tracks WHERE source = ? AND track = ?", (source, track)).fetchone()
+        yield from (name for name in row or () if isinstance(name, str))
+
+    def templates_of(self, tracks: list[tuple[str, str]]) -> Iterator[bytes]:
+        """The templates of those of the tracks that have one, as they are kept."""
+        for track in tracks:
+            row = self._db.execute("SELECT template FROM tracks WHERE source = ? AND track = ?", track).fetchone()
+            if row is not None and isinstance(row[0], bytes):
+                yield row[0]
+
+    def holds_piece(self, piece: bytes) -> bool:
+        """Whether a template of a track that there is holds these bytes."""
+        return self._db.execute("SELECT 1 FROM tracks WHERE instr(template, ?) LIMIT 1", (piece,)).fetchone() is not None
+
     def forget(self, tracks: list[tuple[str, str]]) -> None:
-        """Delete tracks with their alerts."""
-        with self.transaction():
-            self._db.executemany("DELETE FROM tracks WHERE source = ? AND track = ?", tracks)
-            self._db.executemany("DELETE FROM alerts WHERE source = ? AND track = ?", tracks)
+        """Delete tracks with their alerts, and remember that what was deleted is still to be removed from the file."""
+        for start in range(0, len(tracks), MANY * 40):  # so that others can write in between
+            part = tracks[start : start + MANY * 40]
+            with self.transaction():
+                self._db.execute("UPDATE generation SET erasing = CAST(strftime('%s', 'now') AS REAL) WHERE erasing IS NULL")
+                self._db.executemany("DELETE FROM tracks WHERE source = ? AND track = ?", part)
+                self._db.executemany("DELETE FROM alerts WHERE source = ? AND track = ?", part)
 
     def forget_pictures(self, tracks: list[tuple[str, str]]) -> None:
         """Take the pictures' names off tracks."""
         with self.transaction():
             self._db.executemany("UPDATE tracks SET crop = NULL, restored = NULL WHERE source = ? AND track = ?", tracks)
+
+    def erasing(self) -> bool:
+        """Whether deleted content may still be in the file."""
+        return self._db.execute("SELECT erasing FROM generation").fetchone()[0] is not None
+
+    def erased(self) -> bool:
+        """Remove deleted content from the file, by `compact`. Returns whether it could be."""
+        if not self.compact():
+            return False
+        self._db.execute("UPDATE generation SET erasing = NULL")
+        return True
+
+    def live_names(self) -> set[bytes]:
+        """The names of all tracks that there are."""
+        return {str(row[0]).encode() for row in self._db.execute("SELECT track FROM tracks")}
+
+    def remains(self) -> list[tuple[str, int, int, int]]:
+        """What purges found left in other files: the file, and length in bytes, salt and salted sum of what was found."""
+        rows = self._db.execute("SELECT file, length, salt, sum FROM remains")
+        return [(str(row[0]), int(row[1]), int(row[2]), int.from_bytes(row[3], "big")) for row in rows]
+
+    def put_remains(self, found: list[tuple[str, int, int, int]]) -> None:
+        """Replace what is known of that."""
+        rows = [(file, length, salt, total.to_bytes(8, "big")) for file, length, salt, total in found]
+        with self.transaction():
+            self._db.execute("DELETE FROM remains")
+            self._db.executemany("INSERT OR IGNORE INTO remains VALUES (?, ?, ?, ?)", rows)
 
     def finish_abandoned(self, before: float | None = None) -> list[dict[str, Any]]:
         """Make the last report of unfinished tracks, or those seen last before a Unix time, the final one: whoever followed them
@@ -214,11 +393,9 @@ class Tracks(Database):
         done = self._db.execute(
             "UPDATE tracks SET final = 1 WHERE final = 0 AND (? IS NULL OR ended_at < ?) RETURNING *", (before, before)
         )
-        return [_decoded(row) for row in done]
+        return [track_of(row, self.path) for row in done]
 
 
-def _decoded(row: sqlite3.Row) -> dict[str, Any]:
-    found = dict(row)
-    found["reasons"] = json.loads(found["reasons"])
-    found["best_box"] = json.loads(found["best_box"]) if found["best_box"] else None
-    return found
+def box_number(track: str) -> str:
+    """The number that the annotated video shows beside a track's box."""
+    return track.rpartition("-")[2].lstrip("0") or "0"

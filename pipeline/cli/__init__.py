@@ -11,7 +11,9 @@ import typer
 from pipeline import __version__
 from pipeline.cli import bench, demo, doctor, keep, live, run, search, serve, watchlist
 from pipeline.cli.common import Screen
-from pipeline.errors import FarsightError, redact
+from pipeline.errors import FarsightError, SettingsError, redact
+from pipeline.private import write_for_user_alone
+from watchlist.connection import StoreError
 
 
 def _version(asked: bool) -> None:
@@ -53,10 +55,13 @@ app.command("doctor")(doctor.command)
 
 def main() -> None:
     """Run the program; errors a user can mend are one line and an exit code, never a traceback."""
+    write_for_user_alone()
     try:
         app()
     except FarsightError as error:
         _fail(str(error), error.exit_code)
+    except StoreError as error:  # wherever a damaged row was met
+        _fail(str(error), SettingsError.exit_code)
     except (OSError, sqlite3.Error) as error:
         where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
         _fail(f"{where}{getattr(error, 'strerror', None) or error}; what was written is kept", 4)

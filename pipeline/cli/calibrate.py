@@ -51,20 +51,24 @@ def _fit(store: Store, card: dict[str, Any], strangers: Path, camera: str | None
     import numpy as np
 
     from watchlist.calibration import LEAST_COMPARISONS, refit
+    from watchlist.rows import stacked, vector_of
 
-    footage = open_store(database_path(strangers), must_exist=True)
+    path = database_path(strangers)
+    footage = open_store(path, must_exist=True)
     tracks = [
         t
         for t in footage.tracks(camera)
         if t["template"] is not None and t["outcome"] != "not_assessable" and t["recognizer"] == card["sha256"]
     ]
     footage.close()
-    photos = [e.vector for e in store.enrolments() if e.recognizer == card["sha256"]]
-    if not tracks or not photos:
+    photos = store.looked_for()[0]
+    if not tracks or not len(photos):
         raise SettingsError(f"calibrate: {len(tracks)} tracks and {len(photos)} photos of this recogniser; both are needed")
-    vectors = np.stack([np.frombuffer(t["template"], np.float16) for t in tracks]).astype(np.float32)
+    vectors = stacked(
+        [vector_of(t["template"], np.float16, path, f"the track {t['source']}/{t['track']}") for t in tracks], path, "tracks"
+    )
     face_px = np.array([t["face_px"] for t in tracks], np.float32)
-    bins, counts = refit(card["impostors"], vectors @ np.stack(photos).T, face_px)
+    bins, counts = refit(card["impostors"], vectors @ store.vectors(photos).T, face_px)
     if max(counts) < LEAST_COMPARISONS:
         raise SettingsError(
             f"calibrate: {len(tracks)} tracks against {len(photos)} photos give at most {max(counts)} comparisons of one face "

@@ -14,6 +14,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from pipeline.errors import SettingsError
+from pipeline.private import make_database_private, make_private
 
 if TYPE_CHECKING:
     from pipeline.engine import Engine
@@ -62,17 +63,28 @@ def open_store(path: Path, must_exist: bool = False) -> Store:
     from watchlist.store import Store
 
     try:
-        return Store(path, must_exist)
+        store = Store(path, must_exist)
     except StoreError as error:
         raise SettingsError(str(error)) from None
+    make_database_private(path)
+    if path.name == DATABASE:
+        make_private(path.parent)
+    return store
 
 
 def open_own_list(db: Path, must_exist: bool = True) -> Store:
-    """The database whose list is to be changed. Raises SettingsError where that would be undone."""
-    store = open_store(database_path(db), must_exist)
+    """The database whose list is to be changed. Raises SettingsError where that would be undone, or cannot be written."""
+    from watchlist.connection import StoreError
+
+    path = database_path(db)
+    store = open_store(path, must_exist)
+    try:
+        store.require_writable()
+    except StoreError as error:
+        raise SettingsError(str(error)) from None
     if origin := store.copied_from():
         store.close()
-        raise SettingsError(f"{store.path}: its list is a copy of {origin}, which would undo the change: change that one")
+        raise SettingsError(f"{path}: its list is a copy of {origin}, which would undo the change: change that one")
     return store
 
 

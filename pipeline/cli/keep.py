@@ -39,8 +39,13 @@ def purge(
         console.print(
             f"deleted {proof.tracks} tracks and {proof.pictures} pictures; looked for them in {len(proof.looked_in)} files"
         )
+    if not proof.compacted:
+        raise OutputError(f"purge: {path} is in use, and deleted content may still be in it; run purge again when it is not")
     if proof.left:
-        raise OutputError(f"purge: still named in {', '.join(proof.left)}")
+        raise OutputError(
+            f"purge: still named in {', '.join(proof.left)}; delete these files, or what they hold of deleted tracks, and "
+            "run purge again: it looks for the same once more"
+        )
 
 
 def export(
@@ -48,21 +53,27 @@ def export(
     db: Db,
     track: Annotated[list[str] | None, typer.Option(help="SOURCE/TRACK; may be given several times")] = None,
     identity: Annotated[int | None, typer.Option(help="ID: every track that matched this person")] = None,
+    force: Annotated[bool, typer.Option("--force", help="replace a file that is there already")] = False,
 ) -> None:
     """Write a case: chosen tracks with pictures, decisions, and hashes of it all."""
-    from watchlist.case import export_case
+    from watchlist.case import TargetError, export_case
 
     path = database_path(db)
     store = open_store(path, must_exist=True)
-    wanted = set(track or [])
-    rows = [
-        row
-        for row in store.tracks()
-        if f"{row['source']}/{row['track']}" in wanted or (identity is not None and row["identity"] == identity)
-    ]
-    missing = wanted - {f"{row['source']}/{row['track']}" for row in rows}
-    if missing or not rows:
-        raise SettingsError(f"--track {sorted(missing)[0]}: no such track" if missing else "nothing to export: no such track")
-    count = export_case(store, path.parent, rows, zip_file)
+    try:
+        rows = store.named([*map(_source_and_name, track or []), *([] if identity is None else store.matched(identity))])
+        missing = set(track or []) - {f"{row['source']}/{row['track']}" for row in rows}
+        if missing or not rows:
+            raise SettingsError(f"--track {min(missing)}: no such track" if missing else "nothing to export: no such track")
+        count = export_case(store, path.parent, rows, zip_file, force)
+    except TargetError as error:
+        raise SettingsError(str(error)) from None
+    noted = "" if not store.read_only else f"; not in the audit log, {path} cannot be written to"
     store.close()
-    console.print(f"{zip_file}: {len(rows)} tracks, {count} files", markup=False)
+    console.print(f"{zip_file}: {len(rows)} tracks, {count} files{noted}", markup=False)
+
+
+def _source_and_name(text: str) -> tuple[str, str]:
+    """SOURCE/TRACK; a source's name may hold slashes."""
+    source, _, name = text.rpartition("/")
+    return source, name

@@ -22,7 +22,7 @@ from pipeline.errors import SettingsError
 from pipeline.log import Changes, open_log
 from pipeline.ownership import owned
 from pipeline.progress import ProgressView
-from pipeline.settings import AlertSettings, load_settings
+from pipeline.settings import AlertSettings, MetricsSettings, load_settings
 from stages.boot import boot_id
 
 REPORTED_S = 86_400.0  # the report at the end shows no more than the last day, and no more tracks than can be shown in a second
@@ -45,7 +45,7 @@ def command(
     make_folder(out)
     with owned(out, "live"), ExitStack() as closing:
         # Before anything is loaded, so that a port in use is told at once.
-        monitor = _monitor(settings.metrics.host, settings.metrics.port)
+        monitor = _monitor(settings.metrics)
         if monitor:
             closing.callback(monitor.close)
         raise typer.Exit(_watch(cameras, out, alerts, duration, monitor))
@@ -107,12 +107,12 @@ def _engine(name: str, cameras: CameraFile, duration: float | None) -> Any:
     return RayLiveEngine(cameras.wanted, duration)
 
 
-def _monitor(host: str, port: int) -> Any:
-    if not port:
+def _monitor(metrics: MetricsSettings) -> Any:
+    if not metrics.port:
         return None
     from pipeline.monitor import Monitor
 
-    return Monitor(host, port)
+    return Monitor(metrics.host, metrics.port, metrics.names)
 
 
 def _leave(*_: object) -> None:

@@ -190,7 +190,7 @@ def prepare_output(out: Path, resume: bool, sources: list[SourceSpec], made_by: 
     checkpoints = Checkpoints(out / DATABASE)
     try:
         known = {spec.name: checkpoints.load(spec.name) for spec in sources}
-        if not resume and (store.tracks(final_only=False) or any(known.values())):
+        if not resume and (store.any_track() or any(known.values())):
             raise SettingsError(f"--out {out}: holds an earlier run; go on with --resume or name another folder")
         for spec in sources if resume else []:
             found, url = known[spec.name], redact_url(spec.url)

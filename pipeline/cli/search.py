@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from datetime import date, datetime
-from datetime import time as clock
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,8 +30,10 @@ def command(
     db: Annotated[list[Path], typer.Option(help="output folder of a run, or its database; several are searched side by side")],
     top: Annotated[int, typer.Option(min=1)] = 20,
     fpir: Annotated[float, typer.Option(callback=finite, min=1e-6, max=0.5, help="false alarms allowed per search")] = 0.01,
-    since: Annotated[str | None, typer.Option(help="a time like 2026-11-01 or 2026-11-01T18:30, or PTS seconds")] = None,
-    until: Annotated[str | None, typer.Option(help="a time like 2026-11-30 or 2026-11-30T06:00")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="a time like 2026-11-01 or 2026-11-01T18:30, Unix seconds, or PTS seconds below 100000000")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="a time as for --since")] = None,
     camera: Annotated[str | None, typer.Option(help="only this source")] = None,
     least_px: Annotated[
         float | None, typer.Option(callback=finite, min=0, help="only faces at least so many pixels wide")
@@ -47,6 +48,7 @@ def command(
     from watchlist.database import StoreError
     from watchlist.lookback import LookBack
     from watchlist.tracks import Where
+    from watchlist.when import one_of, span
 
     if len({path.resolve() for path in db}) < len(db):
         raise SettingsError("--db: the same folder is given twice")
@@ -55,9 +57,14 @@ def command(
         raise SettingsError("search for one of: a photo, --track, --identity")
     if face is not None and photo is None:
         raise SettingsError(f"--face {face}: is of a photo, and none is given")
-    pts_s, since_at = _since(since)
-    where = Where(camera, pts_s, since_at, None if until is None else _time("--until", until, end=True), least_px)
-    stores = [open_store(database_path(path), must_exist=True) for path in db]
+    try:
+        first, last = span(since, until)
+        stores = [open_store(database_path(path), must_exist=True) for path in db]
+        if camera is not None:
+            one_of("--camera", camera, sorted({name for store in stores for name in store.sources()}))
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    where = Where(camera, first.pts_s, first.at, last.at, least_px, last.pts_s)
     card = card_of(recognizer)
     thresholds = stores[0].thresholds(card)
     vectors = _vectors(stores[0], photo, face, track, identity, recognizer, card["sha256"])
@@ -128,7 +135,7 @@ def _vectors(
             raise SettingsError(f"{photo}: {verdict.reason}{choose}")
         return verdict.vector[None]
     if track is not None:
-        source, _, name = track.partition("/")
+        source, _, name = track.rpartition("/")
         vector = store.template_of(source, name)
         if vector is None:
             raise SettingsError(f"--track {track}: no such track, or it has no template; it is SOURCE/TRACK")
@@ -159,24 +166,3 @@ def _row(found: Found) -> dict[str, Any]:
     if row["started_at"] is not None:
         line["at"] = datetime.fromtimestamp(row["started_at"]).astimezone().isoformat(timespec="seconds")
     return line
-
-
-def _since(text: str | None) -> tuple[float | None, float | None]:
-    """PTS seconds, or a Unix time."""
-    if text is None:
-        return None, None
-    try:
-        seconds = float(text)
-    except ValueError:
-        return None, _time("--since", text)
-    return (None, _time("--since", text)) if len(text) == 8 and text.isdigit() else (seconds, None)
-
-
-def _time(option: str, text: str, end: bool = False) -> float:
-    """A Unix time; without a zone it is this machine's. A date stands for its beginning, or its ``end``."""
-    with suppress(ValueError):
-        return datetime.combine(date.fromisoformat(text), clock.max if end else clock.min).timestamp()
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        raise SettingsError(f"{option} {text}: must be a time like 2026-11-01 or 2026-11-01T18:30") from None

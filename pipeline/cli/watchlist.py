@@ -12,9 +12,10 @@ from rich.progress import Progress
 from rich.table import Table
 
 from pipeline.cli import calibrate, enrolling
+from pipeline.cli.columns import print_columns
 from pipeline.cli.common import Recognizer, card_of, console, database_path, open_own_list, open_store
 from pipeline.cli.enrolling import AsJson, Db
-from pipeline.errors import SettingsError
+from pipeline.errors import OutputError, SettingsError
 
 app = typer.Typer(no_args_is_help=True, help="Keep the watchlist: who is looked for, with which photos, and why.")
 PhotoId = Annotated[int | None, typer.Option(help="only this photo, by the id that `photos` shows")]
@@ -31,32 +32,33 @@ def list_identities(db: Db, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps([vars(p) for p in people], indent=2))
         return
-    table = Table("id", "name", "photos", "external id", "purpose", "authority", "expires", "", box=None)
-    for p in people:
-        table.add_row(
-            str(p.id),
-            escape(p.name),
-            str(p.photos),
-            *(escape(v or "") for v in (p.external_id, p.purpose, p.authority, p.expires)),
-            "set aside" if p.set_aside else "",
-        )
-    console.print(table)
+    print_columns(
+        ("id", "name", "photos", "external id", "purpose", "authority", "expires", ""),
+        [
+            (p.id, p.name, p.photos, p.external_id, p.purpose, p.authority, p.expires, "set aside" if p.set_aside else "")
+            for p in people
+        ],
+    )
 
 
 @app.command()
 def remove(identity: Annotated[int, typer.Argument(metavar="ID")], db: Db, photo: PhotoId = None) -> None:
-    """Take a person off the list, or delete one photo of theirs; chips and vectors are deleted."""
+    """Take a person off the list, or delete one photo of theirs; photos, embeddings, name and details are deleted, and the
+    database is written anew without them."""
+    from watchlist.erase import remove_person, remove_photo
+
     store = open_own_list(db)
-    done = store.remove_identity(identity) if photo is None else store.remove_photo(identity, photo)
-    if done:
-        store.note("remove", identity=identity, **({} if photo is None else {"photo": photo}))
-    left = [p.name for p in store.identities() if p.id == identity and not p.photos]
+    left = remove_person(store, identity) if photo is None else remove_photo(store, identity, photo)
+    bare = store.identity(identity)
     store.close()
-    if not done:
-        raise SettingsError(f"ID {identity}{'' if photo is None else f', photo {photo}'}: nobody on the list has it")
-    console.print(f"removed {identity}{'' if photo is None else f', photo {photo}'}")
+    which = f"{identity}{'' if photo is None else f', photo {photo}'}"
+    if left is None:
+        raise SettingsError(f"ID {which}: nobody on the list has it")
+    console.print(f"removed {which}")
+    if bare is not None and not bare.photos:
+        console.print(f"{bare.name} is not looked for any more: no photo", markup=False)
     if left:
-        console.print(f"{left[0]} is not looked for any more: no photo", markup=False)
+        raise OutputError(f"remove: {', '.join(left)} may still hold what was deleted: others use it; run purge when they do not")
 
 
 @app.command()
@@ -162,7 +164,7 @@ def update(
     except StoreError as error:
         raise SettingsError(str(error)) from None
     if done:
-        store.note("update", identity=identity, **details)
+        store.note("update", identity=identity, changed=sorted(details))  # the log outlives the person's entry
     store.close()
     if not done:
         raise SettingsError(f"ID {identity}: nobody on the list has it")

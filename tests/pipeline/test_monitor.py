@@ -105,3 +105,31 @@ def test_it_listens_on_ipv6() -> None:
 def test_a_taken_port_is_named(monitor: Monitor) -> None:
     with pytest.raises(SettingsError, match=rf"metrics\.port = {monitor.port}: "):
         Monitor("127.0.0.1", monitor.port)
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz"])
+@pytest.mark.parametrize(
+    ("host", "answered"),
+    [
+        ("127.0.0.1:9464", True),
+        ("localhost", True),
+        ("[::1]:9464", True),
+        ("10.0.0.7:9464", True),  # an address can be no other site's name
+        ("farsight.internal:9464", True),
+        ("evil.example", False),
+        ("127.0.0.1.evil.example:9464", False),
+    ],
+)
+def test_a_page_that_pretends_to_be_the_monitoring_reads_nothing(path: str, host: str, answered: bool) -> None:
+    found = Monitor("127.0.0.1", 0, ["farsight.internal"])
+    try:
+        found.update(status("streaming"))
+        request = urllib.request.Request(f"http://127.0.0.1:{found.port}{path}", headers={"Host": host})
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                code, text = answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            code, text = error.code, error.read().decode()
+        assert code == (200 if answered else 400) and answered == ("gate" in text or text == "ok\n")
+    finally:
+        found.close()

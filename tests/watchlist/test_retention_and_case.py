@@ -89,3 +89,45 @@ def test_a_case_is_whole_and_its_hashes_fit(store: Store, tmp_path: Path) -> Non
         case = json.loads(archive.read("case.json"))
     assert {track["track"] for track in case["tracks"]} == {"t004", "t030"} and case["identities"][0]["name"] == "Ada"
     assert "enrolled/1-1.png" in sums and "crops/cam1/t004-crop.png" in sums
+
+
+def test_a_trace_is_told_again_until_it_is_gone(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("look at t003 again, and at t0")
+    assert purge(store, tmp_path, Policy({"match": 10}), NOW).left == ["notes.txt"]
+    again = purge(store, tmp_path, Policy({"match": 10}), NOW)
+    assert (again.tracks, again.left) == (0, ["notes.txt"])
+    assert b"t003" not in store.path.read_bytes()  # what is remembered is a salted sum
+    (tmp_path / "notes.txt").write_text("look at it again")
+    assert purge(store, tmp_path, Policy({"match": 10}), NOW).left == []
+
+
+def test_a_purge_leaves_no_part_of_a_template_in_any_file(store: Store, tmp_path: Path) -> None:
+    for version in range(2, 6):  # written over and over, as live tracks are
+        put(store, range(100), version=version, outcome="match", identity=1)
+    assert purge(store, tmp_path, Policy({"match": 10}), NOW).left == []
+    kept = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    for n in range(1, 100, 2):
+        template = VECTORS[n].astype(np.float16).tobytes()
+        assert not any(template[at : at + 8] in content for content in kept for at in range(0, len(template) - 8, 8)), n
+        assert not any(b"t%03d" % n in content for content in kept)
+
+
+def test_tracks_of_one_name_at_another_camera_keep_their_lines(store: Store, tmp_path: Path) -> None:
+    put(store, range(3, 4), source="yard", started_at=9e9, ended_at=9e9)
+    write_jsonl(tmp_path / "sightings.jsonl", store.tracks())
+    assert purge(store, tmp_path, Policy({"match": 10}), NOW).left == []
+    sources = [line["source"] for line in map(json.loads, (tmp_path / "sightings.jsonl").open()) if line["track"] == "t003"]
+    assert sources == ["yard"]
+
+
+def test_while_the_database_is_in_use_the_purge_says_so_and_the_next_finishes(store: Store, tmp_path: Path) -> None:
+    reader = Store(store.path)
+    reader._db.execute("BEGIN")
+    reader._db.execute("SELECT COUNT(*) FROM tracks").fetchone()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("watchlist.database.time.sleep", lambda _: None)
+        proof = purge(store, tmp_path, Policy({"match": 10}), NOW)
+    assert not proof.compacted and store.erasing()
+    reader._db.execute("COMMIT")
+    again = purge(store, tmp_path, Policy({"match": 10}), NOW)
+    assert (again.tracks, again.compacted, again.left) == (0, True, []) and not store.erasing()

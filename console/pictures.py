@@ -1,0 +1,94 @@
+"""Pictures for pages: small JPEGs, inside the page or behind an address."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlencode
+
+from PIL import Image
+
+from models.pictures import PictureError, read_picture
+from watchlist.files import Folder
+from watchlist.store import Store
+
+THUMB = 160
+FORMATS = ("PNG", "JPEG", "WEBP")
+
+
+class Pictures(Protocol):
+    """Where a page finds its pictures: an address for ``src``, or None where there is no picture."""
+
+    def of_track(self, row: dict[str, Any], kind: str) -> str | None: ...
+
+    def of_person(self, identity: int) -> str | None: ...
+
+
+class Inlined:
+    """Pictures inside the page as data URLs, up to ``most_bytes``; later ones are left out and counted in ``left_out``."""
+
+    def __init__(self, store: Store, out: Path, most_bytes: int) -> None:
+        self._store, self._folder, self._left = store, Folder(out), most_bytes
+        self._people: dict[int, str | None] = {}
+        self.left_out = 0
+
+    def of_track(self, row: dict[str, Any], kind: str) -> str | None:
+        content = picture_of(self._folder, row, kind)
+        return None if content is None else self._spent(_data_url(content))
+
+    def of_person(self, identity: int) -> str | None:
+        if identity not in self._people:
+            photo = self._store.first_photo(identity)
+            content = None if photo is None else thumbnail(photo[1])
+            self._people[identity] = None if content is None else _data_url(content)
+        found = self._people[identity]
+        return None if found is None else self._spent(found)
+
+    def _spent(self, url: str) -> str | None:
+        if len(url) > self._left:
+            self.left_out += 1
+            return None
+        self._left -= len(url)
+        return url
+
+
+class Linked:
+    """Pictures that a server of this page gives: see `console.app`."""
+
+    def of_track(self, row: dict[str, Any], kind: str) -> str | None:
+        if not row[kind]:
+            return None
+        return f"/picture?{urlencode({'source': row['source'], 'track': row['track'], 'kind': kind})}"
+
+    def of_person(self, identity: int) -> str | None:
+        return f"/enrolled/{int(identity)}"
+
+
+def picture_of(folder: Folder, row: dict[str, Any], kind: str) -> bytes | None:
+    """A track's ``crop`` or ``restored`` chip as a small JPEG; None where it is none that the folder holds."""
+    path = folder.picture(row[kind])
+    try:
+        return None if path is None else thumbnail(path.read_bytes())
+    except OSError:
+        return None
+
+
+def thumbnail(picture: bytes) -> bytes | None:
+    """A picture as JPEG, `THUMB` pixels at its longer side; a small one is enlarged without smoothing, so that its pixels are
+    seen. None for what is no picture, or too large a one."""
+    try:
+        image = Image.fromarray(read_picture(picture, FORMATS))
+    except PictureError:
+        return None
+    factor = THUMB / max(image.size)
+    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+    image = image.resize(size, Image.Resampling.NEAREST if factor > 1 else Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=82)
+    return buffer.getvalue()
+
+
+def _data_url(jpeg: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()

@@ -1,0 +1,102 @@
+"""The timeline of a run: a source's tracks over time, in so many bars as can be told apart."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime
+from typing import Any
+
+from watchlist.store import Store
+from watchlist.tracks import Where
+
+BARS = 240  # over a timeline's length; tracks that lie in one bar share it
+LANES = 40  # people with a lane of their own
+MOST_SOURCES = 100
+
+
+def sources_of(store: Store, run: dict[str, Any], sums: list[dict[str, Any]], where: Where) -> list[dict[str, Any]]:
+    """The sources of a run, as ``run.json`` tells of them or as far as their tracks do, each with ``lanes`` and ``length``."""
+    mine = defaultdict(list)
+    for row in sums:
+        mine[row["source"]].append(row)
+    known = [source for source in map(_told, run.get("sources") or []) if source is not None]
+    names = {source["name"] for source in known}
+    known += [_untold(name, rows) for name, rows in mine.items() if name not in names]
+    return [_lanes(store, source, mine[source["name"]], where) for source in known[:MOST_SOURCES]]
+
+
+def _told(source: Any) -> dict[str, Any] | None:
+    """A source of ``run.json``, or None where that was damaged."""
+    if not isinstance(source, dict) or not isinstance(source.get("name"), str):
+        return None
+    return source | {
+        "status": str(source.get("status", "ok")),
+        "reason": str(source.get("reason", "")),
+        "position_s": _seconds(source.get("position_s")) or 0.0,
+        "duration_s": _seconds(source.get("duration_s")),
+    }
+
+
+def _seconds(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and 0 <= value < 1e10 else None
+
+
+def _untold(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """A source of which only tracks are known yet: live cameras are told of in ``run.json`` at the end."""
+    end = max(row["end_s"] for row in rows)
+    return {"name": name, "status": "ok", "reason": "", "position_s": end, "duration_s": None}
+
+
+def _lanes(store: Store, source: dict[str, Any], sums: list[dict[str, Any]], where: Where) -> dict[str, Any]:
+    """A source with its timeline: a lane for each person found, one for the rest of each outcome. A camera's goes from the first
+    track to the last, by time of day."""
+    lanes: dict[str, list[dict[str, Any]]] = {}
+    if not sums:
+        return {**source, "length": 0.1, "lanes": lanes, "more": 0}
+    live = all(row["timed"] == row["tracks"] for row in sums)
+    first = min(row["started_at"] for row in sums) if live else 0.0
+    last = max(row["ended_at" if live else "end_s"] for row in sums)
+    length = max(last - first, 0.0 if live else max(source["duration_s"] or 0.0, source["position_s"]), 0.1)
+    people: set[str] = set()
+    begin = "started_at" if live else "start_s"
+    # Few tracks have a bar each; many share one a step of time.
+    step = length / BARS if sum(row["tracks"] for row in sums) > BARS else 1e-3
+    bars = store.bars(source["name"], begin, first, step, where)
+    for bar in sorted(bars, key=lambda bar: (bar["outcome"] != "match", bar["person"] or "")):
+        person = bar["person"] if bar["outcome"] == "match" else None
+        if person is not None and len(people | {person}) > LANES:
+            person = "others matched"
+        lane = person or ("match" if bar["outcome"] == "match" else bar["outcome"].replace("_", " "))
+        if person is not None:
+            people.add(person)
+        many = "" if bar["tracks"] == 1 else f", {bar['tracks']} tracks"
+        lanes.setdefault(lane, []).append(
+            {
+                "left": 100 * (bar["first"] - first) / length,
+                "width": max(0.4, 100 * (bar["last"] - bar["first"]) / length),
+                "kind": bar["outcome"],
+                "title": when(bar["first"], bar["last"], live) + many,
+                "link": f"{source['name']}/{bar['track']}",
+            }
+        )
+    return {**source, "length": length, "lanes": lanes}
+
+
+def when(begin: float, end: float, live: bool) -> str:
+    """The time of day here, of cameras; else the place in the recording."""
+    if not live:
+        return f"{clock(begin)} to {clock(end)}"
+    try:
+        first, last = (datetime.fromtimestamp(at).astimezone() for at in (begin, end))
+    except (ValueError, OverflowError, OSError):
+        return "at an impossible time"
+    return f"{first:%Y-%m-%d %H:%M:%S} to {last:%H:%M:%S}"
+
+
+def clock(seconds: float | None) -> str:
+    """Seconds as 1:02:03.4."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"

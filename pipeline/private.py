@@ -1,0 +1,59 @@
+"""Who may read what is written: the user alone. Faces, names and places are in all of it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from fnmatch import fnmatch
+from pathlib import Path
+
+UMASK = 0o077
+# What an output folder holds; other files in it are the user's own.
+OURS = (
+    *("farsight.db", "*.db", "*.db-wal", "*.db-shm", "*.db.templates", "sightings.jsonl*", "alerts.jsonl*", "report*.html"),
+    *("run*.json", "crops", "annotated", "clip", ".lines.lock", ".farsight.lock", "*.part", "*.zip"),
+)
+
+
+def write_for_user_alone() -> None:
+    """From now on this process, and those it starts, make files that only their user can read (0600, folders 0700)."""
+    os.umask(UMASK)
+
+
+def make_private(out: Path) -> None:
+    """Take away others' right to read an output folder that an earlier version, or another umask, has made: from what is ours in
+    it, and from the folder itself if it holds nothing else. What belongs to another user stays as it is."""
+    with suppress(OSError):
+        names = os.listdir(out)  # noqa: PTH208 - names are all that is needed
+        ours = [name for name in names if any(fnmatch(name, pattern) for pattern in OURS)]
+        for name in ours:
+            _close(out / name)
+        if len(ours) == len(names) and not out.stat().st_mode & stat.S_ISVTX:
+            _close_one(out)
+
+
+def make_database_private(path: Path) -> None:
+    """The same for a database and what SQLite and its index keep beside it."""
+    for end in ("", "-wal", "-shm", ".templates"):
+        _close(path.with_name(path.name + end))
+
+
+def _close(path: Path) -> None:
+    """A file, or a folder with all that is in it; one that is closed already has kept others out of what is in it."""
+    with suppress(OSError):
+        open_to_others = os.lstat(path).st_mode & UMASK
+        if open_to_others and path.is_dir() and not path.is_symlink():
+            for folder, _, files in os.walk(path):
+                for name in files:
+                    _close_one(Path(folder, name))
+                _close_one(Path(folder))
+        elif open_to_others:
+            _close_one(path)
+
+
+def _close_one(path: Path) -> None:
+    with suppress(OSError):
+        found = os.lstat(path)
+        if found.st_mode & UMASK and not stat.S_ISLNK(found.st_mode):
+            path.chmod(stat.S_IMODE(found.st_mode) & ~UMASK)

@@ -1,0 +1,98 @@
+"""Somebody who is taken off the list leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from typer.testing import CliRunner
+
+from pipeline.cli import app
+from stages.record import write_jsonl
+from tests.stages.test_annotate import PATH, row
+from watchlist.alerts import Alert
+from watchlist.store import Store
+
+RNG = np.random.default_rng(3)
+VECTORS = RNG.standard_normal((40, 256)).astype(np.float32)
+CHIPS = [RNG.bytes(3000) for _ in VECTORS]
+
+
+def listed(path: Path) -> Store:
+    """Forty people, so that there are pages to leave something in."""
+    store = Store(path)
+    for n, vector in enumerate(VECTORS):
+        details = {
+            "external_id": f"EXTERNAL-{n:03d}",
+            "purpose": f"purpose number {n:03d}",
+            "authority": "court",
+            "expires": "2099-01-01",
+        }
+        identity = store.add_identity(f"Somebody {n:03d}", **details)
+        store.add_enrolment(identity, f"photo-{n:03d}.jpg", f"{n:064d}", CHIPS[n], vector, "r", 0.9, 80.0)
+    return store
+
+
+def test_of_somebody_removed_no_byte_is_left(tmp_path: Path) -> None:
+    store = listed(tmp_path / "people.db")
+    store.close()
+    call = CliRunner().invoke
+    assert (
+        call(app, ["watchlist", "update", "8", "--name", "Ada Lovelace-Byron", "--db", str(tmp_path / "people.db")]).exit_code
+        == 0
+    )
+    done = call(app, ["watchlist", "remove", "8", "--db", str(tmp_path / "people.db")])
+    assert done.exit_code == 0 and done.output == "removed 8\n"
+    content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    for text in (b"Somebody 007", b"EXTERNAL-007", b"purpose number 007", b"photo-007", b"Lovelace"):
+        assert text not in content, text
+    for blob in (VECTORS[7].tobytes(), CHIPS[7]):
+        assert not any(blob[at : at + 8] in content for at in range(0, len(blob) - 8, 8))
+    left = Store(tmp_path / "people.db")
+    assert len(left.identities()) == 39 and left.add_identity("New") == 41
+
+
+def test_tracks_and_lines_that_named_them_keep_the_id_alone(tmp_path: Path) -> None:
+    store = listed(tmp_path / "farsight.db")
+    store.put_tracks([row(PATH) | {"identity": 8, "name": "Somebody 007", "nearest": "Somebody 007"}])
+    store.put_tracks([row(PATH, "no_match") | {"track": "y-0001", "name": None, "nearest": "Somebody 007"}])
+    content = json.dumps({"camera": "cam", "track": "x-0007", "identity": 8, "name": "Somebody 007"})
+    store.put_alerts([Alert("k", "match", 1e9, "cam", "x-0007", 8, content)], ["webhook"])
+    write_jsonl(tmp_path / "sightings.jsonl", store.each_final())
+    (tmp_path / "alerts.jsonl").write_text(content + "\n")
+    (tmp_path / "report.html").write_text("<b>Somebody 007</b>")
+    store.close()
+    assert CliRunner().invoke(app, ["watchlist", "remove", "8", "--db", str(tmp_path)]).exit_code == 0
+    assert not any(b"Somebody 007" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    track = Store(tmp_path / "farsight.db").tracks()[0]
+    assert (track["identity"], track["name"], track["outcome"]) == (8, "removed (ID 8)", "match")
+    lines = [json.loads(line) for line in (tmp_path / "sightings.jsonl").read_text().splitlines()]
+    assert [line["name"] for line in lines] == ["removed (ID 8)", None]
+
+
+def test_a_copy_of_the_list_forgets_them_too(tmp_path: Path) -> None:
+    people, run = listed(tmp_path / "people.db"), Store(tmp_path / "run.db")
+    run.copy_watchlist(people)
+    run.put_tracks([row(PATH) | {"identity": 8, "name": "Somebody 007", "nearest": "Somebody 007"}])
+    people.remove_identity(8)
+    run.copy_watchlist(people)
+    assert run.tracks()[0]["name"] == "removed (ID 8)" and run.erasing() and run.erased()
+    assert b"Somebody 007" not in run.path.read_bytes()
+
+
+def test_what_versions_before_left_of_removed_people_goes_when_the_database_is_opened(tmp_path: Path) -> None:
+    store = listed(tmp_path / "people.db")
+    store._db.execute("UPDATE identities SET removed = 1, name = 'Somebody gone' WHERE id = 8")
+    store.note("update", identity=8, name="Somebody gone")
+    for index in ("page", "outcome", "margin", "ended", "recognizer"):
+        store._db.execute(f"DROP INDEX tracks_{index}")
+    store._db.execute("DROP INDEX enrolments_state")
+    store._db.execute("ALTER TABLE generation DROP COLUMN erasing")
+    store._db.execute("DROP TABLE remains")
+    store._db.execute("CREATE INDEX tracks_time ON tracks (source, start_s)")
+    store._db.execute("PRAGMA user_version = 7")
+    store.close()
+    again = Store(tmp_path / "people.db")
+    assert again.erasing() and again.erased()
+    assert b"Somebody gone" not in again.path.read_bytes()

@@ -1,0 +1,116 @@
+"""A connection to SQLite whose faults name the file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+DAMAGED = ("no such table", "no such column", "no column", "could not decode", "malformed")
+
+
+class StoreError(ValueError):
+    """The database cannot be used: one line that says why."""
+
+
+def damaged(path: Path, what: object) -> StoreError:
+    """The error for a database that holds what it cannot hold."""
+    return StoreError(f"{path}: damaged ({what}); put back a copy of it from before")
+
+
+class Connection(sqlite3.Connection):
+    """Raises StoreError, with the file's name, where the file is damaged. Other errors (locked, full) stay SQLite's own."""
+
+    path = Path()
+
+    def cursor(self, factory: Any = None) -> Any:
+        return super().cursor(_Cursor)
+
+
+class _Cursor(sqlite3.Cursor):
+    def execute(self, *arguments: Any) -> Any:
+        return self._named(super().execute, *arguments)
+
+    def executemany(self, *arguments: Any) -> Any:
+        return self._named(super().executemany, *arguments)
+
+    def fetchone(self) -> Any:
+        return self._named(super().fetchone)
+
+    def fetchmany(self, *arguments: Any) -> Any:
+        return self._named(super().fetchmany, *arguments)
+
+    def fetchall(self) -> Any:
+        return self._named(super().fetchall)
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        while rows := self.fetchmany(256):
+            yield from rows
+
+    def _named(self, call: Callable[..., Result], *arguments: Any) -> Result:
+        try:
+            return call(*arguments)
+        except sqlite3.DatabaseError as error:
+            path = getattr(self.connection, "path", Path())
+            found = str(error).lower()
+            if "not a database" in found:
+                raise StoreError(f"{path}: not usable as a database ({error})") from None
+            if type(error) is sqlite3.DatabaseError or any(word in found for word in DAMAGED):
+                raise damaged(path, error) from None
+            raise
+
+
+def is_writable(path: Path) -> bool:
+    """Whether a database can be changed: its file and, for its write-ahead log, its folder."""
+    return os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
+
+
+def connect(path: Path, must_exist: bool) -> Connection:
+    """Open a database for reading and writing; deleted content is overwritten. The file is made for its owner alone."""
+    if not must_exist:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    db = _connected(path, f"{path.resolve().as_uri()}?mode=rw")
+    db.execute("PRAGMA secure_delete = ON")
+    db.execute("PRAGMA journal_mode = WAL")
+    return db
+
+
+@contextmanager
+def copied(path: Path) -> Iterator[Path]:
+    """A copy of a database with its write-ahead log, in a temporary folder of this user."""
+    with tempfile.TemporaryDirectory(prefix="farsight-", ignore_cleanup_errors=True) as folder:
+        for end in ("", "-wal"):
+            part = path.with_name(path.name + end)
+            if part.is_file():
+                shutil.copyfile(part, Path(folder) / part.name)
+                (Path(folder) / part.name).chmod(0o600)
+        yield Path(folder) / path.name
+
+
+def has_log(path: Path) -> bool:
+    """Whether a write-ahead log with content lies beside it, without which reading would miss something."""
+    log = path.with_name(path.name + "-wal")
+    return log.is_file() and log.stat().st_size > 0
+
+
+def connect_unchanging(path: Path) -> Connection:
+    """Open a database on a medium that nobody can write to."""
+    return _connected(path, address_unchanging(path))
+
+
+def address_unchanging(path: Path) -> str:
+    return f"{path.resolve().as_uri()}?mode=ro&immutable=1"
+
+
+def _connected(path: Path, address: str) -> Connection:
+    db = sqlite3.connect(address, timeout=30, isolation_level=None, check_same_thread=False, factory=Connection, uri=True)
+    db.path = path
+    db.row_factory = sqlite3.Row
+    return db

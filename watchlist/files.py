@@ -1,0 +1,74 @@
+"""Which files a database may name: those below its own output folder. Every reader of such names asks here."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+class Folder:
+    """An output folder, and what of it a database may name. Remembers folders it has looked at, so that a million names are
+    quickly judged: made anew for each piece of work."""
+
+    def __init__(self, out: Path) -> None:
+        self.root = out.resolve()
+        self._parents: dict[tuple[str, ...], Path | None] = {(): self.root}
+
+    def below(self, name: object) -> Path | None:
+        """The path of what a database names, whether or not it is there.
+
+        Args:
+            name: what the database holds: a relative path with forward slashes.
+
+        Returns:
+            None where the name leads out of the folder: absolute, with ``..``, not text, through a symbolic link; and for the
+            folder itself.
+        """
+        parent = self._parent_of(name)
+        if parent is None:
+            return None
+        path = parent / str(name).rpartition("/")[2]
+        try:
+            if path.is_symlink():
+                path = path.resolve()
+        except (OSError, RuntimeError, ValueError):  # circles of links, names no file system has
+            return None
+        return path if path.is_relative_to(self.root) and path != self.root else None
+
+    def picture(self, name: object) -> Path | None:
+        """As `below`, for a picture that is there: a regular file with a picture's suffix."""
+        path = self.below(name)
+        try:
+            return path if path is not None and path.suffix.lower() in PICTURES and path.is_file() else None
+        except OSError:  # a name too long
+            return None
+
+    def unlink_picture(self, name: object) -> bool:
+        """Delete a picture that a database names (a link to one, not what it leads to); what lies outside or is no picture
+        stays. Returns whether one was deleted. Raises OSError."""
+        parent = self._parent_of(name)
+        last = str(name).rpartition("/")[2]
+        if parent is None or not last.lower().endswith(PICTURES):
+            return False
+        try:
+            (parent / last).unlink()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return False
+        return True
+
+    def _parent_of(self, name: object) -> Path | None:
+        """The real folder that holds what is named, if that is this one or below it."""
+        if not isinstance(name, str) or not name or "\0" in name or "\\" in name or name.endswith("/"):
+            return None
+        parts = name.split("/")
+        if name.startswith("/") or any(part in ("", ".", "..") for part in parts):
+            return None
+        key = tuple(parts[:-1])
+        if key not in self._parents:
+            try:
+                found = (self.root / PurePosixPath(*key)).resolve()
+            except (OSError, RuntimeError, ValueError):
+                found = Path("/")
+            self._parents[key] = found if found == self.root or found.is_relative_to(self.root) else None
+        return self._parents[key]

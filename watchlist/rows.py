@@ -1,0 +1,105 @@
+"""What the database's rows may hold. A row that was damaged is named, in one line, by every reader."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from watchlist.connection import StoreError, damaged
+
+OUTCOMES = ("match", "no_match", "not_assessable")
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def _maybe(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or check(value)
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int)
+
+
+def _bytes(value: Any) -> bool:
+    return isinstance(value, bytes)
+
+
+CHECKS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("source", "track"), _text),
+    **dict.fromkeys(("crop", "restored", "name", "nearest", "recognizer"), _maybe(_text)),
+    **dict.fromkeys(("version", "final", "shots"), _whole),
+    "identity": _maybe(_whole),
+    **dict.fromkeys(("start_s", "end_s", "face_px", "quality", "fpir"), _number),
+    **dict.fromkeys(("best_pts_s", "score", "threshold", "started_at", "ended_at"), _maybe(_number)),
+    "outcome": lambda value: value in OUTCOMES,
+    "path": lambda value: isinstance(value, bytes) and len(value) % 20 == 0,
+    "template": _maybe(_bytes),
+}
+
+
+def track_of(row: sqlite3.Row, path: Path) -> dict[str, Any]:
+    """A row of the tracks' table as a dictionary, ``reasons`` and ``best_box`` decoded. Raises StoreError for a damaged row."""
+    found = dict(row)
+    for key, value in found.items():
+        check = CHECKS.get(key)
+        if check is not None and not check(value):
+            raise _odd(path, found, key)
+    for key in ("reasons", "best_box"):
+        if key in found:
+            found[key] = _listed(path, found, key)
+    return found
+
+
+def _listed(path: Path, row: dict[str, Any], key: str) -> list[Any] | None:
+    text = row[key]
+    if not text and key == "best_box":
+        return None
+    if text == "[]" and key == "reasons":
+        return []
+    try:
+        value = json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        raise _odd(path, row, key) from None
+    if key == "best_box" and value is None:
+        return None
+    fits = isinstance(value, list) and (
+        all(map(_text, value)) if key == "reasons" else len(value) == 4 and all(map(_number, value))
+    )
+    if not fits:
+        raise _odd(path, row, key)
+    return list(value)
+
+
+def _odd(path: Path, row: dict[str, Any], key: str) -> StoreError:
+    return damaged(path, f"{key} of the track {row.get('source')}/{row.get('track')}")
+
+
+def vector_of(blob: Any, kind: type[np.float32] | type[np.float16], path: Path, whose: str) -> NDArray[np.float32]:
+    """A vector float32 (D,) as it is kept, in ``kind``. Raises StoreError, which says ``whose``, if it is none or not finite."""
+    size = np.dtype(kind).itemsize
+    if not isinstance(blob, bytes) or not blob or len(blob) % size:
+        raise damaged(path, f"the embedding of {whose}")
+    vector = np.frombuffer(blob, kind).astype(np.float32)
+    if not np.isfinite(vector).all():
+        raise damaged(path, f"the embedding of {whose} holds what is no number")
+    return vector
+
+
+def stacked(vectors: list[NDArray[np.float32]], path: Path, whose: str) -> NDArray[np.float32]:
+    """Vectors as one array (N, D). Raises StoreError where their lengths differ."""
+    if len({len(vector) for vector in vectors}) > 1:
+        raise damaged(path, f"{whose} have embeddings of different lengths")
+    return np.stack(vectors)

@@ -1,0 +1,75 @@
+"""Times that a user gives, for the command line and the API alike: a date, a time, Unix time, or PTS seconds."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, datetime
+from datetime import time as clock
+
+UNIX_FROM = 1e8  # smaller numbers are PTS seconds: three years of video
+UNIX_TO = 1e11  # the year 5138; larger ones are milliseconds
+ALLOWED = "must be a time like 2026-11-01 or 2026-11-01T18:30, Unix seconds (1764547200), or PTS seconds below 100000000"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A point in time: ``at`` Unix time, or ``pts_s`` PTS seconds of a recording."""
+
+    at: float | None = None
+    pts_s: float | None = None
+
+
+def moment(option: str, text: str | None, end: bool = False) -> Moment:
+    """What a user means by a text.
+
+    Args:
+        option: what it was given for, named in errors.
+        text: a date (eight digits are one, too), a time, with or without a zone (else this machine's), Unix seconds from 1e8 on,
+            or PTS seconds; None for nothing.
+        end: a date stands for its last moment, not its first.
+
+    Raises ValueError, which says what is allowed.
+    """
+    if text is None:
+        return Moment()
+    word = text.strip()
+    with suppress(ValueError, OverflowError, OSError):
+        return Moment(at=datetime.combine(date.fromisoformat(word), clock.max if end else clock.min).timestamp())
+    if re.fullmatch(r"[+-]?(\d[\d_]*\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf|infinity)", word, re.IGNORECASE):
+        try:
+            seconds = float(word)
+        except ValueError:
+            seconds = math.nan
+        if not math.isfinite(seconds) or seconds < 0:
+            raise ValueError(f"{option} {text}: {ALLOWED}")
+        if seconds >= UNIX_TO:
+            raise ValueError(f"{option} {text}: looks like milliseconds, Unix time is in seconds ({seconds / 1000:.0f})")
+        return Moment(at=seconds) if seconds >= UNIX_FROM else Moment(pts_s=seconds)
+    try:
+        return Moment(at=datetime.fromisoformat(word).timestamp())
+    except (ValueError, OverflowError, OSError):
+        raise ValueError(f"{option} {text}: {ALLOWED}") from None
+
+
+def span(since: str | None, until: str | None, dash: str = "--") -> tuple[Moment, Moment]:
+    """Two moments of which the second is not before the first; ``dash`` stands before their names in errors."""
+    first, last = moment(f"{dash}since", since), moment(f"{dash}until", until, end=True)
+    for begin, end in ((first.at, last.at), (first.pts_s, last.pts_s)):
+        if begin is not None and end is not None and begin > end:
+            raise ValueError(f"{dash}since {since}: is after {dash}until {until}")
+    return first, last
+
+
+def one_of(option: str, given: str, allowed: Sequence[str]) -> str:
+    """``given``, if it is allowed. Raises ValueError, which says what is."""
+    if given in allowed:
+        return given
+    near = difflib.get_close_matches(given, allowed, 1)
+    shown = ", ".join(allowed[:10]) + (f" and {len(allowed) - 10} more" if len(allowed) > 10 else "")
+    hint = f"; did you mean {near[0]}?" if near and len(allowed) > 1 else ""
+    raise ValueError(f"{option} {given}: must be one of {shown or 'none: there is no track yet'}{hint}")
