@@ -15,6 +15,7 @@ from pipeline.batcher import Batcher
 from pipeline.chain import Chain
 from pipeline.checkpoints import Checkpoints
 from pipeline.errors import FarsightError, OutputError
+from pipeline.private import write_for_user_alone
 from pipeline.protocol import Batch, SourceReport, SourceSpec
 from pipeline.ray_environment import ray
 from pipeline.ray_flow import CreditOutbox, Sender, Turns, confirmed, split
@@ -53,6 +54,7 @@ class GroupActor:
         checkpoints: Path | None,
         strikes: str,
     ) -> None:
+        write_for_user_alone()  # also where a cluster was started by somebody else
         use_threads(threads)
         self._strikes = Strikes(Path(tempfile.gettempdir()) / strikes)
         self._chain, self._fault = self._started(group, context)
@@ -124,6 +126,7 @@ class SourceActor:
         every_s: float,
         made_by: str,
     ) -> None:
+        write_for_user_alone()  # also where a cluster was started by somebody else
         use_threads(threads)
         assert group.source is not None
         self._source = build_stage(group.source, context)
