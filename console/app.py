@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlencode
@@ -25,7 +27,7 @@ from watchlist.tracks import Where
 from watchlist.when import one_of, span
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-FRESH_S = 3.0  # the page is made anew at most so often, and when the database has changed
+FRESH_S = 5.0  # a page that is older is made anew if the database has changed
 LARGEST = 2**63 - 1  # whole number that SQLite knows
 Limit = Annotated[int, Query(ge=1, le=1000, description="rows of a page")]
 Result = TypeVar("Result")
@@ -39,7 +41,13 @@ def make_app(database: Path, hosts: Sequence[str] = LOOPBACK) -> FastAPI:
     out = database.parent
     stores = _Stores(database)
     page = _Page(database, out)
-    app = FastAPI(title="Farsight", docs_url=None, redoc_url=None)
+
+    @asynccontextmanager
+    async def prepared(app: FastAPI) -> AsyncIterator[None]:
+        threading.Thread(target=_quietly(page.html), daemon=True).start()  # so that the first reader need not wait
+        yield
+
+    app = FastAPI(title="Farsight", docs_url=None, redoc_url=None, lifespan=prepared)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
     app.add_middleware(SafeHeaders)
 
@@ -119,6 +127,14 @@ def make_app(database: Path, hosts: Sequence[str] = LOOPBACK) -> FastAPI:
     return app
 
 
+def _quietly(call: Callable[[], object]) -> Callable[[], None]:
+    def attempt() -> None:
+        with suppress(StoreError, sqlite3.Error, OSError):  # whoever asks for the page is told
+            call()
+
+    return attempt
+
+
 class _Stores:
     """One connection for each thread that answers."""
 
@@ -134,20 +150,27 @@ class _Stores:
 
 
 class _Page:
-    """The report, made once for all who ask at a time."""
+    """The report, made once for all who ask at a time. While it is made anew the others read the one before."""
 
     def __init__(self, database: Path, out: Path) -> None:
         self._store, self._out, self._lock = Store(database, must_exist=True), out, threading.Lock()
-        self._html, self._of, self._at = "", (), 0.0
+        self._html, self._again_at = b"", 0.0
+        self._of: tuple[object, ...] = ()
 
-    def html(self) -> str:
-        with self._lock:
-            if not self._html or time.monotonic() - self._at > FRESH_S:
+    def html(self) -> bytes:
+        if not self._lock.acquire(blocking=not self._html):
+            return self._html
+        try:
+            began = time.monotonic()
+            if not self._html or began > self._again_at:
                 of = (self._store.state(), *_changed(self._out / "run.json"), *_changed(self._out / "annotated"))
                 if of != self._of:
-                    self._html, self._of = render_report(self._store, self._out, served=True), of
-                self._at = time.monotonic()
+                    self._html, self._of = render_report(self._store, self._out, served=True).encode(), of
+                    # A page that takes long to make is made more rarely.
+                    self._again_at = time.monotonic() + min(FRESH_S, 3 * (time.monotonic() - began))
             return self._html
+        finally:
+            self._lock.release()
 
 
 def _changed(path: Path) -> tuple[object, ...]:

@@ -9,8 +9,9 @@ from typing import Any
 from watchlist.store import Store
 from watchlist.tracks import Where
 
-BARS = 240  # over a timeline's length; tracks that lie in one bar share it
-LANES = 40  # people with a lane of their own
+BARS = 100  # over a timeline's length; tracks that lie in one bar share it, where there are more than EACH
+EACH = 300
+LANES = 20  # people with a lane of their own
 MOST_SOURCES = 100
 
 
@@ -60,15 +61,22 @@ def _lanes(store: Store, source: dict[str, Any], sums: list[dict[str, Any]], whe
     people: set[str] = set()
     begin = "started_at" if live else "start_s"
     # Few tracks have a bar each; many share one a step of time.
-    step = length / BARS if sum(row["tracks"] for row in sums) > BARS else 1e-3
-    bars = store.bars(source["name"], begin, first, step, where)
-    for bar in sorted(bars, key=lambda bar: (bar["outcome"] != "match", bar["person"] or "")):
-        person = bar["person"] if bar["outcome"] == "match" else None
-        if person is not None and len(people | {person}) > LANES:
-            person = "others matched"
-        lane = person or ("match" if bar["outcome"] == "match" else bar["outcome"].replace("_", " "))
-        if person is not None:
-            people.add(person)
+    step = length / BARS if sum(row["tracks"] for row in sums) > EACH else 1e-3
+    placed: dict[tuple[str, int], dict[str, Any]] = {}
+    for bar in sorted(
+        store.bars(source["name"], begin, first, step, where), key=lambda bar: (bar["outcome"] != "match", bar["person"] or "")
+    ):
+        lane = bar["outcome"].replace("_", " ")
+        if bar["outcome"] == "match" and bar["person"] is not None:
+            lane = bar["person"] if bar["person"] in people or len(people) < LANES else "others matched"
+            people.add(lane)
+        place = lane, int((bar["first"] - first) / step)
+        if place in placed:
+            known = placed[place]
+            known |= {"tracks": known["tracks"] + bar["tracks"], "last": max(known["last"], bar["last"])}
+        else:
+            placed[place] = dict(bar)
+    for (lane, _), bar in placed.items():
         many = "" if bar["tracks"] == 1 else f", {bar['tracks']} tracks"
         lanes.setdefault(lane, []).append(
             {

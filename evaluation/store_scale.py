@@ -62,7 +62,7 @@ def build(out: Path, tracks: int, people: int) -> None:
     for start in shown(range(0, tracks, CHUNK), description="tracks"):
         count = min(CHUNK, tracks - start)
         vectors = _unit(rng, count).astype(np.float16)
-        store.put_tracks([_row(start + k, vectors[k], people, digest, rng) for k in range(count)])
+        store.put_tracks([_row(start + k, tracks, vectors[k], people, digest, rng) for k in range(count)])
     write_jsonl(out / "sightings.jsonl", store.each_final())
     picture = _picture()
     for row in store.page(limit=25):
@@ -83,8 +83,8 @@ def _picture() -> bytes:
     return cv2.imencode(".png", np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))[1].tobytes()
 
 
-def _row(number: int, vector: np.ndarray, people: int, digest: str, rng: np.random.Generator) -> dict[str, Any]:
-    at = time.time() - DAYS * 86_400 * rng.random()
+def _row(number: int, tracks: int, vector: np.ndarray, people: int, digest: str, rng: np.random.Generator) -> dict[str, Any]:
+    at = time.time() - DAYS * 86_400 * (1 - number / tracks)  # in the order of time, as live cameras write
     camera = f"camera{number % CAMERAS:02d}"
     outcome = "match" if number % 100 < 3 else ("not_assessable" if number % 3 == 0 else "no_match")
     person = int(rng.integers(people))

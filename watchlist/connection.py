@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
-DAMAGED = ("no such table", "no such column", "no column", "could not decode", "malformed")
+DAMAGED = ("no such table", "no such index", "no such column", "no column", "could not decode", "malformed")
 
 
 class StoreError(ValueError):

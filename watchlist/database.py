@@ -135,6 +135,10 @@ class Database:
         """Another number whenever somebody else has changed the database."""
         return int(self._db.execute("PRAGMA data_version").fetchone()[0])
 
+    def use_memory(self, megabytes: int) -> None:
+        """Let this connection keep so much of the file in memory, for work that touches most of it."""
+        self._db.execute(f"PRAGMA cache_size = {-1000 * megabytes}")
+
     def compact(self) -> bool:
         """Write the file anew without free space, and empty the write-ahead log, so that nothing deleted is left in either.
         Returns whether it could: somebody who reads or writes at that moment is in the way."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import time
@@ -15,11 +16,13 @@ from watchlist.files import Folder
 from watchlist.lines import keep_lines
 from watchlist.projection import folder_of
 from watchlist.store import Store
-from watchlist.traces import Finder, salted, still_there
+from watchlist.traces import Finder, Pieces, salted, still_there
 
 DAY_S = 86_400.0
 PICTURES = ("crop", "restored")
 PLAIN = (".png", ".mp4")  # hold pixels alone
+CACHE_MB = 256
+PLAIN_TRACK = re.compile(r'"track": "([^"\\]*)"')
 WITH_LINES = ("sightings.jsonl", "alerts.jsonl")
 
 
@@ -61,15 +64,18 @@ def purge(store: Store, out: Path, policy: Policy, now: float | None = None) -> 
     ]
     bare = [] if policy.pictures is None else store.ended(at - policy.pictures * DAY_S)
     folder = Folder(out)
-    pictures = 0
+    pictures, going, pieces = 0, set(gone), Pieces()
+    store.use_memory(CACHE_MB)
     for source, track in dict.fromkeys([*gone, *bare]):  # first the files: a purge that is cut off finds their names again
-        names = {f"crops/{source}/{track}-{kind}.png" for kind in PICTURES} | set(store.pictures_of(source, track))
-        pictures += sum(folder.unlink_picture(name) for name in names)
-    finder = Finder((track.encode() for _, track in gone), store.templates_of(gone), set())
+        names, template = store.kept_of(source, track)
+        pictures += sum(map(folder.unlink_picture, {f"crops/{source}/{track}-{kind}.png" for kind in PICTURES}.union(names)))
+        if (source, track) in going:
+            pieces.add(template)
+    finder = Finder((track.encode() for _, track in gone), pieces, set())
     if gone or bare:
         (out / "report.html").unlink(missing_ok=True)
     if gone:
-        forget_lines(out, set(gone))
+        forget_lines(out, going)
     store.forget(gone)
     store.forget_pictures(bare)
     compacted = True
@@ -87,6 +93,9 @@ def forget_lines(out: Path, gone: set[tuple[str, str]]) -> None:
     names = {track for _, track in gone}
 
     def stays(line: str) -> bool:
+        quick = PLAIN_TRACK.search(line)
+        if quick is not None and quick[1] not in names:
+            return True
         source, track = _track_of(line)
         return track not in names or (source is not None and (source, track) not in gone)
 

@@ -147,10 +147,8 @@ CREATE TABLE recordings (
 # as salted sums (watchlist/traces.py).
 PAGED = """
 DROP INDEX tracks_time;
-CREATE INDEX tracks_page ON tracks (source, start_s, track, started_at, ended_at) WHERE final = 1;
-CREATE INDEX tracks_outcome ON tracks (outcome, source, start_s, track, end_s, started_at, ended_at, name) WHERE final = 1;
+CREATE INDEX tracks_page ON tracks (source, start_s, track, outcome, end_s, started_at, ended_at, name) WHERE final = 1;
 CREATE INDEX tracks_margin ON tracks (outcome, score - threshold, started_at) WHERE final = 1;
-CREATE INDEX tracks_ended ON tracks (ended_at, outcome) WHERE final = 1;
 CREATE INDEX tracks_recognizer ON tracks (recognizer) WHERE template IS NOT NULL;
 CREATE INDEX enrolments_state ON enrolments (identity, set_aside, recognizer);
 ALTER TABLE generation ADD COLUMN erasing REAL;

@@ -20,6 +20,18 @@ PLACES = (0.2, 0.5, 0.8)  # of an embedding, where its pieces are: what is left 
 LIKELY_IN = 4  # values that differ within a piece, else zeros and the like would be found everywhere
 
 
+class Pieces:
+    """Pieces of embeddings that were or will be deleted, as they were kept. A list of embeddings does as well, for few."""
+
+    def __init__(self, embeddings: Iterable[bytes] = ()) -> None:
+        self.pieces: set[bytes] = set()
+        for blob in embeddings:
+            self.add(blob)
+
+    def add(self, blob: bytes) -> None:
+        self.pieces.update(blob[at : at + PIECE] for at in _places(len(blob)))
+
+
 class Finder:
     """Finds deleted names and embeddings.
 
@@ -29,9 +41,9 @@ class Finder:
         alive: see `spare`.
     """
 
-    def __init__(self, names: Iterable[bytes], embeddings: Iterable[bytes], alive: set[bytes]) -> None:
-        pieces = {blob[at : at + PIECE] for blob in embeddings for at in _places(len(blob))}
-        self._pieces = _keys(piece for piece in pieces if len(set(piece)) >= LIKELY_IN)
+    def __init__(self, names: Iterable[bytes], embeddings: Iterable[bytes] | Pieces, alive: set[bytes]) -> None:
+        found = embeddings if isinstance(embeddings, Pieces) else Pieces(embeddings)
+        self._pieces = _keys(piece for piece in found.pieces if len(set(piece)) >= LIKELY_IN)
         self._wanted = {name for name in names if name}
         self.spare(alive)
 

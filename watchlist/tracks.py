@@ -22,7 +22,7 @@ NO_RECORDING = "source NOT IN (SELECT name FROM recordings)"
 
 
 LIGHT_COLUMNS = tuple(c for c in TRACK_COLUMNS if c not in ("template", "path"))
-MANY = 500  # names in one statement
+AT_ONCE = 200_000  # tracks deleted in one transaction: each writes every page it touches once
 
 
 @dataclass(frozen=True)
@@ -136,9 +136,8 @@ class Tracks(Database):
                 raise LookupError(f"{after[0]}/{after[1]}")
             clause += " AND (t.source, t.start_s, t.track) > (:after_source, :after_s, :after_track)"
             given |= {"after_source": after[0], "after_s": last[0], "after_track": after[1]}
-        index = "tracks_page" if where.outcome is None else "tracks_outcome"
         rows = self._db.execute(
-            f"SELECT {', '.join(LIGHT_COLUMNS)} FROM tracks t INDEXED BY {index} {clause} "
+            f"SELECT {', '.join(LIGHT_COLUMNS)} FROM tracks t INDEXED BY tracks_page {clause} "
             "ORDER BY t.source, t.start_s, t.track LIMIT :most",
             given | {"most": limit},
         )
@@ -178,8 +177,8 @@ class Tracks(Database):
             "MIN(started_at) AS started_at, MAX(ended_at) AS ended_at"
         )
         rows = self._db.execute(
-            f"SELECT {columns} FROM tracks t INDEXED BY tracks_outcome {clause} "
-            f"{'AND' if clause else 'WHERE'} final = 1 GROUP BY outcome, source ORDER BY source, outcome",
+            f"SELECT {columns} FROM tracks t INDEXED BY tracks_page {clause} "
+            f"{'AND' if clause else 'WHERE'} final = 1 GROUP BY source, outcome ORDER BY source, outcome",
             given,
         )
         return [dict(row) for row in rows]
@@ -196,7 +195,7 @@ class Tracks(Database):
         clause, given = where.clause()
         rows = self._db.execute(
             "SELECT outcome, CASE outcome WHEN 'match' THEN name END AS person, COUNT(*) AS tracks, MIN(track) AS track, "
-            f"MIN({begin}) AS first, MAX({end}) AS last FROM tracks t INDEXED BY tracks_outcome {clause} "
+            f"MIN({begin}) AS first, MAX({end}) AS last FROM tracks t INDEXED BY tracks_page {clause} "
             f"{'AND' if clause else 'WHERE'} final = 1 AND outcome IN ('match', 'no_match', 'not_assessable') AND source = :of "
             f"GROUP BY outcome, person, CAST(({begin} - :first) / :step AS INTEGER) ORDER BY person, outcome, first",
             given | {"of": source, "first": first, "step": step},
@@ -325,22 +324,17 @@ class Tracks(Database):
         """Source and name of live cameras' finished tracks, of an outcome or with a picture, that ended before a Unix time."""
         which = "(crop IS NOT NULL OR restored IS NOT NULL)" if outcome is None else "outcome = :outcome"
         rows = self._db.execute(
-            f"SELECT source, track FROM tracks WHERE final = 1 AND ended_at < :before AND {which} AND {NO_RECORDING}",
+            f"SELECT source, track FROM tracks INDEXED BY tracks_page WHERE final = 1 AND ended_at < :before AND {which} "
+            f"AND {NO_RECORDING} ORDER BY rowid",  # as they lie in the file
             {"before": before, "outcome": outcome},
         )
         return [(str(row[0]), str(row[1])) for row in rows]
 
-    def pictures_of(self, source: str, track: str) -> Iterator[str]:
-        """What the pictures of a track are called; see `watchlist.files` before opening one."""
-        row = self._db.execute("SELECT crop, restored FROM tracks WHERE source = ? AND track = ?", (source, track)).fetchone()
-        yield from (name for name in row or () if isinstance(name, str))
-
-    def templates_of(self, tracks: list[tuple[str, str]]) -> Iterator[bytes]:
-        """The templates of those of the tracks that have one, as they are kept."""
-        for track in tracks:
-            row = self._db.execute("SELECT template FROM tracks WHERE source = ? AND track = ?", track).fetchone()
-            if row is not None and isinstance(row[0], bytes):
-                yield row[0]
+    def kept_of(self, source: str, track: str) -> tuple[list[str], bytes]:
+        """What the pictures of a track are called (see `watchlist.files` before opening one), and its template as it is kept."""
+        query = "SELECT crop, restored, template FROM tracks WHERE source = ? AND track = ?"
+        row = self._db.execute(query, (source, track)).fetchone() or (None, None, None)
+        return [name for name in row[:2] if isinstance(name, str)], row[2] if isinstance(row[2], bytes) else b""
 
     def holds_piece(self, piece: bytes) -> bool:
         """Whether a template of a track that there is holds these bytes."""
@@ -348,8 +342,8 @@ class Tracks(Database):
 
     def forget(self, tracks: list[tuple[str, str]]) -> None:
         """Delete tracks with their alerts, and remember that what was deleted is still to be removed from the file."""
-        for start in range(0, len(tracks), MANY * 40):  # so that others can write in between
-            part = tracks[start : start + MANY * 40]
+        for start in range(0, len(tracks), AT_ONCE):  # so that others can write in between
+            part = tracks[start : start + AT_ONCE]
             with self.transaction():
                 self._db.execute("UPDATE generation SET erasing = CAST(strftime('%s', 'now') AS REAL) WHERE erasing IS NULL")
                 self._db.executemany("DELETE FROM tracks WHERE source = ? AND track = ?", part)

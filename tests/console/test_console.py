@@ -121,7 +121,8 @@ def test_every_answer_forbids_scripts_frames_and_other_origins(client: TestClien
         "cross-origin-resource-policy": "same-origin",
     }
     assert expected.items() <= dict(answer.headers).items() and "cache-control" in answer.headers
-    assert "<script" not in answer.text and "//cdn" not in answer.text and "http://" not in answer.text
+    if answer.headers["content-type"].startswith("text/html"):
+        assert "<script" not in answer.text and "//cdn" not in answer.text and "http://" not in answer.text
 
 
 def test_a_refused_host_gets_the_same_headers(out: Path) -> None:
@@ -195,10 +196,16 @@ def test_near_misses_and_what_is_likely_no_face_stand_apart_from_no_match(out: P
         store.put_tracks([row(PATH, "no_match") | shared | {"track": track, "score": score, "quality": quality}])
     store._db.execute("DELETE FROM tracks WHERE track = 'y-0001'")
     text = write_report(store, out).read_text()
-    order = [
-        text.index(x)
-        for x in ("<h2>Near", "near-0001", "<h2>No match", "far-0002", "<h2>Likely no face", "hand-0003", "<h2>Not as")
-    ]
+    marks = (
+        "<h2>Near",
+        'id="cam/near-0001"',
+        "<h2>No match",
+        'id="cam/far-0002"',
+        "<h2>Likely no",
+        'id="cam/hand-0003"',
+        "<h2>Not as",
+    )
+    order = [text.index(mark) for mark in marks]
     assert order == sorted(order)
 
 
@@ -210,7 +217,7 @@ def test_a_large_run_s_report_is_small_and_says_where_the_rest_is(out: Path, mon
     store = Store(out / "farsight.db")
     store.put_tracks([row(PATH, "no_match") | {"track": f"n-{n:04d}", "name": None, "crop": "crops/c.png"} for n in range(1000)])
     text = write_report(store, out).read_text()
-    assert "<b>1001</b>no match" in text and "996 more tracks of this outcome: <code>farsight serve --db</code>" in text
+    assert "<b>1001</b>no match" in text and "995 more tracks of this outcome: <code>farsight serve --db</code>" in text
     assert "pictures were left out" in text and len(text) < 60_000
     page = TestClient(make_app(out / "farsight.db"), "http://localhost").get("/tracks?outcome=no_match")
     assert page.text.count('class="card"') == 60 and "/tracks?outcome=no_match&amp;after=" in page.text
