@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+WAIT_S = 30  # for another writer
 DAMAGED = ("no such table", "no such index", "no such column", "no column", "could not decode", "malformed")
 
 
@@ -110,7 +111,7 @@ def address_unchanging(path: Path) -> str:
 
 
 def _connected(path: Path, address: str) -> Connection:
-    db = sqlite3.connect(address, timeout=30, isolation_level=None, check_same_thread=False, factory=Connection, uri=True)
+    db = sqlite3.connect(address, timeout=WAIT_S, isolation_level=None, check_same_thread=False, factory=Connection, uri=True)
     db.path = path
     db.row_factory = sqlite3.Row
     return db

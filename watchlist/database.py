@@ -10,10 +10,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from watchlist.connection import StoreError, address_unchanging, connect, connect_unchanging, copied, has_log, is_writable
+from watchlist.connection import WAIT_S, StoreError, address_unchanging, connect, connect_unchanging, copied, has_log, is_writable
 from watchlist.schema import MIGRATIONS, VERSION
 
 __all__ = ["Database", "StoreError", "StoreUnavailable"]
+READERS_MS = 10_000  # that readers are given to end, before the write-ahead log cannot be emptied
 ENGINE_TABLES = ("checkpoints",)  # of the engine, which may have been here first
 
 
@@ -148,11 +149,11 @@ class Database:
             if "locked" not in str(error):
                 raise
             return False
-        for _ in range(10):
-            if not self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-                return True
-            time.sleep(0.5)
-        return False
+        self._db.execute(f"PRAGMA busy_timeout = {READERS_MS}")
+        try:
+            return not self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        finally:
+            self._db.execute(f"PRAGMA busy_timeout = {1000 * WAIT_S}")
 
     def note(self, what: str, **detail: Any) -> bool:
         """Append to the audit log: what was done, when, with what. Returns whether it could be: not where all is read-only."""
