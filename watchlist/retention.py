@@ -21,7 +21,7 @@ from watchlist.traces import Finder, Pieces, salted, still_there
 DAY_S = 86_400.0
 PICTURES = ("crop", "restored")
 PLAIN = (".png", ".mp4")  # hold pixels alone
-CACHE_MB = 256
+CACHE_MB = 96
 PLAIN_TRACK = re.compile(r'"track": "([^"\\]*)"')
 WITH_LINES = ("sightings.jsonl", "alerts.jsonl")
 
