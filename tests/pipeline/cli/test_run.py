@@ -117,5 +117,5 @@ def test_the_final_line_and_run_json_count_every_track(
     store.put_tracks(before + [one | {"track": str(n), "started_at": 2e9 + n, "ended_at": 2e9 + n} for n in range(1000)])
     job = Job(settings.groups, [clip], {}, None, 1e9)
     run.finish(settings, job, Status([], [SourceReport("cam", "")]), store, tmp_path, {"all": 1.0}, since and since + 900, since)
-    assert f"{total} tracks in" in capsys.readouterr().out
+    assert f"{total} tracks " in capsys.readouterr().out
     assert sum(json.loads((tmp_path / "run.json").read_text())["outcomes"].values()) == total
