@@ -107,9 +107,9 @@ class Clock:
         rate = f"{self.rate:g} frames/s " + ("assumed" if self._told_by == "nobody" else f"by its {self._told_by}")
         counted = self._kind == "none" or self._raw
         told = [f"the file has no times: {rate}" if counted else "order of decoding" if self._kind == "dts" else "PTS"]
-        told += [f"{count} {name.replace('_', ' ')}" for name, count in sorted(self.counts.items()) if count]
+        told += [f"{name.replace('_', ' ')}: {count}" for name, count in sorted(self.counts.items()) if count]
         if self.longest[0]:
-            told.append(f"the longest of {self.longest[0]:.1f} s at {self.longest[1]:.1f} s")
+            told.append(f"longest gap: {self.longest[0]:.1f} s at {self.longest[1]:.1f} s")
         return "; ".join(told)
 
     def stamp(self, picture: VideoFrame) -> float | None:

@@ -67,7 +67,8 @@ def faults_of(read: Reading, container: Any, stream: Any) -> list[str]:
     elif packets.cut:
         faults.append(f"the file is damaged after {clock.end:.1f} s")
     if corrupt := damage["corrupt_frames"]:
-        faults.append(f"{corrupt} of {read.frames} frames are corrupt, {damage['smeared_frames']} more smeared by them")
+        smeared = f", {damage['smeared_frames']} more smeared by lost data" if damage["smeared_frames"] else ""
+        faults.append(f"{corrupt} of {read.frames} frames are corrupt{smeared}")
     if packets.undecodable:
         faults.append(f"{packets.undecodable} packets could not be decoded")
     if packets.oversized:
@@ -75,7 +76,8 @@ def faults_of(read: Reading, container: Any, stream: Any) -> list[str]:
     if clock.lost_s and not listed(container):
         longest, at = clock.longest
         gaps = clock.counts["gaps_in_time"]
-        faults.append(f"{clock.lost_s:.1f} s are missing in {gaps} gaps, the longest of {longest:.1f} s at {at:.1f} s")
+        where = f"at {at:.1f} s" if gaps == 1 else f"in {gaps} gaps, the longest of {longest:.1f} s at {at:.1f} s"
+        faults.append(f"{clock.lost_s:.1f} s are missing {where}")
     return faults
 
 
