@@ -26,7 +26,7 @@ from watchlist.thresholds import Thresholds
 LEAST_FACE_PX = 24.0
 LEAST_SHARPNESS = 4.0
 WORST_FIT = 0.25
-LEAST_QUALITY = 0.15
+LEAST_SURENESS = 0.3  # score times quality: of 100 photos without a face 10 pass it, of 1,000 with one 994 (evaluation.enrolment)
 AT_ONCE = 64  # chips embedded together
 LOOKS_LIKE_FPIR = 1e-3  # how seldom a stranger's photo may be taken for that of somebody on the list
 LEAST_LIKENESS = 0.1  # cosine between photos of one person
@@ -72,6 +72,7 @@ class Gate:
     Args:
         detector, recognizer: as `models.load_detector` and `models.load_recognizer` give them.
         thresholds: of the recogniser, to refuse who looks like somebody else.
+        judge: the project's own recogniser, where ``recognizer`` is another that tells nothing of quality.
         previews: folder for pictures that number the faces of a photo that shows several; None: no such picture.
     """
 
@@ -81,8 +82,10 @@ class Gate:
         recognizer: Recognizer,
         thresholds: Thresholds | None = None,
         previews: Path | None = None,
+        judge: Recognizer | None = None,
     ) -> None:
         self._detector, self._recognizer, self._thresholds, self._previews = detector, recognizer, thresholds, previews
+        self._judge = judge
 
     def judge(self, name: str, path: Path, face: int | None = None) -> Verdict:
         """Find the one face of a photo, or face number ``face`` of several, and embed it, or say why not."""
@@ -91,7 +94,7 @@ class Gate:
             photo, sha256 = read_with_digest(path)
         except PhotoError as error:
             return verdict.refused(f"unreadable: {shown(str(error))}")
-        found = look_at(self._detector, self._recognizer, photo)
+        found = look_at(self._detector, self._judge or self._recognizer, photo)
         verdict = replace(verdict, sha256=sha256, turns=found.turns)
         if not len(found):
             return verdict.refused("no_face")
@@ -101,7 +104,7 @@ class Gate:
         if face is None and len(people) > 1:
             return self._with_preview(verdict, found, f"several_faces: {len(people)}, crop the photo or choose one by number")
         row = people[0] if face is None else face - 1
-        width, quality = float(found.widths[row]), float(found.quality[row])
+        width, quality, score = (float(of[row]) for of in (found.widths, found.quality, found.faces.scores))
         verdict = replace(verdict, face_px=width, quality=quality)
         if found.undecided:
             return verdict.refused("not_upright: it cannot be told which way up the photo is; turn it and save it")
@@ -111,12 +114,18 @@ class Gate:
             return verdict.refused("extreme_pose")
         if sharpness_of(found.chips[row]) < LEAST_SHARPNESS:
             return verdict.refused("blurred")
-        if quality < LEAST_QUALITY:
-            return verdict.refused(f"low_quality: {quality:.2f}")
+        if quality * score < LEAST_SURENESS:
+            return verdict.refused(f"low_quality: {quality:.2f}, at a detector's score of {score:.2f}")
         if face is not None and self._previews is not None:
             with contextlib.suppress(OSError):
                 (self._previews / f"{_preview_name(verdict)}.jpg").unlink()
-        return replace(verdict, chip=found.chips[row], vector=found.vectors[row])
+        vector = found.vectors[row]
+        if self._judge is not None:
+            vectors, trust = self._recognizer.embed_with_quality(found.chips[row][None])
+            vector, verdict = vectors[0], replace(verdict, quality=float(trust[0]))
+            if not verdict.quality:
+                return verdict.refused("low_quality: the recogniser makes nothing of it")
+        return replace(verdict, chip=found.chips[row], vector=vector)
 
     def _with_preview(self, verdict: Verdict, found: Found, reason: str) -> Verdict:
         verdict = verdict.refused(reason)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import cv2
@@ -78,7 +78,7 @@ def look_at(detector: Detector, recognizer: Recognizer, photo: NDArray[np.uint8]
     """Find the faces of a photo (H, W, 3), which may lie on its side or stand on its head."""
     given = _embedded(recognizer, photo, 0, find_faces(detector, photo))
     score, quality = PLAIN
-    if ((given.faces.scores >= score) & (given.quality >= quality)).any():
+    if ((given.faces.scores >= score) & (given.quality >= quality) & (given.quality < 1)).any():  # 1: nothing is known of it
         return given
     for most in (ENOUGH, max(SIZES)):
         ways = [given]
@@ -92,8 +92,9 @@ def look_at(detector: Detector, recognizer: Recognizer, photo: NDArray[np.uint8]
     if best == 0 or sure[0] >= AS_GIVEN * sure[best]:
         return given
     chosen = ways[best]
-    found = _embedded(recognizer, chosen.photo, best, find_faces(detector, chosen.photo)) if most < max(SIZES) else chosen
-    return found if sure[best] >= TURNED * sure[0] else Found(**{**vars(found), "undecided": True})
+    if max(photo.shape[:2]) > most:  # there are sizes it was not searched at
+        chosen = _embedded(recognizer, chosen.photo, best, find_faces(detector, chosen.photo))
+    return replace(chosen, undecided=sure[best] < TURNED * sure[0])
 
 
 def find_faces(detector: Detector, photo: NDArray[np.uint8], most: int = max(SIZES)) -> Faces:

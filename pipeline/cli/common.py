@@ -114,7 +114,8 @@ def open_gate(
     thresholds = Thresholds(card_of(recognizer)["impostors"])
     try:
         embedder = load_recognizer(recognizer, device)
-        gate = Gate(load_detector(detector, device, 0.5), embedder, None if anyway else thresholds, previews)
+        judge = None if recognizer is None else load_recognizer(None, device)
+        gate = Gate(load_detector(detector, device, 0.5), embedder, None if anyway else thresholds, previews, judge)
         return gate, embedder.digest
     except ValueError as error:
         raise SettingsError(str(error)) from None
