@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.text import Text
 
 from pipeline.errors import SettingsError
 from pipeline.private import make_database_private, make_private
@@ -31,6 +32,11 @@ PREVIEWS = "several-faces"  # folder beside a database for numbered pictures of 
 
 class Screen(Console):
     """A console that shows the control characters of names, paths and messages in place of letting the terminal obey them."""
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        from watchlist.names import printable
+
+        return super().render_str(printable(text), **how)  # before widths are measured
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         from watchlist.names import printable
