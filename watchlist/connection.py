@@ -57,6 +57,8 @@ class _Cursor(sqlite3.Cursor):
     def _named(self, call: Callable[..., Result], *arguments: Any) -> Result:
         try:
             return call(*arguments)
+        except UnicodeDecodeError:  # SQLite's message holds what the schema was spoilt with
+            raise damaged(getattr(self.connection, "path", Path()), "its schema holds what is no text") from None
         except sqlite3.DatabaseError as error:
             path = getattr(self.connection, "path", Path())
             found = str(error).lower()

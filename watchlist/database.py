@@ -10,7 +10,17 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from watchlist.connection import WAIT_S, StoreError, address_unchanging, connect, connect_unchanging, copied, has_log, is_writable
+from watchlist.connection import (
+    WAIT_S,
+    StoreError,
+    address_unchanging,
+    connect,
+    connect_unchanging,
+    copied,
+    damaged,
+    has_log,
+    is_writable,
+)
 from watchlist.schema import MIGRATIONS, VERSION
 
 __all__ = ["Database", "StoreError", "StoreUnavailable"]
@@ -135,6 +145,13 @@ class Database:
     def state(self) -> int:
         """Another number whenever somebody else has changed the database."""
         return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+
+    def count_of(self, column: str) -> int:
+        """One of the counters in the table ``generation``. Raises StoreError where that was damaged."""
+        row = self._db.execute(f"SELECT {column} FROM generation").fetchone()
+        if row is None or not isinstance(row[0], int):
+            raise damaged(self.path, f"its counter {column}")
+        return int(row[0])
 
     def use_memory(self, megabytes: int) -> None:
         """Let this connection keep so much of the file in memory, for work that touches most of it."""

@@ -6,6 +6,7 @@ import json
 import sqlite3
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -127,7 +128,7 @@ class People(Identities):
             "FROM identities i WHERE i.removed IS NULL AND i.id > ? ORDER BY i.id LIMIT ?",
             (after, limit),
         )
-        return [_identity(row) for row in rows]
+        return [_identity(row, self.path) for row in rows]
 
     def identity(self, identity: int) -> Identity | None:
         """One person on the list, by id."""
@@ -136,7 +137,7 @@ class People(Identities):
             "FROM identities i WHERE i.removed IS NULL AND i.id = ?",
             (identity,),
         ).fetchone()
-        return None if row is None else _identity(row)
+        return None if row is None else _identity(row, self.path)
 
     def enrolments(self, identity: int | None = None) -> list[Enrolment]:
         """Every enrolled photo that is looked for: not set aside, of people on the list whose entry has not expired. With
@@ -205,7 +206,7 @@ class People(Identities):
 
     def reembedded(self) -> int:
         """Grows whenever vectors of photos that were there before have changed."""
-        return int(self._db.execute("SELECT reembedded FROM generation").fetchone()[0])
+        return self.count_of("reembedded")
 
     def calibration(self, recognizer: str) -> list[dict[str, Any]] | None:
         """Impostor scores fitted to the user's own footage, as a recogniser's card has them; None where the card's hold."""
@@ -233,8 +234,7 @@ class People(Identities):
 
     def generation(self) -> tuple[int, str]:
         """Changes whenever `enrolments` may: a count of the list's changes, and the day, on which entries expire."""
-        row = self._db.execute("SELECT watchlist, date('now', 'localtime') FROM generation").fetchone()
-        return int(row[0]), str(row[1])
+        return self.count_of("watchlist"), str(self._db.execute("SELECT date('now', 'localtime')").fetchone()[0])
 
     def not_looked_for(self) -> list[str]:
         """Names of those on the list whom nobody looks for: set aside, expired, or without a photo."""
@@ -318,6 +318,11 @@ def removed_name(identity: int) -> str:
     return f"removed (ID {identity})"
 
 
-def _identity(row: sqlite3.Row) -> Identity:
+def _identity(row: sqlite3.Row, path: Path) -> Identity:
+    for key in ("name", *DETAILS):
+        if not isinstance(row[key], str) and (key == "name" or row[key] is not None):
+            raise damaged(path, f"{key} of the person {row['id']}")
+    if row["set_aside"] is not None and not isinstance(row["set_aside"], (int, float)):
+        raise damaged(path, f"set_aside of the person {row['id']}")
     keys = ("id", "name", "external_id", "purpose", "authority", "expires", "photos", "set_aside")
     return Identity(*(row[key] for key in keys))

@@ -293,7 +293,7 @@ class Tracks(Database):
 
     def purged(self) -> int:
         """Grows whenever a template that was there before has gone or changed."""
-        return int(self._db.execute("SELECT purged FROM generation").fetchone()[0])
+        return self.count_of("purged")
 
     def searchable(self, where: Where) -> NDArray[np.int64]:
         """Ids of the templates that a question is about, in order."""
