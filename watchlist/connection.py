@@ -33,6 +33,12 @@ class Connection(sqlite3.Connection):
     def cursor(self, factory: Any = None) -> Any:
         return super().cursor(_Cursor)
 
+    def execute(self, *arguments: Any) -> Any:
+        return self.cursor().execute(*arguments)  # SQLite's own would take a cursor of its own
+
+    def executemany(self, *arguments: Any) -> Any:
+        return self.cursor().executemany(*arguments)
+
 
 class _Cursor(sqlite3.Cursor):
     def execute(self, *arguments: Any) -> Any:
