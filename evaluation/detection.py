@@ -105,8 +105,8 @@ def match(scene: Scene, faces: Faces) -> Seen:
 
 def least_score(seen: list[Seen], per_frame: float = FALSE_PER_FRAME) -> float:
     """The score that lets through ``per_frame`` false positives a picture; 1.0 if there is none."""
-    scores = np.concatenate([s.faces.scores[s.counts] for s in seen])
-    right = np.concatenate([(s.hit >= 0)[s.counts] for s in seen])
+    scores = np.concatenate([np.zeros(0, np.float32), *(s.faces.scores[s.counts] for s in seen)])
+    right = np.concatenate([np.zeros(0, bool), *((s.hit >= 0)[s.counts] for s in seen)])
     order = np.argsort(-scores)
     allowed = np.flatnonzero(np.cumsum(~right[order]) <= per_frame * len(seen))
     return float(scores[order][allowed[-1]]) if len(allowed) else 1.0

@@ -44,7 +44,14 @@ SIZES = 1, 1 / 2, 1 / 3
 LOOKS = "clean", "poor"
 BINS = (8, 12), (12, 16), (16, 24), (24, 32), (32, 64)
 PER_FRAME = 0.5, 0.1
-SCORES = 0.2, 0.4, 0.6  # the pipeline's min_score, what a shot needs, and what starts a track
+SCORES = (
+    0.2,
+    0.3,
+    0.4,
+    0.5,
+    0.6,
+    0.7,
+)  # among them the pipeline's min_score (0.2), what a shot needs (0.4) and starts a track (0.6)
 LEAST = 0.05
 HARD_FROM = 12.0  # width of the profiles and half-hidden faces that are counted
 
@@ -79,10 +86,9 @@ def views(picture: Picture, image: NDArray[np.uint8], detector: Any, falses: lis
     return found
 
 
-def recall_rows(all_views: Sequence[View], per_frame: float) -> dict[str, Any]:
-    """Recall, %, by width and of profiles and half-hidden faces, and landmark errors, % of a frontal face's eye distance
-    (median), at the score that lets through ``per_frame`` false positives a picture."""
-    least = least_score([view.seen for view in all_views], per_frame)
+def recall_rows(all_views: Sequence[View], least: float) -> dict[str, Any]:
+    """Recall, %, by width and of profiles and half-hidden faces, landmark errors, % of a frontal face's eye distance (median),
+    and false positives a picture, of what scores ``least`` or more."""
     counts: Counter[str] = Counter()
     right: Counter[str] = Counter()
     errors: dict[str, list[float]] = defaultdict(list)
@@ -102,8 +108,10 @@ def recall_rows(all_views: Sequence[View], per_frame: float) -> dict[str, Any]:
                 if names and np.isfinite(away):
                     errors[names[0]].append(away)
     names = [f"{low}-{high}" for low, high in BINS] + ["profile", "hidden"]
+    falses = sum(int((view.seen.faces.scores[view.seen.hit < 0] >= least).sum()) for view in all_views)
     return {
         "least_score": round(least, 3),
+        "false_a_picture": round(falses / max(1, len(all_views)), 3),
         "faces": {name: counts[name] for name in names},
         "recall": {name: round(100 * right[name] / counts[name], 1) if counts[name] else None for name in names},
         "landmark_error": {name: round(100 * float(np.median(errors[name])), 1) for name in names if errors[name]},
@@ -123,7 +131,8 @@ def false_rows(all_views: Sequence[View]) -> dict[str, Any]:
 
 
 def report_of(all_views: Sequence[View]) -> dict[str, Any]:
-    """For each look: recall of all sources and of each, and false faces on face-free pictures at all sizes and the full one."""
+    """For each look: recall of all sources and of each, at rates of false positives (``recall``) and at fixed scores (``at``),
+    and false faces on face-free pictures at all sizes and the full one."""
     told: dict[str, Any] = {}
     for look in LOOKS:
         part = [view for view in all_views if view.look == look]
@@ -131,7 +140,11 @@ def report_of(all_views: Sequence[View]) -> dict[str, Any]:
         empty = [view for view in part if view.picture.use == "empty"]
         sources = {"all": faces} | {s: [v for v in faces if v.picture.source == s] for s in sorted({source(v) for v in faces})}
         told[look] = {
-            "recall": {name: {str(rate): recall_rows(own, rate) for rate in PER_FRAME} for name, own in sources.items()},
+            "recall": {
+                name: {str(rate): recall_rows(own, least_score([v.seen for v in own], rate)) for rate in PER_FRAME}
+                for name, own in sources.items()
+            },
+            "at": {name: {str(score): recall_rows(own, score) for score in SCORES} for name, own in sources.items()},
             "empty": {"all sizes": false_rows(empty), "full size": false_rows([v for v in empty if v.size == 1])},
         }
     return told
@@ -161,13 +174,14 @@ def told_singles(pictures: Iterable[Picture], photos: Path, detector: Any) -> di
 def show(name: str, told: dict[str, Any]) -> None:
     for look, part in told.items():
         for rate in map(str, PER_FRAME):
-            for of, rows in part["recall"].items():
-                row = rows[rate]
+            for of, row in ((of, rows[rate]) for of, rows in part["recall"].items()):
                 cells = "  ".join(
                     f"{k} {'-' if v is None else f'{v:5.1f}'} ({row['faces'][k]})" for k, v in row["recall"].items()
                 )
                 print(f"{name}, {look}, {of}, {rate} a frame (score {row['least_score']}): {cells}")
-            print(f"  landmarks {part['recall']['all'][rate]['landmark_error']}")
+                print(f"  landmarks {row['landmark_error']}")
+        for score, row in part["at"]["all"].items():
+            print(f"{name}, {look}, from {score} on: {row['recall']}, {row['false_a_picture']} false a picture")
         for size, row in part["empty"].items():
             print(f"{name}, {look}, face-free, {size}: {row}", flush=True)
 
