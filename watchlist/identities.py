@@ -85,7 +85,8 @@ class Identities(Database):
         """Delete one photo of a person, with chip and vector. Returns whether there was one."""
         with self.transaction():
             self._db.execute("UPDATE generation SET erasing = CAST(strftime('%s', 'now') AS REAL) WHERE erasing IS NULL")
-            return self._db.execute("DELETE FROM enrolments WHERE identity = ? AND id = ?", (identity, photo)).rowcount > 0
+            done = self._db.execute("DELETE FROM enrolments WHERE identity = ? AND id = ?", (identity, photo))
+            return bool(done.rowcount > 0)
 
     def move_photo(self, identity: int, photo: int, to: int) -> None:
         """Give one photo of a person to another; one that they have already is deleted. Raises StoreError if there is none."""

@@ -119,7 +119,7 @@ class People(Identities):
             done = self._db.execute(f"UPDATE identities {change} removed IS NULL AND id = ?", (at, not restore, identity))
         else:
             done = self._db.execute(f"UPDATE enrolments {change} identity = ? AND id = ?", (at, not restore, identity, photo))
-        return done.rowcount > 0
+        return bool(done.rowcount > 0)
 
     def identities(self, limit: int = -1, after: int = 0) -> list[Identity]:
         """Everybody on the list, in the order of their ids; up to ``limit`` of those behind the id ``after``."""
