@@ -1,6 +1,6 @@
 """The entry: ``python run_pipeline.py --help``."""
 
-from pipeline.cli import main
+from cli import main
 
 if __name__ == "__main__":
     main()

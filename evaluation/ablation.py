@@ -28,9 +28,9 @@ from evaluation.metrics import tar_at_far, verification_accuracy
 from evaluation.recognizers import TrainedRecognizer
 from evaluation.superres import Judge, trained
 from models.chip import CHIP
-from models.recognizer import VIEW
-from training.chips import load_chips
-from training.degradations import PRESETS
+from models.networks.recognizer import VIEW
+from training.common.degradations import PRESETS
+from training.data.chips import load_chips
 
 Measure = Callable[[str, Path], dict[str, float]]  # of a run, by its name and folder
 TEACHER = ("--teacher", "{teacher}")

@@ -2,14 +2,16 @@
 
     python -m evaluation.detection --data DATA --frames .cache/frames [--other yunet.onnx ...] [--sheet sheet.png] [--write-card]
 
-Two clips and a quarter of the scene photos, none trained on (`training.label_frames.DEV_CLIPS`, `training.scenes.dev_photo`),
+Two clips and a quarter of the scene photos, none trained on (`training.data.label_frames.DEV_CLIPS`,
+`training.data.scenes.dev_photo`),
 at full size and shrunk in five steps, clean and as a poor camera sees them. Truth: the teacher's labels at the largest size
 (doubled tiles for the clips), looked at by eye (`evaluation.detection_truth`). Recall is taken at the score that lets through
 0.5 false positives a picture, over all sizes and over a half and a third alone (most pictures are thumbnails otherwise, which
 have little to be wrong about); faces the teacher is unsure of count neither way. AP is the area under precision over recall of
 the faces of one bin, false positives being those as wide as the bin. The landmark error is the median in eye distances of a
 frontal face of that width, since the eyes of a turned head draw together; `unrefined` is our detector without the second looks
-at candidates and landmarks (models/rescoring.py, landmarks.py). Near faces are those of the photos, enlarged. ``--other`` takes
+at candidates and landmarks (models/networks/verification.py, landmarks.py). Near faces are those of the photos, enlarged.
+``--other`` takes
 YuNet and SCRFD (ONNX) and MediaPipe's BlazeFace (.tflite). Times are of one frame at a score of 0.5, on the CPU. The sheet is
 for your eyes only where the clips' terms do not allow showing them.
 """
@@ -30,14 +32,14 @@ from numpy.typing import NDArray
 from evaluation.detection_truth import load_dev_photos
 from evaluation.metrics import average_precision
 from models import _weights, load_detector
-from models.detecting import SmallFaceDetector
+from models.detection import SmallFaceDetector
 from models.faces import Faces, pairwise_iou
-from models.runtime import machine
+from models.runtime.devices import machine
 from models.weights_io import read_card, update_card
-from training.degradations import jpeg
-from training.detector_scenes import SURE
-from training.label_frames import DEV_CLIPS
-from training.scenes import Scene, load_frames
+from training.common.degradations import jpeg
+from training.data.label_frames import DEV_CLIPS
+from training.data.scenes import Scene, load_frames
+from training.detector.scene_maker import SURE
 
 BINS = ((8, 12), (12, 16), (16, 24), (24, 32), (32, 64), (64, 1000))
 SCALES = (1, 1 / 2, 1 / 3, 1 / 5, 1 / 8, 1 / 12)

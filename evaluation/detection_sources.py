@@ -38,7 +38,7 @@ from evaluation.detection import EYES, Seen, cctv_frame, least_score, match
 from evaluation.false_sheet import False_, write_sheet
 from evaluation.source_labels import Picture, load_pictures, place_of, with_pixels
 from models import load_detector, load_recognizer
-from training.scenes import Scene
+from training.data.scenes import Scene
 
 SIZES = 1, 1 / 2, 1 / 3
 LOOKS = "clean", "poor"
@@ -156,7 +156,7 @@ def source(view: View) -> str:
 
 def told_singles(pictures: Iterable[Picture], photos: Path, detector: Any) -> dict[str, Any]:
     """What the enrolment gate says of photos of one person: how many it takes, and why it refuses the others."""
-    from watchlist.enrol import Gate
+    from watchlist.enrolment import Gate
 
     gate = Gate(detector, load_recognizer(device="cpu"))
     reasons: Counter[str] = Counter()

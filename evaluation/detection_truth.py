@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from training.detector_scenes import UNSURE
-from training.scenes import Scene, dev_photo, photos
+from training.data.scenes import Scene, dev_photo, photos
+from training.detector.scene_maker import UNSURE
 
 LIST = Path(__file__).with_suffix(".txt")
 

@@ -25,7 +25,7 @@ from rich.table import Table
 from models import load_detector, load_recognizer
 from models.faces import pairwise_iou
 from models.pictures import read_picture
-from watchlist.enrol import Gate, Verdict
+from watchlist.enrolment import Gate, Verdict
 from watchlist.finding import look_at
 
 SURE, SECOND, ALONE = 0.7, 0.5, 0.3  # labelled scores and shares of the widest face

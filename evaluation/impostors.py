@@ -17,7 +17,7 @@ from evaluation.identification import templates
 from evaluation.lfw import FACE_SHARE, Recognizer, as_seen
 from models import load_recognizer, load_superres
 from models.weights_io import WEIGHTS, update_card
-from training.chips import load_chips
+from training.data.chips import load_chips
 from watchlist.thresholds import Thresholds
 
 BINS = ((10, 14), (14, 20), (20, 32), (32, 64), (64, 81))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.chip import CHIP, FUSED, rung_of
-from training.degradations import PRESETS
+from training.common.degradations import PRESETS
 
 Chips = NDArray[np.uint8]
 Vectors = NDArray[np.float32]

@@ -32,8 +32,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.table import Table
 
-from evaluation.corridor import render, repeat
-from evaluation.memory import resident_mb
+from synthetic.corridor import render, repeat
+from synthetic.memory import resident_mb
 
 ROOT = Path(__file__).parent.parent
 SYSTEM_PYTHON = "/usr/bin/python3"

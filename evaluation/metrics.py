@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.ssim import ssim as structural_similarity
+from training.common.ssim import ssim as structural_similarity
 
 Float = NDArray[np.floating]
 
@@ -47,7 +47,7 @@ def psnr(a: Float, b: Float) -> float:
 
 
 def ssim(a: Float, b: Float) -> float:
-    """Structural similarity of two single-channel pictures (H, W) in 0..255, as `training.ssim` computes it, in float64."""
+    """Structural similarity of two single-channel images (H, W) in 0..255, by `training.common.ssim` in float64."""
     left, right = (torch.from_numpy(np.asarray(x, np.float64) / 255)[None, None] for x in (a, b))
     return float(structural_similarity(left, right))
 

@@ -20,14 +20,14 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track as shown
 
-from evaluation.corridor import Image, portrait
 from evaluation.lfw import FACE_SHARE, as_shipped, to_rung
 from models import load_recognizer, load_superres, recognizer_card
 from models.chip import rung_of
-from models.facegen import FaceGenerator, Identity, Look
+from models.networks.facegen import FaceGenerator, Identity, Look
 from models.weights_io import WEIGHTS
-from training.degradations import PRESETS
-from watchlist.lookback import DatabasePast, LookBack
+from synthetic.corridor import Image, portrait
+from training.common.degradations import PRESETS
+from watchlist.search_back import DatabasePast, LookBack
 from watchlist.store import Store
 from watchlist.thresholds import Thresholds
 
@@ -133,7 +133,7 @@ def _row(
 def search(out: Path, tracks: dict[str, set[str]]) -> tuple[float, float, int]:
     """R-precision and share of right first answers over `SEARCHED` people, and the number of tracks."""
     from models import load_detector
-    from watchlist.enrol import Gate
+    from watchlist.enrolment import Gate
 
     recognizer, card = load_recognizer(), recognizer_card()
     gate = Gate(load_detector(min_score=0.5), recognizer)

@@ -24,11 +24,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models import _weights, load_detector, load_recognizer, load_superres
 from models.chip import CHIP
-from models.detector import DetectorNet
-from models.int8 import Int8Conv, Map, pays
-from models.recognizer import Recognizer
-from models.runtime import machine, number_format, pick_device
-from models.superres import ENTRIES, SuperResNet
+from models.networks.detector import DetectorNet
+from models.networks.recognizer import Recognizer
+from models.networks.superres import ENTRIES, SuperResNet
+from models.runtime.devices import machine, number_format, pick_device
+from models.runtime.int8 import Int8Conv, Map, pays
 from models.weights_io import read_card, shipped, update_card
 
 FRAMES = ((960, 540), (1920, 1080))

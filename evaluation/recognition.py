@@ -28,9 +28,9 @@ from evaluation.metrics import tar_at_far, verification_accuracy
 from evaluation.recognizers import is_dlib, is_edgeface, open_recognizers
 from models import _weights, load_superres
 from models.chip import CHIP
-from models.recognizer import VIEW
+from models.networks.recognizer import VIEW
 from models.weights_io import write_card
-from training.degradations import VERSION
+from training.common.degradations import VERSION
 
 CLEAN = (112, 56, 28, 24, 20, 16, 14, 12)  # sides of the 112 crop
 CCTV = (32, 24, 20, 16)  # sides of the 128 chip

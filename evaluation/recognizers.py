@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from evaluation.dlib_recognizer import Dlib
 from evaluation.lfw import Chips, Recognizer, Vectors, enlarge
 from models import load_recognizer
-from models.recognizer import crop_view
-from models.runtime import autocast
-from training.edgeface import EdgeFace
-from training.runs import averaged, projection
-from training.train_recognizer import NETWORKS
+from models.networks.recognizer import crop_view
+from models.runtime.devices import autocast
+from training.common.edgeface import EdgeFace
+from training.common.runs import averaged, projection
+from training.recognizer.train import NETWORKS
 
 
 class EdgeFaceRecognizer:
@@ -29,7 +29,7 @@ class EdgeFaceRecognizer:
 
 
 class TrainedRecognizer:
-    """The averaged recogniser of a run of `training.train_recognizer`, of any of its networks; it knows no quality."""
+    """The averaged recogniser of a run of `training.recognizer.train`, of any of its networks; it knows no quality."""
 
     def __init__(self, folder: Path, mirror: bool = True) -> None:
         self._net, self._project, self._mirror = averaged(folder, NETWORKS), projection(folder), mirror

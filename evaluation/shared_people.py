@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.lfw import SHARED_PEOPLE, load_lfw
-from training.chips import load_chips
-from training.edgeface import EdgeFace
-from training.morphs import axes
+from training.common.edgeface import EdgeFace
+from training.data.chips import load_chips
+from training.data.morphs import axes
 
 ALIKE = 0.5
 

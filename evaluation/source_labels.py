@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.faces import pairwise_iou
-from training.detector_scenes import UNSURE
-from training.scenes import Scene
+from training.data.scenes import Scene
+from training.detector.scene_maker import UNSURE
 
 LABELS = Path(__file__).with_name("detection_sources.txt")
 BY_EYE = Path(__file__).with_name("detection_sources_eye.txt")

@@ -8,9 +8,9 @@ border cropped; SSIM with an 11×11 Gaussian window, sigma 1.5, valid part. `bic
 better on these chips than that of super-resolution papers (`paper's`: a = -0.5, MATLAB's and Pillow's). ``id`` is our
 recogniser's cosine between result and sharp chip: a judge in its own cause where an identity term was trained with it, so
 ``--recognizer NAME=FILE`` (as in evaluation.recognition) asks others as well.
-``marks``, with ``--landmarks RUN`` of `training.train_pfsr landmarks`: the mean distance between the 68 landmarks found in the
+``marks``, with ``--landmarks RUN`` of `training.papers.pfsr landmarks`: the mean distance between the 68 landmarks found in the
 two, in per cent of the eye distance. ``lpips``, with ``--lpips`` and that package: lower is nearer. Runs of
-`training.train_superres`, `train_pkdn` and `train_pfsr` are told apart by themselves. Teachers see the parsing map of the sharp
+`training.superres.train`, `train_pkdn` and `train_pfsr` are told apart by themselves. Teachers see the parsing map of the sharp
 face: their rows are upper bounds, marked ^. They are measured with somebody else's map as well (``other map``): a teacher that
 is as good with that one has nothing to teach. The sheet shows faces of nobody.
 """
@@ -35,16 +35,16 @@ from evaluation.metrics import luma, psnr, ssim
 from evaluation.recognizers import open_recognizers
 from models import _weights, load_superres
 from models.chip import CHIP, EYE_DISTANCE
-from models.facegen import FaceGenerator, Look
-from models.pfsr import Generator, HeatMapNet, peaks
-from models.pkdn import Pkdn
-from models.runtime import autocast
-from models.superres import ENTRIES, SuperResNet
+from models.networks.facegen import FaceGenerator, Look
+from models.networks.pfsr import Generator, HeatMapNet, peaks
+from models.networks.pkdn import Pkdn
+from models.networks.superres import ENTRIES, SuperResNet
+from models.runtime.devices import autocast
 from models.weights_io import WEIGHTS, update_card
-from training.chips import load_chips
-from training.degradations import PRESETS, VERSION
-from training.priors import parsing_maps
-from training.runs import averaged
+from training.common.degradations import PRESETS, VERSION
+from training.common.runs import averaged
+from training.data.chips import load_chips
+from training.data.priors import parsing_maps
 
 Chips = NDArray[np.uint8]
 DEGRADATIONS = ["bicubic", "cctv-fixed"]
@@ -215,8 +215,8 @@ def print_row(found: list[dict[str, Any]]) -> None:
 
 
 def write_sheet(path: Path, models: list[Model]) -> None:
-    """Two faces of nobody (models/facegen.py) a row, at 16 and 32 pixels, clean and as a camera sees them. Columns: input, each
-    model, sharp; black where a model does not begin at that side."""
+    """Two faces of nobody (models/networks/facegen.py) a row, at 16 and 32 pixels, clean and as a camera
+    sees them. Columns: input, each model, sharp; black where a model does not begin at that side."""
     generator, titles = FaceGenerator(WEIGHTS / "facegen.safetensors"), ["input", *(model.name for model in models), "sharp"]
     looks = Look(smile=0.6), Look(yaw=0.15, light=(0.3, 0.0))
     lines = []

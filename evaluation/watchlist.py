@@ -31,21 +31,21 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from evaluation.corridor import Corridor, Image, Truth, Walker, film
+from configs import CONFIGS
 from evaluation.identification import split
 from evaluation.lfw import Lfw, load_lfw
 from evaluation.metrics import exceeded_by
-from evaluation.scoring import walker_of
 from models import load_recognizer, recognizer_card
-from models.facegen import Look
+from models.networks.facegen import Look
 from pipeline.engine import Job
 from pipeline.inline import InlineEngine
 from pipeline.protocol import SourceSpec
 from pipeline.settings import load_settings
+from synthetic.corridor import Corridor, Image, Truth, Walker, film
+from synthetic.scoring import walker_of
 from watchlist.store import Store
 from watchlist.thresholds import Thresholds
 
-CONFIGS = Path(__file__).parent.parent / "configs"
 ASKED = (0.1, 0.03, 0.01, 0.003)
 MEASURED = (1e-2, 3e-3)
 GALLERIES = (10, 100, 1000)

@@ -21,7 +21,7 @@ from models.faces import Faces
 
 if TYPE_CHECKING:
     from models.embedding import Embedder
-    from models.restoring import Restorer
+    from models.restoration import Restorer
 
 
 class Detector(Protocol):
@@ -45,29 +45,29 @@ def load_detector(
     if not 0 < min_score < 1:
         raise ValueError(f"min_score = {min_score}: must lie between 0 and 1")
     if scales:
-        from models.onnx_detectors import Scrfd
-        from models.pyramid import Pyramid
+        from models.backends.multiscale import Pyramid
+        from models.backends.onnx_detectors import Scrfd
 
         detector = load_detector(name, device, min_score)
         if isinstance(detector, Scrfd):
             raise ValueError(f"scales: {name} is SCRFD, which shrinks every frame to a size of its own")
         return Pyramid(detector, scales)
     if name is not None and Path(name).suffix.lower() == ".onnx":
-        from models.onnx_detectors import load_onnx_detector
+        from models.backends.onnx_detectors import load_onnx_detector
 
         return load_onnx_detector(Path(name), min_score, device)
     if name is not None and Path(name).suffix.lower() == ".tflite":
-        from models.mediapipe_detectors import load_mediapipe_detector
+        from models.backends.mediapipe import load_mediapipe_detector
 
         return load_mediapipe_detector(Path(name), min_score)
-    from models.detecting import SmallFaceDetector
+    from models.detection import SmallFaceDetector
 
     return SmallFaceDetector(_weights(name, "detector"), device, min_score)
 
 
 def load_superres(name: str | Path | None = None, device: str = "auto") -> Restorer:
     """The project's super-resolution student, or the one whose weights are at ``name``."""
-    from models.restoring import Restorer
+    from models.restoration import Restorer
 
     return Restorer(_weights(name, "superres"), device)
 
@@ -76,7 +76,7 @@ def load_recognizer(name: str | Path | None = None, device: str = "auto") -> Emb
     """The project's low-resolution recogniser, or the one whose file ``name`` is: own weights (.safetensors) or any
     ArcFace-style recogniser (.onnx)."""
     if name is not None and Path(name).suffix.lower() == ".onnx":
-        from models.onnx_recognizer import OnnxEmbedder
+        from models.backends.onnx_recognizer import OnnxEmbedder
 
         return OnnxEmbedder(Path(name), device)
     from models.embedding import Embedder

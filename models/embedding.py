@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from models.chip import check_chips
-from models.recognizer import Recognizer, crop_view
-from models.runtime import pick_device, ready
+from models.networks.recognizer import Recognizer, crop_view
+from models.runtime.devices import pick_device, ready
 from models.weights_io import finite, load_network
 
 BATCH = 128

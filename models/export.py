@@ -7,8 +7,8 @@
     python -m models.export rescore --out rescore.onnx
 
 Batches of any length. The super-resolution network is written for one side of its input, 16, 32 or 64; the detector takes frames
-of any size in multiples of 32 and gives its three maps (models/detector.py says how to read them); the rescoring network also
-takes the detector's logits and how large the candidates are. What goes in is prepared as the network's card says.
+of any size in multiples of 32 and gives its three maps (models/networks/detector.py says how to read them); the rescoring
+network also takes the detector's logits and how large the candidates are. What goes in is prepared as the network's card says.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from models.detector import STRIDES, DetectorNet
-from models.landmarks import SIDE as LANDMARK_SIDE
-from models.landmarks import LandmarkNet
-from models.recognizer import Recognizer
-from models.rescoring import RescoreNet
-from models.superres import ENTRIES, SuperResNet
+from models.networks.detector import STRIDES, DetectorNet
+from models.networks.landmarks import SIDE as LANDMARK_SIDE
+from models.networks.landmarks import LandmarkNet
+from models.networks.recognizer import Recognizer
+from models.networks.superres import ENTRIES, SuperResNet
+from models.networks.verification import RescoreNet
 from models.weights_io import WEIGHTS, load_network
 
 KINDS: dict[str, type[nn.Module]] = {

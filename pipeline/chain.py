@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.delays import Delays
 from pipeline.errors import FarsightError, SettingsError
+from pipeline.latency import Delays
 from pipeline.protocol import Batch, Counting, Stage, Stateful
 from pipeline.settings import GroupSettings, build_stage
 

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.checkpoint_format import pack, unpack
 from pipeline.errors import SettingsError
-from pipeline.plain import pack, unpack
 from pipeline.protocol import SourceReport
 
 VERSION = 1  # of what a checkpoint of a source that is not done holds

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.checkpoints import Checkpoints
-from pipeline.delays import Delays
+from pipeline.latency import Delays
 from pipeline.protocol import SourceReport, SourceSpec
 from pipeline.settings import GroupSettings, Settings, fingerprint
 

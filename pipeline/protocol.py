@@ -34,8 +34,8 @@ class Stage(Protocol):
 class Stateful(Protocol):
     """A stage that remembers between batches, so that a checkpoint must hold it.
 
-    State is plain data (`pipeline.plain`): None, numbers, text, bytes, arrays, lists and dicts of them. `restore` raises
-    ValueError, TypeError or LookupError for anything it cannot go on from.
+    State is plain data (`pipeline.checkpoint_format`): None, numbers, text, bytes, arrays, lists and dicts of them. `restore`
+    raises ValueError, TypeError or LookupError for anything it cannot go on from.
     """
 
     def state(self) -> Any: ...

@@ -6,12 +6,12 @@ python -m pipeline.settings_doc > docs/settings.md
 from __future__ import annotations
 
 import inspect
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from configs import CONFIGS
 from pipeline.settings import (
     AlertSettings,
     CameraSettings,
@@ -33,7 +33,6 @@ MODELS: dict[str, type[BaseModel]] = {
     "Monitoring (`metrics`)": MetricsSettings,
     "Keeping (`retention`)": RetentionSettings,
 }
-CONFIGS = Path(__file__).parent.parent / "configs"
 
 
 def page() -> str:

@@ -10,12 +10,17 @@ from typing import Any, get_type_hints
 from pipeline.errors import SettingsError
 from pipeline.graph import SOURCE, is_a
 
+RENAMED = {  # names of earlier versions, which settings files may still use
+    "stages.decode.Decode": "stages.video.recording.Decode",
+    "stages.camera.Camera": "stages.video.camera.Camera",
+}
+
 
 def allowed_class(use: str, methods: tuple[str, ...]) -> tuple[str, type[Any]]:
     """The full name and the class of a stage that a settings file may use. Raises SettingsError for any other: whoever hands over
     a settings file must not choose which code runs."""
     installed = installed_stages()
-    use = installed.get(use, use)
+    use = installed.get(use, RENAMED.get(use, use))
     if not use.startswith("stages.") and use not in installed.values():
         more = f", or one of {', '.join(sorted(installed))}" if installed else ""
         raise SettingsError(f"use = {use!r}: must be a stage of Farsight, like stages.detect.Detect{more}")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.protocol import Batch
-from stages.delivery import Delivery, sinks_of
+from stages.alerts.delivery import Delivery, sinks_of
 
 
 class Alert:

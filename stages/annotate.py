@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from pipeline.errors import OutputError
 from pipeline.protocol import Batch
-from stages.clock import TICK_S
-from stages.pixels import matrix_of
 from stages.records import Frame, Image
+from stages.video.clock import TICK_S
+from stages.video.pixels import matrix_of
 
 TIME_BASE = Fraction(1, 90000)
 MOST_HEIGHT = 1080

@@ -9,8 +9,8 @@ import numpy as np
 
 from models.faces import Faces
 from pipeline.protocol import Batch
-from stages.motion import MotionGate
 from stages.records import DetectedFrame, Frame
+from stages.video.motion import MotionGate
 
 
 class Detect:

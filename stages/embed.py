@@ -6,8 +6,8 @@ import numpy as np
 
 from models.chip import FUSED
 from pipeline.protocol import Batch
-from stages.known import Known
 from stages.records import EmbeddedTrack, Image, RestoredTrack, Vector
+from stages.shot_cache import Known
 
 Embedded = tuple[Vector, float]
 

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 
 from pipeline.protocol import Batch
-from stages.alert_outbox import AlertOutbox
-from stages.patience import patiently
+from stages.alerts.outbox import AlertOutbox
 from stages.records import Sighting, Track
+from stages.retry import patiently
 from watchlist.lines import append_whole, keep_lines, write_whole
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.protocol import Batch
-from stages.patience import patiently
 from stages.records import Sighting, Template
+from stages.retry import patiently
 
 
 class Search:

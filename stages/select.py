@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from models.chip import sharpness_of, template_fit, warp_chip
 from pipeline.protocol import Batch
-from stages.clock import passed, reached
-from stages.pace import Pace
 from stages.records import Image, Shot, Track, TrackedFrame
+from stages.tracking.lost_budget import Pace
+from stages.video.clock import passed, reached
 
 CROP_MARGIN = 0.6  # of the face's width, on each side of its box
 WORST_FIT = 0.22  # mean distance of the landmarks from the template, in eye distances

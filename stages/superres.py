@@ -6,8 +6,8 @@ import numpy as np
 
 from models.chip import CHIP, FUSED
 from pipeline.protocol import Batch
-from stages.known import Known
 from stages.records import Image, RestoredTrack, Track
+from stages.shot_cache import Known
 
 
 class Superres:

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.protocol import Batch
-from stages.clock import TICK_S
-from stages.cut import CutDetector
-from stages.pace import GROWTH, Pace
 from stages.records import TrackedFrame
+from stages.tracking.lost_budget import GROWTH, Pace
+from stages.video.clock import TICK_S
+from stages.video.cuts import CutDetector
 
 SMOOTHING = 0.7  # share of the earlier speed that is kept
 
@@ -133,7 +133,7 @@ class Track:
         self._numbers = 0  # they are part of the tracks' names, which must not depend on what else was read before
 
     def _new(self) -> Any:
-        from stages.byte_track import FaceTracker
+        from stages.tracking.byte_track import FaceTracker
 
         return FaceTracker(
             lost_track_buffer=max(1, round(self._lost_s * 30)),  # the library counts in frames of 30 a second

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.corridor import render
-from models.facegen import FaceGenerator, Look
+from models.networks.facegen import FaceGenerator, Look
 from models.weights_io import WEIGHTS
+from synthetic.corridor import render
 from tests import fakes
 from tests.running import farsight, watching
 

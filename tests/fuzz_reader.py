@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.errors import SourceError
 from pipeline.protocol import SourceSpec
-from stages.decode import Decode
+from stages.video.recording import Decode
 
 
 def damaged(content: bytes, rng: np.random.Generator) -> tuple[str, bytes]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from evaluation.scoring import score
+from synthetic.scoring import score
 from tests.running import ROOT, command, comparable, farsight, lines, refused, watching
 from tests.servers import Receiver, free_port, until
 from watchlist.store import Store

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import cli
 from models import recognizer_card
-from pipeline import cli
 from pipeline.errors import FarsightError
-from pipeline.sources import survey
-from stages import special_files
-from stages.probe import why_no_video
+from pipeline.sources.find import survey
+from stages.video import special_files
+from stages.video.probe import why_no_video
 from tests.clips import write_clip
 from watchlist.store import Store
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.corridor import render, repeat
-from evaluation.memory import resident_mb
+from synthetic.corridor import render, repeat
+from synthetic.memory import resident_mb
 from tests.running import command, farsight
 
 MINUTES = float(os.environ.get("FARSIGHT_SOAK_MINUTES", "20"))

@@ -4,7 +4,7 @@ import pytest
 from evaluation.detection import NEAR, SIZES, by_width, least_score, looks, match, measured, near_faces, of_sizes
 from evaluation.detection_truth import seen_by_eye, with_unsure
 from models.faces import Faces
-from training.scenes import Scene
+from training.data.scenes import Scene
 
 
 def boxes(*widths_at: tuple[float, float]) -> np.ndarray:

@@ -17,7 +17,7 @@ from evaluation.false_sheet import CELL, False_, write_sheet
 from evaluation.source_labels import CLIPS, Picture, load_pictures, place_of, with_pixels
 from models.faces import Faces
 from tests.clips import write_clip
-from training.held_out import held_out
+from training.data.held_out import held_out
 
 FACE = "face\t10 10 34 34\t15 18 29 18 22 24 16 29 28 29"
 SMALL = "faces\tMonsterVivy/shanghaitech\tpart_B/a.jpg\t96\t64\t"

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from evaluation import network_speed
-from models.superres import SuperResNet
+from models.networks.superres import SuperResNet
 
 
 def test_multiply_adds_of_a_known_layer() -> None:

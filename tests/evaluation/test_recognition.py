@@ -20,10 +20,10 @@ from evaluation.identification import photographed, split, templates
 from evaluation.lfw import as_seen, load_lfw, shrunk
 from evaluation.recognizers import open_recognizers
 from models import load_recognizer, load_superres
-from models.facegen import FaceGenerator, Look
-from models.iresnet import IResNet
-from models.recognizer import Recognizer
-from models.runtime import number_format
+from models.networks.facegen import FaceGenerator, Look
+from models.networks.iresnet import IResNet
+from models.networks.recognizer import Recognizer
+from models.runtime.devices import number_format
 from models.weights_io import WEIGHTS, digest
 
 

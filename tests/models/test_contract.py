@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from models import load_detector, load_recognizer, load_superres, recognizer_card
-from models.detecting import SmallFaceDetector
+from models.detection import SmallFaceDetector
 from models.embedding import Embedder
-from models.restoring import Restorer
+from models.restoration import Restorer
 from models.weights_io import WEIGHTS
 
 
@@ -90,9 +90,9 @@ def test_mixed_sizes_and_grey_in_one_call(detector: SmallFaceDetector) -> None:
 
 @pytest.mark.parametrize("face_px", [14, 24, 48, 450])
 def test_a_face_is_found_where_it_is(detector: SmallFaceDetector, generator, face_px: int) -> None:
-    from evaluation.corridor import FACE_WIDTH
-    from evaluation.figures import background, body, paste
-    from models.facegen import Look
+    from models.networks.facegen import Look
+    from synthetic.corridor import FACE_WIDTH
+    from synthetic.figures import background, body, paste
 
     width, height, x, y = (640, 360, 400, 120) if face_px < 100 else (1280, 720, 640, 300)
     frame = background(width, height, np.random.default_rng(3))

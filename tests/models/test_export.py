@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from models.detector import DetectorNet
 from models.export import export
-from models.landmarks import LandmarkNet
-from models.recognizer import Recognizer
-from models.rescoring import RescoreNet
-from models.superres import ENTRIES, SuperResNet
+from models.networks.detector import DetectorNet
+from models.networks.landmarks import LandmarkNet
+from models.networks.recognizer import Recognizer
+from models.networks.superres import ENTRIES, SuperResNet
+from models.networks.verification import RescoreNet
 from models.weights_io import shipped
 
 onnxruntime = pytest.importorskip("onnxruntime")

@@ -9,7 +9,7 @@ import yaml
 
 from pipeline.cameras import CameraFile
 from pipeline.errors import SettingsError
-from pipeline.log import open_log
+from pipeline.monitoring.log import open_log
 
 GRAPH = [{"name": "read", "source": {"use": "tests.fakes.Numbers"}}]
 A, B = {"name": "a", "url": "rtsp://10.0.0.1/x"}, {"name": "b", "url": "rtsp://${USER_B}:${PASS_B}@10.0.0.2/x"}

@@ -11,11 +11,11 @@ import msgpack
 import numpy as np
 import pytest
 
+from pipeline.checkpoint_format import DTYPES, pack, unpack
 from pipeline.checkpoints import Checkpoint, Checkpoints, seal, seal_report, unseal
 from pipeline.engine import Job
 from pipeline.errors import SettingsError
 from pipeline.inline import InlineEngine
-from pipeline.plain import DTYPES, pack, unpack
 from pipeline.protocol import SourceReport, SourceSpec
 from pipeline.settings import GroupSettings
 from tests.running import ROOT

@@ -228,12 +228,12 @@ def test_files_changed_at_random_are_refused_or_read(tmp_path: Path) -> None:
         "stages",
         "stages.",
         "stages..decode.Decode",
-        "stages.camera.subprocess.Popen",
-        "stages.camera.Any",
-        "stages.camera._Reader",  # it starts a process
-        "stages.decode.Clock",  # of another module
+        "stages.video.camera.subprocess.Popen",
+        "stages.video.camera.Any",
+        "stages.video.camera._Reader",  # it starts a process
+        "stages.video.recording.Clock",  # of another module
         "stages.records.Frame",
-        "stages.decode.Decode",  # a source
+        "stages.video.recording.Decode",  # a source
         "pipeline.inline.InlineEngine",
         "stages.detect.Detect" * 20,
     ],
@@ -255,13 +255,13 @@ def test_an_installed_package_registers_its_stages(tmp_path: Path, monkeypatch: 
     assert installed_stages() == {"blur": "tests.fakes.Slow"}
     monkeypatch.setattr("pipeline.stage_classes.installed_stages", installed_stages)
     for use in ("blur", "tests.fakes.Slow"):
-        group = {"name": "a", "source": {"use": "stages.decode.Decode"}, "stages": [{"use": use}]}
+        group = {"name": "a", "source": {"use": "stages.video.recording.Decode"}, "stages": [{"use": use}]}
         assert load_settings(written(tmp_path, {"groups": [group]})).groups[0].stages[0].use == "tests.fakes.Slow"
     with pytest.raises(SettingsError, match=r"must be a stage of Farsight, like stages\.detect\.Detect, or one of blur"):
         load_settings(written(tmp_path, MINIMAL))
 
 
-READ = {"name": "read", "source": {"use": "stages.decode.Decode"}, "stages": [{"use": "stages.detect.Detect"}]}
+READ = {"name": "read", "source": {"use": "stages.video.recording.Decode"}, "stages": [{"use": "stages.detect.Detect"}]}
 RECORD = {"use": "stages.record.Record"}
 
 
@@ -286,6 +286,6 @@ def test_a_graph_that_cannot_work_is_refused(tmp_path: Path, groups: list, said:
 
 
 def test_a_graph_of_cameras_may_drop_and_remember(tmp_path: Path) -> None:
-    live = READ | {"source": {"use": "stages.camera.Camera"}}
+    live = READ | {"source": {"use": "stages.video.camera.Camera"}}
     later = {"name": "w", "stages": [{"use": "stages.track.Track"}], "full": "drop_oldest"}
     assert load_settings(written(tmp_path, {"groups": [live, later]}))

@@ -35,8 +35,8 @@ def test_waiting_threads_do_not_spin(name: str, tmp_path: Path) -> None:
         "enrol": command("watchlist", "add", "Ada", photo, "--db", tmp_path / "people.db"),
         "search": command("search", photo, "--db", tmp_path),
         "run": command("run", "--source", clip, "--watchlist", tmp_path / "people", "--out", out, "--engine", "inline"),
-        "evaluation": [sys.executable, "-c", "import evaluation.throughput"],
-        "camera": [sys.executable, "-c", "import stages.camera_reader, torch"],
+        "evaluation": [sys.executable, "-c", "import synthetic.throughput"],
+        "camera": [sys.executable, "-c", "import stages.video.camera_reader, torch"],
     }[name]
     assert turns(arguments) == {0}
 

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import OutputError
-from stages import patience
+from stages import retry as patience
 from stages.alert import Alert
 from stages.record import Record
 from stages.records import Shot, Sighting, Template, Track

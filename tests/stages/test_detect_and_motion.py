@@ -1,10 +1,10 @@
 import numpy as np
 
 from models.faces import Faces
-from pipeline.plain import pack, unpack
+from pipeline.checkpoint_format import pack, unpack
 from stages.detect import Detect
-from stages.motion import MotionGate
 from stages.records import Frame
+from stages.video.motion import MotionGate
 
 RNG = np.random.default_rng(0)
 ROOM = RNG.integers(60, 120, (45, 80, 3), np.uint8).repeat(8, 0).repeat(8, 1)  # 360 by 640

@@ -11,7 +11,7 @@ import pytest
 
 from models import recognizer_card
 from pipeline.errors import OutputError
-from stages import patience
+from stages import retry as patience
 from stages.record import Record, json_line
 from stages.records import Shot, Template, Track
 from stages.search import Search

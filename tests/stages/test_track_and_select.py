@@ -6,11 +6,11 @@ import pytest
 
 from models.chip import TEMPLATE
 from models.faces import Faces
-from pipeline.plain import pack, unpack
-from stages.pace import Pace
+from pipeline.checkpoint_format import pack, unpack
 from stages.records import DetectedFrame, Frame
 from stages.select import Select
 from stages.track import Track
+from stages.tracking.lost_budget import Pace
 
 
 def frame(

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
-from models.facegen import FaceGenerator, Look
+from models.networks.facegen import FaceGenerator, Look
 from tests.faces68 import landmarks68
-from training.priors import pack
+from training.data.priors import pack
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def run(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: i
 
     def go(recipe, out: str, *options: str, batch: int = 4) -> Path:  # type: ignore[no-untyped-def]
         monkeypatch.setitem(recipe.PRESETS, "cpu", {**recipe.PRESETS["cpu"], "samples": 2 * batch, "batch": batch, "lr": 1e-3})
-        monkeypatch.setattr("training.chips.SOFT_LIMIT", 99.0)
+        monkeypatch.setattr("training.data.chips.SOFT_LIMIT", 99.0)
         named = [str(tmp_path / o[1:]) if o.startswith("@") else o for o in options]
         arguments = [*named, "--data", str(data), "--cache", str(data), "--out", str(tmp_path / out)]
         monkeypatch.setattr(sys, "argv", ["train", *arguments])

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from models.chip import FUSED, TEMPLATE
-from models.detector import STRIDES, DetectorNet, cell_centres, decode_cells
-from models.recognizer import crop_view
-from training.detector_scenes import SURE, SceneMaker
-from training.recognizer_inputs import make_inputs
-from training.scene_batches import assign
-from training.scenes import Scene, mirrored
-from training.train_detector import giou, losses
+from models.networks.detector import STRIDES, DetectorNet, cell_centres, decode_cells
+from models.networks.recognizer import crop_view
+from training.data.scenes import Scene, mirrored
+from training.detector.scene_batches import assign
+from training.detector.scene_maker import SURE, SceneMaker
+from training.detector.train import giou, losses
+from training.recognizer.inputs import make_inputs
 
 
 def scene(*boxes: tuple[float, ...], scores: tuple[float, ...] | None = None, side: int = 128) -> Scene:

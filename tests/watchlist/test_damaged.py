@@ -14,9 +14,9 @@ import pytest
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
+from cli import app
 from console.app import make_app
 from models import recognizer_card
-from pipeline.cli import app
 from pipeline.errors import FarsightError
 from tests.stages.test_annotate import PATH, row
 from watchlist.connection import StoreError

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from typer.testing import CliRunner
 
-from pipeline.cli import app
+from cli import app
 from stages.record import write_jsonl
 from tests.stages.test_annotate import PATH, row
 from watchlist.alerts import Alert

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from cli import app
 from console.report import write_report
-from pipeline.cli import app
 from tests.stages.test_annotate import PATH, row
-from tests.watchlist.test_retention_and_case import NOW
+from tests.watchlist.test_retention_and_evidence import NOW
 from watchlist.files import Folder
 from watchlist.retention import Policy, purge
 from watchlist.store import Store

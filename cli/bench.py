@@ -1,0 +1,35 @@
+"""``bench``: how fast, against what limits, in one run."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from cli.common import console, finite
+
+
+def command(
+    source: Annotated[Path | None, typer.Option(help="a recording; by default a synthetic 1080p one is rendered")] = None,
+    seconds: Annotated[float, typer.Option(callback=finite, min=4, help="length of the synthetic clip")] = 60.0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="write the figures here")] = None,
+) -> None:
+    """Measure decoding alone, each stage, inline and Ray on the same recording."""
+    from synthetic.throughput import measure
+
+    with tempfile.TemporaryDirectory() as folder:
+        result = measure(source, seconds, Path(folder), console)
+    table = Table("what", "s", "of real time", "x real time", box=None)
+    for row in result["rows"]:
+        table.add_row(
+            row["what"], f"{row['seconds']:.1f}", f"{row['share']:.2f}", f"{1 / row['share']:.1f}" if row["share"] else ""
+        )
+    console.print(table)
+    for line in result["ratios"]:
+        console.print(line, markup=False)
+    if json_file:
+        json_file.write_text(json.dumps(result, indent=2) + "\n")

@@ -1,0 +1,156 @@
+"""What several commands need: consoles, paths, databases, engines."""
+
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Iterable
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
+
+from configs import CONFIGS as CONFIGS
+from pipeline.errors import SettingsError
+from pipeline.private import make_database_private, make_private
+
+if TYPE_CHECKING:
+    from pipeline.engine import Engine
+    from pipeline.settings import Settings
+    from watchlist.enrolment import Gate
+    from watchlist.store import Store
+
+ROOT = Path(__file__).resolve().parents[1]
+DATABASE = "farsight.db"
+
+PREVIEWS = "several-faces"  # folder beside a database for numbered pictures of photos that show several
+
+
+class Screen(Console):
+    """A console that shows the control characters of names, paths and messages in place of letting the terminal obey them."""
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        from watchlist.names import printable
+
+        return super().render_str(printable(text), **how)  # before widths are measured
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        from watchlist.names import printable
+
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+
+console = Screen(highlight=False)
+Recognizer = Annotated[
+    Path | None,
+    typer.Option("--recognizer", help="an ArcFace-style network (.onnx) whose vectors they are, if not the project's own"),
+]
+
+
+def finite(value: float | None) -> float | None:
+    """The callback of options that are numbers: "nan" and "inf" pass every other check."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no finite number")
+    return value
+
+
+def database_path(named: Path) -> Path:
+    """A database given as a file, or as the folder that holds it."""
+    return named / DATABASE if named.is_dir() or not named.suffix else named
+
+
+def open_store(path: Path, must_exist: bool = False) -> Store:
+    from watchlist.database import StoreError
+    from watchlist.store import Store
+
+    try:
+        store = Store(path, must_exist)
+    except StoreError as error:
+        raise SettingsError(str(error)) from None
+    make_database_private(path)
+    if path.name == DATABASE:
+        make_private(path.parent)
+    return store
+
+
+def open_own_list(db: Path, must_exist: bool = True) -> Store:
+    """The database whose list is to be changed. Raises SettingsError where that would be undone, or cannot be written."""
+    from watchlist.connection import StoreError
+
+    path = database_path(db)
+    store = open_store(path, must_exist)
+    try:
+        store.require_writable()
+    except StoreError as error:
+        raise SettingsError(str(error)) from None
+    if origin := store.copied_from():
+        store.close()
+        raise SettingsError(f"{path}: its list is a copy of {origin}, which would undo the change: change that one")
+    return store
+
+
+def card_of(recognizer: str | Path | None) -> dict[str, Any]:
+    """The card of a recogniser, the project's own by default. Raises SettingsError where it tells no thresholds."""
+    from models import recognizer_card
+
+    try:
+        return recognizer_card(recognizer)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+
+
+def open_gate(
+    device: str,
+    detector: str | None = None,
+    recognizer: str | Path | None = None,
+    anyway: bool = False,
+    previews: Path | None = None,
+) -> tuple[Gate, str]:
+    """The enrolment gate and its recogniser's digest; ``anyway`` lets in who looks like somebody else on the list, ``previews``
+    is the folder for pictures of photos with several faces."""
+    from models import load_detector, load_recognizer
+    from watchlist.enrolment import Gate
+    from watchlist.thresholds import Thresholds
+
+    thresholds = Thresholds(card_of(recognizer)["impostors"])
+    try:
+        embedder = load_recognizer(recognizer, device)
+        judge = None if recognizer is None else load_recognizer(None, device)
+        gate = Gate(load_detector(detector, device, 0.5), embedder, None if anyway else thresholds, previews, judge)
+        return gate, embedder.digest
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+
+
+def context_of(settings: Settings, out: Path) -> dict[str, Any]:
+    """What stages are told by name. Files are told by their whole paths: workers of a cluster run in another folder."""
+    out = out.resolve()
+    shared = {
+        key: str(Path(value).resolve()) if isinstance(value, str) and Path(value).is_file() else value
+        for key, value in settings.shared.items()
+    }
+    return {"out": out, "database": out / DATABASE, "fpir": settings.fpir, "device": settings.device, **shared}
+
+
+def make_engine(name: str) -> Engine:
+    """The engine of that name. From then on SIGTERM ends a run like Ctrl-C does."""
+    engine: Engine
+    if name == "inline":
+        from pipeline.inline import InlineEngine
+
+        engine = InlineEngine()
+    else:
+        from pipeline.ray.recordings import RayEngine
+
+        engine = RayEngine()
+    signal.signal(signal.SIGTERM, _interrupt)  # Ray sets a handler of its own when it starts
+    return engine
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

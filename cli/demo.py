@@ -1,0 +1,81 @@
+"""``demo``: the whole path on a synthetic clip, compared with what is really in it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+from rich.table import Table
+
+from cli.common import CONFIGS, DATABASE, console, finite, open_store
+from cli.run import run_recordings
+from pipeline.errors import SettingsError
+from pipeline.ownership import LOCK, owned
+from pipeline.settings import load_settings
+from pipeline.sources.find import find_sources
+
+MARKER = "truth.json"
+SEED = 3  # of a cast whose faces look no more alike than people do: computer-made ones often do
+
+
+def command(
+    out: Annotated[Path, typer.Option(help="folder for clip and results; an earlier demo in it is replaced")] = Path("out/demo"),
+    seconds: Annotated[float, typer.Option(callback=finite, min=4, help="length of the clip")] = 24.0,
+    engine: Annotated[str | None, typer.Option(help="ray or inline")] = None,
+) -> None:
+    """Render a corridor with ten people who do not exist, four of them enrolled, and look for these."""
+    from synthetic.corridor import render
+    from synthetic.scoring import score
+
+    if out.exists() and not out.is_dir():
+        raise SettingsError(f"--out {out}: is a file; name a folder")
+    if out.exists() and any(out.iterdir()) and not (out / "clip" / MARKER).exists():
+        raise SettingsError(f"--out {out}: holds something that is no demo; name another folder")
+    _clear(out)
+    clip_folder = out / "clip"
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("rendering the clip", total=1.0)
+        clip = render(clip_folder, seconds, seed=SEED, told=lambda share: bar.update(task, completed=share))
+    settings = load_settings(CONFIGS / "demo.yaml", engine=engine)
+    code = run_recordings(settings, find_sources([str(clip)]), clip_folder / "people", out, resume=False, video=True, blur=False)
+    truth = json.loads((clip_folder / MARKER).read_text())["walkers"]
+    store = open_store(out / DATABASE)
+    result = score(truth, store.tracks())
+    store.close()
+    table = Table("walker", "enrolled", "face px", "tracks", "reported as", "outcome", box=None)
+    for walk in result.walks:
+        sizes = f"{walk.smallest_px:.0f} to {walk.largest_px:.0f}"
+        table.add_row(
+            walk.name,
+            "yes" if walk.enrolled else "",
+            sizes,
+            str(walk.tracks),
+            ", ".join(sorted(set(walk.reported))),
+            walk.outcome,
+        )
+    console.print(table)
+    enrolled = sum(w.enrolled for w in result.walks)
+    console.print(
+        f"found {result.found} of {enrolled}, missed {result.missed}, falsely reported {result.false}; "
+        f"{len(result.walks) - enrolled} strangers, "
+        f"{result.count('rightly unmatched')} of them tracked and rightly unmatched; {result.stray} tracks on no face"
+    )
+    for name in ("report.html", f"annotated/{clip.stem}.mp4"):
+        console.print(f"{out / name}", markup=False, soft_wrap=True)
+    raise typer.Exit(code)
+
+
+def _clear(out: Path) -> None:
+    """Delete an earlier demo, unless it is still running."""
+    if not out.exists():
+        return
+    with owned(out, "demo"):
+        for path in out.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != LOCK:
+                path.unlink()

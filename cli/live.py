@@ -1,0 +1,161 @@
+"""``live``: cameras, newest frame first."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.alert_lines import AlertLines
+from cli.common import CONFIGS, DATABASE, card_of, console, context_of, finite, open_store
+from cli.run import fill_watchlist, finish, make_folder, require
+from cli.upkeep import Housekeeping
+from pipeline.addresses import address_from_environment, from_environment
+from pipeline.cameras import CameraFile
+from pipeline.engine import Job, Status
+from pipeline.errors import SettingsError
+from pipeline.monitoring.log import Changes, open_log
+from pipeline.monitoring.progress import ProgressView
+from pipeline.ownership import owned
+from pipeline.settings import AlertSettings, MetricsSettings, load_settings
+from stages.boot import boot_id
+
+REPORTED_S = 86_400.0  # the report at the end shows no more than the last day, and no more tracks than can be shown in a second
+REPORTED_TRACKS = 500
+
+
+def command(
+    config: Annotated[Path, typer.Option(help="settings with cameras, watchlist and out")],
+    duration: Annotated[float | None, typer.Option(callback=finite, help="stop after so many seconds")] = None,
+) -> None:
+    """Watch cameras until stopped (Ctrl-C or SIGTERM). Cameras are followed as the settings file changes."""
+    for wish in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(wish, _leave)
+    open_log((lambda line: console.print(line, markup=False, soft_wrap=True)) if console.is_terminal else None)
+    cameras = CameraFile(config, **_defaults(config))
+    settings = cameras.settings
+    require(Path(str(settings.watchlist)))
+    out = Path(str(settings.out))
+    alerts = _alerts(settings.alerts)
+    make_folder(out)
+    with owned(out, "live"), ExitStack() as closing:
+        # Before anything is loaded, so that a port in use is told at once.
+        monitor = _monitor(settings.metrics)
+        if monitor:
+            closing.callback(monitor.close)
+        raise typer.Exit(_watch(cameras, out, alerts, duration, monitor))
+
+
+def _watch(cameras: CameraFile, out: Path, alerts: dict[str, Any], duration: float | None, monitor: Any) -> int:
+    """Everything `live` does; returns the exit code."""
+    settings = cameras.settings
+    store = open_store(out / DATABASE)
+    store.finish_abandoned()
+    people = fill_watchlist(store, Path(str(settings.watchlist)), settings)
+    if store.recognizers() - {card_of(settings.shared.get("recognizer"))["sha256"]}:
+        raise SettingsError(f"out: {out} holds tracks of another recogniser, and nobody could search both: name another folder")
+    started, epoch = time.monotonic(), time.time()
+    context = {"epoch": epoch, "epoch_clock": (boot_id(), started), "alerts": alerts, "keep_trying": True} | context_of(
+        settings, out
+    )
+    job = Job(settings.groups, cameras.wanted(), context, None, 1e9)
+    engine = _engine(settings.engine, cameras, duration)
+    signal.signal(signal.SIGHUP, lambda *_: cameras.look_again())
+    for wish in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(wish, _once(engine.stop))
+    changes = Changes()
+    lines = AlertLines(store, console) if settings.alerts.console else None
+    housekeeping = Housekeeping(Path(str(settings.watchlist)), out, settings.retention)
+    try:
+        with ProgressView("watching", console, len(job.sources), endless=True) as view:
+
+            def watch(status: Status) -> None:
+                view.update(status)
+                changes.update(status)
+                if lines:
+                    lines.look()
+                if monitor:
+                    monitor.update(status)
+
+            status = engine.run(job, watch)
+    except KeyboardInterrupt:  # a second time: at once
+        status = Status()
+    finally:
+        engine.close()
+        housekeeping.close()
+        if lines:
+            lines.look()
+    begun = min(epoch, time.time() - (time.monotonic() - started))  # by the clock of now as well, which may have been set
+    since = max(begun, time.time() - REPORTED_S, store.started_before_last(REPORTED_TRACKS) or 0.0)
+    return finish(settings, job, status, store, out, {"all": time.monotonic() - started}, since, begun, people)
+
+
+def _engine(name: str, cameras: CameraFile, duration: float | None) -> Any:
+    if name == "inline":
+        from pipeline.inline import InlineEngine
+
+        if len(cameras.wanted()) > 1:
+            raise SettingsError(f"engine = 'inline' watches one camera, here are {len(cameras.wanted())}: must be ray")
+        return InlineEngine(duration)
+    from pipeline.ray.live import RayLiveEngine
+
+    return RayLiveEngine(cameras.wanted, duration)
+
+
+def _monitor(metrics: MetricsSettings) -> Any:
+    if not metrics.port:
+        return None
+    from pipeline.monitoring.prometheus import Monitor
+
+    return Monitor(metrics.host, metrics.port, metrics.names)
+
+
+def _leave(*_: object) -> None:
+    """While nothing is watched yet there is nothing to end."""
+    raise SystemExit(0)
+
+
+def _once(stop: Callable[[], None]) -> Callable[..., None]:
+    """A signal handler that ends orderly the first time, and at once the second."""
+    asked = False
+
+    def handle(*_: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        stop()
+
+    return handle
+
+
+def _alerts(settings: AlertSettings) -> dict[str, Any]:
+    """What the alert stage is told, with variables filled in; addresses are checked here, where the user sees it."""
+    from stages.alerts.delivery import sinks_of
+
+    given = settings.model_dump()
+    for key, value in given.items():
+        if isinstance(value, str):
+            fill = address_from_environment if key in ("webhook", "mqtt") else from_environment
+            given[key] = fill(value, f"alerts.{key}")
+    try:
+        sinks_of(Path(), given)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    return given
+
+
+def _defaults(config: Path) -> dict[str, Any]:
+    """The graph of the shipped ``live.yaml`` for a file that only names cameras, watchlist and out."""
+    from pipeline.yaml_file import YamlFile
+
+    given = YamlFile(config).data
+    if "groups" in given or "base" in given:
+        return {}
+    shipped = load_settings(CONFIGS / "live.yaml")
+    return {"groups": [g.model_dump() for g in shipped.groups], "annotate": []}

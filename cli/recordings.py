@@ -1,0 +1,124 @@
+"""What an output folder knows of its recordings over several runs: their names, when they began, which were read before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cli.common import DATABASE, console, open_store
+from pipeline.checkpoints import Checkpoints, file_stamp
+from pipeline.engine import Status
+from pipeline.protocol import SourceReport, SourceSpec
+from pipeline.sources.find import Known, address_of, keep_names
+from pipeline.sources.folders import LeftOut
+from pipeline.sources.start_times import TOLD, NamePattern, Start, starts_of, tell, time_zone
+
+if TYPE_CHECKING:
+    from watchlist.store import Store
+
+MOST_TOLD = 3  # names on the console; run.json has them all
+
+
+@dataclass(frozen=True)
+class Dating:
+    """When recordings began, as the user tells it: ``told`` are times or NAME=TIME, ``pattern`` finds a time in their names."""
+
+    told: list[str] = field(default_factory=list)
+    pattern: NamePattern | None = None
+    zone: tzinfo | None = None
+
+    @classmethod
+    def of(cls, told: list[str] | None, pattern: str | None, zone: str | None) -> Dating:
+        """Raises SettingsError."""
+        return cls(told or [], NamePattern(pattern) if pattern is not None else None, time_zone(zone))
+
+
+def with_earlier_names(out: Path, sources: list[SourceSpec]) -> list[SourceSpec]:
+    """The sources under the names they had in earlier runs into ``out``. Raises SettingsError."""
+    if not (out / DATABASE).is_file():
+        return sources
+    store = open_store(out / DATABASE)
+    checkpoints = Checkpoints(out / DATABASE)
+    try:
+        earlier = {r.name: Known(r.name, r.address, r.stamp) for r in store.recordings()}
+        for name, url in checkpoints.urls().items():  # of versions that kept no list
+            earlier.setdefault(name, Known(name, url))
+        kept = keep_names(sources, list(earlier.values()))
+        for spec in kept:
+            checkpoints.moved(spec.name, address_of(spec))
+        return kept
+    finally:
+        checkpoints.close()
+        store.close()
+
+
+def note_sources(store: Store, sources: list[SourceSpec]) -> None:
+    """Write down which sources there are, so that a resume gives them the same names."""
+    from watchlist.recordings import Recording
+
+    store.put_recordings([Recording(s.name, address_of(s), file_stamp(s.url)) for s in sources])
+
+
+def told_starts(sources: list[SourceSpec], dating: Dating) -> dict[str, Start]:
+    """When sources began, as far as the user tells; says which names the pattern does not fit. Raises SettingsError."""
+    starts, unfit = starts_of(sources, dating.told, dating.pattern, dating.zone)
+    if unfit and dating.pattern:
+        console.print(f"--start-from-name {dating.pattern.pattern} does not fit {_few(unfit)}", markup=False, soft_wrap=True)
+    return starts
+
+
+def date_tracks(store: Store, status: Status, starts: dict[str, Start], dating: Dating) -> None:
+    """Give the tracks of each recording their time of day, as far as it is known. What the user tells, now or in an earlier run,
+    goes before what the file says."""
+    read = {s.name for s in status.sources if s.started_at is not None}
+    earlier = {
+        r.name: Start(r.started_at, r.started_from)
+        for r in store.recordings()
+        if r.started_at is not None and (r.name not in read or r.started_from.startswith(TOLD))
+    }
+    tell(status.sources, earlier | starts, dating.zone)
+    for report in status.sources:
+        store.date_recording(report.name, report.started_at, report.started_from)
+    undated = [s.name for s in status.sources if s.started_at is None and s.status != "failed"]
+    if undated:
+        hint = "tell it with --start or --start-from-name, or `search --since` leaves them out"
+        console.print(f"the time of day is not known of {_few(undated)}: {hint}", markup=False, soft_wrap=True)
+
+
+def earlier_reports(store: Store, out: Path, sources: list[SourceSpec]) -> list[SourceReport]:
+    """Of the recordings that earlier runs read and this one does not: their tracks are in the report as well."""
+    now = {spec.name for spec in sources}
+    reports = []
+    checkpoints = Checkpoints(out / DATABASE)
+    for recording in store.recordings():
+        if recording.name in now:
+            continue
+        found = checkpoints.load(recording.name)
+        if found is not None and found.done:
+            report = found.report()
+        else:
+            reason = "an earlier run has not finished it, and it is not among the sources of this one"
+            report = SourceReport(recording.name, recording.address, "stopped", reason, found.pts_s if found else 0.0)
+        report.started_at, report.started_from = recording.started_at, recording.started_from
+        report.choices["read"] = "by an earlier run"
+        reports.append(report)
+    checkpoints.close()
+    return reports
+
+
+def tell_left_out(left_out: LeftOut) -> None:
+    """Say what of the folders is not read."""
+    reasons: dict[str, list[str]] = {}
+    for path, reason in left_out.files:
+        reasons.setdefault(reason, []).append(Path(path).name)
+    for reason, names in reasons.items():
+        console.print(f"left out: {_few(names)}: {reason}", markup=False, soft_wrap=True)
+    for kind, count in left_out.counted.items():
+        console.print(f"left out: {count} {kind}", markup=False, soft_wrap=True)
+
+
+def _few(names: list[str]) -> str:
+    more = f" and {len(names) - MOST_TOLD} more" if len(names) > MOST_TOLD else ""
+    return ", ".join(" ".join(name.split()) for name in names[:MOST_TOLD]) + more

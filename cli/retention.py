@@ -1,0 +1,79 @@
+"""``purge`` and ``export``: what was seen is forgotten in time, or handed on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.common import console, database_path, finite, open_store
+from pipeline.errors import OutputError, SettingsError
+
+Db = Annotated[Path, typer.Option(help="output folder of live cameras, or its database")]
+Days = typer.Option(callback=finite, min=0, help="days to keep them after they ended; without it for ever")
+
+
+def purge(
+    db: Db,
+    match: Annotated[float | None, Days] = None,
+    no_match: Annotated[float | None, Days] = None,
+    not_assessable: Annotated[float | None, Days] = None,
+    pictures: Annotated[float | None, Days] = None,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Delete tracks of live cameras older than so many days, by outcome, and prove that no trace is left."""
+    from watchlist.retention import Policy, purge
+
+    if all(days is None for days in (match, no_match, not_assessable, pictures)):
+        raise SettingsError("purge: say how many days to keep: --match, --no-match, --not-assessable or --pictures")
+    path = database_path(db)
+    store = open_store(path, must_exist=True)
+    policy = Policy({"match": match, "no_match": no_match, "not_assessable": not_assessable}, pictures)
+    proof = purge(store, path.parent, policy)
+    store.close()
+    if as_json:
+        print(json.dumps(vars(proof), indent=2))
+    else:
+        console.print(
+            f"deleted {proof.tracks} tracks and {proof.pictures} pictures; looked for them in {len(proof.looked_in)} files"
+        )
+    if not proof.compacted:
+        raise OutputError(f"purge: {path} is in use, and deleted content may still be in it; run purge again when it is not")
+    if proof.left:
+        raise OutputError(
+            f"purge: still named in {', '.join(proof.left)}; delete these files, or what they hold of deleted tracks, and "
+            "run purge again: it looks for the same once more"
+        )
+
+
+def export(
+    zip_file: Annotated[Path, typer.Argument(metavar="ZIP", help="the file to write")],
+    db: Db,
+    track: Annotated[list[str] | None, typer.Option(help="SOURCE/TRACK; may be given several times")] = None,
+    identity: Annotated[int | None, typer.Option(help="ID: every track that matched this person")] = None,
+    force: Annotated[bool, typer.Option("--force", help="replace a file that is there already")] = False,
+) -> None:
+    """Write a case: chosen tracks with pictures, decisions, and hashes of it all."""
+    from watchlist.evidence import TargetError, export_case
+
+    path = database_path(db)
+    store = open_store(path, must_exist=True)
+    try:
+        rows = store.named([*map(_source_and_name, track or []), *([] if identity is None else store.matched(identity))])
+        missing = set(track or []) - {f"{row['source']}/{row['track']}" for row in rows}
+        if missing or not rows:
+            raise SettingsError(f"--track {min(missing)}: no such track" if missing else "nothing to export: no such track")
+        count = export_case(store, path.parent, rows, zip_file, force)
+    except TargetError as error:
+        raise SettingsError(str(error)) from None
+    noted = "" if not store.read_only else f"; not in the audit log, {path} cannot be written to"
+    store.close()
+    console.print(f"{zip_file}: {len(rows)} tracks, {count} files{noted}", markup=False)
+
+
+def _source_and_name(text: str) -> tuple[str, str]:
+    """SOURCE/TRACK; a source's name may hold slashes."""
+    source, _, name = text.rpartition("/")
+    return source, name

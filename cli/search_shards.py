@@ -1,0 +1,48 @@
+"""Search back in several databases at once: each is searched by an actor of its own, and the best of all are kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.ray.cluster import Cluster, on_this_machine
+from pipeline.ray.environment import RayError, ray
+from watchlist.database import StoreError
+from watchlist.search_back import DatabasePast, Hit
+from watchlist.store import Store
+from watchlist.tracks import Where
+
+
+class ShardActor:
+    """Holds the index of one database."""
+
+    def __init__(self, path: Path, digest: str) -> None:
+        self._path, self._past = path, DatabasePast(Store(path), digest)
+
+    def nearest(self, vectors: NDArray[np.float32], top: int, where: Where | None) -> tuple[list[Hit], int]:
+        hits, compared = self._past.nearest(vectors, top, where)
+        return [({**row, "db": str(self._path.parent)}, score) for row, score in hits], compared
+
+
+class Shards:
+    """The past of several databases as one; a hit's row says in ``db`` whose it is."""
+
+    def __init__(self, paths: list[Path], digest: str) -> None:
+        self._cluster = Cluster()
+        actor = ray.remote(ShardActor).options(scheduling_strategy=on_this_machine())
+        self._actors = [actor.remote(path.resolve(), digest) for path in paths]
+
+    def nearest(self, vectors: NDArray[np.float32], top: int, where: Where | None) -> tuple[list[Hit], int]:
+        try:
+            answers = ray.get([actor.nearest.remote(vectors, top, where) for actor in self._actors])
+        except RayError as error:
+            raise StoreError(str(error).strip().splitlines()[-1]) from None
+        hits = sorted((hit for found, _ in answers for hit in found), key=lambda hit: -hit[1])
+        return hits[:top], sum(compared for _, compared in answers)
+
+    def close(self) -> None:
+        for actor in self._actors:
+            ray.kill(actor)
+        self._cluster.close()

@@ -1,0 +1,109 @@
+"""What goes on beside live watching: the watchlist is followed as it changes, and what is old is forgotten."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from cli.common import DATABASE, ROOT, database_path
+from pipeline.settings import RetentionSettings
+from pipeline.time_steps import SteadyClock
+
+LOOK_S = 0.3
+TIDY_S = 60.0
+PURGE_S = 3600.0
+CLOCK_STEP_S, CLOCK_BELIEVED_S = 3600.0, 86_400.0
+ABANDONED_S = 900.0  # no track is followed so long without a report
+
+
+class Housekeeping:
+    """A thread of its own, so that nothing it does holds up the watching. ``watchlist`` as the user named it: a database is
+    copied into ``out``'s whenever it changes, people kept as a folder or CSV are not looked at again."""
+
+    def __init__(self, watchlist: Path, out: Path, retention: RetentionSettings) -> None:
+        path = database_path(watchlist) if watchlist.is_dir() else watchlist
+        own = path.resolve() == (out / DATABASE).resolve()
+        self._watchlist = path if path.is_file() and path.suffix.lower() != ".csv" and not own else None
+        self._out, self._retention = out, retention
+        self._seen: object = None
+        self._clock = SteadyClock(CLOCK_STEP_S, CLOCK_BELIEVED_S)
+        self._troubles: dict[Callable[[], None], str] = {}
+        self._log = structlog.get_logger()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stopping.set()
+        self._thread.join(2.0)
+
+    def _run(self) -> None:
+        every_s = {self._follow: LOOK_S, self._tidy: TIDY_S, self._purge: PURGE_S}
+        due = dict.fromkeys(every_s, 0.0)
+        while not self._stopping.wait(LOOK_S):
+            for task in every_s:
+                if (now := time.monotonic()) >= due[task]:
+                    due[task] = now + every_s[task]
+                    self._attempt(task)
+
+    def _attempt(self, task: Callable[[], None]) -> None:
+        """Do it; a failure is no reason not to do the others, and is told once."""
+        trouble = ""
+        try:
+            task()
+        except Exception as error:  # a watchlist just being replaced, a disk that is full: the next look may do better
+            trouble = str(error) or type(error).__name__
+        if trouble and trouble != self._troubles.get(task):
+            self._log.error("trouble", what=f"housekeeping: {trouble}")
+        self._troubles[task] = trouble
+
+    def _follow(self) -> None:
+        from watchlist.store import Store
+
+        if self._watchlist is None:
+            return
+        file = self._watchlist.stat()
+        other = Store(self._watchlist, must_exist=True)
+        try:
+            state = file.st_dev, file.st_ino, other.generation()  # a file made anew counts from the beginning
+            if state != self._seen:
+                store = Store(self._out / DATABASE)
+                store.copy_watchlist(other)
+                store.close()
+                self._log.info("watchlist read", people=len(other.identities()))
+                self._seen = state
+        finally:
+            other.close()
+
+    def _tidy(self) -> None:
+        """Finish tracks whose reader died."""
+        from stages.record import json_line
+        from watchlist.lines import append_whole
+        from watchlist.store import Store
+
+        store = Store(self._out / DATABASE)
+        try:
+            if finished := store.finish_abandoned(time.time() - ABANDONED_S):
+                append_whole(self._out / "sightings.jsonl", "".join(map(json_line, finished)))
+        finally:
+            store.close()
+
+    def _purge(self) -> None:
+        """In a process of its own, because it reads every file."""
+        days = {f"--{key.replace('_', '-')}": value for key, value in self._retention if value is not None}
+        step_s = self._clock.set_by()
+        if not days:
+            return
+        if step_s is not None:  # a wrong clock would make everything old
+            raise RuntimeError(f"the clock was set by {step_s:+.0f} s; nothing is purged until it has run steadily for a day")
+        options = [str(word) for pair in days.items() for word in pair]
+        command = [sys.executable, str(ROOT / "run_pipeline.py"), "purge", "--db", str(self._out), *options]
+        done = subprocess.run(command, capture_output=True, text=True)
+        level = self._log.error if done.returncode else self._log.info
+        level("purge", said=" ".join((done.stdout + done.stderr).split()))

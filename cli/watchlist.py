@@ -1,0 +1,216 @@
+"""``watchlist``: who is looked for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+
+from cli import calibrate
+from cli import enrolment as enrolling
+from cli.columns import print_columns
+from cli.common import Recognizer, card_of, console, database_path, open_own_list, open_store
+from cli.enrolment import AsJson, Db
+from pipeline.errors import OutputError, SettingsError
+
+app = typer.Typer(no_args_is_help=True, help="Keep the watchlist: who is looked for, with which photos, and why.")
+PhotoId = Annotated[int | None, typer.Option(help="only this photo, by the id that `photos` shows")]
+app.command("add")(enrolling.add)
+app.command("import")(enrolling.import_people)
+
+
+@app.command("list")
+def list_identities(db: Db, as_json: AsJson = False) -> None:
+    """Show who is on the list."""
+    store = open_store(database_path(db), must_exist=True)
+    people = store.identities()
+    store.close()
+    if as_json:
+        print(json.dumps([vars(p) for p in people], indent=2))
+        return
+    print_columns(
+        ("id", "name", "photos", "external id", "purpose", "authority", "expires", ""),
+        [
+            (p.id, p.name, p.photos, p.external_id, p.purpose, p.authority, p.expires, "set aside" if p.set_aside else "")
+            for p in people
+        ],
+    )
+
+
+@app.command()
+def remove(identity: Annotated[int, typer.Argument(metavar="ID")], db: Db, photo: PhotoId = None) -> None:
+    """Take a person off the list, or delete one photo of theirs; photos, embeddings, name and details are deleted, and the
+    database is written anew without them."""
+    from watchlist.erase import remove_person, remove_photo
+
+    store = open_own_list(db)
+    left = remove_person(store, identity) if photo is None else remove_photo(store, identity, photo)
+    bare = store.identity(identity)
+    store.close()
+    which = f"{identity}{'' if photo is None else f', photo {photo}'}"
+    if left is None:
+        raise SettingsError(f"ID {which}: nobody on the list has it")
+    console.print(f"removed {which}")
+    if bare is not None and not bare.photos:
+        console.print(f"{bare.name} is not looked for any more: no photo", markup=False)
+    if left:
+        raise OutputError(f"remove: {', '.join(left)} may still hold what was deleted: others use it; run purge when they do not")
+
+
+@app.command()
+def merge(
+    identity: Annotated[int, typer.Argument(metavar="ID")],
+    into: Annotated[int, typer.Argument(metavar="INTO", help="the ID that stays")],
+    db: Db,
+) -> None:
+    """Make two people one: photos and sightings of ID become those of INTO."""
+    from watchlist.database import StoreError
+
+    store = open_own_list(db)
+    try:
+        photos = store.merge(identity, into)
+    except StoreError as error:
+        raise SettingsError(str(error)) from None
+    name = store.name_of(into)
+    store.note("merge", identity=identity, into=into)
+    store.close()
+    console.print(f"merged {identity} into {into}: {name}, {photos} photos", markup=False)
+
+
+@app.command()
+def move(
+    identity: Annotated[int, typer.Argument(metavar="ID")],
+    to: Annotated[int, typer.Argument(metavar="TO", help="the ID of the person who is in the photo")],
+    db: Db,
+    photo: Annotated[int, typer.Option(help="the photo, by the id that `photos` shows")],
+) -> None:
+    """Give one photo of a person to another."""
+    from watchlist.database import StoreError
+
+    store = open_own_list(db)
+    try:
+        store.move_photo(identity, photo, to)
+    except StoreError as error:
+        raise SettingsError(str(error)) from None
+    store.note("move", identity=identity, photo=photo, to=to)
+    store.close()
+    console.print(f"moved photo {photo} from {identity} to {to}")
+
+
+@app.command("set-aside")
+def set_aside(
+    identity: Annotated[int, typer.Argument(metavar="ID")],
+    db: Db,
+    photo: PhotoId = None,
+) -> None:
+    """Keep a person, or one photo, without looking for them."""
+    _change(db, identity, photo, restore=False)
+
+
+@app.command()
+def restore(
+    identity: Annotated[int, typer.Argument(metavar="ID")],
+    db: Db,
+    photo: PhotoId = None,
+) -> None:
+    """Look again for a person, or with a photo, that was set aside."""
+    _change(db, identity, photo, restore=True)
+
+
+def _change(db: Path, identity: int, photo: int | None, restore: bool) -> None:
+    store = open_own_list(db)
+    done = store.set_aside(identity, photo, restore)
+    what = f"ID {identity}" + (f", photo {photo}" if photo is not None else "")
+    if done:
+        store.note("restore" if restore else "set aside", identity=identity, photo=photo)
+    store.close()
+    if not done:
+        raise SettingsError(f"{what}: nothing to {'restore' if restore else 'set aside'}")
+    console.print(f"{'restored' if restore else 'set aside'} {what}")
+
+
+@app.command()
+def update(
+    identity: Annotated[int, typer.Argument(metavar="ID")],
+    db: Db,
+    name: Annotated[str | None, typer.Option()] = None,
+    external_id: Annotated[str | None, typer.Option()] = None,
+    purpose: Annotated[str | None, typer.Option(help="why this person is looked for")] = None,
+    authority: Annotated[str | None, typer.Option(help="who decided it")] = None,
+    expires: Annotated[
+        str | None, typer.Option(help="date like 2030-12-31 after which nobody looks any more; empty: never")
+    ] = None,
+) -> None:
+    """Change what is kept of a person."""
+    from watchlist.database import StoreError
+    from watchlist.names import UNSAFE, is_date
+
+    if expires and not is_date(expires):
+        raise SettingsError(f"--expires {expires}: must be a date like 2030-12-31")
+    for option, text in (("--name", name), ("--external-id", external_id)):
+        if text and UNSAFE.search(text):
+            raise SettingsError(f"{option}: holds a line break or another control character")
+    given = {"name": name, "external_id": external_id, "purpose": purpose, "authority": authority, "expires": expires}
+    details = {key: value for key, value in given.items() if value is not None}
+    if not details:
+        raise SettingsError("update: nothing to change; see --help")
+    store = open_own_list(db)
+    try:
+        done = store.update_identity(identity, **details)
+    except StoreError as error:
+        raise SettingsError(str(error)) from None
+    if done:
+        store.note("update", identity=identity, changed=sorted(details))  # the log outlives the person's entry
+    store.close()
+    if not done:
+        raise SettingsError(f"ID {identity}: nobody on the list has it")
+    console.print(f"updated {identity}")
+
+
+@app.command()
+def photos(identity: Annotated[int, typer.Argument(metavar="ID")], db: Db, as_json: AsJson = False) -> None:
+    """Show a person's enrolled photos."""
+    store = open_store(database_path(db), must_exist=True)
+    found = store.enrolments(identity)
+    store.close()
+    if not found:
+        raise SettingsError(f"ID {identity}: nobody on the list has it, or without a photo")
+    rows = [
+        {"id": p.id, "photo": p.photo, "face_px": round(p.face_px, 1), "quality": round(p.quality, 3), "set_aside": p.set_aside}
+        for p in found
+    ]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    table = Table("id", "photo", "face px", "quality", "", box=None)
+    for row in rows:
+        cells = (row["id"], escape(str(row["photo"])), row["face_px"], row["quality"], "set aside" if row["set_aside"] else "")
+        table.add_row(*(str(cell) for cell in cells))
+    console.print(table)
+
+
+@app.command()
+def reembed(db: Db, recognizer: Recognizer = None) -> None:
+    """Make all vectors anew from the kept photos, after a change of the recogniser."""
+    from models import load_recognizer
+    from watchlist.enrolment import reembed as embed_again
+
+    store = open_own_list(db)
+    card_of(recognizer)  # without thresholds its vectors are of no use
+    try:
+        embedder = load_recognizer(recognizer)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("embedding", total=len(store.chips()))
+        count = embed_again(store, embedder, lambda done: bar.update(task, completed=done))
+    store.close()
+    console.print(f"{count} photos embedded with {embedder.digest[:12]}")
+
+
+app.command("calibrate")(calibrate.command)

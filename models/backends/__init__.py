@@ -1,0 +1,1 @@
+"""Detectors and recognisers of others, and multi-scale search."""

@@ -1,0 +1,114 @@
+"""The progressive super-resolution student: one network that enters the ladder at 16, 32 or 64 and climbs to 128.
+
+Each step works at its own size and doubles it, as in PFSR (arXiv 1908.08239). Most convolutions sit at 16 pixels,
+where they are cheap and see the whole face; a larger chip enters folded into channels, nothing of it is lost. What
+comes out is the bicubic enlargement plus a learned residual, so an untrained network is already as good as bicubic.
+
+With ``regions`` it is the teacher of prior knowledge distillation (PKDN, arXiv 2409.14385): the same network, that
+also sees the parsing map of the sharp face at every step. Only training ever builds that one.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.blocks import PlainResidualBlock, zero_init
+from models.networks.pkdn import ParsingFusion
+
+ENTRIES = (16, 32, 64)
+
+
+class Attention(nn.Module):
+    """Each place of a face asks all others, in four heads: an eye says much of the other one. Adds nothing at first."""
+
+    def __init__(self, width: int, heads: int = 4) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.GroupNorm(1, width)
+        self.ask = nn.Conv2d(width, 3 * width, 1)
+        self.out = zero_init(nn.Conv2d(width, width, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, width, height, across = x.shape
+        parts = self.ask(self.norm(x)).reshape(n, 3, self.heads, width // self.heads, height * across).transpose(3, 4)
+        mixed = F.scaled_dot_product_attention(*parts.unbind(1))
+        out: Tensor = x + self.out(mixed.transpose(2, 3).reshape(n, width, height, across))
+        return out
+
+
+class SuperResNet(nn.Module):
+    """``forward``: float (N, 3, r, r) in [0, 1], r in {16, 32, 64} -> (N, 3, 128, 128).
+
+    ``widths`` and ``depths`` (residual blocks) are those of the steps at 16, 32 and 64 pixels; with ``attentions`` so many
+    self-attentions are spread over the first.
+    """
+
+    def __init__(
+        self,
+        widths: tuple[int, ...] = (128, 64, 40),
+        depths: tuple[int, ...] = (6, 5, 4),
+        regions: int = 0,
+        attentions: int = 2,
+    ) -> None:
+        super().__init__()
+        # A chip of side r joins the step of side s <= r with its pixels folded (r / s)² to a place.
+        self.entries = nn.ModuleDict(
+            {
+                f"{r}-{s}": nn.Sequential(nn.PixelUnshuffle(r // s), nn.Conv2d(3 * (r // s) ** 2, w, 3, 1, 1))
+                for r in ENTRIES
+                for s, w in zip(ENTRIES, widths, strict=True)
+                if s <= r
+            }
+        )
+        self.places = nn.Parameter(torch.zeros(1, widths[0], ENTRIES[0], ENTRIES[0]))  # faces are aligned: where says much
+        self.steps = nn.ModuleList(
+            [nn.Sequential(*[PlainResidualBlock(w) for _ in range(d)]) for w, d in zip(widths, depths, strict=True)]
+        )
+        for number in reversed(range(attentions)):
+            self.steps[0].insert((number + 1) * depths[0] // attentions, Attention(widths[0]))
+        self.doublings = nn.ModuleList(
+            [nn.Sequential(nn.Conv2d(w, 4 * n, 3, 1, 1), nn.PixelShuffle(2)) for w, n in pairwise(widths)]
+        )
+        self.to_rgb = nn.ModuleDict(
+            {
+                f"{r}-{2 * s}": nn.Sequential(nn.Conv2d(w, 12, 3, 1, 1), nn.PixelShuffle(2))
+                for r in ENTRIES
+                for s, w in zip(ENTRIES, widths, strict=True)
+                if s >= r
+            }
+        )
+        for head in self.to_rgb.values():
+            nn.init.zeros_(head[0].weight)
+            nn.init.zeros_(head[0].bias)
+        self.fusions = nn.ModuleList(
+            ParsingFusion(w, regions, softmax=s == ENTRIES[0]) for s, w in zip(ENTRIES, widths, strict=True) if regions
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.with_features(x)[0][-1]
+
+    def with_features(self, x: Tensor, parsing: Tensor | None = None) -> tuple[list[Tensor], list[Tensor]]:
+        """Every step's picture above the chip's own side, 128 last, and the features at 16, 32 and 64 pixels.
+
+        ``parsing``, for the teacher: (N, regions, side, side) in 0..1, of the sharp face, with 64 pixels or more a side.
+        """
+        entry = x.shape[-1]
+        pictures, seen = [], []
+        features = self.places
+        for step, side in enumerate(ENTRIES):
+            if step:
+                features = self.doublings[step - 1](features)
+            if side <= entry:
+                features = features + self.entries[f"{entry}-{side}"](x)
+            if parsing is not None:
+                features = self.fusions[step](features, parsing)
+            features = self.steps[step](features)
+            seen.append(features)
+            if side >= entry and (self.training or side == ENTRIES[-1]):
+                base = F.interpolate(x, scale_factor=2 * side / entry, mode="bicubic", align_corners=False)
+                pictures.append(base + self.to_rgb[f"{entry}-{2 * side}"](features))
+        return pictures, seen

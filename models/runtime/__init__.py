@@ -1,0 +1,1 @@
+"""How networks run: devices, number formats, fused layers, image pyramids."""

@@ -1,0 +1,1 @@
+"""What people and programs watch a run by: metrics, log, progress, summary."""

@@ -1,0 +1,173 @@
+"""The thin Ray shell: an actor around a chain, and an actor around a source runner."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import tempfile
+import threading
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pipeline.batcher import Batcher
+from pipeline.chain import Chain
+from pipeline.checkpoints import Checkpoints
+from pipeline.errors import FarsightError, OutputError
+from pipeline.private import write_for_user_alone
+from pipeline.protocol import Batch, SourceReport, SourceSpec
+from pipeline.ray.environment import ray
+from pipeline.ray.flow_control import CreditOutbox, Sender, Turns, confirmed, split
+from pipeline.runner import SaveCheckpoint, SourceRunner
+from pipeline.settings import GroupSettings, build_stage
+from pipeline.strikes import MOST, Aside, Strikes
+from pipeline.threads import use_threads
+
+
+def give_way() -> None:
+    """Let this thread have what the others leave: whoever reads comes after those who work on what was read, so that a busy
+    machine reads less rather than falls behind."""
+    with contextlib.suppress(OSError, AttributeError):  # where the system knows how
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+
+
+def opened(chain: Chain) -> FarsightError | None:
+    """Open a chain. An error for the user is kept to be told when asked: one raised in a constructor would not arrive."""
+    try:
+        chain.open()
+    except FarsightError as error:
+        return error
+    return None
+
+
+class GroupActor:
+    """One replica of a group: gathers batches, runs its chain, passes the results on. Calls wait as coroutines."""
+
+    def __init__(
+        self,
+        group: GroupSettings,
+        context: dict[str, Any],
+        threads: int,
+        following: list[str],
+        next_group: GroupSettings | None,
+        checkpoints: Path | None,
+        strikes: str,
+    ) -> None:
+        write_for_user_alone()  # also where a cluster was started by somebody else
+        use_threads(threads)
+        self._strikes = Strikes(Path(tempfile.gettempdir()) / strikes)
+        self._chain, self._fault = self._started(group, context)
+        self._sender, self._next = Sender([ray.get_actor(name) for name in following]), next_group
+        self._turns = Turns()
+        self._batcher = Batcher(
+            self._chain.process, self._send, confirmed, group.batch, group.wait_ms / 1000, group.queue, self._strikes
+        )
+        self._checkpoints = Checkpoints(checkpoints) if checkpoints else None
+
+    def _started(self, group: GroupSettings, context: dict[str, Any]) -> tuple[Chain, FarsightError | None]:
+        """The chain, opened; or none, and the reason, if that has killed this worker again and again."""
+        if self._strikes.deaths("start") >= MOST:
+            return Chain([]), OutputError(f"group {group.name}: its worker died {MOST} times while it started")
+        self._strikes.begin("start")
+        chain = Chain.build(group, context)
+        fault = opened(chain)
+        self._strikes.end("start")
+        return chain, fault
+
+    async def ready(self) -> None:
+        if self._fault:
+            raise self._fault
+
+    async def process(self, batch: Batch, sender: str, number: int) -> Aside:
+        await self.ready()
+        await self._turns.take(sender, number)
+        return await asyncio.wrap_future(self._batcher.submit(batch, f"{sender}-{number}"))
+
+    def _send(self, results: Batch) -> list[Any] | None:
+        if self._next is None:
+            return None
+        return [self._sender.call(i, part) for i, part in split(results, self._next.key, len(self._sender.actors))]
+
+    async def save_checkpoint(self, source: str, url: str, pts_s: float, done: bool, state: bytes) -> None:
+        if self._checkpoints:
+            self._checkpoints.save(source, url, pts_s, done, state)
+
+    async def status(self) -> dict[str, Any]:
+        return {
+            "stages": [asdict(m) for m in self._chain.metrics()],
+            "queued": self._batcher.queued,
+            "dropped": 0,
+            "aside": len(self._strikes.aside()),
+        }
+
+    async def finish(self) -> None:
+        """Pass on what the stages still hold, and free them."""
+        if self._strikes.deaths("finish") < MOST:
+            self._strikes.begin("finish")
+            sent = self._send(self._chain.flush())
+            if sent:
+                await asyncio.gather(*sent)
+            self._chain.close()
+            self._strikes.end("finish")
+
+
+class SourceActor:
+    """Reads sources, one after another, through the first group's chain."""
+
+    def __init__(
+        self,
+        group: GroupSettings,
+        context: dict[str, Any],
+        threads: int,
+        following: list[str],
+        next_group: GroupSettings | None,
+        writer: str | None,
+        every_s: float,
+        made_by: str,
+    ) -> None:
+        write_for_user_alone()  # also where a cluster was started by somebody else
+        use_threads(threads)
+        assert group.source is not None
+        self._source = build_stage(group.source, context)
+        self._chain = Chain.build(group, context)
+        self._fault = opened(self._chain)
+        self._outbox = CreditOutbox([ray.get_actor(name) for name in following], next_group or group)
+        self._stopping = threading.Event()
+
+        self._runner = SourceRunner(self._source, self._chain, self._outbox, _saver(writer) if writer else None, every_s, made_by)
+        self._reading = False
+
+    def ready(self) -> None:
+        if self._fault:
+            raise self._fault
+
+    def run(self, spec: SourceSpec, resume: tuple[float, bytes] | None) -> SourceReport:
+        self.ready()
+        give_way()
+        self._reading = True
+        try:
+            return self._runner.run(spec, resume, self._stopping)
+        finally:
+            self._reading = False
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._source.stop()
+
+    def status(self) -> dict[str, Any]:
+        return {
+            "stages": [asdict(m) for m in self._chain.metrics()],
+            "queued": self._outbox.waiting,
+            "dropped": self._outbox.dropped,
+            "source": self._source.report() if self._reading else None,
+        }
+
+    def finish(self) -> None:
+        self._chain.close()
+
+
+def _saver(writer: str) -> SaveCheckpoint:
+    """Saves checkpoints through the one actor that writes."""
+    actor = ray.get_actor(writer)
+    return lambda *checkpoint: ray.get(actor.save_checkpoint.remote(*checkpoint))

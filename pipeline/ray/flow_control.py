@@ -1,0 +1,152 @@
+"""Flow control between actors: who gets what, in which order, and how much may be on its way.
+
+Actors know those behind them by name, so that one that is restarted finds them again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import uuid
+import zlib
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from pipeline.errors import OutputError
+from pipeline.protocol import Batch
+from pipeline.ray.environment import RayError, RayTaskError, ray
+from pipeline.settings import GroupSettings
+from pipeline.strikes import Aside
+
+
+def split(batch: Batch, key: list[str], replicas: int) -> list[tuple[int, Batch]]:
+    """The part of a batch for each replica: records with the same key always go to the same one, in order."""
+    if replicas == 1:
+        return [(0, batch)]
+    parts: dict[int, Batch] = {}
+    for record in batch:
+        name = "/".join(str(getattr(record, attribute)) for attribute in key)
+        parts.setdefault(zlib.crc32(name.encode()) % replicas, []).append(record)
+    return sorted(parts.items())
+
+
+def died(error: RayError) -> str:
+    """What the user is told of an actor that is not replaced any more."""
+    last = (str(error).strip().splitlines() or [""])[-1]
+    return f"a worker died ({type(error).__name__}: {last}); what was written is kept"
+
+
+class Sender:
+    """Calls the actors of the next group; numbers its calls to each, so that they can be taken in order there."""
+
+    def __init__(self, actors: list[Any]) -> None:
+        self.actors = actors
+        self._id = uuid.uuid4().hex
+        self._sent = [0] * len(actors)
+
+    def call(self, replica: int, part: Batch) -> Any:
+        number = self._sent[replica]
+        self._sent[replica] += 1
+        return self.actors[replica].process.remote(part, self._id, number)
+
+
+class Turns:
+    """Lets the calls of each sender pass in the order of their numbers, which Ray does not promise for concurrent actors.
+
+    A number that does not come within `GRACE_S` was taken before this actor was restarted, and is not waited for.
+    """
+
+    GRACE_S = 0.5
+
+    def __init__(self) -> None:
+        self._next: dict[str, int] = {}
+
+    async def take(self, sender: str, number: int) -> None:
+        until = time.monotonic() + self.GRACE_S
+        while number > self._next.get(sender, 0) and time.monotonic() < until:
+            await asyncio.sleep(0.001)
+        self._next[sender] = max(self._next.get(sender, 0), number + 1)
+
+
+class CreditOutbox:
+    """Sends batches to the actors of the next group, at most ``credits`` unacknowledged at a time.
+
+    A call is acknowledged when the batch has gone through all later groups, so what `after_sent` waits for is written. Ray
+    repeats a call whose actor died, so a batch arrives at least once, unless it was set aside.
+    """
+
+    def __init__(self, actors: list[Any], group: GroupSettings) -> None:
+        self._sender, self._group = Sender(actors), group
+        self._pending: deque[Any] = deque()
+        self._held: deque[tuple[int, Batch]] = deque()
+        self._marks: list[tuple[set[Any], Callable[[], None]]] = []
+        self._aside: Aside = {}
+        self.dropped = 0
+
+    @property
+    def waiting(self) -> int:
+        return len(self._pending) + len(self._held)
+
+    def send(self, batch: Batch) -> None:
+        if batch:
+            self._held.extend(split(batch, self._group.key, len(self._sender.actors)))
+        self._reap(wait=False)
+        while self._held:
+            if len(self._pending) >= self._group.queue:
+                if self._group.full == "drop_oldest":
+                    while len(self._held) > self._group.queue:
+                        self.dropped += len(self._held.popleft()[1])
+                    return
+                self._reap(wait=True)
+                continue
+            replica, part = self._held.popleft()
+            self._pending.append(self._sender.call(replica, part))
+
+    def after_sent(self, action: Callable[[], None]) -> None:
+        self._marks.append((set(self._pending), action))
+        self._reap(wait=False)
+
+    def set_aside(self, source: str) -> int:
+        return sum(records.get(source, 0) for records in self._aside.values())
+
+    def abandon(self) -> None:
+        self._held.clear()
+        self._marks.clear()
+        while self._pending:
+            with contextlib.suppress(Exception):  # it failed, as is known
+                self._aside |= ray.get(self._pending.popleft())
+
+    def drain(self) -> None:
+        while self._held or self._pending:
+            self.send([])
+            if self._pending:
+                self._reap(wait=True)
+        self._reap(wait=False)
+
+    def _reap(self, wait: bool) -> None:
+        """Take back the credits of acknowledged batches; with ``wait`` until there is at least one."""
+        if self._pending:
+            done, _ = ray.wait(list(self._pending), num_returns=1, timeout=None if wait else 0)
+            if done:
+                done, _ = ray.wait(list(self._pending), num_returns=len(self._pending), timeout=0)
+            for ref in done:
+                self._pending.remove(ref)
+                try:
+                    self._aside |= ray.get(ref)  # raises what went wrong there
+                except RayTaskError:
+                    raise
+                except RayError as error:
+                    raise OutputError(died(error)) from None
+        waiting = set(self._pending)
+        while self._marks and not self._marks[0][0] & waiting:
+            self._marks.pop(0)[1]()
+
+
+def confirmed(sent: list[Any]) -> Aside:
+    """Wait until calls are acknowledged; what was set aside behind them."""
+    aside: Aside = {}
+    for answer in ray.get(sent):
+        aside |= answer
+    return aside

@@ -1,0 +1,194 @@
+"""The Ray engine for cameras: one actor a camera, which come and go while it runs, until it is told to stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pipeline.engine import Job, Status, Watch
+from pipeline.errors import FarsightError, redact, redact_url
+from pipeline.protocol import SourceReport, SourceSpec
+from pipeline.ray.environment import GetTimeoutError, RayError, RayTaskError, ray
+from pipeline.ray.recordings import POLL_S, RayEngine, RayRun
+
+BACKOFF_S = (1.0, 30.0)
+STEADY_S = 60.0  # a reader that lived so long was well: the next one starts at once
+LEAVE_S = 5.0  # for a camera's open tracks to be decided; two loaded cores took more than 3
+FINISH_S = 4.0  # for what the later groups hold
+MOST_CAMERAS = 64
+
+Wanted = Callable[[], list[SourceSpec]]
+
+
+class RayLiveEngine(RayEngine):
+    """Watches the cameras that ``wanted`` names at every look, for ``duration_s`` seconds or until `stop`."""
+
+    def __init__(self, wanted: Wanted, duration_s: float | None = None) -> None:
+        super().__init__()
+        self._wanted, self._duration_s = wanted, duration_s
+        self._stopping = threading.Event()
+
+    def run(self, job: Job, watch: Watch) -> Status:
+        return _LiveRun(job, watch, self._wanted, self._duration_s, self._stopping).to_the_end()
+
+    def stop(self) -> None:
+        """End soon and orderly; may be called from a signal handler."""
+        self._stopping.set()
+
+
+@dataclass
+class _Camera:
+    """A camera that is watched, and the actor that does it."""
+
+    spec: SourceSpec
+    actor: Any
+    reading: Any
+    since: float
+    before: Counter[str] = field(default_factory=Counter)
+    wait_s: float = 0.0
+    retry_at: float | None = None
+    why: str = ""
+
+
+class _LiveRun(RayRun):
+    def __init__(self, job: Job, watch: Watch, wanted: Wanted, duration_s: float | None, stopping: threading.Event) -> None:
+        super().__init__(job, watch)
+        self.readers = MOST_CAMERAS  # as many as may come; those behind them must have room for their calls
+        self._wanted, self._duration_s, self._stopping = wanted, duration_s, stopping
+        self._cameras: dict[str, _Camera] = {}
+        self._leaving: list[tuple[Any, Any, float]] = []
+        self._without_room: list[SourceSpec] = []
+
+    def _make_sources(self) -> None:
+        """Cameras get their actors when they are wanted, not before."""
+
+    def _wait_for(self, refs: list[Any]) -> None:
+        while refs and not self._stopping.is_set():
+            done, refs = ray.wait(refs, timeout=POLL_S)
+            ray.get(done)
+
+    def _read_all(self) -> None:
+        until = None
+        while not self._stopping.is_set() and (until is None or time.monotonic() < until):
+            self._follow(self._wanted())
+            self._look(POLL_S)
+            status = self._status()
+            self.watch(status)
+            # Loading the networks does not count. One that is stopped got no room, and never began to load.
+            begun = any(s.state not in ("starting", "stopped") for s in status.sources)
+            if until is None and self._duration_s is not None and begun:
+                until = time.monotonic() + self._duration_s
+        self._end()
+
+    def _follow(self, wanted: list[SourceSpec]) -> None:
+        """Begin with cameras that are new or changed, leave those no longer wanted; the others notice nothing."""
+        by_name = {spec.name: spec for spec in wanted}
+        for name, camera in list(self._cameras.items()):
+            if by_name.get(name) != camera.spec:
+                self._leave(self._cameras.pop(name))
+        for name, spec in by_name.items():
+            if name not in self._cameras and len(self._cameras) < self.readers:
+                actor = self._make_source()
+                self.sources.append(actor)
+                self._cameras[name] = _Camera(spec, actor, actor.run.remote(spec, None), time.monotonic())
+        self._without_room = [spec for name, spec in by_name.items() if name not in self._cameras]
+
+    def _leave(self, camera: _Camera) -> None:
+        if camera.retry_at is not None:  # it has no actor just now
+            return
+        camera.actor.stop.remote()
+        self._leaving.append((camera.actor, camera.reading, time.monotonic() + LEAVE_S))
+
+    def _look(self, timeout: float) -> None:
+        """Wait a little; take care of readers that ended or died."""
+        reading = [c.reading for c in self._cameras.values() if c.retry_at is None]
+        done = ray.wait(reading, timeout=timeout)[0] if reading else []
+        if not reading:
+            self._stopping.wait(timeout)
+        for camera in self._cameras.values():
+            if camera.reading in done:
+                self._mend(camera)
+            elif camera.retry_at is not None and time.monotonic() >= camera.retry_at:
+                self._begin_again(camera)
+        for actor, ref, until in list(self._leaving):
+            if time.monotonic() > until or ray.wait([ref], timeout=0)[0]:
+                self._leaving.remove((actor, ref, until))
+                self._discard(actor)
+
+    def _mend(self, camera: _Camera) -> None:
+        """A reader ended, which a camera's never should: find out why, and plan another one."""
+        try:
+            report = ray.get(camera.reading)
+            camera.why = report.reason or "reading ended"
+        except RayTaskError as error:
+            if isinstance(error.cause, FarsightError):
+                raise  # a setting that cannot work will not work later either
+            camera.why = f"{type(error.cause).__name__} in its stages"
+        except RayError as error:  # dead, or killed for its memory
+            camera.why = f"its actor died ({type(error).__name__})"
+        if time.monotonic() - camera.since > STEADY_S:
+            camera.wait_s = 0.0
+        camera.retry_at = time.monotonic() + camera.wait_s
+        camera.wait_s = min(max(BACKOFF_S[0], 2 * camera.wait_s), BACKOFF_S[1])
+        camera.before.update(self._counts_of(camera.spec.name))
+        camera.before["readers replaced"] += 1
+        self._discard(camera.actor)
+
+    def _begin_again(self, camera: _Camera) -> None:
+        camera.actor = self._make_source()
+        self.sources.append(camera.actor)
+        camera.reading, camera.since, camera.retry_at = camera.actor.run.remote(camera.spec, None), time.monotonic(), None
+
+    def _discard(self, actor: Any) -> None:
+        self.sources.remove(actor)
+        ray.kill(actor)
+
+    def _counts_of(self, name: str) -> dict[str, int]:
+        """What the present reader of a camera had counted when last seen."""
+        seen = next((s.counts for s in self.last.sources if s.name == name), {})
+        before = self._cameras[name].before
+        return {key: count - before.get(key, 0) for key, count in seen.items()}
+
+    def _status(self) -> Status:
+        """As the cameras stand, with what was counted by readers that are gone."""
+        status = super()._status()
+        known = {report.name: report for report in status.sources}
+        sources = []
+        for name, camera in self._cameras.items():
+            report = known.get(name) or SourceReport(name, redact_url(camera.spec.url), state="starting")
+            if camera.retry_at is not None:
+                report = replace(report, state="backing off", reason=redact(f"starting again: {camera.why}"))
+            sources.append(replace(report, counts=dict(Counter(report.counts) + camera.before)))
+        for spec in self._without_room:
+            why = f"no room: {self.readers} cameras fit on this machine"
+            sources.append(SourceReport(spec.name, redact_url(spec.url), "failed", why, state="stopped"))
+        self.last = Status(status.groups, sources)
+        return self.last
+
+    def _end(self) -> None:
+        """Decide what is open, within a few seconds."""
+        for camera in self._cameras.values():
+            camera.actor.stop.remote()
+        reading = [c.reading for c in self._cameras.values() if c.retry_at is None]
+        done = ray.wait(reading, num_returns=len(reading), timeout=LEAVE_S)[0] if reading else []
+        before, reports = {report.name: report for report in self.last.sources}, []
+        for name, camera in self._cameras.items():
+            report = before.get(name) or SourceReport(name, redact_url(camera.spec.url))
+            if camera.reading in done:
+                try:
+                    report = ray.get(camera.reading)
+                    report.counts = dict(Counter(report.counts) + camera.before)
+                except RayError:  # died while it stopped; what was last seen of it stays
+                    pass
+            reports.append(replace(report, status="stopped", state="stopped"))
+        self.last = Status(super()._status().groups, reports)
+
+    def _finish(self, actors: list[Any]) -> None:
+        try:
+            ray.get([actor.finish.remote() for actor in actors], timeout=FINISH_S)
+        except (GetTimeoutError, RayError):  # it waits for a disk or a receiver; what is not written is said in its counters
+            return

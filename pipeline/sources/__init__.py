@@ -1,0 +1,1 @@
+"""What is read: files, folders, URLs, their names and start times."""

@@ -1,0 +1,184 @@
+"""From what the user names to what is read: files, folders of recordings, URLs."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pipeline.checkpoints import file_stamp
+from pipeline.errors import NothingReadError, SettingsError, as_text, redact_url
+from pipeline.protocol import SourceSpec
+from pipeline.sources.folders import LeftOut, Look, videos_in
+from pipeline.sources.naming import Address, common_folder, name_all, plain_url
+
+LONGEST_PATH = 4096
+
+
+@dataclass
+class Survey:
+    """What is read, and what was left out of it."""
+
+    sources: list[SourceSpec] = field(default_factory=list)
+    left_out: LeftOut = field(default_factory=LeftOut)
+
+
+def find_sources(named: list[str], look: Look | None = None) -> list[SourceSpec]:
+    """The sources of `survey`."""
+    return survey(named, look).sources
+
+
+def survey(named: list[str], look: Look | None = None) -> Survey:
+    """One spec for each file, URL and video below each folder, with unique names; annotated videos of earlier runs are none.
+
+    What is named twice is read once. ``look`` opens files of no usual suffix to tell whether they are videos; without it they are
+    none. Raises SettingsError for none at all, NothingReadError when nothing named can be read. A missing file or a folder
+    without videos is left for the reader to report, so that the other sources go on.
+    """
+    if not named or not all(named):
+        raise SettingsError("--source is missing: name a file, a folder or a URL")
+    look = look or (lambda path: "no video by its name")
+    found, addresses = Survey(), list[Address]()
+    folders: set[tuple[int, int]] = set()
+    for name in named:
+        if "://" in name:
+            addresses.append(Address(name))
+            continue
+        path = _whole(name)
+        if not _is_folder(path):
+            addresses.append(Address(path))
+            continue
+        videos = [str(video) for video in videos_in(Path(path), look, found.left_out, folders)]
+        above = common_folder(videos) if videos else ""
+        addresses += [Address(video, _depth(video, above)) for video in videos] or [Address(path)]
+    addresses = _once(addresses, found.left_out)
+    faults = {address.url: fault for address in addresses if (fault := _fault(address.url, found.left_out))}
+    if len(faults) == len(addresses):
+        raise NothingReadError(f"{as_text(addresses[0].url)}: {faults[addresses[0].url]}")
+    names = name_all(addresses)
+    found.sources = [SourceSpec(name, address.url) for name, address in zip(names, addresses, strict=True)]
+    return found
+
+
+@dataclass(frozen=True)
+class Known:
+    """A source of an earlier run: ``address`` without credentials, ``stamp`` of its file."""
+
+    name: str
+    address: str
+    stamp: str = ""
+
+
+def keep_names(sources: list[SourceSpec], earlier: list[Known]) -> list[SourceSpec]:
+    """Give the sources of an earlier run the names they had there: by address, or by size and time of a file that has moved.
+
+    Others get names that no earlier one has. Raises SettingsError for one that only looks like an earlier one.
+    """
+    mine: dict[int, str] = {}
+    free = {known.name: known for known in earlier}
+    for way in (_exactly, _linked, _plainly, _moved):
+        for place, spec in enumerate(sources):
+            if place in mine:
+                continue
+            like = [known for known in free.values() if way(spec, known)]
+            if len(like) == 1 and sum(way(other, like[0]) for k, other in enumerate(sources) if k not in mine) == 1:
+                mine[place] = like[0].name
+                del free[like[0].name]
+    for place, spec in enumerate(sources):
+        if place not in mine and spec.name in free:
+            was, now = free[spec.name].address, address_of(spec)
+            raise SettingsError(
+                f"--resume: {spec.name} was {was} in the earlier run, now it is {now}; name the earlier one too, or another --out"
+            )
+    new = [place for place in range(len(sources)) if place not in mine]
+    taken = {known.name for known in earlier}
+    fresh = [place for place in new if sources[place].name in taken]
+    taken |= {sources[place].name for place in new}
+    names = dict(zip(fresh, name_all([Address(sources[place].url) for place in fresh], taken), strict=True))
+    return [replace(spec, name=mine.get(place, names.get(place, spec.name))) for place, spec in enumerate(sources)]
+
+
+def address_of(spec: SourceSpec) -> str:
+    """Where a source lies, without credentials; of one of several video tracks of a file, with its number."""
+    track = dict(spec.options).get("track")
+    return redact_url(spec.url) + (f" track {int(track) + 1}" if track else "")
+
+
+def _exactly(spec: SourceSpec, known: Known) -> bool:
+    return address_of(spec) == known.address
+
+
+def _linked(spec: SourceSpec, known: Known) -> bool:
+    return "://" not in spec.url and address_of(replace(spec, url=os.path.realpath(spec.url))) == known.address
+
+
+def _plainly(spec: SourceSpec, known: Known) -> bool:
+    return plain_url(address_of(spec)) == plain_url(known.address)
+
+
+def _moved(spec: SourceSpec, known: Known) -> bool:
+    """Whether the file of the earlier run is not there any more, and this is one of its name, size and time."""
+    stamp = known.stamp and file_stamp(spec.url)
+    track = address_of(spec).removeprefix(redact_url(spec.url))
+    gone = known.address.endswith(track) and not Path(known.address.removesuffix(track)).exists()
+    return bool(stamp) and stamp == known.stamp and gone
+
+
+def _whole(name: str) -> str:
+    """An absolute path. Links keep their own names, which tell more than those of what they lead to."""
+    if len(os.fsencode(name)) > LONGEST_PATH or any(len(part) > 255 for part in os.fsencode(name).split(b"/")):
+        raise SettingsError(f"--source {as_text(name)[:60]}...: the path is longer than a file system allows")
+    return os.path.abspath(name)  # noqa: PTH100 - resolves no links
+
+
+def _is_folder(path: str) -> bool:
+    try:
+        return stat.S_ISDIR(Path(path).stat().st_mode)
+    except OSError:
+        return False
+
+
+def _depth(video: str, above: str) -> int:
+    """How many parts of a path are below a folder."""
+    return len(Path(video).relative_to(above).parts)
+
+
+def _once(addresses: list[Address], left_out: LeftOut) -> list[Address]:
+    """Each file and URL once, under the name it was first given."""
+    kept: dict[str, Address] = {}
+    for address in addresses:
+        key = address.url if "://" in address.url else os.path.realpath(address.url)
+        if key not in kept:
+            kept[key] = address
+        elif kept[key].url != address.url:
+            left_out.add(address.url, f"the same file as {as_text(kept[key].url)}")
+    return list(kept.values())
+
+
+def _fault(url: str, left_out: LeftOut) -> str:
+    """Why nothing at an address can be read, as far as that is known without opening it; "" if it may be."""
+    if "://" in url:
+        return ""
+    path = Path(url)
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return "a link to nothing" if path.is_symlink() else "no such file"
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+    if stat.S_ISDIR(mode):
+        return _empty(url, left_out)
+    return "a device or a socket, no recording" if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)) else ""
+
+
+def _empty(folder: str, left_out: LeftOut) -> str:
+    """What a folder without video holds instead."""
+    inside = [
+        (p, reason) for p, reason in left_out.files if p == as_text(folder) or p.startswith(as_text(folder).rstrip("/") + "/")
+    ]
+    if not inside:
+        return "no video in this folder"
+    path, reason = inside[0]
+    more = f" and {len(inside) - 1} more" if len(inside) > 1 else ""
+    return f"no video in this folder ({Path(path).name}: {reason}{more})"

@@ -1,0 +1,126 @@
+"""ByteTrack (the `trackers` library) for faces, which are small beside the way they go between two searches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from trackers import ByteTrackTracker
+from trackers.core.bytetrack.tracklet import ByteTrackTracklet
+
+from stages.tracking.lost_budget import GROWTH
+
+FASTEST = 15.0  # face widths a second: 2.4 m/s
+FARTHEST = 3.0  # face widths, after whatever time, if somebody else might be meant
+ALONE, ALONE_GROWTH = 10.0, 1.25  # face widths, and times its size, if nobody else can be
+NEAR = 0.75  # face widths from where it was seen last, or from where it went, for one whose motion is known
+
+# What a track of the library counts
+COUNTED = ("age", "tracker_id", "time_since_update", "time_since_update_seconds", "number_of_successful_consecutive_updates")
+
+
+class FaceTracker(ByteTrackTracker):
+    """Somebody who crosses the picture goes a face's width and a half in the fifth of a second between two searches: boxes of
+    the first two detections do not overlap, and by IoU alone no track would ever begin. So a face seen once, which has no motion
+    yet to look along, may also be found by distance, where nothing nearer fits; and so may one that was away: what is taken for
+    motion in the trembling of a small box soon leads away from who only stands there."""
+
+    _proposed = 0
+
+    def update(self, detections: Any, frame: Any = None, timestamp: float = 0.0) -> Any:
+        found = super().update(detections, frame, timestamp)
+        for track in self.tracks:
+            if track.time_since_update == 0:
+                box, before = track.get_state_bbox(), getattr(track, "seen", None)
+                track.speed = np.zeros(2) if before is None else _centres(box - before) / max(timestamp - track.seen_s, 1e-3)
+                track.seen, track.seen_s = box, timestamp
+        return found
+
+    @property
+    def seen_once(self) -> int:
+        """Faces sure enough to begin a track, of which no second detection came in time."""
+        return self._proposed - self._next_track_id - sum(track.tracker_id == -1 for track in self.tracks)
+
+    def state(self) -> Any:
+        """What is followed, as plain data. Of the library's filters only what is not the same in each."""
+        return {
+            "last_s": self._last_timestamp,
+            "next": self._next_track_id,
+            "proposed": self._proposed,
+            "tracks": [
+                {
+                    "filter": track.state_estimator.kf.state,
+                    "covariance": track.state_estimator.kf.state_covariance,
+                    "numbers": {name: getattr(track, name) for name in COUNTED},
+                    "seen": track.seen,
+                    "seen_s": track.seen_s,
+                    "speed": track.speed,
+                }
+                for track in self.tracks
+            ],
+        }
+
+    def restore(self, state: Any) -> None:
+        self._last_timestamp, self._next_track_id, self._proposed = state["last_s"], state["next"], state["proposed"]
+        self.tracks = []
+        for held in state["tracks"]:
+            track: Any = ByteTrackTracklet(np.asarray(held["seen"]))
+            at = {**track.state_estimator.get_state(), "state": held["filter"], "state_covariance": held["covariance"]}
+            if held["filter"].shape != (8, 1) or held["covariance"].shape != (8, 8):
+                raise ValueError("a filter of another shape")
+            track.state_estimator.set_state(at)
+            for name in COUNTED:
+                setattr(track, name, held["numbers"][name])
+            track.seen, track.seen_s, track.speed = held["seen"], held["seen_s"], held["speed"]
+            self.tracks.append(track)
+
+    def _spawn_new_tracks(
+        self,
+        detection_boxes: NDArray[np.float32],
+        confidences: NDArray[np.float32],
+        unmatched_high_local: list[int],
+        high_indices: NDArray[np.intp],
+        out_det_indices: list[int],
+        out_tracker_ids: list[int],
+    ) -> None:
+        waiting = [track for track in self.tracks if track.time_since_update > 0]
+        rows = [int(high_indices[local]) for local in unmatched_high_local]
+        linked = _nearest(waiting, detection_boxes[rows]) if waiting and rows else {}
+        for place, track in linked.items():
+            track.update(detection_boxes[rows[place]])
+            if track.tracker_id == -1:
+                track.tracker_id = self._allocate_tracker_id()
+            out_det_indices.append(rows[place])
+            out_tracker_ids.append(track.tracker_id)
+        rest = [local for place, local in enumerate(unmatched_high_local) if place not in linked]
+        known = len(self.tracks)
+        super()._spawn_new_tracks(detection_boxes, confidences, rest, high_indices, out_det_indices, out_tracker_ids)
+        self._proposed += len(self.tracks) - known
+
+
+def _centres(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of boxes (..., 4), or of what they moved by: (..., 2)."""
+    return (boxes[..., :2] + boxes[..., 2:]) / 2
+
+
+def _nearest(tracks: list[Any], boxes: NDArray[np.float32]) -> dict[int, Any]:
+    """Which of the boxes (N, 4), by place, goes on which of the tracks."""
+    before = np.array([track.seen for track in tracks])
+    passed = np.array([track.time_since_update_seconds for track in tracks])
+    known = np.array([track.tracker_id != -1 for track in tracks])
+    (old, was), (new, now) = ((_centres(b), b[:, 2] - b[:, 0]) for b in (before, boxes))
+    way = np.array([track.speed for track in tracks]) * passed[:, None]
+    moves = known & (np.linalg.norm(way, axis=1) > was)
+    led = old + way
+    old = np.where(moves[:, None], led, old)  # where it was, somebody else may be by now
+    away = np.minimum(*(np.linalg.norm(at[:, None] - new[None], axis=2) for at in (old, led)))
+    away /= np.maximum(1.0, np.minimum(was[:, None], now[None]))
+    growth = np.maximum(now[None] / np.maximum(1.0, was[:, None]), was[:, None] / np.maximum(1.0, now[None]))
+    reach = np.where(known, NEAR, FASTEST * passed)[:, None]
+    fits = (away <= np.minimum(reach, FARTHEST)) & (growth <= GROWTH)
+    might = away <= np.minimum(reach, ALONE)
+    fits |= might & (growth <= ALONE_GROWTH) & (might.sum(0, keepdims=True) == 1) & (might.sum(1, keepdims=True) == 1)
+    pairs = zip(*linear_sum_assignment(np.where(fits, away, 1e3)), strict=True)
+    return {int(column): tracks[row] for row, column in pairs if fits[row, column]}

@@ -1,0 +1,73 @@
+"""Where something moved since it was last looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.records import Frame, Image
+from stages.video.clock import reached
+
+CELL = 8  # pixels; the mean over a cell takes an eighth of the sensor's noise
+CHANGED = 6.0  # grey levels by which a cell's mean must differ: six sigma of a noisy camera, a face's edge moving by a pixel
+MARGIN = 64  # pixels around what moved that are looked at too
+SURE = MARGIN // 2 // CELL  # cells around it that count as seen: a face further out may be cut by the region's edge
+ALIGN = 32
+WHOLE = 0.6  # a region above this share of the frame is not worth cutting out
+
+Region = tuple[int, int, int, int]
+
+
+class MotionGate:
+    """Says which part of a frame is worth searching: x1 y1 x2 y2, or None where nothing moved.
+
+    ``full_every_s``: at least so often the whole frame, so that nothing is missed for ever. What is compared with is, cell by
+    cell, the picture in which the cell was last searched, so slow changes add up until they are seen.
+    """
+
+    def __init__(self, full_every_s: float) -> None:
+        self._full_every_s = full_every_s
+        self.forget()
+
+    def forget(self) -> None:
+        self._seen: NDArray[np.float32] | None = None
+        self._full_s = -np.inf
+
+    def region(self, frame: Frame) -> Region | None:
+        height, width = frame.image.shape[:2]
+        cells = _cells(frame.image)
+        whole = (0, 0, width, height)
+        since = frame.pts_s - self._full_s
+        if self._seen is None or self._seen.shape != cells.shape or since < 0 or reached(since, self._full_every_s):
+            return self._search_all(cells, frame.pts_s, whole)
+        rows, columns = np.nonzero(np.abs(cells - self._seen) > CHANGED)
+        if len(rows) == 0:
+            return None
+        x1, y1 = (max(0, int(v.min()) * CELL - MARGIN) // ALIGN * ALIGN for v in (columns, rows))
+        x2, y2 = (-(-(int(v.max() + 1) * CELL + MARGIN) // ALIGN) * ALIGN for v in (columns, rows))
+        x2, y2 = min(x2, width), min(y2, height)
+        if (x2 - x1) * (y2 - y1) > WHOLE * width * height:
+            return self._search_all(cells, frame.pts_s, whole)
+        inner = tuple(slice(max(0, v.min() - SURE), v.max() + 1 + SURE) for v in (rows, columns))
+        self._seen[inner] = cells[inner]
+        return x1, y1, x2, y2
+
+    def _search_all(self, cells: NDArray[np.float32], pts_s: float, whole: Region) -> Region:
+        self._seen, self._full_s = cells, pts_s
+        return whole
+
+    def state(self) -> Any:
+        return {"seen": None if self._seen is None else self._seen.copy(), "full_s": float(self._full_s)}
+
+    def restore(self, state: Any) -> None:
+        self._seen, self._full_s = state["seen"], state["full_s"]
+
+
+def _cells(image: Image) -> NDArray[np.float32]:
+    """Mean grey level of each cell."""
+    size = (-(-image.shape[1] // CELL), -(-image.shape[0] // CELL))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)

@@ -1,0 +1,200 @@
+"""Reads recordings with PyAV: any container and codec FFmpeg reads."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import av.error
+
+from pipeline.errors import SourceError, redact_url
+from pipeline.protocol import Batch, SourceReport, SourceSpec
+from stages.records import Frame
+from stages.video.clock import Clock, plain, rate_of, start_of
+from stages.video.container import (
+    Packets,
+    check_every,
+    choose_every,
+    left_out,
+    open_video,
+    shape_of_pixels,
+    videos_in,
+    why,
+)
+from stages.video.damage import Damage
+from stages.video.deinterlace import Deinterlacer, mode_of
+from stages.video.integrity import Reading, counts_of, faults_of, length_of, listed
+from stages.video.pixels import pixels_of
+from stages.video.probe import began, refuse_picture
+from stages.video.special_files import refusal
+
+AHEAD = 3  # decoded frames that may wait for detection
+AHEAD_BYTES = 100_000_000  # fewer of large ones
+INDEXED = ("mp4", "matroska", "avi")
+END = object()
+
+
+class Decode:
+    """The source of the graph. Decodes ahead in a thread of its own; only frames that go on are converted to pixels.
+
+    ``detect_every``: a frame goes on every n-th decoded one; ``auto`` chooses n from size and rate. Lower finds faces
+    that are seen shortly, higher is faster. ``picture``: ``rgb24``, or ``yuv420p`` for drawing. ``deinterlace``: ``auto``
+    does so with the frames that the file flags as interlaced, ``on`` with all of them (for files that flag none), ``off`` with
+    none. ``track`` in a source's options is the place of the video track that is read.
+    """
+
+    def __init__(
+        self,
+        detect_every: int | Literal["auto"] = "auto",
+        picture: Literal["rgb24", "yuv420p"] = "rgb24",
+        deinterlace: Literal["auto", "off", "on"] | bool = "auto",
+    ) -> None:
+        check_every(detect_every)
+        self._deinterlace = mode_of(deinterlace)
+        self._detect_every, self._picture = detect_every, picture
+        self._every = 1
+        self._report = SourceReport("", "")
+        self._stop = threading.Event()
+        self._frames: queue.Queue[Any] = queue.Queue(AHEAD)
+        self._thread: threading.Thread | None = None
+
+    def start(self, spec: SourceSpec, after_s: float | None) -> None:
+        self.close()
+        self._stop.clear()
+        self._frames = queue.Queue(AHEAD)
+        self._report = SourceReport(spec.name, redact_url(spec.url), position_s=after_s or 0.0)
+        self._spec, self._after = spec, after_s
+        self._track = int(dict(spec.options).get("track", 0))
+        container = self._open()
+        self._thread = threading.Thread(target=self._decode_all, args=(container,), daemon=True)
+        self._thread.start()
+
+    def read(self) -> Batch | None:
+        item = self._frames.get()
+        if item is END:
+            return None
+        if isinstance(item, BaseException):
+            raise item
+        self._report.position_s = item.pts_s
+        return [item]
+
+    def report(self) -> SourceReport:
+        return self._report
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def close(self) -> None:
+        self._stop.set()
+        while self._thread is not None and self._thread.is_alive():
+            try:
+                self._frames.get(timeout=0.05)
+            except queue.Empty:
+                continue
+        self._thread = None
+
+    # --- the decoding thread
+
+    def _decode_all(self, container: Any) -> None:
+        try:
+            self._recording(container)
+            self._put(END)
+        except Exception as error:  # handed to the reader, who raises it
+            self._put(error if isinstance(error, SourceError) else SourceError(why(error)))
+
+    def _put(self, item: Any) -> None:
+        most = min(AHEAD, max(1, AHEAD_BYTES // item.image.nbytes)) if isinstance(item, Frame) else AHEAD
+        while True:
+            try:
+                if self._frames.qsize() < most:
+                    self._frames.put(item, timeout=0.2)
+                    return
+                time.sleep(0.002)
+            except queue.Full:
+                pass
+            if self._stop.is_set() and item is not END:
+                return
+
+    def _open(self) -> Any:
+        if odd := refusal(self._spec.url):
+            raise SourceError(odd)
+        container, stream = open_video(self._spec.url, track=self._track)
+        refuse_picture(container)
+        self._report.started_at, self._report.started_from = began(container)
+        self._every, chosen = choose_every(self._detect_every, stream, rate_of(container, stream)[0])
+        choices = self._report.choices
+        if chosen:
+            choices["detect_every"] = chosen
+        if (count := len(videos_in(container))) > 1:
+            choices["track"] = f"video track {self._track + 1} of {count}"
+        if unread := left_out(container):
+            choices["not read"] = unread
+        return container
+
+    def _recording(self, container: Any) -> None:
+        stream = videos_in(container)[self._track]
+        resumed = bool(self._after) and self._seek(container, stream)
+        if self._after and not resumed:
+            container.close()
+            container = self._open()
+            stream = videos_in(container)[self._track]
+        clock, shape = Clock(container, stream, resumed), shape_of_pixels(stream)
+        self._report.duration_s = length = length_of(container, stream, clock)
+        if length is None and "matroska" in container.format.name:
+            self._report.choices["length"] = "not told by the file: if it is still being recorded, read the rest with --resume"
+        packets, damage, deinterlacer = Packets(container, stream, others=True), Damage(), Deinterlacer(self._deinterlace)
+        slot = clock.slot(self._after, self._every) if self._after is not None else -1
+        index = 0
+
+        def judged() -> Iterator[tuple[Any, float, bool]]:
+            for picture, pts in clock.timed(packets):
+                yield picture, pts, damage(picture, pts, clock.gap and not listed(container))
+
+        for picture, pts, damaged in deinterlacer(judged()):
+            if self._stop.is_set():
+                break
+            index += 1
+            self._report.counts["frames_decoded"] = index
+            if self._after is not None and pts <= self._after + 1e-6:
+                continue
+            # Told by time, not counted, so that a resumed run picks the same frames as an unbroken one.
+            due = clock.slot(pts, self._every)
+            if self._every == 1 or due != slot:
+                slot = due
+                pixels = pixels_of(picture, self._picture, shape)
+                self._put(Frame(self._spec.name, round(pts * clock.rate), pts, pixels, damaged=damaged))
+        read = Reading(index, packets, damage, clock, length)
+        faults = faults_of(read, container, stream)
+        container.close()
+        self._report.choices["clock"] = clock.words()
+        if deinterlacer.count:
+            self._report.choices["deinterlace"] = f"{self._deinterlace}: {deinterlacer.count} frames are interlaced"
+        self._report.counts |= counts_of(read)
+        if not self._stop.is_set() and faults:
+            self._report.status, self._report.reason = ("incomplete" if index else "failed"), "; ".join(faults)
+
+    def _seek(self, container: Any, stream: Any) -> bool:
+        """Go to a keyframe at or before where reading goes on; False if the file must be read from its start.
+
+        Only containers with an index of keyframes are entered in the middle, and only if a frame that early comes out, and if
+        no time before it had to be mended: else the rest would not get the times of an unbroken run.
+        """
+        if not any(name in container.format.name for name in INDEXED) or stream.start_time is None:
+            return False
+        assert self._after is not None
+        start_s = start_of(container, stream)
+        target = int((max(0.0, self._after - 0.5) + start_s) * 1e6)
+        try:
+            if not plain(container.demux(stream), self._after, start_s):
+                return False
+            container.seek(target)
+            first = next(container.decode(stream))
+            if first.pts is None or float(first.pts * stream.time_base) - start_s > self._after:
+                return False
+            container.seek(target)
+        except (av.error.FFmpegError, StopIteration):
+            return False
+        return True

@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.chip import rung_of
+from training.common.degradations import bicubic
+from training.data.chips import load_chips
+from training.data.priors import parsing_maps
+from training.superres.inputs import CLEAN_SHARE, PairMaker, sides_at
+
+
+@pytest.fixture(scope="module")
+def chips(data: Path):  # type: ignore[no-untyped-def]
+    return load_chips(data, data)
+
+
+@pytest.mark.parametrize("rung", [16, 32, 64])
+def test_sides_are_those_that_the_pipeline_cuts_at_a_rung(rung: int) -> None:
+    least, most = sides_at(rung)
+    assert rung_of(least) == rung_of(most) == rung and rung_of(most + 1) > rung and (least == 10 or rung_of(least - 1) < rung)
+
+
+@pytest.mark.parametrize("rung", [16, 32, 64])
+def test_clean_ones_come_nearer_to_the_sharp_face_than_what_cameras_leave(chips, rung: int) -> None:  # type: ignore[no-untyped-def]
+    found = PairMaker(chips, np.arange(24), "cpu", parsing=True).draw(rung, 20, seed=1)
+    assert found.low.shape == (20, 3, rung, rung) and found.sharp.shape == (20, 3, 128, 128)
+    for part in (found.low, found.sharp, found.parsing):
+        assert part is not None and part.min() >= 0 and part.max() <= 1
+    large = torch.nn.functional.interpolate(found.low, (128, 128), mode="bicubic")
+    error = (large - found.sharp).abs().mean((1, 2, 3))
+    clean = round(CLEAN_SHARE * 20)
+    assert error[:clean].mean() < error[clean:].mean()
+    assert torch.equal(found.low, PairMaker(chips, np.arange(24), "cpu", parsing=False).draw(rung, 20, seed=1).low)
+
+
+def test_landmarks_and_maps_stay_on_their_face(chips) -> None:  # type: ignore[no-untyped-def]
+    found = PairMaker(chips, np.arange(24), "cpu", parsing=True).draw(16, 20, seed=2)
+    assert found.parsing is not None
+    drawn = torch.nn.functional.avg_pool2d(parsing_maps(found.points.numpy()).float() / 255, 2)
+    assert float((drawn - found.parsing).abs().mean()) < 0.01 < float((drawn.flip(0) - found.parsing).abs().mean())
+
+
+def test_plain_ones_are_chips_as_they_are(chips) -> None:  # type: ignore[no-untyped-def]
+    found = PairMaker(chips, np.array([5]), "cpu", parsing=False, plain=True).draw(16, 6, seed=0)
+    chip = np.ascontiguousarray(chips.images[5])
+    as_is, mirrored = (torch.from_numpy(c.copy()).permute(2, 0, 1) / 255 for c in (chip, chip[:, ::-1]))
+    assert all(torch.equal(one, as_is) or torch.equal(one, mirrored) for one in found.sharp)
+    assert found.points.shape == (6, 68, 2) and found.parsing is None
+    small = torch.from_numpy(bicubic(chip, 16, np.random.default_rng(0))).permute(2, 0, 1) / 255
+    kept = next(low for low, sharp in zip(found.low, found.sharp, strict=True) if torch.equal(sharp, as_is))
+    assert float((kept - small).abs().max()) < 1.5 / 255

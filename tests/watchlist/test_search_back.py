@@ -1,0 +1,137 @@
+"""Search over the past: right against NumPy, current after every change, and true to its filters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.stages.test_annotate import PATH, row
+from watchlist import projection
+from watchlist.database import StoreError
+from watchlist.projection import Projection
+from watchlist.search_back import DatabasePast, LookBack
+from watchlist.store import Store
+from watchlist.thresholds import Thresholds
+from watchlist.tracks import Where
+
+THRESHOLDS = Thresholds(
+    [{"face_px": 1e9, "log10_fmr": [-1, -2, -3], "scores": [0.3, 0.4, 0.5], "tail": {"shape": 0.0, "scale": 0.05}}]
+)
+RNG = np.random.default_rng(0)
+VECTORS = RNG.standard_normal((300, 32)).astype(np.float32)
+VECTORS /= np.linalg.norm(VECTORS, axis=1, keepdims=True)
+
+
+def put(store: Store, numbers: range, final: bool = True, version: int = 1, **more: object) -> None:
+    store.put_tracks(
+        [
+            row(PATH)
+            | {
+                "source": f"cam{n % 3}",
+                "track": f"t{n:03d}",
+                "version": version,
+                "final": int(final),
+                "template": VECTORS[n].astype(np.float16).tobytes(),
+                "recognizer": "r",
+                "start_s": float(n),
+                "end_s": float(n + 1),
+                "started_at": 1e9 + n if n % 2 else None,
+                "ended_at": 1e9 + n + 1 if n % 2 else None,
+                "face_px": 10.0 + n,
+            }
+            | more
+            for n in numbers
+        ]
+    )
+
+
+@pytest.fixture(params=["in memory", "kept"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setattr(projection, "KEPT_FROM", 1 if request.param == "kept" else 10**9)
+    return Store(tmp_path / "f.db")
+
+
+def found(store: Store, probe: int, **where: object) -> list[str]:
+    hits, _ = LookBack(DatabasePast(store, "r"), THRESHOLDS).search(VECTORS[probe][None], 5, 0.01, Where(**where))  # type: ignore[arg-type]
+    return [hit.row["track"] for hit in hits]
+
+
+def oracle(probe: int, keep: list[int]) -> list[str]:
+    scores = VECTORS[keep].astype(np.float16).astype(np.float32) @ VECTORS[probe]
+    return [f"t{keep[i]:03d}" for i in np.argsort(-scores)[:5]]
+
+
+def test_it_agrees_with_numpy_under_every_filter(store: Store) -> None:
+    put(store, range(300))
+    everything = list(range(300))
+    assert found(store, 7) == oracle(7, everything)
+    assert found(store, 7, source="cam1") == oracle(7, everything[1::3])
+    assert found(store, 7, since_s=200.0) == oracle(7, everything[199:])
+    assert found(store, 7, since_at=1e9 + 100.5) == oracle(7, [n for n in everything if n % 2 and n + 1 > 100.5])
+    assert found(store, 7, until_at=1e9 + 50) == oracle(7, [n for n in everything if n % 2 and n <= 50])
+    assert found(store, 7, least_px=300.0) == oracle(7, everything[290:])
+    assert found(store, 7, source="nowhere") == []
+    assert store.without_hour() == 150
+
+
+def test_it_follows_new_changed_and_deleted_tracks(store: Store) -> None:
+    put(store, range(100))
+    assert found(store, 3)[0] == "t003"
+    put(store, range(100, 120), final=False)
+    assert "t105" not in found(store, 105)  # not finished yet
+    put(store, range(110, 112))
+    put(store, range(100, 120), version=2)
+    assert found(store, 105)[0] == "t105"
+    store.put_tracks(
+        [
+            {
+                **store.tracks("cam2")[0],
+                "version": 9,
+                "template": VECTORS[250].astype(np.float16).tobytes(),
+                "reasons": "[]",
+                "best_box": None,
+            }
+        ]
+    )
+    assert found(store, 250)[0] == "t002" and "t002" not in found(store, 2)[:1]
+    store.forget([("cam0", track["track"]) for track in store.tracks("cam0", final_only=False)])
+    assert all(int(name[1:]) % 3 for name in found(store, 3))
+    assert len(Projection(store)) == 80
+
+
+def test_a_purge_removes_tracks_alerts_and_vectors(store: Store) -> None:
+    put(store, range(100), outcome="no_match")
+    found(store, 3)
+    gone = store.ended(1e9 + 50.5, "no_match")
+    store.forget(gone)
+    assert len(gone) == 25  # those whose hour is known and that ended before
+    again = Projection(store)
+    assert len(again) == 75 and not set(found(store, 3)) & {name for _, name in gone}
+    assert not any(VECTORS[3].astype(np.float16).tobytes() in path.read_bytes() for path in store.path.parent.rglob("*.faiss"))
+
+
+def test_what_a_killed_process_left_is_not_trusted(store: Store) -> None:
+    put(store, range(100))
+    found(store, 3)
+    for path in store.path.parent.rglob("index-*"):
+        path.write_bytes(path.read_bytes()[:1000])
+    assert found(store, 3)[0] == "t003"
+
+
+def test_the_more_is_compared_the_more_a_match_needs(store: Store) -> None:
+    put(store, range(200))
+    few, _ = LookBack(DatabasePast(store, "r"), THRESHOLDS).search(VECTORS[:1], 1, 0.01, Where(source="cam0", since_s=190.0))
+    many, compared = LookBack(DatabasePast(store, "r"), THRESHOLDS).search(VECTORS[:1], 1, 0.01)
+    assert compared == 200 and many[0].threshold > few[0].threshold and many[0].outcome == "match"
+
+
+def test_another_recogniser_is_refused(store: Store) -> None:
+    put(store, range(2))
+    with pytest.raises(StoreError, match="another recogniser"):
+        DatabasePast(store, "other")
+
+
+def test_an_empty_past_is_no_error(store: Store) -> None:
+    assert LookBack(DatabasePast(store, "r"), THRESHOLDS).search(VECTORS[:2]) == ([], 0)

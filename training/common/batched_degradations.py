@@ -1,0 +1,249 @@
+"""What cameras do to faces, for whole batches and on the device that trains.
+
+`training.common.degradations` and `training.common.video_codec` take one chip at a time through OpenCV and a real coder, which
+a GPU would wait
+for. Here every picture of a batch has its own size and its own camera, and all of it is matrix products: a small picture is
+R X Rᵀ, where R (side, 128) blurs and samples rows. Pictures are float (N, 3, H, W) RGB in 0..255, whole numbers where a camera
+leaves them.
+
+A picture of any side up to 128 lies in the upper left corner of a canvas (N, 3, 128, 128), its last row and column repeated
+beyond it; ``sides`` (N,) int64 says how large it is.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.chip import CHIP
+from models.networks.recognizer import VIEW
+from training.common.degradations import CCTV_BLUR
+
+LEAST = 8  # pixels of the smallest side
+LUMINANCE = (
+    (16, 11, 10, 16, 24, 40, 51, 61),
+    (12, 12, 14, 19, 26, 58, 60, 55),
+    (14, 13, 16, 24, 40, 57, 69, 56),
+    (14, 17, 22, 29, 51, 87, 80, 62),
+    (18, 22, 37, 56, 68, 109, 103, 77),
+    (24, 35, 55, 64, 81, 104, 113, 92),
+    (49, 64, 78, 87, 103, 121, 120, 101),
+    (72, 92, 95, 98, 112, 100, 103, 99),
+)  # ITU-T T.81, table K.1
+CHROMINANCE = ((17, 18, 24, 47), (18, 21, 26, 66), (24, 26, 56, 99), (47, 66, 99, 99))  # table K.2; beyond it, 99
+TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
+DEAD_ZONE = 1 / 3  # H.264 rounds a coefficient up from two thirds of a step on
+
+
+@dataclass(frozen=True)
+class Look:
+    """One camera for each of N pictures, every field a float tensor (N,): ``blur`` in pixels of the small picture times 1 /
+    CCTV_BLUR, ``noise`` in grey levels, JPEG ``quality`` 1..100, ``gain`` and ``gamma`` of the exposure; where ``step`` is above
+    0, a video coder's quantiser step in grey levels in place of JPEG."""
+
+    blur: Tensor
+    noise: Tensor
+    quality: Tensor
+    gain: Tensor
+    gamma: Tensor
+    step: Tensor
+
+    @staticmethod
+    def drawn(n: int, generator: torch.Generator, even: bool = False, filmed: float = 0.0) -> Look:
+        """As `degradations.cctv` draws them, or with ``even`` exposure as `degradations.cctv_even`; a share of ``filmed`` goes
+        through a video coder."""
+
+        def between(low: float, high: float) -> Tensor:
+            return torch.rand(n, generator=generator, device=generator.device) * (high - low) + low
+
+        coded = between(0, 1) < filmed
+        ones = torch.ones(n, device=generator.device)
+        return Look(
+            between(0.3, 2.0),
+            between(0.5, 8.0),
+            between(35, 92).floor(),
+            ones if even else between(0.6, 1.15),
+            ones if even else between(0.75, 1.3),
+            torch.where(coded, 0.625 * 2 ** (between(22, 37) / 6), 0 * ones),  # steps of the usual quality settings
+        )
+
+
+@functools.cache
+def resampling(kind: str, to: int | None, device: torch.device) -> Tensor:
+    """Matrices (CHIP + 1, rows, CHIP), one for each side of a small picture.
+
+    ``to`` None: they shrink 128 pixels to the side (``kind`` area or bicubic, antialiased), the last row repeated down to 128.
+    Else they turn the side into ``to`` pixels: ``cubic`` as `cv2.resize` enlarges, or ``view`` as the recogniser sees it.
+    """
+    found = np.zeros((CHIP + 1, to or CHIP, CHIP), np.float32)
+    for side in range(LEAST, CHIP + 1):
+        eye = np.eye(CHIP if to is None else side, dtype=np.float32)
+        if to is None:
+            rows = _shrinking(eye, kind, side)
+            found[side] = rows[np.minimum(np.arange(CHIP), side - 1)]
+        elif kind == "cubic":
+            found[side, :, :side] = _resized(eye, to, cv2.INTER_CUBIC)
+        else:
+            found[side, :, :side] = _viewing(eye, to)
+    return torch.from_numpy(found).to(device)
+
+
+def _resized(rows: np.ndarray, to: int, how: int) -> np.ndarray:
+    return cv2.resize(rows, (rows.shape[1], to), interpolation=how).reshape(to, -1)
+
+
+def _shrinking(eye: np.ndarray, kind: str, side: int) -> np.ndarray:
+    if kind == "area":
+        return _resized(eye, side, cv2.INTER_AREA)
+    small = F.interpolate(torch.from_numpy(eye)[None, None], (side, len(eye)), mode="bicubic", antialias=True)
+    return np.asarray(small[0, 0])
+
+
+def _viewing(eye: np.ndarray, to: int) -> np.ndarray:
+    side = len(eye)
+    scale = to / side * CHIP / VIEW
+    if scale < 1:
+        margin = round(side / 16)
+        return _resized(eye[margin : side - margin], to, cv2.INTER_AREA)
+    away = to / 2 - 0.5 - scale * (side / 2 - 0.5)
+    move = np.array([[1, 0, 0], [0, scale, away]])
+    return cv2.warpAffine(eye, move, (side, to), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+
+
+def resampled(pictures: Tensor, rows: Tensor) -> Tensor:
+    """Pictures (N, 3, H, W), both of whose axes go through matrices (N, out, H)."""
+    return rows[:, None] @ pictures @ rows[:, None].mT
+
+
+def shrunk(chips: Tensor, sides: Tensor, kind: str) -> Tensor:
+    """Chips (N, 3, 128, 128) at ``sides`` pixels, by ``area`` or antialiased ``bicubic``, on a canvas."""
+    return resampled(chips, resampling(kind, None, chips.device)[sides]).round().clamp(0, 255)
+
+
+def enlarged(canvas: Tensor, sides: Tensor, to: int) -> Tensor:
+    """Small pictures at (N, 3, to, to), as `cv2.resize` enlarges them by cubic interpolation."""
+    return resampled(canvas, resampling("cubic", to, canvas.device)[sides]).round().clamp(0, 255)
+
+
+def viewed(canvas: Tensor, sides: Tensor, side: int) -> Tensor:
+    """The recogniser's view (N, 3, side, side) of small pictures: their centre 112/128."""
+    return resampled(canvas, resampling("view", side, canvas.device)[sides]).round().clamp(0, 255)
+
+
+def camera(chips: Tensor, sides: Tensor, look: Look, generator: torch.Generator) -> Tensor:
+    """What a camera leaves of chips (N, 3, 128, 128) at ``sides`` pixels, on a canvas: lens, sensor, exposure, noise, coding."""
+    sigma = (CCTV_BLUR * CHIP * look.blur / sides).clamp_min(0.05)[:, None, None]
+    grid = torch.arange(CHIP, device=chips.device)
+    lens = torch.exp(-((grid[:, None] - grid) ** 2) / (2 * sigma**2))
+    rows = resampling("area", None, chips.device)[sides] @ (lens / lens.sum(2, keepdim=True))
+    small = resampled(chips, rows).round().clamp(0, 255)
+    gain, gamma = (part[:, None, None, None] for part in (look.gain, look.gamma))
+    small = (gain * 255 * (small / 255) ** gamma).clamp(0, 255)
+    noise = torch.randn(small.shape, generator=generator, device=small.device) * look.noise[:, None, None, None]
+    small = (small + noise).round().clamp(0, 255)
+    return coded(repeated(small, sides), look.quality, look.step)
+
+
+def repeated(canvas: Tensor, sides: Tensor) -> Tensor:
+    """The canvas with the last row and column of each picture repeated beyond it."""
+    n, colours, height, width = canvas.shape
+    place = torch.minimum(torch.arange(width, device=canvas.device), sides[:, None] - 1)
+    canvas = canvas.gather(3, place[:, None, None].expand(n, colours, height, width))
+    return canvas.gather(2, place[:, None, :, None].expand(n, colours, height, width))
+
+
+@functools.cache
+def _cosines(device: torch.device) -> Tensor:
+    """The matrix (64, 64) of the cosine transform of whole blocks."""
+    n = torch.arange(8, device=device, dtype=torch.float64)
+    rows = torch.cos((2 * n + 1) * n[:, None] * torch.pi / 16) / 2
+    rows[0] /= 2**0.5
+    return torch.kron(rows, rows).float()
+
+
+@functools.cache
+def _colours(device: torch.device) -> tuple[Tensor, Tensor]:
+    """The matrices (3, 3) from RGB to YCbCr and back."""
+    to_ycc = torch.tensor(TO_YCC)
+    return to_ycc.to(device), torch.linalg.inv(to_ycc.double()).float().to(device)
+
+
+@functools.cache
+def _tables(device: torch.device) -> tuple[Tensor, Tensor]:
+    luminance = torch.tensor(LUMINANCE, device=device, dtype=torch.float32)
+    chrominance = torch.full((8, 8), 99.0, device=device)
+    chrominance[:4, :4] = torch.tensor(CHROMINANCE, device=device)
+    return luminance, chrominance
+
+
+def _quantised(planes: Tensor, table: Tensor, dead: Tensor) -> Tensor:
+    """Planes (N, C, H, W) after their blocks of 8x8 went through a table (N, 8, 8) of steps; coefficients are rounded up from
+    1 - ``dead`` (N,) of a step on."""
+    cosines, (n, colours, height, width) = _cosines(planes.device), planes.shape
+    blocks = planes.reshape(n, colours, height // 8, 8, width // 8, 8).transpose(3, 4).flatten(4)
+    table, dead = table.expand(n, 8, 8).flatten(1)[:, None, None, None], dead[:, None, None, None, None]
+    told = (blocks @ cosines.T) / table
+    kept = told.sign() * (told.abs() + dead).floor() * table
+    return (kept @ cosines).unflatten(4, (8, 8)).transpose(3, 4).reshape(n, colours, height, width)
+
+
+def coded(pictures: Tensor, quality: Tensor, step: Tensor) -> Tensor:
+    """Pictures (N, 3, H, W), H and W multiples of 16, as JPEG of a ``quality`` (N,) leaves them; where ``step`` (N,) is above 0,
+    as one flat step for all frequencies does, with a dead zone: what H.264 leaves of a picture, less its prediction and its
+    filter of block edges. Colours at half the size, as both have it."""
+    to_ycc, back = _colours(pictures.device)
+    planes = torch.einsum("ij,njhw->nihw", to_ycc, pictures).round()
+    luma, chroma = planes[:, :1] - 128, F.avg_pool2d(planes[:, 1:], 2).round()
+    scale = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality)[:, None, None]
+    filmed = step[:, None, None] > 0
+    dead = torch.where(step > 0, DEAD_ZONE, 0.5)
+    tables = [
+        torch.where(filmed, step[:, None, None], ((table * scale + 50) / 100).floor().clamp(1, 255))
+        for table in _tables(pictures.device)
+    ]
+    luma = _quantised(luma, tables[0], dead).round() + 128
+    chroma = F.interpolate(_quantised(chroma, tables[1], dead).round(), scale_factor=2, mode="bilinear", align_corners=False)
+    return torch.einsum("ij,njhw->nihw", back, torch.cat([luma, chroma], 1)).round().clamp(0, 255)
+
+
+def relit(chips: Tensor, low: float, high: float, generator: torch.Generator) -> Tensor:
+    """The same faces in light of another strength and colour: each colour times a factor between ``low`` and ``high``."""
+    factors = torch.rand(len(chips), 3, 1, 1, generator=generator, device=chips.device) * (high - low) + low
+    return (chips * factors).round().clamp(0, 255)
+
+
+def jitter_matrices(strength: Tensor, generator: torch.Generator) -> Tensor:
+    """Matrices (N, 2, 3) that move chips as badly placed landmarks would, as `degradations.jitter_matrix` draws them;
+    ``strength`` (N,)."""
+    scale, angle, x, y = torch.randn(4, len(strength), generator=generator, device=strength.device) * strength
+    scale, angle, middle = 1 + 0.03 * scale, torch.deg2rad(3.0 * angle), CHIP / 2 - 0.5
+    cos, sin = scale * angle.cos(), scale * angle.sin()
+    first = torch.stack([cos, sin, (1 - cos) * middle - sin * middle + 0.02 * CHIP * x], 1)
+    second = torch.stack([-sin, cos, sin * middle + (1 - cos) * middle + 0.02 * CHIP * y], 1)
+    return torch.stack([first, second], 1)
+
+
+def moved(chips: Tensor, matrices: Tensor, mode: str = "bicubic") -> Tensor:
+    """Chips (N, C, S, S), S pixels of a 128-pixel chip, each moved by its matrix (N, 2, 3), which says where in chip pixels a
+    pixel goes to; borders repeated."""
+    # affine_grid asks where a pixel comes from, in shares of half a side; pixel p lies at (2 p + 1) / CHIP - 1.
+    back, _ = torch.linalg.inv_ex(matrices[:, :, :2])  # unchecked: a check would wait for the device
+    middle = (CHIP - 1) / 2
+    away = (back @ (middle - matrices[:, :, 2:]) - middle) / (CHIP / 2)
+    theta = torch.cat([back, away], 2)
+    grid = F.affine_grid(theta, list(chips.shape), align_corners=False)
+    return F.grid_sample(chips, grid.to(chips.dtype), mode=mode, padding_mode="border", align_corners=False)
+
+
+def points_moved(points: Tensor, matrices: Tensor) -> Tensor:
+    """Landmarks (N, P, 2) of the moved chips; where none were found (all zero), still none. They count from the pixels' edges,
+    matrices from their middles."""
+    found = points.abs().sum((1, 2), keepdim=True) > 0
+    there = (points - 0.5) @ matrices[:, :, :2].mT + matrices[:, None, :, 2] + 0.5
+    return torch.where(found, there, torch.zeros_like(there))

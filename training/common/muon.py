@@ -1,0 +1,80 @@
+"""Muon (Jordan 2024; size of its steps after Liu et al., arXiv 2502.16982), for convolutions too and in whatever format the
+machine multiplies fastest: `torch.optim.Muon` knows matrices alone and computes in bfloat16, which some processors emulate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.runtime.devices import number_format
+
+MOMENTUM = 0.95
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+ITERATIONS = 5
+ADAMW_RMS = 0.2  # size of AdamW's usual step: learning rates mean the same
+
+
+def orthogonal(matrices: Tensor) -> Tensor:
+    """Matrices (k, m, n) with their singular values brought near 1: 0.7 to 1.2, as five quintic iterations leave them."""
+    x = matrices.to(number_format(matrices.device.type)[0])
+    if tall := x.shape[1] > x.shape[2]:
+        x = x.mT
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    a, b, c = NEWTON_SCHULZ
+    for _ in range(ITERATIONS):
+        square = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
+    return (x.mT if tall else x).to(matrices.dtype)
+
+
+class Orthogonal(torch.optim.Optimizer):
+    """Nesterov momentum whose steps are orthogonal matrices; a layer's weights (out, ...) are one of (out, all else)."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float) -> None:
+        super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            alike: dict[tuple[int, ...], list[nn.Parameter]] = {}  # a GPU takes as long for one small matrix as for several
+            for weight in (p for p in group["params"] if p.grad is not None):
+                momentum = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
+                momentum.lerp_(weight.grad, 1 - MOMENTUM)
+                weight.mul_(1 - group["lr"] * group["weight_decay"])
+                alike.setdefault(weight.flatten(1).shape, []).append(weight)
+            for shape, weights in alike.items():
+                steps = [w.grad.lerp(self.state[w]["momentum"], MOMENTUM).flatten(1) for w in weights]  # type: ignore[union-attr]
+                size = ADAMW_RMS * max(shape) ** 0.5
+                for weight, step in zip(weights, orthogonal(torch.stack(steps)), strict=True):
+                    weight.add_(step.reshape(weight.shape), alpha=-group["lr"] * size)
+
+
+class Muon:
+    """Looks like one optimiser and is two: `Orthogonal` for whatever has two axes or more, AdamW for the rest."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float, betas: tuple[float, float]) -> None:
+        parameters = list(parameters)
+        self._parts: list[torch.optim.Optimizer] = [
+            Orthogonal([p for p in parameters if p.ndim > 1], lr, weight_decay),
+            torch.optim.AdamW([p for p in parameters if p.ndim <= 1], lr=lr, betas=betas, weight_decay=0.0, fused=True),
+        ]
+        self.param_groups = [group for part in self._parts for group in part.param_groups]
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for part in self._parts:
+            part.zero_grad(set_to_none)
+
+    def step(self) -> None:
+        for part in self._parts:
+            part.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"muon": self._parts[0].state_dict(), "adamw": self._parts[1].state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for part, name in zip(self._parts, ("muon", "adamw"), strict=True):
+            part.load_state_dict(state[name])
+        self.param_groups = [group for part in self._parts for group in part.param_groups]

@@ -1,0 +1,1 @@
+"""Making and labelling training data."""

@@ -1,0 +1,170 @@
+"""Faces of people there never were, named by the teacher: more people to learn from than there are photos of.
+
+    python -m training.data.morphs --data DATA --teacher edgeface_xs.safetensors --out .cache/morphs [--number 60000]
+
+A recogniser that learns a teacher's vectors of some thousand people soon knows those people by heart. A face put together from
+parts of one to three of them, in a shape that is none of theirs, is nobody's, and the teacher says as readily what it looks like.
+The parents are warped to that shape (piecewise affine over 68 landmarks), brought to one colour and blended, the eyes more of the
+one and the mouth more of the other; the shape departs from theirs along the main axes in which faces differ. Parents are drawn so
+that people of whom there are many pictures do not prevail, and of some possible partners the one that the teacher finds most
+alike is taken, so that the result looks like a person. Measured on the recogniser that had learnt from 210,000 faces blended
+halfway between two people in their middle shape: new faces of that kind it knew as well as those it had seen (cosine 0.76), these
+as badly as people it had never seen (0.68; dev chips 0.66).
+
+Dev rows take no part. Written: ``images.npy`` uint8 (N, 128, 128, 3) RGB, ``vectors.npy`` float32 (N, 256), unit vectors on
+the same axes as the chips' own, and ``command.txt``, for the cards of what learns from them. It takes minutes, and a stopped one
+begins anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+from scipy.interpolate import LinearNDInterpolator
+
+from models.chip import CHIP
+from training.common.edgeface import EdgeFace
+from training.common.runs import own_command
+from training.data.chips import ChipSet, load_chips
+
+CANDIDATES = 4  # possible partners, the most alike of which is taken
+PARENTS = (0.4, 0.4, 0.2)  # shares of faces with one, two and three
+PATCHES, CONTRAST = 4, 2.5  # parts across a face, and how much each is one parent's
+AXES, DEPARTURE = 20, 1.0  # main axes of shape, and standard deviations of people along them
+TURNS = 3  # the first axes are of turned heads, which warping a picture only pretends: half as much
+STEP = 4  # pixels between the points at which the warp is worked out
+AT_ONCE = 512
+
+Image = NDArray[np.uint8]
+Points = NDArray[np.float32]
+
+_EDGE = (0.0, (CHIP - 1) / 2, CHIP - 1.0)
+FRAME = np.array([(x, y) for x in _EDGE for y in _EDGE if (x, y) != (_EDGE[1], _EDGE[1])], np.float32)  # stays where it is
+GRID = np.stack(np.meshgrid(*[np.linspace(0, CHIP - 1, CHIP // STEP)] * 2), -1).reshape(-1, 2)
+FACE = slice(CHIP * 5 // 16, CHIP * 13 // 16)  # rows and columns that are skin in every chip
+
+
+class Shapes:
+    """How faces' landmarks (N, 68, 2) differ from each other."""
+
+    def __init__(self, points: Points) -> None:
+        flat = points.reshape(len(points), -1)
+        _, spread, axes = np.linalg.svd(flat - flat.mean(0), full_matrices=False)
+        self.axes = (axes * spread[:, None] / np.sqrt(len(points)))[:AXES]
+        self.axes[:TURNS] /= 2
+
+    def departure(self, rng: np.random.Generator) -> Points:
+        """How far (68, 2) a new face is from its parents."""
+        steps = np.clip(rng.normal(0, DEPARTURE, len(self.axes)), -2, 2)
+        return (steps @ self.axes).reshape(-1, 2).astype(np.float32)
+
+
+def shares(number: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """How much of each pixel is each parent's, (number, 128, 128), changing smoothly over the face."""
+    coarse = rng.normal(0, CONTRAST, (number, PATCHES, PATCHES))
+    weight = np.exp(np.stack([cv2.resize(part, (CHIP, CHIP), interpolation=cv2.INTER_CUBIC) for part in coarse]))
+    return (weight / weight.sum(0)).astype(np.float32)
+
+
+def at(points: Points, picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A map's values (N, 1) at points (N, 2)."""
+    x, y = np.clip(points.round().astype(int), 0, CHIP - 1).T
+    return picture[y, x, None]
+
+
+def warp(chips: Sequence[Image], sources: Sequence[Points], target: Points) -> list[Image]:
+    """Chips (128, 128, 3), each moved so that its points (68, 2) come to lie on ``target``."""
+    shifts = [np.concatenate([source - target, 0 * FRAME]) for source in sources]
+    field = LinearNDInterpolator(np.concatenate([target, FRAME]), np.concatenate(shifts, 1))(GRID)
+    coarse = np.nan_to_num(field).astype(np.float32).reshape(CHIP // STEP, CHIP // STEP, -1)
+    full = cv2.resize(coarse, (CHIP, CHIP), interpolation=cv2.INTER_LINEAR)
+    x, y = np.meshgrid(np.arange(CHIP, dtype=np.float32), np.arange(CHIP, dtype=np.float32))
+    return [
+        np.asarray(
+            cv2.remap(chip, x + move[..., 0], y + move[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8
+        )
+        for chip, move in zip(chips, np.split(full, len(chips), 2), strict=True)
+    ]
+
+
+def morph(chips: Sequence[Image], points: Sequence[Points], parts: NDArray[np.float32], departure: Points | float = 0.0) -> Image:
+    """The face of which each pixel is ``parts`` (parents, 128, 128) of each parent's; its shape is theirs plus a departure."""
+    middle = np.mean(points, axis=0)
+    shape = np.sum([at(middle, part) * of_one for part, of_one in zip(parts, points, strict=True)], axis=0) + departure
+    faces = np.stack(warp(chips, points, shape.astype(np.float32))).astype(np.float32)
+    tones = faces[:, FACE, FACE].mean((1, 2), keepdims=True)
+    blended = (parts[..., None] * (faces - tones + tones.mean(0))).sum(0)
+    return np.clip(blended + 0.5, 0, 255).astype(np.uint8)
+
+
+def chances(people: NDArray[np.str_]) -> NDArray[np.float64]:
+    """How likely each picture is drawn, by its person's name: of n pictures of one person each 1 / sqrt(n) times as often."""
+    _, person, pictures = np.unique(people, return_inverse=True, return_counts=True)
+    weights = 1 / np.sqrt(pictures[person])
+    return np.asarray(weights / weights.sum())
+
+
+def families(
+    rows: NDArray[np.intp], chance: NDArray[np.float64], vectors: NDArray[np.float32], number: int, rng: np.random.Generator
+) -> list[NDArray[np.intp]]:
+    """Rows of one to three parents for each of ``number`` faces: any first, then each the most alike of some others."""
+    first = rng.choice(rows, number, p=chance)
+    others = rng.choice(rows, (number, len(PARENTS) - 1, CANDIDATES), p=chance)
+    alike = np.einsum("nd,npcd->npc", vectors[first], vectors[others])
+    alike[others == first[:, None, None]] = -1
+    chosen = np.take_along_axis(others, alike.argmax(2)[..., None], 2)[..., 0]
+    sizes = rng.choice(len(PARENTS), number, p=PARENTS)
+    return [np.array([one, *rest[:size]]) for one, rest, size in zip(first, chosen, sizes, strict=True)]
+
+
+def axes(teacher: EdgeFace, chips: ChipSet, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+    """The matrix (512, 256) that turns the teacher's vectors onto the axes of those kept beside the chips."""
+    turn = np.linalg.lstsq(teacher.embed(chips.images[rows]), chips.teacher_embeddings()[rows], rcond=None)[0]
+    return np.asarray(turn, np.float32)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--teacher", type=Path, required=True, help="weights of EdgeFace-XS")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--number", type=int, default=60_000)
+    parser.add_argument("--cache", type=Path, default=Path(".cache"))
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    rng = np.random.default_rng(args.seed)
+    chips, teacher = load_chips(args.data, args.cache), EdgeFace(args.teacher)
+    points, vectors = chips.landmarks68(), chips.teacher_embeddings()
+    rows = np.flatnonzero(chips.train & points.any((1, 2)))
+    people = np.where(chips.identity == "", np.arange(len(chips.identity)).astype(str), chips.identity)
+    chance, shapes = chances(people[rows]), Shapes(points[rows])
+    turn = axes(teacher, chips, rng.choice(rows, min(len(rows), 2048), replace=False))
+
+    args.out.mkdir(parents=True, exist_ok=True)
+    part = args.out / "images.part"
+    images = np.lib.format.open_memmap(part, "w+", np.uint8, (args.number, CHIP, CHIP, 3))
+    found = []
+    for start in track(range(0, args.number, AT_ONCE), "faces of nobody"):
+        made = np.stack(
+            [
+                morph(chips.images[family], points[family], shares(len(family), rng), shapes.departure(rng))
+                for family in families(rows, chance, vectors, min(AT_ONCE, args.number - start), rng)
+            ]
+        )
+        images[start : start + len(made)] = made
+        found.append(teacher.embed(made, mirrored=False) @ turn)
+    named = np.concatenate(found)
+    np.save(args.out / "vectors.npy", named / np.linalg.norm(named, axis=1, keepdims=True))
+    images.flush()
+    part.rename(args.out / "images.npy")
+    (args.out / "command.txt").write_text(own_command())
+
+
+if __name__ == "__main__":
+    main()

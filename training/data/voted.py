@@ -1,0 +1,139 @@
+"""Photos that two detectors have judged: what both take for a face is one, what only one does is neither face nor background.
+
+A teacher's own labels call background whatever it overlooks, and faces what it alone imagines; a second voter tells where it may
+be wrong. ``DATA/scenes2`` holds such photos (``scenes.tar``, ``labels.json`` and ``index.csv``, with their origins), and
+``training/data/photo_labels.npz`` what `training.data.label_photos` has found in photos of public repositories; the photos
+themselves are yours to fetch (training/README.md).
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.faces import Faces
+from training.data.held_out import held_out
+from training.data.scenes import SURE, UNSURE, Scene, decode
+
+LABELS = Path(__file__).parent / "data" / "photo_labels.npz"
+LONGEST = 640  # pixels of a photo that is labelled and learned from
+PLACE_STEPS, SCORE_STEPS = 4, 250
+LEAST_WITNESS = 0.1
+SECOND = 0.3  # the witness's score from which on it confirms what the teacher is sure of
+AGREES, DOUBTED = 1.15, 0.35  # what the two scores add up to, and the teacher's own at least, where the witness is the surer one
+
+
+@dataclass(frozen=True)
+class Votes:
+    """What two detectors see in a photo of ``size`` (width, height): the teacher's faces, the score the witness gives each (0:
+    none), and what the witness alone sees."""
+
+    size: tuple[int, int]
+    faces: Faces
+    second: NDArray[np.float32]
+    alone: Faces
+
+    def scene(self, image: NDArray[np.uint8]) -> Scene:
+        """The photo with its faces: sure ones with the teacher's score, doubtful ones with `UNSURE`."""
+        scores, second = self.faces.scores, self.second
+        sure = (scores >= SURE) & (second >= SECOND)
+        hard = ~sure & (scores >= DOUBTED) & (second >= SURE) & (scores + second >= AGREES)
+        told = np.where(sure, scores, np.where(hard, SURE, UNSURE))
+        alone = np.full(len(self.alone), UNSURE)
+        faces = Faces.join([self.faces, self.alone])
+        return Scene(image, faces.boxes, faces.landmarks, np.append(told, alone).astype(np.float32))
+
+
+def votes_of(label: dict[str, Any]) -> Votes:
+    """A label as ``scenes2/labels.json`` has it: ``yunet`` is the witness's score, ``yunet_alone`` its own boxes and scores."""
+    boxes, landmarks, scores, second = (np.array(label[name], np.float32) for name in ("boxes", "landmarks", "scores", "yunet"))
+    alone = np.array(label["yunet_alone"], np.float32).reshape(-1, 5)
+    middles = np.repeat(alone[:, :4].reshape(-1, 2, 2).mean(1)[:, None], 5, 1)
+    width, height = label["size"]
+    faces = Faces(boxes.reshape(-1, 4), landmarks.reshape(-1, 5, 2), scores)
+    return Votes((width, height), faces, second, Faces(alone[:, :4], middles, alone[:, 4]))
+
+
+def read_photo(path: Path) -> NDArray[np.uint8] | None:
+    """A photo (H, W, 3) RGB, at most `LONGEST` pixels long; None if it cannot be read."""
+    content = np.fromfile(path, np.uint8)
+    bgr = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
+    if bgr is None:
+        return None
+    scale = LONGEST / max(bgr.shape[:2])
+    if scale < 1:
+        bgr = cv2.resize(bgr, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(bgr[..., ::-1]).astype(np.uint8)
+
+
+def save_votes(file: Path, votes: dict[str, Votes]) -> None:
+    """Keep votes by the photos' names, places in quarters of a pixel and scores in 250ths."""
+    every = list(votes.values())
+    parts: dict[str, NDArray[np.generic]] = {
+        "names": np.array(list(votes)),
+        "sizes": np.array([v.size for v in every], np.int16).reshape(-1, 2),
+        "second": np.round(np.concatenate([v.second for v in every]) * SCORE_STEPS).astype(np.uint8),
+    }
+    for name, faces in (("faces", [v.faces for v in every]), ("alone", [v.alone for v in every])):
+        whole = Faces.join(faces)
+        parts[f"{name}_count"] = np.array([len(f) for f in faces], np.int16)
+        parts[f"{name}_boxes"] = np.round(whole.boxes * PLACE_STEPS).astype(np.int16)
+        parts[f"{name}_scores"] = np.round(whole.scores * SCORE_STEPS).astype(np.uint8)
+        if name == "faces":
+            parts["faces_landmarks"] = np.round(whole.landmarks * PLACE_STEPS).astype(np.int16)
+    part = file.with_suffix(".part.npz")
+    np.savez_compressed(part, **parts)  # type: ignore[arg-type]
+    part.replace(file)
+
+
+def load_votes(file: Path) -> dict[str, Votes]:
+    """What `save_votes` has kept."""
+    with np.load(file) as kept:
+        parts = {name: kept[name] for name in kept.files}
+    ends, alone_ends = (np.cumsum(parts[f"{name}_count"].astype(int))[:-1] for name in ("faces", "alone"))
+    boxes, alone_boxes = (parts[f"{name}_boxes"].astype(np.float32) / PLACE_STEPS for name in ("faces", "alone"))
+    landmarks = parts["faces_landmarks"].astype(np.float32) / PLACE_STEPS
+    scores, alone_scores, second = (
+        parts[name].astype(np.float32) / SCORE_STEPS for name in ("faces_scores", "alone_scores", "second")
+    )
+    middles = np.repeat(alone_boxes.reshape(-1, 2, 2).mean(1)[:, None], 5, 1)
+    faces = map(Faces, *(np.split(part, ends) for part in (boxes, landmarks, scores)))
+    alone = map(Faces, *(np.split(part, alone_ends) for part in (alone_boxes, middles, alone_scores)))
+    sizes = [(int(width), int(height)) for width, height in parts["sizes"]]
+    seconds = np.split(second, ends)
+    return dict(zip(parts["names"].tolist(), map(Votes, sizes, faces, seconds, alone), strict=True))
+
+
+def voted_photos(folder: Path, file: Path = LABELS) -> Iterator[tuple[str, Scene]]:
+    """The labelled photos below a folder, as `training.data.label_photos` names them; those that are not there are left out."""
+    for name, votes in load_votes(file).items():
+        image = read_photo(folder / name) if (folder / name).is_file() else None
+        if image is not None and image.shape[1::-1] == votes.size:
+            yield name, votes.scene(image)
+
+
+def origins(index: Path) -> dict[str, tuple[str, str]]:
+    """Repository and path of each photo of an index."""
+    with index.open(newline="") as file:
+        return {row["file"]: (row["repository"], row["path"]) for row in csv.DictReader(file)}
+
+
+def second_scenes(data: Path) -> Iterator[tuple[str, Scene]]:
+    """The photos of ``DATA/scenes2`` that may train, by where they come from."""
+    labels = json.loads((data / "scenes2" / "labels.json").read_text())
+    origin = origins(data / "scenes2" / "index.csv")
+    with tarfile.open(data / "scenes2" / "scenes.tar") as tar:
+        for member in tar:
+            name = Path(member.name).name
+            content = tar.extractfile(member) if member.isfile() else None
+            if content is not None and name in labels and not held_out(*origin[name]):
+                yield "/".join(origin[name]), votes_of(labels[name]).scene(decode(content.read()))

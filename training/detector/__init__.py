@@ -1,0 +1,1 @@
+"""Detector, verification and landmark recipes."""

@@ -1,0 +1,82 @@
+"""Measure how far the numbers of each map of the detector's networks reach, by which they run in 8 bits (`models.runtime.int8`).
+
+    python -m training.detector.quantization --data DATA --scenes .cache/scenes
+
+Of the detector on scenes, of the second look (the file beside it, if one is) on the candidates it finds there, and of the
+landmark network on chips at all sizes. Written into their cards; a network whose card tells none runs in the machine's number
+format.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.progress import track
+
+from models.detection import SmallFaceDetector
+from models.networks.detector import DetectorNet
+from models.networks.landmarks import LandmarkNet, landmark_view
+from models.networks.verification import CANDIDATE, RescoreNet, octaves, to_logits, views
+from models.runtime.devices import as_input, folded
+from models.runtime.image_pyramid import Halvings
+from models.runtime.int8 import watch
+from models.weights_io import WEIGHTS, load_network, update_card
+from training.common import degradations
+from training.data.chips import load_chips
+from training.detector.scene_pool import load_pool
+
+BATCH = 32
+KEPT = 0.7  # of the largest number: coarser steps for all would cost more than cutting the few above (logits .05 off, not .04)
+SMALLEST, LARGEST = 9, 100  # sides of chips
+
+
+@torch.inference_mode()
+def measure(network: type, path: Path, kind: str, shown: Iterable[tuple[NDArray[np.uint8], *tuple[NDArray, ...]]]) -> None:
+    """Write into a card how far a network's maps reach when it is shown batches of pictures (N, H, W, 3) and its other inputs."""
+    net: Any = folded(load_network(network, path, kind)[0].eval()).to(memory_format=torch.channels_last)
+    largest = watch(net)
+    for pictures, *others in shown:
+        net(as_input(pictures, torch.device("cpu"), torch.float32), *map(torch.from_numpy, others))
+    update_card(path, ranges={name: float(f"{KEPT * value:.4g}") for name, value in largest.items()})
+    print(f"{path}: {min(largest.values()):.2f} to {max(largest.values()):.2f}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--scenes", type=Path, required=True, help="folder of training.detector.scene_pool")
+    parser.add_argument("--detector", type=Path, default=WEIGHTS / "detector.safetensors")
+    parser.add_argument("--number", type=int, default=1024, help="of scenes, and of chips")
+    parser.add_argument("--cache", type=Path, default=Path(".cache"))
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    rng = np.random.default_rng(args.seed)
+    pool = load_pool(args.scenes)
+    scenes = [np.ascontiguousarray(pool[n].image) for n in rng.choice(len(pool), min(args.number, len(pool)), replace=False)]
+    batches = [scenes[start : start + BATCH] for start in range(0, len(scenes), BATCH)]
+    measure(DetectorNet, args.detector, "detector", ((np.stack(some),) for some in track(batches, "scenes")))
+
+    second = args.detector.with_name(args.detector.name.replace("detector", "rescore"))
+    if second.exists():
+        detector = SmallFaceDetector(args.detector, "cpu", CANDIDATE, again=False)
+        side = load_network(RescoreNet, second, "rescore")[0].side
+        found = zip(scenes, detector.candidates(scenes), strict=True)
+        looks = ((views(Halvings(s), f.boxes, side), to_logits(f.scores), octaves(f.boxes)) for s, f in found if len(f))
+        measure(RescoreNet, second, "rescore", looks)
+
+    chips = load_chips(args.data, args.cache)
+    rows = np.sort(rng.choice(np.flatnonzero(chips.train), args.number, replace=False))
+    sides = np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST), len(rows))).astype(int)
+    seen = [landmark_view(degradations.cctv(chip, int(s), rng)) for chip, s in zip(chips.images[rows], sides, strict=True)]
+    parts = ((np.stack(seen[start : start + BATCH]),) for start in range(0, len(seen), BATCH))
+    measure(LandmarkNet, WEIGHTS / "landmarks.safetensors", "landmarks", parts)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""Batches of the detector's training pictures, cut, varied and assigned where the network learns: no core has to keep up with a
+GPU.
+
+The pool's pictures lie on the device as bytes (0.3 MB each). A batch shows of each a window at a random place, mirrored half of
+the time, as another camera would expose it; faces that the window halves are ignored. Everything random comes from one generator
+a step, so a resumed run goes on with the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.blocks import HALF_RANGE
+from models.networks.detector import STRIDES
+from training.data.scenes import MIRROR, SURE, UNSURE, Scene
+from training.detector.scene_maker import LEAST_WIDTH
+
+WINDOW = 288  # pixels of a picture that are shown at once
+SIZES = ((0.0, 26.0), (20.0, 68.0), (52.0, 1e9))  # widths in pixels each stride answers for
+AT_ONCE = 1000  # pictures brought to the device
+MOST_FACES = 200  # of a picture, the widest
+GAIN, OFFSET, COLOUR = (0.8, 1.2), (-20.0, 20.0), 0.06
+NOISY, NOISE = 0.3, 6.0  # share of pictures with noise, and the most of it in grey levels
+GREY = 0.1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """``x`` float (N, 3, side, side) in [-1, 1]; ``owners``, for each stride, (N, cells, cells) rows into ``boxes`` (M, 4) and
+    ``landmarks`` (M, 5, 2), -1 background, -2 ignored."""
+
+    x: Tensor
+    owners: list[Tensor]
+    boxes: Tensor
+    landmarks: Tensor
+
+
+class SceneBatches:
+    """Draws batches from a pool of square pictures that are kept on the device."""
+
+    def __init__(self, images: NDArray[np.uint8], pool: Sequence[Scene], device: str, window: int = WINDOW) -> None:
+        """``images`` (N, side, side, 3) are the pictures of the pool; a CPU reads them where they lie."""
+        self.device, self.window, (count, self.side) = device, window, images.shape[:2]
+        if device == "cpu":
+            self.images = torch.from_numpy(images)
+        else:
+            self.images = torch.empty(images.shape, dtype=torch.uint8, device=device)
+            for first in range(0, count, AT_ONCE):
+                several = np.ascontiguousarray(images[first : first + AT_ONCE])
+                self.images[first : first + AT_ONCE] = torch.from_numpy(several).to(device)
+        most = max(1, min(MOST_FACES, max(len(scene.scores) for scene in pool)))
+        boxes = np.zeros((count, most, 4), np.float32)
+        landmarks, scores = np.zeros((count, most, 5, 2), np.float32), np.full((count, most), -1, np.float32)
+        for row, scene in enumerate(pool):
+            widest = np.argsort(scene.boxes[:, 0] - scene.boxes[:, 2])[:most]
+            boxes[row, : len(widest)] = scene.boxes[widest]
+            landmarks[row, : len(widest)] = scene.landmarks[widest]
+            scores[row, : len(widest)] = scene.scores[widest]
+        self.boxes, self.landmarks, self.scores = (torch.from_numpy(v).to(device) for v in (boxes, landmarks, scores))
+
+    def draw(self, rng: np.random.Generator, count: int) -> Batch:
+        rows = torch.from_numpy(rng.integers(0, len(self.images), count)).to(self.device)
+        corners = torch.from_numpy(rng.integers(0, self.side - self.window + 1, (count, 2))).to(self.device)
+        mirrored = torch.from_numpy(rng.random(count) < 0.5).to(self.device)
+        shown = self._windows(rows, corners, mirrored).permute(0, 3, 1, 2)
+        boxes, landmarks, scores = self._seen(rows, corners, mirrored)
+        return Batch(self._varied(shown, rng), assign(boxes, scores, self.window), boxes.flatten(0, 1), landmarks.flatten(0, 1))
+
+    def _windows(self, rows: Tensor, corners: Tensor, mirrored: Tensor) -> Tensor:
+        """Bytes (N, window, window, 3) of the pictures."""
+        side = self.window
+        if self.device == "cpu":  # pieces are copied whole there; to gather pixel by pixel takes as long as to learn from them
+            places = zip(rows.tolist(), corners.tolist(), mirrored.tolist(), strict=True)
+            pieces = ((self.images[row, y : y + side, x : x + side].numpy(), turned) for row, (x, y), turned in places)
+            return torch.from_numpy(np.stack([cv2.flip(piece, 1) if turned else piece for piece, turned in pieces]))
+        steps = torch.arange(side, device=self.device)
+        across = corners[:, :1] + torch.where(mirrored[:, None], side - 1 - steps, steps)
+        down = corners[:, 1:] + steps
+        return self.images[rows[:, None, None], down[:, :, None], across[:, None, :]]
+
+    def _seen(self, rows: Tensor, corners: Tensor, mirrored: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Faces (N, K, ...) as the windows show them."""
+        corner = corners.float()[:, None]
+        boxes, landmarks = self.boxes[rows] - corner.repeat(1, 1, 2), self.landmarks[rows] - corner[:, :, None]
+        turned = torch.stack([self.window - boxes[..., 2], boxes[..., 1], self.window - boxes[..., 0], boxes[..., 3]], -1)
+        marks = landmarks[:, :, MIRROR]
+        marks = torch.stack([self.window - marks[..., 0], marks[..., 1]], -1)
+        boxes = torch.where(mirrored[:, None, None], turned, boxes)
+        landmarks = torch.where(mirrored[:, None, None, None], marks, landmarks)
+        middle = boxes.unflatten(-1, (2, 2)).mean(-2)
+        whole = ((middle > 0) & (middle < self.window)).all(-1)
+        out = (boxes[..., 2:] <= 0).any(-1) | (boxes[..., :2] >= self.window).any(-1)
+        scores = self.scores[rows]
+        scores = torch.where(whole, scores, scores.clamp(max=UNSURE))
+        return boxes, landmarks, scores.masked_fill(out, -1)
+
+    def _varied(self, shown: Tensor, rng: np.random.Generator) -> Tensor:
+        """Bytes (N, 3, side, side) as another camera would expose them, in [-1, 1]."""
+        count = len(shown)
+
+        def drawn(low: float, high: float, *shape: int) -> Tensor:
+            return torch.from_numpy(rng.uniform(low, high, (count, *(shape or (1, 1, 1)))).astype(np.float32)).to(self.device)
+
+        grey = torch.from_numpy(rng.random((count, 1, 1, 1)) < GREY).to(self.device)
+        scale = torch.where(grey, 1.0, drawn(1 - COLOUR, 1 + COLOUR, 3, 1, 1)) * drawn(*GAIN)
+        offset, noisy = drawn(*OFFSET), drawn(0, 1) < NOISY
+        level = drawn(0, NOISE) * noisy
+        generator = torch.Generator(self.device).manual_seed(int(rng.integers(1 << 62)))
+        at_once = 1 if self.device == "cpu" else count  # one picture stays in a core's cache from the first pass to the last
+        told = (shown, grey, scale, offset, level)
+        return torch.cat([_exposed(*part, generator) for part in zip(*(each.split(at_once) for each in told), strict=True)])
+
+
+def _exposed(shown: Tensor, grey: Tensor, scale: Tensor, offset: Tensor, level: Tensor, generator: torch.Generator) -> Tensor:
+    """Bytes (N, 3, side, side), made grey or not, scaled and moved, with noise of this level, in [-1, 1]."""
+    x = shown.float()
+    if grey.any():
+        x = torch.where(grey, x.mean(1, keepdim=True), x)
+    x = x.mul(scale / HALF_RANGE).add_(offset / HALF_RANGE - 1)
+    if level.any():
+        x += torch.randn(x.shape, generator=generator, device=x.device).mul_(level / HALF_RANGE)
+    return x.clamp_(-1, 1).contiguous(memory_format=torch.channels_last)
+
+
+def assign(boxes: Tensor, scores: Tensor, side: int) -> list[Tensor]:
+    """For each stride the map (N, cells, cells) of which face (of N·K in order) each cell answers for: the narrowest of those
+    whose size is the stride's and whose centre is within one stride of the cell's; -1 background, -2 ignored: on what is unsure
+    or too small, and around the centre of what another stride answers for. Boxes are (N, K, 4), scores (N, K), below 0 no face.
+    """
+    count, most = scores.shape
+    at_once = 1 if scores.device.type == "cpu" else count  # a crowd then costs no more than itself
+    parts = [_assigned(*part, side) for part in zip(boxes.split(at_once), scores.split(at_once), strict=True)]
+    first = torch.arange(count, device=boxes.device)[:, None, None] * most
+    return [torch.where(owner < 0, owner, owner + first) for owner in map(torch.cat, zip(*parts, strict=True))]
+
+
+def _assigned(boxes: Tensor, scores: Tensor, side: int) -> list[Tensor]:
+    """The same with the faces of each picture counted from 0."""
+    widths = boxes[..., 2] - boxes[..., 0]
+    order = (widths + (scores < 0) * 1e6).argsort(1)  # the narrowest first
+    order = order[:, : max(1, int((scores >= 0).sum(1).max()))]
+    boxes, scores, widths = boxes.gather(1, order[..., None].expand(-1, -1, 4)), scores.gather(1, order), widths.gather(1, order)
+    faces = scores >= 0
+    sure = faces & (scores >= SURE) & (widths >= LEAST_WIDTH)
+    unsure = faces & ~sure
+    centres = boxes.unflatten(-1, (2, 2)).mean(-2)
+    most = order.shape[1]
+    rank = torch.arange(most, 0, -1, device=boxes.device, dtype=torch.int16)
+    maps = []
+    for stride, (low, high) in zip(STRIDES, SIZES, strict=True):
+        cells = side // stride
+        grid = torch.arange(cells, device=boxes.device) * stride + (stride - 1) / 2
+        near_x, near_y = ((grid - centres[..., axis, None]).abs() <= stride for axis in (0, 1))
+        own = sure & (widths >= low) & (widths < high)
+        owned = (near_y & own[..., None])[..., None] & near_x[:, :, None]
+        best = (owned * rank[:, None, None]).amax(1)
+        within_x = (grid >= boxes[..., 0, None]) & (grid <= boxes[..., 2, None]) & unsure[..., None]
+        within_y = (grid >= boxes[..., 1, None]) & (grid <= boxes[..., 3, None])
+        ignored = covered(within_y, within_x) | covered(near_y, near_x & (faces & ~own)[..., None])
+        owner = order.gather(1, (most - best.long().clamp(min=1)).flatten(1)).view_as(best)
+        maps.append(torch.where(best > 0, owner, torch.where(ignored, -2, -1)))
+    return maps
+
+
+def covered(rows: Tensor, columns: Tensor) -> Tensor:
+    """Cells (N, h, w) in the rows (N, K, h) and columns (N, K, w) of any of K rectangles."""
+    return torch.bmm(rows.float().mT, columns.float()) > 0

@@ -1,0 +1,207 @@
+"""Make the detector's training pictures, once: making one costs as much as learning from it, and each is used several times.
+
+    python -m training.detector.scene_pool --data DATA --frames .cache/frames --out .cache/scenes [--number 24000]
+
+Of the folder of frames it also takes ``frames.json`` and ``photos.json`` (`training.data.second_opinion`) and ``chips.npz``
+(`training.data.label_chips`), if they are there, and keeps its hard negatives there, ``lures.npz``, made anew once the shipped
+detector, the witness's name or the labels are others; where the witness's file is elsewhere, those of one of that name are taken.
+Writes ``images.npy`` uint8 (N, side, side, 3) RGB, ``faces.npz`` with ``count`` (N,) and, in the order of the pictures, ``boxes``
+(M, 4), ``landmarks`` (M, 5, 2) and ``scores`` (M,), and ``command.txt`` for the card of what learns from them. Hard negatives are
+what the shipped detector takes for faces in the training photos and frames, though its teacher saw none there; with
+``--witness``, another detector (YuNet), only what that one takes for none either: teachers overlook profiles and faces that the
+picture cuts, and those are what a detector must not unlearn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from models import Detector, load_detector
+from models.detection import SmallFaceDetector
+from models.faces import Faces
+from models.weights_io import WEIGHTS, digest
+from training.common.runs import own_command
+from training.data.chips import load_chips
+from training.data.scenes import SURE, Scene, load_frames, load_train_photos
+from training.data.voted import LABELS, second_scenes, voted_photos
+from training.detector.scene_maker import SceneMaker
+
+SIDE = 320
+SHIPPED = WEIGHTS / "detector.safetensors"
+LURE_SCORE, LURE_SCALES, LURE_ROOM = 0.25, (1.0, 0.5, 0.25), 1.6
+LURE_SHARED = 0.2  # of the smaller of a piece and a labelled face, from which on they are too much of one
+WITNESSED = 0.3  # another detector's score from which on something may be a face
+WITNESS_SIDE = 160  # pixels of a piece when it is shown to that one
+
+_maker: SceneMaker
+_images: NDArray[np.uint8]
+
+
+def lures(scenes: list[Scene], witness: Detector | None = None) -> list[NDArray[np.uint8]]:
+    """Pieces of pictures that the shipped detector takes for faces, with some room around them: those that share little with any
+    labelled face, and in which the ``witness`` sees none."""
+    detector, found = SmallFaceDetector(SHIPPED, "auto", LURE_SCORE, again=False), []
+    for scene in track(scenes, "hard negatives"):
+        for scale in LURE_SCALES:
+            small = cv2.resize(scene.image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.uint8)
+            for box in detector.detect([small])[0].boxes / scale:
+                centre, half = box.reshape(2, 2).mean(0), (box[2:] - box[:2]).max() / 2 * LURE_ROOM
+                x1, y1, x2, y2 = np.hstack([np.maximum(centre - half, 0), centre + half]).astype(int)
+                piece = scene.image[y1:y2, x1:x2]
+                if (
+                    min(piece.shape[:2]) >= 8
+                    and shared([x1, y1, x2, y2], scene.boxes) < LURE_SHARED
+                    and not seen_by(witness, piece)
+                ):
+                    found.append(np.ascontiguousarray(piece))
+    return found
+
+
+def shared(box: list[int], faces: NDArray[np.float32]) -> float:
+    """The most that a box has in common with any face (N, 4), as a share of the smaller of the two."""
+    sides = np.minimum(faces[:, 2:], box[2:]) - np.maximum(faces[:, :2], box[:2])
+    smaller = np.minimum((faces[:, 2:] - faces[:, :2]).prod(1), (box[2] - box[0]) * (box[3] - box[1]))
+    return float((sides.clip(0).prod(1) / np.maximum(smaller, 1)).max(initial=0))
+
+
+def seen_by(witness: Detector | None, piece: NDArray[np.uint8]) -> bool:
+    """Whether another detector takes something in a piece (H, W, 3) for a face, when it is near."""
+    if witness is None:
+        return False
+    scale = WITNESS_SIDE / max(piece.shape[:2])
+    near = cv2.resize(piece, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR).astype(np.uint8)
+    return len(witness.detect([near])[0]) > 0
+
+
+def lure_key(witness: Path | None, labels: Sequence[Path]) -> dict[str, str]:
+    """What hard negatives depend on: the shipped detector, the witness's name and the files of labels."""
+    return {"detector": digest(SHIPPED), "witness": witness.name if witness else "", "labels": " ".join(map(digest, labels))}
+
+
+def kept_lures(
+    file: Path, key: dict[str, str], make: Callable[[], list[NDArray[np.uint8]]], can_make: bool = True
+) -> list[NDArray[np.uint8]]:
+    """The pieces of a file, made first if it is not there or of another key. Where they cannot be made, as the witness's file is
+    elsewhere, those of a witness of that name are taken. Raises SystemExit with the reason if there are none."""
+    kept = _key_of(file)
+    if not can_make and kept != key:
+        if kept.get("witness") != key["witness"]:
+            raise SystemExit(f"{file}: no hard negatives by the witness {key['witness']}, whose own file is not there")
+        print(f"{file}: of another detector or other labels; {key['witness']} is not there to make them anew", flush=True)
+    elif kept != key:
+        codes = [cv2.imencode(".webp", piece[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 95])[1].ravel() for piece in make()]
+        part, sizes = file.with_suffix(".part.npz"), [len(code) for code in codes]
+        np.savez(part, key=json.dumps(key), sizes=sizes, codes=np.concatenate(codes or [np.zeros(0, np.uint8)]))
+        part.rename(file)
+    with np.load(file) as pieces:
+        codes = np.split(pieces["codes"], np.cumsum(pieces["sizes"].astype(int))[:-1]) if len(pieces["sizes"]) else []
+    return [np.ascontiguousarray(cv2.imdecode(code, cv2.IMREAD_COLOR)[..., ::-1]).astype(np.uint8) for code in codes]
+
+
+def _key_of(file: Path) -> dict[str, str]:
+    """What kept pieces were made with; empty if there are none, or if they are of a version that did not tell."""
+    if not file.exists():
+        return {}
+    with np.load(file) as kept:
+        return dict(json.loads(str(kept["key"]))) if "key" in kept else {}
+
+
+def told_of_chips(file: Path) -> Faces | None:
+    """What `training.data.label_chips` has written, if it has."""
+    if not file.exists():
+        return None
+    with np.load(file) as told:
+        return Faces(*(told[name].astype(np.float32) for name in ("boxes", "landmarks", "scores")))
+
+
+def load_pool(folder: Path) -> list[Scene]:
+    """The pictures of a folder, mapped from it."""
+    images = np.load(folder / "images.npy", mmap_mode="r")
+    with np.load(folder / "faces.npz") as faces:
+        ends = np.cumsum(faces["count"])[:-1]
+        boxes, landmarks, scores = (np.split(faces[name], ends) for name in ("boxes", "landmarks", "scores"))
+    return [Scene(*parts) for parts in zip(images, boxes, landmarks, scores, strict=True)]
+
+
+def _make_one(seed: int, number: int) -> Scene:
+    """Make one scene into its place; gives its labels."""
+    cv2.setNumThreads(0)
+    scene = _maker.make(np.random.default_rng((seed, number)))
+    _images[number] = scene.image
+    return Scene(scene.image[:0, :0], scene.boxes, scene.landmarks, scene.scores)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("data", "frames", "out"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--photos", type=Path, help="folder of the photos that training.data.label_photos has labelled")
+    parser.add_argument("--photo-labels", type=Path, default=LABELS, help="what it wrote, if not what the project keeps")
+    parser.add_argument("--witness", type=Path, help="another detector: what it takes for a face is no hard negative")
+    parser.add_argument("--turned", type=Path, help="folder of training.data.pose_augmentation, whose chips are pasted as well")
+    parser.add_argument("--processes", type=int, help="at once; as many as there are cores")
+    parser.add_argument("--number", type=int, default=24_000)
+    parser.add_argument("--cache", type=Path, default=Path(".cache"))
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    others = [args.frames / "frames.txt", args.frames / "chips.txt", *([args.turned / "command.txt"] if args.turned else [])]
+    commands = [file.read_text() for file in (args.frames / "command.txt", *filter(Path.exists, others))]
+    chips = load_chips(args.data, args.cache)
+    second = [file if (file := args.frames / name).exists() else None for name in ("photos.json", "frames.json")]
+    photos, frames = load_train_photos(args.data, second[0]), load_frames(args.frames, False, second[1])
+    voted = [scene for _, scene in second_scenes(args.data)] if (args.data / "scenes2").exists() else []
+    voted += [scene for _, scene in voted_photos(args.photos, args.photo_labels)] if args.photos else []
+    photos += [scene for scene in voted if (scene.scores >= SURE).any()]
+
+    def make_lures() -> list[NDArray[np.uint8]]:
+        empty = [scene for scene in voted if not (scene.scores >= SURE).any()]
+        return lures(photos + frames + empty, load_detector(args.witness, "auto", WITNESSED) if args.witness else None)
+
+    own = args.data / "scenes" / "labels.json", args.frames / "labels.json"
+    further = [args.photo_labels] if args.photos else []
+    key = lure_key(args.witness, [*(other or file for other, file in zip(second, own, strict=True)), *further])
+    can_make = args.witness is None or args.witness.exists()
+    pieces = kept_lures(args.frames / "lures.npz", key, make_lures, can_make)
+    told = told_of_chips(args.frames / "chips.npz")
+    print(f"{len(photos)} photos, {len(frames)} frames, {len(voted)} voted on, {len(pieces)} hard negatives", flush=True)
+    global _maker, _images
+    faces, rows = chips.images, np.flatnonzero(chips.train)
+    if args.turned:
+        if told is None:
+            raise SystemExit(
+                f"{args.frames / 'chips.npz'}: --turned needs those of the other chips too (training.data.label_chips)"
+            )
+        more = np.load(args.turned / "images.npy")
+        rows = np.concatenate([rows, len(faces) + np.arange(len(more))])
+        faces, told = np.concatenate([faces, more]), Faces.join([told, told_of_chips(args.turned / "faces.npz")])
+    _maker = SceneMaker(photos, frames + voted, faces, rows, SIDE, pieces, told)
+    args.out.mkdir(parents=True, exist_ok=True)
+    part = args.out / "images.part"
+    _images = np.lib.format.open_memmap(part, "w+", np.uint8, (args.number, SIDE, SIDE, 3))  # the workers write into it
+    with ProcessPoolExecutor(args.processes, mp_context=multiprocessing.get_context("fork")) as workers:
+        jobs = workers.map(_make_one, itertools.repeat(args.seed), range(args.number), chunksize=20)
+        made = list(track(jobs, "scenes", total=args.number))
+    np.savez(
+        args.out / "faces.npz",
+        count=np.array([len(s.scores) for s in made]),
+        boxes=np.concatenate([s.boxes for s in made]).astype(np.float32),
+        landmarks=np.concatenate([s.landmarks for s in made]).astype(np.float32),
+        scores=np.concatenate([s.scores for s in made]).astype(np.float32),
+    )
+    (args.out / "command.txt").write_text("\n".join([*commands, own_command()]))
+    part.rename(args.out / "images.npy")
+
+
+if __name__ == "__main__":
+    main()

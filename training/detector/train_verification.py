@@ -1,0 +1,196 @@
+"""Train the network that looks at the detector's candidates once more (models/networks/verification.py).
+
+    python -m training.detector.train_verification --data DATA --scenes .cache/scenes --out runs/rescore
+
+The detector offers candidates in the scenes of `training.detector.scene_pool`: those on a labelled face (IoU of `FACE` and
+more) are
+faces, those that overlap none are not, and the rest, like whatever lies on a face its teacher was unsure of, is left out. So is
+what ``--witness``, another detector (YuNet), takes for a face: teachers overlook profiles and faces that the picture cuts, and
+who learns that those are none will miss them. A pool of views is made first; it lies in the run's folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from rich.progress import track
+from torch import Tensor
+
+from models import load_detector
+from models.detection import SmallFaceDetector
+from models.faces import Faces, pairwise_iou
+from models.networks.verification import RescoreNet, octaves, to_logits, views
+from models.runtime.devices import autocast
+from models.runtime.image_pyramid import Halvings
+from models.weights_io import WEIGHTS
+from training.common.plan import plan
+from training.common.runs import averaged, made
+from training.data.scenes import SURE, Scene
+from training.detector.scene_pool import WITNESSED, load_pool
+
+PRESETS = {
+    "cpu": {"samples": 1_200_000, "batch": 256, "lr": 2e-3},
+    "gpu": {"samples": 12_000_000, "batch": 1024, "lr": 4e-3},
+}
+FACE, NONE = 0.45, 0.3  # IoU with a label from which on a candidate is a face, and below which it is none
+SHARE = 0.25  # of faces among what is shown
+SHIFT, STRETCH = 0.04, 0.08  # how boxes vary, in shares of their height
+NEGATIVES = 12  # a scene
+OFFERED = 0.1  # the detector's score of what is learned from
+LEVELS, NOISE = (0.5, 1.2), (-8.0, 8.0)  # exposure, and grey levels of noise (half of the views have none)
+AT_ONCE = 16
+
+
+def verdicts(scene: Scene, boxes: NDArray[np.float32], doubtful: NDArray[np.float32] | None = None) -> NDArray[np.int8]:
+    """For each candidate (N, 4): 1 a face, 0 none, -1 left out, like what lies on a ``doubtful`` box (M, 4)."""
+    sure = scene.scores >= SURE
+    overlap = pairwise_iou(boxes, scene.boxes)
+    on_face = overlap[:, sure].max(1, initial=0)
+    centres = boxes.reshape(-1, 2, 2).mean(1)[:, None]
+    unsure = scene.boxes[~sure] if doubtful is None else np.concatenate([scene.boxes[~sure], doubtful])
+    on_unsure = ((centres >= unsure[:, :2]) & (centres <= unsure[:, 2:])).all(2).any(1)
+    found = np.where(on_face >= FACE, 1, np.where((on_face < NONE) & ~on_unsure, 0, -1))
+    return found.astype(np.int8)
+
+
+def chosen(
+    scene: Scene, faces: Faces, doubtful: NDArray[np.float32] | None, rng: np.random.Generator
+) -> tuple[NDArray, NDArray, NDArray, NDArray[np.int8]]:
+    """Boxes, moved a little, logits, octaves and verdicts of a picture's candidates: all faces and up to `NEGATIVES` others."""
+    told = verdicts(scene, faces.boxes, doubtful)
+    others = np.flatnonzero(told == 0)
+    rows = np.concatenate([np.flatnonzero(told == 1), rng.permutation(others)[:NEGATIVES]])
+    boxes = faces.boxes[rows]
+    height = (boxes[:, 3] - boxes[:, 1])[:, None]
+    centre = boxes.reshape(-1, 2, 2).mean(1) + rng.normal(0, SHIFT, (len(boxes), 2)) * height
+    half = (boxes[:, 2:] - boxes[:, :2]) / 2 * np.exp(rng.normal(0, STRETCH, (len(boxes), 1)))
+    return np.hstack([centre - half, centre + half]), to_logits(faces.scores[rows]), octaves(boxes), told[rows]
+
+
+@dataclass
+class _Looker:
+    """What offers the candidates of scenes, and what judges them."""
+
+    args: argparse.Namespace
+    device: str
+    side: int
+
+    def __post_init__(self) -> None:
+        if self.device == "cpu" and self.args.processes:
+            torch.set_num_threads(1)
+        cv2.setNumThreads(1)
+        self.detector = SmallFaceDetector(self.args.detector, self.device, OFFERED, again=False)
+        self.witness = load_detector(self.args.witness, self.device, WITNESSED) if self.args.witness else None
+        self.scenes = load_pool(self.args.scenes)[: self.args.number]
+
+    def look(self, first: int) -> list[tuple[NDArray, ...]]:
+        """Views, logits, octaves and verdicts of each of `AT_ONCE` scenes."""
+        several, made = self.scenes[first : first + AT_ONCE], []
+        for number, faces in enumerate(self.detector.candidates([s.image for s in several], OFFERED)):
+            scene = several[number]
+            doubtful = self.witness.detect([scene.image])[0].boxes if self.witness else None
+            boxes, *rest = chosen(scene, faces, doubtful, np.random.default_rng((self.args.seed, first + number)))
+            made.append((views(Halvings(np.ascontiguousarray(scene.image)), boxes, self.side), *rest))
+        return made
+
+
+_looker: _Looker
+
+
+def _open(*of: object) -> None:
+    global _looker
+    _looker = _Looker(*of)  # type: ignore[arg-type]
+
+
+def _look(first: int) -> list[tuple[NDArray, ...]]:
+    return _looker.look(first)
+
+
+def make_pool(args: argparse.Namespace, device: str, side: int) -> tuple[NDArray[np.uint8], NDArray, NDArray[np.int8]]:
+    """Views (N, side, side, 3), logits and octaves (2, N) and verdicts (N,) of candidates, from the run's folder if they are
+    there."""
+    path = args.out / "pool.npz"
+    if not path.exists():
+        args.out.mkdir(parents=True, exist_ok=True)
+        firsts, made = range(0, min(args.number, len(load_pool(args.scenes))), AT_ONCE), []
+        with contextlib.ExitStack() as open_until_done:
+            file = open_until_done.enter_context((args.out / "views.raw").open("wb"))
+            if args.processes:
+                spawn, given = multiprocessing.get_context("spawn"), (args, "cpu", side)
+                workers = open_until_done.enter_context(ProcessPoolExecutor(args.processes, spawn, _open, given))
+                looked = workers.map(_look, firsts)
+            else:
+                looked = map(_Looker(args, device, side).look, firsts)
+            for seen, *rest in itertools.chain.from_iterable(track(looked, "candidates", total=len(firsts))):
+                file.write(seen.tobytes())
+                made.append(rest)
+        *own, judged = (np.concatenate(part) for part in zip(*made, strict=True))
+        part = path.with_suffix(".part.npz")
+        np.savez(part, own=own, verdicts=judged)
+        part.rename(path)
+    with np.load(path) as kept:
+        own, told = kept["own"], kept["verdicts"]
+    return np.memmap(args.out / "views.raw", np.uint8, "c", shape=(len(told), side, side, 3)), own, told
+
+
+def varied(seen: Tensor, rng: np.random.Generator) -> Tensor:
+    """Views (N, side, side, 3) of bytes as another camera would expose them, half of them mirrored, as the network takes them."""
+    count = len(seen)
+    levels, noise = (torch.from_numpy(rng.uniform(*of, (count, 1, 1, 1)).astype(np.float32)) for of in (LEVELS, NOISE))
+    mirrored = torch.from_numpy(rng.random((count, 1, 1, 1)) < 0.5).to(seen.device)
+    generator = torch.Generator(seen.device).manual_seed(int(rng.integers(1 << 62)))
+    x = seen.permute(0, 3, 1, 2).float() * levels.to(seen.device)
+    x = x + torch.randn(x.shape, generator=generator, device=x.device) * noise.clamp(min=0).to(x.device)
+    x = torch.where(mirrored, x.flip(3), x)
+    return ((x - 127.5) / 127.5).contiguous(memory_format=torch.channels_last)
+
+
+def main() -> None:
+    job = plan(
+        __doc__,
+        PRESETS,
+        scenes={"type": Path, "required": True, "help": "folder of training.detector.scene_pool"},
+        detector={"type": Path, "default": WEIGHTS / "detector.safetensors", "help": "the one whose candidates are judged"},
+        witness={"type": Path, "help": "another detector: what it takes for a face and no label does is left out"},
+        number={"type": int, "default": 20_000, "help": "of scenes whose candidates are looked at"},
+        processes={"type": int, "default": 0, "help": "that look for candidates, on the CPU; else this one does"},
+        start={"type": Path, "help": "begin with the weights of this run or file"},
+    )
+    args = job.args
+    arguments = made(args.start).architecture if args.start else {}
+    net = RescoreNet(**arguments)
+    pictures, own, told = make_pool(args, job.device, net.side)
+    print(f"{len(told)} candidates, {told.mean():.0%} of them faces", flush=True)
+    on_face, on_none = (np.flatnonzero(told == verdict) for verdict in (1, 0))
+    if args.start:
+        net.load_state_dict(averaged(args.start, {"RescoreNet": RescoreNet}).state_dict())
+    net = net.to(job.device, memory_format=torch.channels_last)
+    made_of = (args.scenes / "command.txt").read_text().splitlines()
+    shown = torch.from_numpy(pictures)
+    if job.device != "cpu":
+        shown = torch.cat([part.to(job.device) for part in shown.split(10_000)])
+    own, told = (torch.from_numpy(v.astype(np.float32)).to(job.device) for v in (own, told))
+    run = job.run(net, 0.02, arguments, muon=True, made_of=made_of)
+    while not run.done:
+        rng = run.rng(run.step)
+        chosen_rows = np.where(rng.random(job.batch) < SHARE, rng.choice(on_face, job.batch), rng.choice(on_none, job.batch))
+        rows = torch.from_numpy(chosen_rows).to(job.device)
+        x = varied(shown[rows], rng)
+        with autocast(job.device):
+            found = net(x, *own[:, rows])
+        run.update(F.binary_cross_entropy_with_logits(found.float(), told[rows]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Recipes exactly as the papers have them."""

@@ -1,0 +1,1 @@
+"""Recogniser recipes."""

@@ -1,0 +1,111 @@
+"""What the recogniser sees in training: chips moved as badly placed landmarks would, and what a camera leaves of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.chip import FUSED, HOLDS, rung_of
+from training.common import degradations
+
+LOOKS = ("video", "cctv", "fskd-nearest", "fskd-any-kernel")
+FSKD_SIDES = (14, 28, 56, 112)
+SMALLEST, LARGEST = 13, 100
+SHARP = 0.2  # share of whole chips
+KINDS = {"video": (0.35, 0.3, 0.2, 0.15), "cctv": (0.0, 0.6, 0.25, 0.15)}  # shares of H.264, CCTV with JPEG, area, bicubic
+GREY = 0.1
+
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """One batch: views uint8 (N, side, side, 3) as a camera leaves them and sharp ones of the same chips.
+
+    ``to_restore``: rows whose view is still to be super-resolved, with their chips (n, rung, rung, 3) of one rung.
+    """
+
+    seen: torch.Tensor
+    sharp: torch.Tensor
+    to_restore: list[tuple[torch.Tensor, NDArray[np.uint8]]]
+
+
+def make_inputs(
+    chips: Sequence[Image], side: int, progress: float, rng: np.random.Generator, look: str = "video", restored: int = 0
+) -> Inputs:
+    """A batch from chips (128, 128, 3) uint8; the last ``restored`` of them are small ones to be super-resolved."""
+    if look in KINDS:
+        chips = [degradations.relit(flipped(chip, rng), rng) for chip in chips]
+        chips, small = cameras(chips, progress, rng, look, restored)
+    else:
+        chips = [flipped(chip, rng) for chip in chips]
+        small = [paper_look(chip, look, rng) for chip in chips]
+    to_restore = []
+    for rung in FUSED:
+        rows = [row for row in range(len(small) - restored, len(small)) if rung_of(small[row].shape[0]) == rung]
+        if rows:
+            low = np.stack([cv2.resize(small[row], (rung, rung), interpolation=cv2.INTER_CUBIC) for row in rows])
+            to_restore.append((torch.tensor(rows), low))
+    views = [torch.from_numpy(np.stack([view_of(picture, side) for picture in pictures])) for pictures in (small, chips)]
+    return Inputs(views[0], views[1], to_restore)
+
+
+def flipped(chip: Image, rng: np.random.Generator) -> Image:
+    """A chip or, half of the time, its mirror image."""
+    return np.ascontiguousarray(chip[:, ::-1] if rng.random() < 0.5 else chip)
+
+
+def cameras(
+    chips: Sequence[Image], progress: float, rng: np.random.Generator, look: str, restored: int
+) -> tuple[list[Image], list[Image]]:
+    """Chips moved as badly placed landmarks would, and what cameras leave of them; sizes fall with ``progress``."""
+    # Easy first: the smallest face falls from 48 to 13 pixels over the first third.
+    least = SMALLEST + max(0.0, 1 - 3 * progress) * (48 - SMALLEST)
+    sizes, moved = [], []
+    for number, chip in enumerate(chips):
+        if number >= len(chips) - restored:
+            size = int(np.exp(rng.uniform(np.log(SMALLEST), np.log(HOLDS[FUSED[-1]]))))
+        else:
+            size = degradations.CHIP if rng.random() < SHARP else int(np.exp(rng.uniform(np.log(least), np.log(LARGEST))))
+        sizes.append(size)
+        moved.append(degradations.jitter(chip, float(np.clip(32 / size, 0.3, 1.6)), rng))
+    kinds = rng.choice(4, len(chips), p=KINDS[look])
+    small = [still(chip, size, kind, rng) for chip, size, kind in zip(moved, sizes, kinds, strict=True)]
+    video = [row for row, size in enumerate(sizes) if kinds[row] == 0 and size <= LARGEST]
+    if video:
+        from training.common.video_codec import filmed  # needs PyAV, which a machine that only trains may lack
+
+        for row, chip in zip(video, filmed([moved[r] for r in video], [sizes[r] for r in video], rng), strict=True):
+            small[row] = chip
+    for row in np.flatnonzero(rng.random(len(small)) < GREY):
+        small[row] = cv2.cvtColor(cv2.cvtColor(small[row], cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return moved, small
+
+
+def still(chip: Image, size: int, kind: int, rng: np.random.Generator) -> Image:
+    """A chip at (size, size, 3) as a photo camera, an ideal sensor or a picture editor leaves it."""
+    preset = degradations.cctv if kind == 1 else degradations.bicubic if kind == 3 else degradations.area
+    return preset(chip, size, rng)
+
+
+def paper_look(chip: Image, preset: str, rng: np.random.Generator) -> Image:
+    """What F-SKD leaves of a chip: one of four sizes, there and back with the preset's kernels."""
+    size = int(rng.choice(FSKD_SIDES)) * 128 // 112
+    return degradations.PRESETS[preset](degradations.PRESETS[preset](chip, size, rng), 128, rng)
+
+
+def view_of(small: Image, side: int) -> Image:
+    """The recogniser's view of a square chip of any size: its centre 112/128 at (side, side, 3)."""
+    size = small.shape[0]
+    scale = side / size * 128 / 112
+    if scale < 1:
+        margin = round(size / 16)
+        return cv2.resize(small[margin : size - margin, margin : size - margin], (side, side), interpolation=cv2.INTER_AREA)
+    away = side / 2 - 0.5 - scale * (size / 2 - 0.5)
+    move = np.array([[scale, 0, away], [0, scale, away]])
+    return cv2.warpAffine(small, move, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)

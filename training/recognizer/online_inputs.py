@@ -1,0 +1,84 @@
+"""What the recogniser sees in training, `training.recognizer.inputs` for whole batches on the device that trains: the same sizes,
+kinds of cameras and misplaced landmarks, some more whole faces, and small ones as the super-resolution student draws them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.chip import CHIP, FUSED, HOLDS
+from models.networks.recognizer import crop_view
+from training.common import batched_degradations as batched
+from training.common.degradations import LIGHT
+from training.recognizer.inputs import GREY, KINDS, LARGEST, SMALLEST
+
+SHARP = 0.25  # share of whole faces: of these the student learns soonest what the teacher looks for
+RESTORED = 0.1  # share of faces that are small and shown super-resolved
+GREYS = 0.299, 0.587, 0.114
+
+
+class Cameras:
+    """Turns sharp faces into the recogniser's views of them; ``restorer`` is the super-resolution student, if some are to be
+    shown as it draws them."""
+
+    def __init__(self, side: int, generator: torch.Generator, restorer: nn.Module | None = None) -> None:
+        self.side, self.generator, self.restorer = side, generator, restorer
+        self._greys = torch.tensor(GREYS, device=generator.device)[:, None, None]
+
+    def views(self, faces: Tensor) -> Tensor:
+        """Faces, float (N, 3, 128, 128) RGB 0..255 -> float (N, 3, side, side) in [-1, 1], in their order."""
+        rungs = self._rungs(len(faces))
+        order = torch.randperm(len(faces), generator=self.generator, device=faces.device)
+        canvas, sides = self.seen(faces[order], rungs)
+        views, first = torch.empty(len(faces), 3, self.side, self.side, device=faces.device), sum(rungs)
+        views[order[first:]] = batched.viewed(canvas[first:], sides[first:], self.side) / 127.5 - 1
+        parts = [each.split(rungs) for each in (canvas[:first], sides[:first], order[:first])]
+        for rung, low, small, where in zip(FUSED, *parts, strict=True):
+            if len(where):
+                views[where] = self._restored(low, small, rung)
+        return views
+
+    def seen(self, faces: Tensor, rungs: list[int]) -> tuple[Tensor, Tensor]:
+        """Faces as cameras leave them, on canvases, and their sides (N,) in pixels; the first are of the rungs of `FUSED`, so
+        many of each."""
+        sides = self._sides(len(faces), rungs)
+        faces = batched.relit(faces, *LIGHT, self.generator)
+        faces = batched.moved(faces, batched.jitter_matrices((32 / sides).clamp(0.3, 1.6), self.generator))
+        order = torch.randperm(len(faces), generator=self.generator, device=faces.device)
+        filmed, photographed, area, _ = (round(share * len(faces)) for share in KINDS["video"])
+        parts = order.tensor_split((filmed, filmed + photographed, filmed + photographed + area))
+        canvas = torch.empty_like(faces)
+        for part, share in zip(parts[:2], (1.0, 0.0), strict=True):
+            look = batched.Look.drawn(len(part), self.generator, filmed=share)
+            canvas[part] = batched.camera(faces[part], sides[part], look, self.generator)
+        whole = (sides[parts[0]] == CHIP)[:, None, None, None]  # no clip shows a face that large
+        canvas[parts[0]] = torch.where(whole, faces[parts[0]].round().clamp(0, 255), canvas[parts[0]])
+        for part, kind in zip(parts[2:], ("area", "bicubic"), strict=True):
+            canvas[part] = batched.shrunk(faces[part], sides[part], kind)
+        grey = torch.rand(len(faces), 1, 1, 1, generator=self.generator, device=faces.device) < GREY
+        return torch.where(grey, (canvas * self._greys).sum(1, keepdim=True).round(), canvas), sides
+
+    def _rungs(self, number: int) -> list[int]:
+        """How many of so many faces are restored from each rung: sizes are even on a scale of logarithms."""
+        if self.restorer is None:
+            return [0] * len(FUSED)
+        edges = np.log([SMALLEST, *(HOLDS[rung] for rung in FUSED)])
+        return [round(RESTORED * number * part) for part in np.diff(edges) / (edges[-1] - edges[0])]
+
+    def _sides(self, number: int, rungs: list[int]) -> Tensor:
+        drawn = torch.rand(2, number, generator=self.generator, device=self.generator.device)
+        sides = torch.where(drawn[0] < SHARP, CHIP, (SMALLEST * (LARGEST / SMALLEST) ** drawn[1]).long())
+        least, first = SMALLEST, 0
+        for rung, count in zip(FUSED, rungs, strict=True):
+            part, most = slice(first, first + count), int(HOLDS[rung])
+            sides[part] = (least * ((most + 1) / least) ** drawn[1, part]).long().clamp(max=most)
+            least, first = most + 1, first + count
+        return sides
+
+    def _restored(self, canvas: Tensor, sides: Tensor, rung: int) -> Tensor:
+        """The view of what the super-resolution student makes of small faces at their rung."""
+        assert self.restorer is not None
+        low = batched.enlarged(canvas, sides, rung).div(255).to(next(self.restorer.parameters()).dtype)
+        sharp = self.restorer(low.contiguous(memory_format=torch.channels_last)).float()
+        return crop_view(sharp.mul(255).round().clamp(0, 255) / 127.5 - 1, self.side)

@@ -1,0 +1,281 @@
+"""Train the low-resolution recogniser: it sees what a camera would leave of a face and must know it as its teachers know
+the sharp picture. Needs DATA/chips (training/data/chips.py). On 2 cores, ten minutes and then about an hour:
+
+    python -m training.data.morphs --data DATA --teacher edgeface_xs.safetensors --out .cache/morphs
+    python -m training.recognizer.train --data DATA --morphs .cache/morphs --restored --out runs/recognizer
+
+With ``--morphs`` two of three faces are of people there never were. Without them the student learns the few thousand people of
+the chips by heart: it came to a cosine of 0.53 to the teacher on sharp dev chips, and went on to 0.60 within 130,000 samples with
+them. ``--restored`` shows some small faces as the shipped super-resolution student draws them. ``--start RUN`` goes on from
+another run's weights, not from easy to hard once more, and with ``--depths`` in a deeper network. ``--look cctv`` is for
+machines without PyAV: JPEG, no H.264.
+
+Always: the cosine to a strong teacher's vector of the sharp picture (EdgeFace-XS), and a contrast over the batch (the
+student's vector must pick its own teacher vector among all of them), which keeps strangers apart where the cosine alone is
+content with being near. On top of it, feature-similarity distillation (F-SKD, arXiv 2303.04681): first a network of the same
+build that sees sharp faces (the shipped one knows those as well), then the student whose stages follow that one's:
+
+    python -m training.recognizer.train --data DATA --out runs/recognizer-sharp --role teacher
+    python -m training.recognizer.train --data DATA --out runs/recognizer --teacher runs/recognizer-sharp --margin cosface
+
+Ablations and options: ``--features l2|none`` in place of the cosine, ``--weight`` of the stages (20 in the paper; 120 did better
+beside the vectors: README, figures), ``--hints`` and ``--relation`` (F-SKD of 2024),
+``--no-embedding`` (no vectors of the strong teacher: labels and stages alone), ``--look fskd-nearest`` or ``fskd-any-kernel``
+(the paper's sizes and kernels in place of cameras), ``--network iresnet18|iresnet50 [--cbam] [--pooled]`` (the paper's
+networks, for a GPU). The margin counts labelled chips only.
+
+Your own: ``--embedding-teacher FILE`` learns the vectors of any ArcFace-style ONNX recogniser; ``--network package.module:Class``
+trains a torch module of yours, from the weights its constructor gives it; it has what is used of
+`models.networks.recognizer.Recognizer`:
+``side`` of its input, ``dim``, ``widths`` of its stages, and ``with_features(x)`` -> embedding (N, dim) and the stages' maps.
+
+Ours, not the papers': Muon or AdamW with warm-up and a cosine (there: SGD at 0.1, divided by ten in steps, batches of 256); with
+``fskd-*`` every batch mixes the four sizes (there also one network a size); margins keep one scale of 30 (2024: 32 and 64); a
+partner of ``--relation`` is any other picture of the person (2024: one the teacher does not find too alike); no distillation of
+logits. Evaluation averages a picture's vector with its mirror's (there: side by side, less the mean of the other folds).
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import nn
+
+from models import load_superres
+from models.networks.iresnet import IResNet, begin_as
+from models.networks.recognizer import Recognizer, crop_view
+from models.runtime.devices import autocast
+from training.common import degradations
+from training.common.plan import plan
+from training.common.runs import averaged, made
+from training.data.chips import ChipSet, load_chips
+from training.recognizer import margins
+from training.recognizer.feature_similarity import KINDS, LAMBDA, RELATION, Hints, feature_distance, relation_distance
+from training.recognizer.inputs import LOOKS, Inputs, make_inputs
+from training.recognizer.vector_distillation import quality_term, vector_terms
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "cpu": {"samples": 680_000, "batch": 128, "lr": 2e-3},
+    "gpu": {"samples": 8_000_000, "batch": 512, "lr": 3e-3},
+}
+NETWORKS: dict[str, type[nn.Module]] = {"Recognizer": Recognizer, "IResNet": IResNet}
+RESTORED, MORPHS = 0.1, 0.65  # shares of faces: shown super-resolved; of nobody
+MARGIN = 0.2  # beside the strong teacher's vectors; without them the margin counts whole, as in the paper
+MARGINS = {  # F-SKD: CosFace 0.25 (2023); of 2024 the others, smaller for the student
+    "teacher": {"cosface": 0.25, "arcface": 0.5, "adaface": 0.4},
+    "student": {"cosface": 0.25, "arcface": 0.2, "adaface": 0.2},
+}
+
+Image = NDArray[np.uint8]
+
+
+def labels_of(chips: ChipSet) -> torch.Tensor:
+    """The number of each chip's identity (N,); -1 where nobody is named."""
+    names, numbers = np.unique(chips.identity, return_inverse=True)
+    numbers = np.where(chips.identity == "", -1, numbers - int(names[0] == ""))
+    return torch.from_numpy(numbers)
+
+
+def choose(train: NDArray[np.intp], numbers: NDArray[np.intp], batch: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Rows of a batch whose second half are other pictures of the people in its first half."""
+    people, sizes = np.unique(numbers[train], return_counts=True)
+    twice = people[(people >= 0) & (sizes > 1)]
+    able = train[np.isin(numbers[train], twice)]
+    if len(able) < batch // 2:
+        raise SystemExit(f"--relation: {len(able)} chips of people with two and more, {batch // 2} are needed: a smaller --batch")
+    first = rng.choice(able, batch // 2, replace=False)
+    second = [rng.choice(train[(numbers[train] == numbers[row]) & (train != row)]) for row in first]
+    return np.concatenate([first, second])
+
+
+def own_network(named: str) -> type[nn.Module]:
+    """Your own network, named package.module:Class. SystemExit if there is none."""
+    module, _, name = named.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SystemExit(f"--network {named}: {error}") from None
+
+
+def network(args: Any) -> tuple[nn.Module, dict[str, Any]]:
+    """The network asked for and what it was made with. SystemExit if there is none, or yours lacks what is used of it."""
+    if args.network == "small":
+        begun = made(args.start).architecture if args.start else {}
+        arguments = {"depths": args.depths} if args.depths else begun
+        return Recognizer(**arguments), arguments
+    if ":" in args.network:
+        try:
+            own = own_network(args.network)()
+        except TypeError as error:
+            raise SystemExit(f"--network {args.network}: {error}") from None
+        if lacking := {"side", "widths", "dim", "with_features"} - set(dir(own)):
+            raise SystemExit(f"--network {args.network} lacks {', '.join(sorted(lacking))}: see models/networks/recognizer.py")
+        return own, {}
+    if args.network not in ("iresnet18", "iresnet50"):
+        raise SystemExit(f"--network {args.network}: must be small, iresnet18, iresnet50 or package.module:Class")
+    arguments = {"depth": int(args.network.removeprefix("iresnet")), "cbam": args.cbam, "pooled": args.pooled}
+    return IResNet(**arguments), arguments
+
+
+def main() -> None:
+    job = plan(
+        __doc__,
+        PRESETS,
+        role={"choices": ("student", "teacher"), "default": "student", "help": "a teacher sees sharp faces only"},
+        teacher={"type": Path, "help": "run or weight file whose stages are followed"},
+        features={"choices": KINDS, "default": "cosine", "help": "how stages are compared"},
+        weight={"type": float, "default": LAMBDA, "help": "of the stages; a squared distance is six times as long as a cosine's"},
+        hints={"action": "store_true", "help": "1x1 layers between the student's stages and the teacher's"},
+        relation={"action": "store_true", "help": "also compare relations between two pictures of one person"},
+        margin={"choices": (*margins.KINDS, "none"), "default": "none", "help": "margin loss over labelled identities"},
+        no_embedding={"action": "store_true", "help": "ablation: no vectors of the strong teacher"},
+        look={"choices": LOOKS, "default": "video", "help": "what the student's pictures go through"},
+        restored={"action": "store_true", "help": "show some small faces super-resolved"},
+        superres={"type": Path, "help": "published weights that draw them, in place of the shipped ones"},
+        embedding_teacher={"type": Path, "help": "recogniser (ONNX or own weights) whose vectors are learned, not EdgeFace-XS's"},
+        network={"default": "small", "help": "small, iresnet18, iresnet50, or your own as package.module:Class"},
+        depths={"type": int, "nargs": 3, "help": "blocks of the small network's stages; --start may have fewer"},
+        cbam={"action": "store_true"},
+        pooled={"action": "store_true", "help": "mean of the last features as embedding"},
+        morphs={"type": Path, "nargs": "+", "default": [], "help": "folders of training.data.morphs"},
+        start={"type": Path, "help": "run or weight file whose weights are the first ones"},
+        optimizer={"choices": ("muon", "adamw"), "default": "muon"},
+    )
+    args, batch, device = job.args, job.batch, job.device
+    if args.teacher is None and (args.hints or args.relation):
+        raise SystemExit("--hints and --relation compare with a teacher: --teacher RUN is needed")
+    if args.no_embedding and args.teacher is None and args.margin == "none":
+        raise SystemExit("nothing to learn from: --no-embedding needs --teacher or --margin")
+    if args.morphs and args.embedding_teacher:
+        raise SystemExit("--morphs have the vectors of EdgeFace-XS: not with --embedding-teacher")
+    if args.morphs and (args.no_embedding or args.relation):
+        raise SystemExit("--morphs have no label, only the strong teacher's vector: not with --no-embedding or --relation")
+    if args.restored and args.role == "teacher":
+        raise SystemExit("--restored shows small faces, and a teacher sees sharp ones only")
+    if args.restored and args.look.startswith("fskd"):
+        raise SystemExit(f"--restored: --look {args.look} shows no face on a rung of the ladder")
+    missing = [folder for folder in args.morphs if not (folder / "command.txt").exists()]
+    if missing:
+        raise SystemExit(f"{missing[0]}: holds no morphs, or those of another version; make them with training.data.morphs")
+    made_of = [(folder / "command.txt").read_text() for folder in args.morphs]
+    chips = load_chips(args.data, args.cache)
+    targets = None
+    if not args.no_embedding:
+        own = args.embedding_teacher
+        targets = torch.from_numpy(chips.vectors_of(own, args.cache, device) if own else chips.teacher_embeddings())
+    labels = labels_of(chips)
+    train, dev = np.flatnonzero(chips.train), np.flatnonzero(chips.dev)[:512]
+    if args.margin != "none" and not bool((labels[train] >= 0).any()):
+        raise SystemExit("--margin: no chip says whose it is (photos in PHOTOS/NAME/ do)")
+    images = [chips.images, *(np.load(folder / "images.npy", mmap_mode="r") for folder in args.morphs)]
+    firsts = np.cumsum([0, *map(len, images)])
+    drawn = np.arange(firsts[1], firsts[-1])
+    if args.morphs:
+        targets = torch.cat([targets, *(torch.from_numpy(np.load(folder / "vectors.npy")) for folder in args.morphs)])
+        labels = F.pad(labels, (0, len(drawn)), value=-1)
+    student = load_superres(args.superres, device) if args.restored else None
+
+    net, arguments = network(args)
+    if args.start:
+        first = averaged(args.start, {type(net).__name__: type(net)})
+        try:
+            begin_as(net, first) if args.depths else net.load_state_dict(first.state_dict())
+        except (ValueError, RuntimeError) as error:
+            raise SystemExit(f"--start {args.start}: {error}") from None
+    net = net.to(device, memory_format=torch.channels_last)
+    teacher = None
+    if args.teacher:
+        kinds = NETWORKS | {type(net).__name__: type(net)}
+        teacher = averaged(args.teacher, kinds).to(device, memory_format=torch.channels_last)
+    beside = nn.ModuleDict()
+    if args.margin != "none":
+        beside["margin"] = margins.MarginHead(net.dim, int(labels.max()) + 1, args.margin, margin=MARGINS[args.role][args.margin])
+    if args.hints:
+        beside["hints"] = Hints(net.widths, teacher.widths)
+    if targets is not None:
+        wide = targets.shape[1]
+        beside["project"] = nn.Identity() if net.dim == wide else nn.Linear(net.dim, wide, bias=False)
+    muon = args.optimizer == "muon"
+    run = job.run(net, 0.05, arguments, beside=beside.to(device), muon=muon, made_of=made_of)
+
+    def face(row: int) -> Image:
+        part = int(np.searchsorted(firsts, row, "right")) - 1
+        return images[part][row - firsts[part]]
+
+    def make(step: int) -> tuple[Inputs, torch.Tensor]:
+        rng = run.rng(step)
+        if args.relation:
+            rows = choose(train, labels.numpy(), batch, rng)
+        else:
+            most = round(MORPHS * batch) if len(drawn) else 0
+            rows = np.concatenate([rng.choice(train, batch - most, replace=False), rng.choice(drawn, most, replace=False)])
+            rng.shuffle(rows)
+        hardness = 1.0 if args.start else run.progress_at(step)
+        restored = round(RESTORED * batch) if student else 0
+        return make_inputs([face(row) for row in rows], net.side, hardness, rng, args.look, restored), torch.from_numpy(rows)
+
+    def signed(views: torch.Tensor | Image) -> torch.Tensor:
+        return torch.as_tensor(views).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+    seen_by_dev = dev_views(chips.images[dev], net.side, device) if targets is not None else {}
+    for inputs, rows in run.batches(make, threads=12):
+        y = signed(inputs.sharp)
+        x = y if args.role == "teacher" else signed(inputs.seen)
+        for where, low in inputs.to_restore:
+            x[where] = crop_view(signed(student.upscale(low)), net.side)
+        with autocast(device):
+            embedding, stages = net.with_features(x)
+        embedding = embedding.float()
+        terms: dict[str, torch.Tensor] = {}
+        if targets is not None:
+            terms |= vector_terms(net, embedding, beside["project"], targets[rows].to(device), labels[rows].to(device))
+        elif args.role == "student" and isinstance(net, Recognizer):
+            with torch.no_grad(), autocast(device):
+                sharp = run.average.net.with_features(y)[0].float()
+            terms |= quality_term(net, embedding, F.cosine_similarity(embedding, sharp))
+        if teacher is not None:
+            with autocast(device):
+                with torch.no_grad():
+                    told = teacher.with_features(y)[1]
+                followed = beside["hints"](stages) if args.hints else stages
+            if args.features != "none":
+                terms["stages"] = args.weight * feature_distance(args.features, followed, told)
+            if args.relation:
+                halves = [t[-1].float().chunk(2) for t in (stages, told)]
+                terms["relation"] = RELATION * relation_distance(*halves[0], *halves[1])
+        label = labels[rows].to(device)
+        if args.margin != "none" and bool((label >= 0).any()):
+            terms["margin"] = (1.0 if targets is None else MARGIN) * beside["margin"](embedding[label >= 0], label[label >= 0])
+        run.update(sum(terms.values(), 0.0 * embedding.sum()), **terms)
+        if targets is not None and (run.step % 1000 == 0 or run.done):
+            print("  dev:", dev_cosines(run.average.net, seen_by_dev, targets[dev].to(device)), flush=True)
+
+
+def dev_views(images: NDArray[np.uint8], side: int, device: str) -> dict[str, torch.Tensor]:
+    """A network's views (N, 3, side, side) of dev chips, sharp and as cameras of several sizes see them."""
+    found: dict[str, torch.Tensor] = {}
+    for name, size in (("area", 128), ("cctv-fixed", 32), ("cctv-fixed", 20)):
+        rng = np.random.default_rng(0)
+        small = np.stack([degradations.PRESETS[name](np.ascontiguousarray(i), size, rng) for i in images])
+        x = torch.from_numpy(small).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+        found[f"{name} {size}"] = crop_view(x, side)
+    return found
+
+
+@torch.no_grad()
+def dev_cosines(net: nn.Module, views: dict[str, torch.Tensor], target: torch.Tensor) -> dict[str, float]:
+    """Mean cosine to the teacher on each kind of views."""
+    if net.dim != target.shape[1]:
+        return {}
+    units = {name: F.normalize(net.with_features(x)[0].float()) for name, x in views.items()}
+    return {name: round(float((unit * target).sum(1).mean()), 4) for name, unit in units.items()}
+
+
+if __name__ == "__main__":
+    main()

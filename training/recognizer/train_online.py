@@ -1,0 +1,124 @@
+"""Train the low-resolution recogniser on a GPU, from faces of nobody that are never shown twice:
+
+    python -m training.recognizer.train_online --data DATA --teacher edgeface_xs.safetensors \\
+        --start models/weights/recognizer.safetensors --depths 4 7 2 --preset gpu --minutes 10 --out runs/recognizer-online
+
+`training.recognizer.train` reads its faces and what the teacher says of them from files, and on the third time round the student
+knows them by heart: its cosine to the teacher comes to 0.75 on those faces, and to 0.64 on people it has not seen, whatever its
+depth. Here each face is made for one step (`training.data.online_morphs`), named by the teacher (EdgeFace-XS, which needs timm
+and its
+weights), seen by two cameras (`training.recognizer.online_inputs`) and forgotten, all on the device that trains; a share of
+them are chips
+as they are. The student's terms are those of `training.recognizer.train`; what its contrast tells apart are also the faces of
+some steps before.
+
+The chips' own vectors only say which axes the teacher's are turned onto. The teacher names every face anew, chips too: it sees
+the light, and the mirror image, that the student's view is made from. It runs on a CPU as well, to be tried: slowly.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.networks.iresnet import begin_as
+from models.networks.recognizer import Recognizer
+from models.networks.superres import SuperResNet
+from models.runtime.devices import autocast, ready
+from models.weights_io import WEIGHTS, load_network
+from training.common.edgeface import EdgeFace
+from training.common.plan import plan
+from training.common.runs import averaged, made
+from training.data.chips import load_chips
+from training.data.morphs import axes
+from training.data.online_morphs import Crowd
+from training.recognizer.online_inputs import Cameras
+from training.recognizer.train import dev_cosines, dev_views
+from training.recognizer.vector_distillation import vector_terms
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "cpu": {"samples": 200_000, "batch": 128, "lr": 2e-3},
+    "gpu": {"samples": 8_000_000, "batch": 1024, "lr": 2e-3},
+}
+VIEWS = 2  # cameras a face
+REAL = 0.15  # share of faces that are chips
+STRANGERS = 8192  # faces of steps before
+MEASURED = 250  # steps between two looks at the dev chips
+AXES_FROM = 4096  # chips that say how the teacher's axes are turned
+
+
+def main() -> None:
+    job = plan(
+        __doc__,
+        PRESETS,
+        teacher={"type": Path, "required": True, "help": "weights of EdgeFace-XS"},
+        start={"type": Path, "help": "run or weight file whose weights are the first ones"},
+        depths={"type": int, "nargs": 3, "help": "blocks of the network's stages; --start may have fewer"},
+        plain={"action": "store_true", "help": "show no face as the super-resolution student draws it"},
+    )
+    args, batch, device = job.args, job.batch, job.device
+    chips = load_chips(args.data, args.cache)
+    teacher = EdgeFace(args.teacher, device)
+    generator = torch.Generator(device)
+    generator.manual_seed(args.seed)
+    rows = np.random.default_rng(args.seed).permutation(np.flatnonzero(chips.train))[:AXES_FROM]
+    turn = torch.from_numpy(axes(teacher, chips, np.sort(rows))).to(device)
+    crowd = Crowd(chips, device, generator)
+    restorer = None
+    if not args.plain:
+        net, _ = load_network(SuperResNet, WEIGHTS / "superres.safetensors", "superres")
+        restorer, _ = ready(net.requires_grad_(False), torch.device(device))
+
+    arguments = {"depths": args.depths} if args.depths else made(args.start).architecture if args.start else {}
+    student = Recognizer(**arguments)
+    if args.start:
+        try:
+            begin_as(student, averaged(args.start, {"Recognizer": Recognizer}))
+        except (ValueError, RuntimeError) as error:
+            raise SystemExit(f"--start {args.start}: {error}") from None
+    student = student.to(device, memory_format=torch.channels_last)
+    cameras = Cameras(student.side, generator, restorer)
+    dev = np.flatnonzero(chips.dev)[:512]
+    seen_by_dev = dev_views(chips.images[dev], student.side, device)
+    targets_of_dev = torch.from_numpy(chips.teacher_embeddings()[dev]).to(device)
+    beside = nn.Module()
+    beside.register_buffer("strangers", F.normalize(torch.randn(STRANGERS, student.dim, generator=generator, device=device)))
+    run = job.run(student, 0.05, arguments, beside=beside, muon=True)
+    # Faces are made on a stream of their own, so that the device need not idle while the optimiser's results are read.
+    aside = torch.cuda.Stream() if device == "cuda" else None
+    if aside:
+        aside.wait_stream(torch.cuda.current_stream())
+
+    @torch.no_grad()
+    def make(step: int) -> tuple[tuple[Tensor, ...], torch.cuda.Event | None]:
+        with torch.cuda.stream(aside) if aside else contextlib.nullcontext():
+            generator.manual_seed(int(run.rng(step).integers(2**62)))
+            faces, whose = crowd.made(batch // VIEWS, round(REAL * batch / VIEWS))
+            target = F.normalize(teacher.vectors(faces) @ turn)
+            views = cameras.views(faces.repeat(VIEWS, 1, 1, 1))
+            return (views, target, whose), aside.record_event() if aside else None
+
+    for tensors, made_by_then in run.batches(make, threads=1):
+        if made_by_then:
+            made_by_then.wait()
+            for tensor in tensors:
+                tensor.record_stream(torch.cuda.current_stream())
+        views, target, whose = tensors
+        with autocast(device):
+            embedding, _ = student.with_features(views.contiguous(memory_format=torch.channels_last))
+        targets, label = target.repeat(VIEWS, 1), whose.repeat(VIEWS)
+        terms = vector_terms(student, embedding.float(), nn.Identity(), targets, label, beside.strangers)
+        beside.strangers = torch.cat([target, beside.strangers])[:STRANGERS]
+        run.update(sum(terms.values(), 0.0 * embedding.sum()), **terms)
+        if run.step % MEASURED == 0 or run.done:
+            print("  dev:", dev_cosines(run.average.net, seen_by_dev, targets_of_dev), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""What super-resolution learns from, made on the device that trains: sharp chips, and what is left of them at a rung.
+
+Inputs are clean bicubic ones, of the rung's own size, or what a camera leaves of a face of any size that the pipeline cuts at
+that rung, moved about as badly placed landmarks would. Targets are as sharp as the chips are, in other light and some whole
+pixels aside, so that there is less to learn by heart.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.chip import CHIP, HOLDS
+from training.common import batched_degradations as batched
+from training.common.degradations import LIGHT
+from training.data.chips import ChipSet
+from training.data.priors import mirrored, parsing_maps
+
+CLEAN_SHARE, FILMED_SHARE = 0.6, 0.25  # of all inputs; of those that cameras see
+SHIFT = 2  # pixels
+JITTER = 1.5  # of a camera's chips, at most
+LEAST = 10  # pixels of the smallest side
+AT_ONCE = 256  # parsing maps
+PARSING = 64  # side of the parsing maps: no network looks at larger ones
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Inputs float (N, 3, rung, rung) and sharp targets (N, 3, 128, 128) in 0..1, the targets' landmarks (N, 68, 2) in chip
+    pixels and, where they are asked for, their parsing maps (N, regions, 64, 64) in 0..1."""
+
+    low: Tensor
+    sharp: Tensor
+    points: Tensor
+    parsing: Tensor | None
+
+
+def sides_at(rung: int) -> tuple[int, int]:
+    """The smallest and the largest side that the pipeline cuts at a rung."""
+    return max(LEAST, int(HOLDS.get(rung // 2, 0)) + 1), int(HOLDS[rung])
+
+
+class PairMaker:
+    """Draws pairs of ``rows`` of the chips; on a GPU all of them lie in its memory (1.5 GB for 31,000). ``plain``, as papers do:
+    clean inputs of chips as they are or mirrored."""
+
+    def __init__(self, chips: ChipSet, rows: NDArray[np.intp], device: str, parsing: bool, plain: bool = False) -> None:
+        points = chips.landmarks68()
+        self._rows = rows
+        self._images = None if device == "cpu" else torch.from_numpy(chips.images[rows]).to(device)
+        self._chips = chips.images
+        self._points = torch.from_numpy(points[rows]).to(device)
+        self._parsing = self._maps(points[rows]).to(device) if parsing else None
+        self._device, self._plain = device, plain
+
+    @staticmethod
+    def _maps(points: NDArray[np.float32]) -> Tensor:
+        def small(first: int) -> Tensor:
+            return F.avg_pool2d(parsing_maps(points[first : first + AT_ONCE]).float(), CHIP // PARSING).round().byte()
+
+        with ThreadPoolExecutor() as threads:
+            return torch.cat(list(threads.map(small, range(0, len(points), AT_ONCE))))
+
+    def draw(self, rung: int, number: int, seed: int) -> Pairs:
+        """Pairs of one rung; the same seed draws the same."""
+        generator = torch.Generator(self._device).manual_seed(seed)
+
+        def some(low: int, high: int, *shape: int) -> Tensor:
+            return torch.randint(low, high, shape, generator=generator, device=self._device)
+
+        rows = some(0, len(self._rows), number)
+        images = torch.from_numpy(self._chips[self._rows[rows.numpy()]]) if self._images is None else self._images[rows]
+        sharp = images.permute(0, 3, 1, 2).float()
+        points, parsing = self._points[rows], None if self._parsing is None else self._parsing[rows].float() / 255
+        turned = some(0, 2, number, 1, 1).bool()
+        sharp = torch.where(turned[..., None], sharp.flip(3), sharp)
+        points = torch.where(turned, mirrored(points), points)
+        if parsing is not None:
+            parsing = torch.where(turned[..., None], parsing.flip(3), parsing)
+
+        if self._plain:
+            low = batched.shrunk(sharp, torch.full_like(rows, rung), "bicubic")[..., :rung, :rung]
+            return Pairs(low / 255, sharp / 255, points, parsing)
+
+        clean = round(CLEAN_SHARE * number)
+        seen = torch.arange(number, device=self._device) >= clean
+        strength = torch.rand(number, generator=generator, device=self._device) * JITTER * seen
+        matrices = batched.jitter_matrices(strength, generator)
+        matrices[:, :, 2] += some(-SHIFT, SHIFT + 1, number, 2)
+        sharp = batched.moved(batched.relit(sharp, *LIGHT, generator), matrices).round().clamp(0, 255)
+        points = batched.points_moved(points, matrices)
+        if parsing is not None:
+            parsing = batched.moved(parsing, matrices, "bilinear")
+
+        least, most = sides_at(rung)
+        sides = torch.where(seen, some(least, most + 1, number), rung)
+        look = batched.Look.drawn(number - clean, generator, even=True, filmed=FILMED_SHARE)
+        canvases = (
+            batched.shrunk(sharp[:clean], sides[:clean], "bicubic"),
+            batched.camera(sharp[clean:], sides[clean:], look, generator),
+        )
+        low = batched.enlarged(torch.cat(canvases), sides, rung)
+        return Pairs(low / 255, sharp / 255, points, parsing)
