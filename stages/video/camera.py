@@ -51,7 +51,8 @@ class State(StrEnum):
 
 class Camera:
     """The source of the live graph. A process of its own reads the stream (`stages.video.camera_reader`); this side
-    watches over it and kills it when it is silent, whatever it hangs in, then tries again after a wait that doubles, with jitter, up to 30 s, or as
+    watches over it and kills it when it is silent, whatever it hangs in, then tries again after a wait that doubles, with
+    jitter, up to 30 s, or as
     soon as a port that was shut opens.
 
     PTS are seconds since ``epoch`` (Unix time; by default that of `start`), told by when a frame came: cameras' own stamps jump,
