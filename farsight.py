@@ -96,7 +96,7 @@ class Watchlist:
         from cli.common import open_gate, open_own_list
         from watchlist.database import StoreError
         from watchlist.enrolment import enrol
-        from watchlist.listing import list_people
+        from watchlist.photo_list import list_people
         from watchlist.photos import Entry, PhotoError
 
         try:

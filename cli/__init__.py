@@ -14,7 +14,7 @@ from cli.common import Screen
 from pipeline import __version__
 from pipeline.errors import FarsightError, SettingsError, redact
 from pipeline.private import write_for_user_alone
-from watchlist.connection import StoreError
+from watchlist.sqlite_connection import StoreError
 
 
 def _version(asked: bool) -> None:

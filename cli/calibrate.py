@@ -51,7 +51,7 @@ def _fit(store: Store, card: dict[str, Any], strangers: Path, camera: str | None
     import numpy as np
 
     from watchlist.calibration import LEAST_COMPARISONS, refit
-    from watchlist.rows import stacked, vector_of
+    from watchlist.row_checks import stacked, vector_of
 
     path = database_path(strangers)
     footage = open_store(path, must_exist=True)

@@ -80,7 +80,7 @@ def open_store(path: Path, must_exist: bool = False) -> Store:
 
 def open_own_list(db: Path, must_exist: bool = True) -> Store:
     """The database whose list is to be changed. Raises SettingsError where that would be undone, or cannot be written."""
-    from watchlist.connection import StoreError
+    from watchlist.sqlite_connection import StoreError
 
     path = database_path(db)
     store = open_store(path, must_exist)

@@ -15,7 +15,7 @@ from pipeline.errors import SettingsError
 if TYPE_CHECKING:
     from pipeline.settings import Settings
     from watchlist.enrolment import Verdict
-    from watchlist.listing import Listing
+    from watchlist.photo_list import Listing
     from watchlist.photos import Entry
     from watchlist.store import Store
 
@@ -67,7 +67,7 @@ def import_people(
     as_json: AsJson = False,
 ) -> None:
     """Enrol a folder or a list of people."""
-    from watchlist.listing import list_people
+    from watchlist.photo_list import list_people
     from watchlist.photos import PhotoError
 
     if not people.exists():
@@ -88,7 +88,7 @@ def enrol_list(store: Store, people: Path, settings: Settings) -> dict[str, Any]
     """
     from watchlist.database import StoreError
     from watchlist.enrolment import enrol
-    from watchlist.listing import list_people
+    from watchlist.photo_list import list_people
     from watchlist.photos import PhotoError
 
     try:

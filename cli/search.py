@@ -47,8 +47,8 @@ def command(
     """Search every track of the past, matched or not, for a person."""
     from watchlist.database import StoreError
     from watchlist.search_back import LookBack
+    from watchlist.time_arguments import one_of, span
     from watchlist.tracks import Where
-    from watchlist.when import one_of, span
 
     if len({path.resolve() for path in db}) < len(db):
         raise SettingsError("--db: the same folder is given twice")

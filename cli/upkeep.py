@@ -84,7 +84,7 @@ class Housekeeping:
     def _tidy(self) -> None:
         """Finish tracks whose reader died."""
         from stages.record import json_line
-        from watchlist.lines import append_whole
+        from watchlist.jsonl import append_whole
         from watchlist.store import Store
 
         store = Store(self._out / DATABASE)

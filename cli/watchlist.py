@@ -46,7 +46,7 @@ def list_identities(db: Db, as_json: AsJson = False) -> None:
 def remove(identity: Annotated[int, typer.Argument(metavar="ID")], db: Db, photo: PhotoId = None) -> None:
     """Take a person off the list, or delete one photo of theirs; photos, embeddings, name and details are deleted, and the
     database is written anew without them."""
-    from watchlist.erase import remove_person, remove_photo
+    from watchlist.removal import remove_person, remove_photo
 
     store = open_own_list(db)
     left = remove_person(store, identity) if photo is None else remove_photo(store, identity, photo)

@@ -19,12 +19,12 @@ from fastapi.responses import FileResponse, HTMLResponse
 from console.pictures import picture_of, thumbnail
 from console.report import PAGES, render_page, render_report
 from console.security import SafeHeaders
-from watchlist.connection import StoreError
-from watchlist.files import Folder
-from watchlist.rows import OUTCOMES
+from watchlist.output_folder import Folder
+from watchlist.row_checks import OUTCOMES
+from watchlist.sqlite_connection import StoreError
 from watchlist.store import Store
+from watchlist.time_arguments import one_of, span
 from watchlist.tracks import Where
-from watchlist.when import one_of, span
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 FRESH_S = 5.0  # a page that is older is made anew if the database has changed

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from PIL import Image
 
 from models.pictures import PictureError, read_picture
-from watchlist.files import Folder
+from watchlist.output_folder import Folder
 from watchlist.store import Store
 
 THUMB = 160

@@ -12,8 +12,8 @@ from jinja2 import Environment, FileSystemLoader, TemplateError, select_autoesca
 
 from console.pictures import Inlined, Linked, Pictures
 from console.timeline import clock, sources_of, when
-from watchlist.connection import StoreError
-from watchlist.rows import OUTCOMES
+from watchlist.row_checks import OUTCOMES
+from watchlist.sqlite_connection import StoreError
 from watchlist.store import Store
 from watchlist.tracks import Where, box_number
 

@@ -26,7 +26,7 @@ from models import load_detector, load_recognizer
 from models.faces import pairwise_iou
 from models.pictures import read_picture
 from watchlist.enrolment import Gate, Verdict
-from watchlist.finding import look_at
+from watchlist.photo_faces import look_at
 
 SURE, SECOND, ALONE = 0.7, 0.5, 0.3  # labelled scores and shares of the widest face
 FACELESS = "imagenet"  # photos whose name begins so show no face

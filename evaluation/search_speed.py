@@ -3,8 +3,8 @@
     python -m evaluation.search_speed [--sizes 1000 10000 100000 1000000] [--json FILE]
 
 Random unit vectors of the recogniser's length. `gallery`: one probe against so many enrolled photos (`watchlist.gallery`);
-`past`: one probe against so many tracks (`watchlist.projection`), all of them and a tenth (as a filter leaves); `flat`: FAISS's
-exact float32 index; `numpy`: the product and its largest. Milliseconds a probe, median of repeated calls.
+`past`: one probe against so many tracks (`watchlist.template_index`), all of them and a tenth (as a filter leaves); `flat`:
+FAISS's exact float32 index; `numpy`: the product and its largest. Milliseconds a probe, median of repeated calls.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from watchlist import projection
+from watchlist import template_index
 from watchlist.gallery import new_index
-from watchlist.projection import Projection
+from watchlist.template_index import Projection
 
 DIMENSION = 256
 CALLS = 15
@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 100_000, 1_000_000])
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    projection.KEPT_FROM = 1
+    template_index.KEPT_FROM = 1
     rows = []
     for count in args.sizes:
         with tempfile.TemporaryDirectory() as folder:

@@ -15,7 +15,7 @@ from pipeline.protocol import Batch
 from stages.alerts.outbox import AlertOutbox
 from stages.records import Sighting, Track
 from stages.retry import patiently
-from watchlist.lines import append_whole, keep_lines, write_whole
+from watchlist.jsonl import append_whole, keep_lines, write_whole
 
 
 class Record:

@@ -20,7 +20,7 @@ from pipeline.protocol import SourceSpec
 from pipeline.settings import Settings, load_settings
 from synthetic.corridor import render
 from watchlist.enrolment import Gate, enrol
-from watchlist.listing import list_people
+from watchlist.photo_list import list_people
 from watchlist.store import Store
 
 

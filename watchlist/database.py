@@ -10,7 +10,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from watchlist.connection import (
+from watchlist.schema import MIGRATIONS, VERSION
+from watchlist.sqlite_connection import (
     WAIT_S,
     StoreError,
     address_unchanging,
@@ -21,7 +22,6 @@ from watchlist.connection import (
     has_log,
     is_writable,
 )
-from watchlist.schema import MIGRATIONS, VERSION
 
 __all__ = ["Database", "StoreError", "StoreUnavailable"]
 READERS_MS = 10_000  # that readers are given to end, before the write-ahead log cannot be emptied

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from models.chip import CHIP, sharpness_of
 from models.pictures import read_picture
-from watchlist.finding import Detector, Found, Recognizer, look_at
 from watchlist.gallery import Gallery
 from watchlist.identities import AmbiguousName
 from watchlist.names import identity_name, shown
 from watchlist.people import Enrolment
+from watchlist.photo_faces import Detector, Found, Recognizer, look_at
 from watchlist.photos import Entry, PhotoError, read_with_digest
 from watchlist.preview import write_preview
 from watchlist.store import Store

@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from watchlist.files import Folder
+from watchlist.output_folder import Folder
 from watchlist.store import Store
 
 HIDDEN = {"template", "path", "template_id"}

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from watchlist.connection import damaged
 from watchlist.identities import DETAILS, Identities
-from watchlist.rows import stacked, vector_of
+from watchlist.row_checks import stacked, vector_of
+from watchlist.sqlite_connection import damaged
 from watchlist.thresholds import Thresholds
 
 LOOKED_FOR = (
@@ -78,7 +78,7 @@ class People(Identities):
 
     def remove_identity(self, identity: int) -> bool:
         """Take a person off the list: photos' chips and embeddings, name and details are deleted, also from tracks and alerts
-        that named them, which keep the id. The id is never used again. See `watchlist.erase` for the files beside it."""
+        that named them, which keep the id. The id is never used again. See `watchlist.removal` for the files beside it."""
         with self.transaction():
             row = self._db.execute("SELECT name FROM identities WHERE id = ? AND removed IS NULL", (identity,)).fetchone()
             if row is None:

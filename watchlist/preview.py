@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from watchlist.finding import Found
+from watchlist.photo_faces import Found
 
 LONG_SIDE = 1280
 LEAST_FACE_PX = 40  # of the picture: smaller faces are enlarged with it, up to twice

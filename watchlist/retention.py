@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from watchlist.files import Folder
-from watchlist.lines import keep_lines
-from watchlist.projection import folder_of
+from watchlist.jsonl import keep_lines
+from watchlist.leftover_scan import Finder, Pieces, salted, still_there
+from watchlist.output_folder import Folder
 from watchlist.store import Store
-from watchlist.traces import Finder, Pieces, salted, still_there
+from watchlist.template_index import folder_of
 
 DAY_S = 86_400.0
 PICTURES = ("crop", "restored")

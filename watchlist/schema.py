@@ -144,7 +144,7 @@ CREATE TABLE recordings (
 
 # Pages, sums and purges of a database with a million tracks read indexes, not rows: these hold vectors and chips. ``erasing`` is
 # since when (Unix time) deleted content waits to be removed from the file; ``remains`` is what a purge found left in other files,
-# as salted sums (watchlist/traces.py).
+# as salted sums (watchlist/leftover_scan.py).
 PAGED = """
 DROP INDEX tracks_time;
 CREATE INDEX tracks_page ON tracks (source, start_s, track, outcome, end_s, started_at, ended_at, name) WHERE final = 1;

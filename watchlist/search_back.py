@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchlist.database import StoreError
-from watchlist.projection import Projection
 from watchlist.store import Store
+from watchlist.template_index import Projection
 from watchlist.thresholds import Thresholds
 from watchlist.tracks import Where
 

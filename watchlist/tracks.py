@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from watchlist.connection import StoreError
 from watchlist.database import Database
-from watchlist.rows import track_of, vector_of
+from watchlist.row_checks import track_of, vector_of
+from watchlist.sqlite_connection import StoreError
 
 TRACK_COLUMNS = (
     "source track version final start_s end_s face_px shots template recognizer quality best_pts_s best_box crop restored path "
@@ -331,7 +331,7 @@ class Tracks(Database):
         return [(str(row[0]), str(row[1])) for row in rows]
 
     def kept_of(self, source: str, track: str) -> tuple[list[str], bytes]:
-        """What the pictures of a track are called (see `watchlist.files` before opening one), and its template as it is kept."""
+        """Names of a track's pictures (open them only through `watchlist.output_folder`), and its stored template."""
         query = "SELECT crop, restored, template FROM tracks WHERE source = ? AND track = ?"
         row = self._db.execute(query, (source, track)).fetchone() or (None, None, None)
         return [name for name in row[:2] if isinstance(name, str)], row[2] if isinstance(row[2], bytes) else b""

@@ -7,7 +7,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from watchlist.alerts import Alert
-from watchlist.lines import append_whole
+from watchlist.jsonl import append_whole
 
 ANSWER_S = 5.0  # how long a receiver may take
 

@@ -17,7 +17,7 @@ from stages.records import Shot, Template, Track
 from stages.search import Search
 from tests.running import ROOT
 from watchlist.database import Database
-from watchlist.lines import append_whole
+from watchlist.jsonl import append_whole
 from watchlist.store import Store
 
 DIM = 256
@@ -207,7 +207,7 @@ def test_half_a_line_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     path = tmp_path / "lines"
     append_whole(path, "first\n")
     code = (
-        "import resource, signal, sys; from pathlib import Path; from watchlist.lines import append_whole;"
+        "import resource, signal, sys; from pathlib import Path; from watchlist.jsonl import append_whole;"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100));"
         "append_whole(Path(sys.argv[1]), 'x' * 200)"
     )

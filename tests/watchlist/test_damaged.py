@@ -19,8 +19,8 @@ from console.app import make_app
 from models import recognizer_card
 from pipeline.errors import FarsightError
 from tests.stages.test_annotate import PATH, row
-from watchlist.connection import StoreError
 from watchlist.gallery import Gallery
+from watchlist.sqlite_connection import StoreError
 from watchlist.store import Store
 
 DIGEST = recognizer_card()["sha256"]
@@ -186,7 +186,7 @@ def test_a_list_on_a_medium_that_cannot_be_written_is_copied(out: Path, frozen: 
 
 
 def test_an_index_that_names_files_elsewhere_is_made_anew(out: Path) -> None:
-    from watchlist.projection import Projection, folder_of
+    from watchlist.template_index import Projection, folder_of
 
     store = Store(out / "farsight.db")
     folder_of(store).mkdir()

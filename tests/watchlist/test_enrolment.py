@@ -10,8 +10,8 @@ from models.networks.facegen import FaceGenerator
 from synthetic.corridor import portrait
 from watchlist.database import StoreError
 from watchlist.enrolment import Gate, enrol, reembed
-from watchlist.finding import find_faces
 from watchlist.gallery import Gallery
+from watchlist.photo_faces import find_faces
 from watchlist.photos import Entry
 from watchlist.store import Store
 from watchlist.thresholds import Thresholds

@@ -11,7 +11,7 @@ import pytest
 
 from tests.running import ROOT
 from tests.servers import until
-from watchlist.listing import list_people
+from watchlist.photo_list import list_people
 from watchlist.photos import PhotoError
 from watchlist.store import Store
 

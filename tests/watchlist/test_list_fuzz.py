@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from watchlist.listing import list_people
+from watchlist.photo_list import list_people
 from watchlist.photos import PhotoError
 
 LISTS = [

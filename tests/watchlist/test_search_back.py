@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from tests.stages.test_annotate import PATH, row
-from watchlist import projection
+from watchlist import template_index
 from watchlist.database import StoreError
-from watchlist.projection import Projection
 from watchlist.search_back import DatabasePast, LookBack
 from watchlist.store import Store
+from watchlist.template_index import Projection
 from watchlist.thresholds import Thresholds
 from watchlist.tracks import Where
 
@@ -49,7 +49,7 @@ def put(store: Store, numbers: range, final: bool = True, version: int = 1, **mo
 
 @pytest.fixture(params=["in memory", "kept"])
 def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setattr(projection, "KEPT_FROM", 1 if request.param == "kept" else 10**9)
+    monkeypatch.setattr(template_index, "KEPT_FROM", 1 if request.param == "kept" else 10**9)
     return Store(tmp_path / "f.db")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from watchlist.connection import StoreError, damaged
+from watchlist.sqlite_connection import StoreError, damaged
 
 OUTCOMES = ("match", "no_match", "not_assessable")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from watchlist.lines import change_lines
+from watchlist.jsonl import change_lines
+from watchlist.leftover_scan import Finder
 from watchlist.people import Enrolment, Identity, removed_name
 from watchlist.store import Store
-from watchlist.traces import Finder
 
 LEAST = 6  # bytes of a name that is looked for: shorter ones are found by chance in pictures
 WITH_LINES = ("sightings.jsonl", "alerts.jsonl")

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from watchlist import traces
-from watchlist.traces import Finder, salted, still_there
+from watchlist import leftover_scan
+from watchlist.leftover_scan import Finder, salted, still_there
 
 RNG = np.random.default_rng(0)
 NAMES = [f"20261120T185130.{n % 1000:03d}Z-{n:09.2f}-{n:04d}".encode() for n in range(2000)]
@@ -40,7 +40,7 @@ def test_half_of_an_embedding_is_found(part: slice) -> None:
 
 
 def test_what_lies_across_two_blocks_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(traces, "BLOCK", 1000)
+    monkeypatch.setattr(leftover_scan, "BLOCK", 1000)
     for before in range(930, 1010, 7):
         (tmp_path / "f").write_bytes(b"." * before + NAMES[9] + b"." * 3000)
         assert finder(NAMES).in_file(tmp_path / "f") == {NAMES[9]}
@@ -49,7 +49,7 @@ def test_what_lies_across_two_blocks_is_found(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_sum_finds_again_what_was_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(traces, "BLOCK", 100)
+    monkeypatch.setattr(leftover_scan, "BLOCK", 100)
     known = {(len(NAMES[5]), 7, salted(NAMES[5], 7))}
     for before in range(60, 120, 7):
         (tmp_path / "f").write_bytes(b"z" * before + NAMES[5] + b"z" * 500)

@@ -13,7 +13,7 @@ from cli import app
 from console.report import write_report
 from tests.stages.test_annotate import PATH, row
 from tests.watchlist.test_retention_and_evidence import NOW
-from watchlist.files import Folder
+from watchlist.output_folder import Folder
 from watchlist.retention import Policy, purge
 from watchlist.store import Store
 

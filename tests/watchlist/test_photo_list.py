@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from watchlist.listing import list_people
+from watchlist.photo_list import list_people
 from watchlist.photos import PhotoError, read_photo
 
 

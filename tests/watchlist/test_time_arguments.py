@@ -7,7 +7,7 @@ from datetime import time as clock
 
 import pytest
 
-from watchlist.when import moment, one_of, span
+from watchlist.time_arguments import moment, one_of, span
 
 
 @pytest.mark.parametrize(
