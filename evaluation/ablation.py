@@ -152,7 +152,7 @@ def spread(values: NDArray[np.float64]) -> float:
 
 def train(args: argparse.Namespace, folder: Path, options: tuple[str, ...]) -> None:
     """One training; nothing if it is done already."""
-    command = [sys.executable, "-m", f"training.train_{args.network}", "--data", str(args.data), "--cache", str(args.cache)]
+    command = [sys.executable, "-m", f"training.{args.network}.train", "--data", str(args.data), "--cache", str(args.cache)]
     command += ["--out", str(folder), *(o.format(teacher=args.teacher) for o in options)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 

@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import importlib.util
 import io
 import json
 import sys
@@ -141,6 +142,10 @@ def test_figures_go_into_the_card_of_whom_they_are_about(data: Path, tmp_path: P
     (row,) = card["figures"]["rows"]
     assert (row["look"], row["side"], row["cos"]) == ("clean", 112, 1.0) and not {"recognizer", "scores"} & set(row)
     assert (WEIGHTS / "recognizer.json").read_text() == shipped
+
+
+def test_the_ablation_trains_with_programs_that_are_there() -> None:
+    assert all(importlib.util.find_spec(f"training.{network}.train") for network in RECIPES)
 
 
 def test_a_run_is_measured_for_the_ablation(data: Path, tmp_path: Path) -> None:

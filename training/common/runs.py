@@ -34,9 +34,11 @@ class Made:
 
 
 def own_command() -> str:
-    """The running program's command line, without where its data lies."""
+    """The running program's command line, with ``--data DATA`` in place of the folder and without ``--cache``."""
     options = re.sub(r"--data [^ ]+", "--data DATA", re.sub(r" --cache [^ ]+", "", " ".join(["", *sys.argv[1:]])))
-    return f"python -m training.{Path(sys.argv[0]).stem}{options}"
+    parts = Path(sys.argv[0]).with_suffix("").parts
+    inside = parts[len(parts) - parts[::-1].index("training") :] if "training" in parts else parts[-1:]
+    return f"python -m {'.'.join(['training', *inside])}{options}"
 
 
 def without_folders(command: str) -> str:

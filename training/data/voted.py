@@ -24,7 +24,7 @@ from models.faces import Faces
 from training.data.held_out import held_out
 from training.data.scenes import SURE, UNSURE, Scene, decode
 
-LABELS = Path(__file__).parent / "data" / "photo_labels.npz"
+LABELS = Path(__file__).with_name("photo_labels.npz")
 LONGEST = 640  # pixels of a photo that is labelled and learned from
 PLACE_STEPS, SCORE_STEPS = 4, 250
 LEAST_WITNESS = 0.1

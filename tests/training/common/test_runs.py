@@ -11,7 +11,7 @@ from models.networks.landmarks import LandmarkNet
 from models.networks.superres import SuperResNet
 from models.weights_io import WEIGHTS, read_card, update_card
 from training.common import publish
-from training.common.runs import averaged, made, own_commit, without_folders
+from training.common.runs import averaged, made, own_command, own_commit, without_folders
 from training.superres import train as train_superres
 
 SUPERRES = {"SuperResNet": SuperResNet}
@@ -39,6 +39,11 @@ def test_published_weights_are_gone_on_with_and_their_making_is_kept(run, tmp_pa
     assert card["trained"]["commit"] == own_commit()
     assert card["architecture"] == {"widths": [128, 64, 40], "depths": [6, 5, 4], "regions": 0, "attentions": 2}
     assert made(second) == whole
+
+
+def test_a_card_tells_the_command_that_runs_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/home/me/farsight/training/superres/train.py", "--data", "/d", "--cache", "c", "--out", "o"])
+    assert own_command() == "python -m training.superres.train --data DATA --out o"
 
 
 def test_cards_name_files_elsewhere_without_their_folders() -> None:

@@ -44,7 +44,7 @@ def test_what_is_written_is_what_scenes_are_told(data: Path, tmp_path: Path, mon
     assert told_of_chips(out) is None
     monkeypatch.setattr(label_chips, "load_detector", lambda *_: Teacher((0, 0, 0.9), (23, 1, 0.25)))
     arguments = ["--data", str(data), "--cache", str(data), "--teacher", "teacher.onnx", "--out", str(out)]
-    monkeypatch.setattr(sys, "argv", ["label_chips", *arguments])
+    monkeypatch.setattr(sys, "argv", ["training/data/label_chips.py", *arguments])
     label_chips.main()
     told = told_of_chips(out)
     assert told is not None and len(told) == 24 and np.flatnonzero(told.scores).tolist() == [0, 23]

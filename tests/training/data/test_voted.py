@@ -15,7 +15,7 @@ from models.faces import Faces
 from training.data import label_photos
 from training.data.alike import Shown, fingerprint
 from training.data.scenes import SURE, UNSURE
-from training.data.voted import Votes, load_votes, save_votes, second_scenes, voted_photos, votes_of
+from training.data.voted import LABELS, Votes, load_votes, save_votes, second_scenes, voted_photos, votes_of
 
 BOXES = [[10.25, 10, 30, 34], [50, 10, 70, 34], [90, 10, 110, 34], [10, 60, 30, 84]]
 LABEL = {
@@ -26,6 +26,10 @@ LABEL = {
     "yunet": [0.9, 0.0, 0.8, 0.9],
     "yunet_alone": [[150, 10, 170, 34, 0.7]],
 }
+
+
+def test_the_labels_that_come_with_the_project_can_be_read() -> None:
+    assert len(load_votes(LABELS)) > 1000
 
 
 def photo(seed: int, size: tuple[int, int] = (100, 200)) -> np.ndarray:

@@ -72,7 +72,7 @@ def test_what_a_piece_shares_with_a_face() -> None:
 def test_a_pool_and_a_training_from_it(run, data: Path, labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     out = tmp_path / "scenes"
     arguments = ["--data", str(data), "--cache", str(data), "--frames", str(labelled), "--out", str(out), "--number", "12"]
-    monkeypatch.setattr(sys, "argv", ["scene_pool", *arguments])
+    monkeypatch.setattr(sys, "argv", ["training/detector/scene_pool.py", *arguments])
     scene_pool.main()
     pool = load_pool(out)
     assert len(pool) == 12 and sum(len(s.scores) for s in pool) > 12
