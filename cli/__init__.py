@@ -29,7 +29,6 @@ def _version(asked: bool) -> None:
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Finds people on a watchlist in video where their faces are small.",
 )

@@ -108,11 +108,24 @@ def open_gate(
     device: str,
     detector: str | None = None,
     recognizer: str | Path | None = None,
-    anyway: bool = False,
+    allow_lookalike: bool = False,
     previews: Path | None = None,
 ) -> tuple[Gate, str]:
-    """The enrolment gate and its recogniser's digest; ``anyway`` lets in who looks like somebody else on the list, ``previews``
-    is the folder for pictures of photos with several faces."""
+    """Load the enrolment gate.
+
+    Args:
+        device: ``auto``, ``cpu`` or ``cuda``.
+        detector: a detector's name or file; None: the project's own.
+        recognizer: an ArcFace-style ONNX file; None: the project's own.
+        allow_lookalike: enrol a person who looks like somebody else on the list.
+        previews: folder for numbered pictures of photos that show several faces; None: write none.
+
+    Returns:
+        The gate, and the recogniser's digest.
+
+    Raises:
+        SettingsError: a model cannot be loaded.
+    """
     from models import load_detector, load_recognizer
     from watchlist.enrolment import Gate
     from watchlist.thresholds import Thresholds
@@ -121,7 +134,7 @@ def open_gate(
     try:
         embedder = load_recognizer(recognizer, device)
         judge = None if recognizer is None else load_recognizer(None, device)
-        gate = Gate(load_detector(detector, device, 0.5), embedder, None if anyway else thresholds, previews, judge)
+        gate = Gate(load_detector(detector, device, 0.5), embedder, None if allow_lookalike else thresholds, previews, judge)
         return gate, embedder.digest
     except ValueError as error:
         raise SettingsError(str(error)) from None

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 MOST_SEEN = 1000  # tracks of one person that looking back names
 
 Db = Annotated[Path, typer.Option(help="database file, or the folder that holds it")]
-Anyway = Annotated[bool, typer.Option("--anyway", help="enrol who looks like somebody else on the list, as twins do")]
+AllowLookalike = Annotated[
+    bool, typer.Option("--allow-lookalike", help="enrol a person who looks like somebody else on the list, such as a twin")
+]
+Anyway = Annotated[bool, typer.Option("--anyway", hidden=True)]  # the former name of --allow-lookalike
 Back = Annotated[bool, typer.Option("--look-back", help="then search the past for them")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 Face = Annotated[
@@ -37,10 +40,11 @@ def add(
     db: Db,
     face: Face = None,
     external_id: Annotated[str | None, typer.Option(help="tells people of one name apart")] = None,
-    anyway: Anyway = False,
+    allow_lookalike: AllowLookalike = False,
     look_back: Back = False,
     recognizer: Recognizer = None,
     as_json: AsJson = False,
+    anyway: Anyway = False,
 ) -> None:
     """Enrol photos of one person."""
     from watchlist.names import UNSAFE, identity_name
@@ -55,16 +59,17 @@ def add(
     if face is not None and len(photos) > 1:
         raise SettingsError(f"--face {face}: is of one photo, {len(photos)} are given; add them one by one")
     details = {"external_id": external_id.strip()} if external_id and external_id.strip() else {}
-    _enrol([Entry(name, photo, details, face) for photo in photos], db, anyway, look_back, recognizer, as_json)
+    _enrol([Entry(name, photo, details, face) for photo in photos], db, allow_lookalike or anyway, look_back, recognizer, as_json)
 
 
 def import_people(
     people: Annotated[Path, typer.Argument(help="a folder NAME/*.jpg|png, or a CSV with name,image")],
     db: Db,
-    anyway: Anyway = False,
+    allow_lookalike: AllowLookalike = False,
     look_back: Back = False,
     recognizer: Recognizer = None,
     as_json: AsJson = False,
+    anyway: Anyway = False,
 ) -> None:
     """Enrol a folder or a list of people."""
     from watchlist.photo_list import list_people
@@ -78,7 +83,7 @@ def import_people(
         raise SettingsError(str(error)) from None
     if not as_json:
         tell_listing(listing)
-    _enrol(listing.entries, db, anyway, look_back, recognizer, as_json, listing.left_out)
+    _enrol(listing.entries, db, allow_lookalike or anyway, look_back, recognizer, as_json, listing.left_out)
 
 
 def enrol_list(store: Store, people: Path, settings: Settings) -> dict[str, Any]:
@@ -112,7 +117,7 @@ def enrol_list(store: Store, people: Path, settings: Settings) -> dict[str, Any]
         console.print(f"{who} is not looked for: no usable photo", markup=False)
     named = {verdict.identity for verdict in verdicts}
     for person in (p for p in store.identities() if p.id not in named and not p.set_aside):
-        console.print(f"{person.name} is not in {people}, but still looked for: watchlist set-aside {person.id}", markup=False)
+        console.print(f"{person.name} is not in {people}, but still looked for: watchlist disable {person.id}", markup=False)
     if len(refused) == len(verdicts):
         first = refused[0]
         raise SettingsError(f"--watchlist {people}: no usable photo ({len(refused)} refused, {first.photo}: {first.reason})")
@@ -147,7 +152,7 @@ def not_enrolled(verdicts: list[Verdict]) -> list[str]:
 def _enrol(
     entries: list[Entry],
     db: Path,
-    anyway: bool,
+    allow_lookalike: bool,
     look_back: bool,
     recognizer: Path | None,
     as_json: bool,
@@ -159,7 +164,7 @@ def _enrol(
     if as_json and look_back:
         raise SettingsError("--json and --look-back: must be one of them; `search --identity ID --json` looks back")
     store = open_own_list(db, must_exist=False)
-    gate, digest = open_gate("auto", recognizer=recognizer, anyway=anyway, previews=store.path.parent / PREVIEWS)
+    gate, digest = open_gate("auto", recognizer=recognizer, allow_lookalike=allow_lookalike, previews=store.path.parent / PREVIEWS)
     warnings: list[str] = []
     try:
         with progress() as bar:
@@ -183,7 +188,7 @@ def _enrol(
         for who in not_enrolled(verdicts):
             console.print(f"{who} is not looked for: no usable photo", markup=False)
         for name in sorted({v.name for v in verdicts if not v.reason} & set(store.not_looked_for())):
-            console.print(f"{name} is not looked for: set aside or expired", markup=False)
+            console.print(f"{name} is not looked for: disabled or expired", markup=False)
     if look_back:
         _look_back(store, card_of(recognizer), {v.identity: v.who for v in verdicts if not v.reason and v.identity is not None})
     store.close()

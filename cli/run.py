@@ -261,10 +261,10 @@ def check_recognizer(store: Store, recognizer: str | None) -> None:
 def check_list(store: Store) -> None:
     """Say who on the list is not looked for. Raises SettingsError if that is everybody."""
     if not len(store.looked_for()[0]):
-        raise SettingsError(f"{store.path}: nobody in it is looked for (none enrolled, or all set aside or expired)")
+        raise SettingsError(f"{store.path}: nobody in it is looked for (none enrolled, or all disabled or expired)")
     absent = store.not_looked_for()
     if absent:
-        console.print(f"not looked for (set aside or expired): {', '.join(absent)}", markup=False)
+        console.print(f"not looked for (disabled or expired): {', '.join(absent)}", markup=False)
 
 
 def finish(

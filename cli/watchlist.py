@@ -36,7 +36,7 @@ def list_identities(db: Db, as_json: AsJson = False) -> None:
     print_columns(
         ("id", "name", "photos", "external id", "purpose", "authority", "expires", ""),
         [
-            (p.id, p.name, p.photos, p.external_id, p.purpose, p.authority, p.expires, "set aside" if p.set_aside else "")
+            (p.id, p.name, p.photos, p.external_id, p.purpose, p.authority, p.expires, "disabled" if p.set_aside else "")
             for p in people
         ],
     )
@@ -102,36 +102,39 @@ def move(
     console.print(f"moved photo {photo} from {identity} to {to}")
 
 
-@app.command("set-aside")
-def set_aside(
+@app.command()
+@app.command("set-aside", hidden=True)  # its former name
+def disable(
     identity: Annotated[int, typer.Argument(metavar="ID")],
     db: Db,
     photo: PhotoId = None,
 ) -> None:
-    """Keep a person, or one photo, without looking for them."""
-    _change(db, identity, photo, restore=False)
+    """Stop looking for a person, or stop using one photo, and keep the entry."""
+    _switch(db, identity, photo, enable=False)
 
 
 @app.command()
-def restore(
+@app.command("restore", hidden=True)  # its former name
+def enable(
     identity: Annotated[int, typer.Argument(metavar="ID")],
     db: Db,
     photo: PhotoId = None,
 ) -> None:
-    """Look again for a person, or with a photo, that was set aside."""
-    _change(db, identity, photo, restore=True)
+    """Look again for a disabled person, or use a disabled photo again."""
+    _switch(db, identity, photo, enable=True)
 
 
-def _change(db: Path, identity: int, photo: int | None, restore: bool) -> None:
+def _switch(db: Path, identity: int, photo: int | None, enable: bool) -> None:
     store = open_own_list(db)
-    done = store.set_aside(identity, photo, restore)
+    done = store.set_aside(identity, photo, enable)
     what = f"ID {identity}" + (f", photo {photo}" if photo is not None else "")
     if done:
-        store.note("restore" if restore else "set aside", identity=identity, photo=photo)
+        store.note("restore" if enable else "set aside", identity=identity, photo=photo)  # the audit log keeps its words
     store.close()
     if not done:
-        raise SettingsError(f"{what}: nothing to {'restore' if restore else 'set aside'}")
-    console.print(f"{'restored' if restore else 'set aside'} {what}")
+        word = "enable" if enable else "disable"
+        raise SettingsError(f"{what}: nothing to {word}; it is not on the list, or is {word}d already")
+    console.print(f"{'enabled' if enable else 'disabled'} {what}")
 
 
 @app.command()
@@ -189,7 +192,7 @@ def photos(identity: Annotated[int, typer.Argument(metavar="ID")], db: Db, as_js
         return
     table = Table("id", "photo", "face px", "quality", "", box=None)
     for row in rows:
-        cells = (row["id"], escape(str(row["photo"])), row["face_px"], row["quality"], "set aside" if row["set_aside"] else "")
+        cells = (row["id"], escape(str(row["photo"])), row["face_px"], row["quality"], "disabled" if row["set_aside"] else "")
         table.add_row(*(str(cell) for cell in cells))
     console.print(table)
 

@@ -228,11 +228,11 @@ def test_live_follows_its_settings_tells_alerts_and_ends_orderly(corridor: Path,
         until(lambda: (out / "alerts.jsonl").exists() and (out / "alerts.jsonl").stat().st_size, 60)
         write("gate", speed=3)  # a wrong file changes nothing
         until(lambda: "settings kept" in (tmp_path / "log").read_text())
-        assert farsight("watchlist", "set-aside", 1, "--db", tmp_path / "list.db").returncode == 0
+        assert farsight("watchlist", "disable", 1, "--db", tmp_path / "list.db").returncode == 0
         until(lambda: Store(out / "farsight.db").identities()[0].set_aside, 5)  # and the next track is not compared with them
         write("gate", "yard")
         until(lambda: 'farsight_camera_state{camera="yard",state="streaming"} 1.0' in metrics(), 40)
-        assert 'farsight_counted_total{group="watch",what="delivered to file"}' in metrics()
+        assert 'farsight_counted_total{group="match",what="delivered to file"}' in metrics()
         receiver = Receiver(late)
         until(lambda: receiver.got, 40)  # what was kept while nobody listened
         service.send_signal(signal.SIGTERM)

@@ -98,17 +98,18 @@ def test_wrong_questions_are_told(out: Path, arguments: tuple, why: str) -> None
         call("search", "--db", out, *arguments)
 
 
-def test_a_person_is_changed_set_aside_and_restored(out: Path) -> None:
+@pytest.mark.parametrize(("disable", "enable"), [("disable", "enable"), ("set-aside", "restore")])  # the second: former names
+def test_a_person_or_a_photo_is_changed_disabled_and_enabled(out: Path, disable: str, enable: str) -> None:
     call("watchlist", "update", 1, "--db", out, "--name", "Ida", "--expires", "2099-01-01", "--purpose", "missing")
-    call("watchlist", "set-aside", 1, "--db", out)
+    call("watchlist", disable, 1, "--db", out)
     listed = json.loads(call("watchlist", "list", "--db", out, "--json"))[0]
     assert (listed["name"], listed["expires"], listed["purpose"]) == ("Ida", "2099-01-01", "missing") and listed["set_aside"]
-    call("watchlist", "restore", 1, "--db", out)
+    call("watchlist", enable, 1, "--db", out)
     photo = json.loads(call("watchlist", "photos", 1, "--db", out, "--json"))[0]["id"]
-    call("watchlist", "set-aside", 1, "--photo", photo, "--db", out)
-    assert "set aside" in call("watchlist", "photos", 1, "--db", out)
+    call("watchlist", disable, 1, "--photo", photo, "--db", out)
+    assert "disabled" in call("watchlist", "photos", 1, "--db", out)
     for wrong, why in (
-        (("set-aside", 1, "--photo", photo), "nothing to set aside"),
+        ((disable, 1, "--photo", photo), "nothing to disable; it is not on the list, or is disabled already"),
         (("update", 1, "--expires", "soon"), "must be a date"),
         (("update", 7, "--name", "x"), "nobody on the list"),
         (("update", 1), "nothing to change"),
@@ -121,7 +122,7 @@ def test_a_copied_list_is_changed_where_it_comes_from(out: Path, tmp_path: Path)
     people, store = Store(tmp_path / "people.db"), Store(out / "farsight.db")
     people.add_enrolment(people.add_identity("Ada"), "a.png", "1", b"chip", SEEN[0], DIGEST, 0.9, 80.0)
     store.copy_watchlist(people)
-    for change in (("remove", 1), ("set-aside", 1), ("update", 1, "--name", "x"), ("reembed",), ("calibrate", "--reset")):
+    for change in (("remove", 1), ("disable", 1), ("update", 1, "--name", "x"), ("reembed",), ("calibrate", "--reset")):
         with pytest.raises(SettingsError, match=r"a copy of .*people\.db, which would undo the change"):
             call("watchlist", *change, "--db", out)
     assert "Ada" in call("watchlist", "list", "--db", out) and "fpir" in call("watchlist", "calibrate", "--db", out)

@@ -78,7 +78,7 @@ def test_the_report_says_who_was_not_looked_for(out: Path) -> None:
     store = Store(out / "farsight.db")
     store.add_identity("Bo", expires="2001-01-01")
     text = write_report(store, out).read_text()
-    assert "1 people looked for: Ada" in text and "not looked for (set aside or expired): Bo" in text
+    assert "1 people looked for: Ada" in text and "not looked for (disabled or expired): Bo" in text
 
 
 def test_a_match_keeps_its_photo_when_the_person_is_set_aside(out: Path) -> None:

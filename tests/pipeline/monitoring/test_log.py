@@ -24,7 +24,7 @@ def test_only_changes_are_said() -> None:
     def told(state: str, reconnects: int, troubles: int) -> list[str]:
         said.clear()
         source = SourceReport("gate", "", state=state, counts={"reconnects": reconnects})
-        changes.update(Status([GroupStatus("watch", counters={"trouble: disk": troubles, "tracks": troubles})], [source]))
+        changes.update(Status([GroupStatus("match", counters={"trouble: disk": troubles, "tracks": troubles})], [source]))
         return list(said)
 
     assert len(told("streaming", 0, 0)) == 1 and told("streaming", 0, 0) == []
