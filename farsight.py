@@ -166,7 +166,7 @@ def process(
     """
     from cli.common import CONFIGS
     from cli.run import run_recordings
-    from pipeline.settings import load_settings
+    from cli.settings import load_settings
     from pipeline.sources.find import find_sources
 
     settings = load_settings(Path(config) if config else CONFIGS / "recording.yaml", engine=engine, fpir=fpir)

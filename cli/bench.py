@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from cli.common import console, finite
+from cli.common import CONFIGS, console, finite
+from cli.settings import load_settings
 
 
 def command(
@@ -22,7 +23,8 @@ def command(
     from synthetic.throughput import measure
 
     with tempfile.TemporaryDirectory() as folder:
-        result = measure(source, seconds, Path(folder), console)
+        settings = load_settings(CONFIGS / "recording.yaml")
+        result = measure(settings, settings.fpir, source, seconds, Path(folder), console)
     table = Table("what", "s", "of real time", "x real time", box=None)
     for row in result["rows"]:
         table.add_row(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from cli.settings import Settings
 from pipeline.protocol import SourceSpec
-from pipeline.settings import Settings
 
 SHORT_S = 60.0  # starting Ray and its workers takes longer than they save on so little video
 

@@ -19,8 +19,8 @@ from pipeline.errors import SettingsError
 from pipeline.private import make_database_private, make_private
 
 if TYPE_CHECKING:
+    from cli.settings import Settings
     from pipeline.engine import Engine
-    from pipeline.settings import Settings
     from watchlist.enrolment import Gate
     from watchlist.store import Store
 

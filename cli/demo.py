@@ -13,9 +13,9 @@ from rich.table import Table
 
 from cli.common import CONFIGS, DATABASE, console, finite, open_store
 from cli.run import run_recordings
+from cli.settings import load_settings
 from pipeline.errors import SettingsError
 from pipeline.ownership import LOCK, owned
-from pipeline.settings import load_settings
 from pipeline.sources.find import find_sources
 
 MARKER = "truth.json"

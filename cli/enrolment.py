@@ -13,7 +13,7 @@ from cli.common import PREVIEWS, Recognizer, card_of, console, open_gate, open_o
 from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
-    from pipeline.settings import Settings
+    from cli.settings import Settings
     from watchlist.enrolment import Verdict
     from watchlist.photo_list import Listing
     from watchlist.photos import Entry
@@ -164,7 +164,9 @@ def _enrol(
     if as_json and look_back:
         raise SettingsError("--json and --look-back: must be one of them; `search --identity ID --json` looks back")
     store = open_own_list(db, must_exist=False)
-    gate, digest = open_gate("auto", recognizer=recognizer, allow_lookalike=allow_lookalike, previews=store.path.parent / PREVIEWS)
+    gate, digest = open_gate(
+        "auto", recognizer=recognizer, allow_lookalike=allow_lookalike, previews=store.path.parent / PREVIEWS
+    )
     warnings: list[str] = []
     try:
         with progress() as bar:

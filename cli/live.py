@@ -12,17 +12,18 @@ from typing import Annotated, Any
 import typer
 
 from cli.alert_lines import AlertLines
+from cli.camera_file import CameraFile
 from cli.common import CONFIGS, DATABASE, card_of, console, context_of, finite, open_store
 from cli.run import fill_watchlist, finish, make_folder, require
+from cli.settings import AlertSettings, load_settings
 from cli.upkeep import Housekeeping
 from pipeline.addresses import address_from_environment, from_environment
-from pipeline.cameras import CameraFile
 from pipeline.engine import Job, Status
 from pipeline.errors import SettingsError
 from pipeline.monitoring.log import Changes, open_log
 from pipeline.monitoring.progress import ProgressView
 from pipeline.ownership import owned
-from pipeline.settings import AlertSettings, MetricsSettings, load_settings
+from pipeline.settings import MetricsSettings
 from stages.boot import boot_id
 
 REPORTED_S = 86_400.0  # the report at the end shows no more than the last day, and no more tracks than can be shown in a second

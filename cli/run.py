@@ -20,16 +20,17 @@ from cli.recordings import (
     told_starts,
     with_earlier_names,
 )
+from cli.settings import Settings, load_settings
 from pipeline.engine import Engine, Job, Status, source_replicas, threads_for
 from pipeline.errors import Interrupted, NothingReadError, SettingsError, redact_url
 from pipeline.monitoring.progress import ProgressView
 from pipeline.monitoring.summary import begin_record, end_record, write_summary
 from pipeline.ownership import owned
 from pipeline.protocol import SourceSpec
-from pipeline.settings import Settings, fingerprint, load_settings
 from pipeline.sources.find import address_of, survey
 from pipeline.sources.folders import LeftOut
 from pipeline.sources.naming import plain_url
+from pipeline.stage_settings import fingerprint
 
 if TYPE_CHECKING:
     from watchlist.store import Store
@@ -112,7 +113,7 @@ def _run(
         sources = with_earlier_names(out, sources)
     starts = told_starts(sources, dating)
     settings, chosen = with_engine(settings, sources)
-    store = prepare_output(out, resume, sources, fingerprint(settings.groups, context_of(settings, out)))
+    store = prepare_output(out, resume, sources, fingerprint(settings.groups, context_of(settings, out), settings.run_keywords))
     told["choices"] = {"engine": chosen} if chosen else {}
     note_sources(store, sources)
     begin_record(out / "run.json")

@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 
 from cli.common import DATABASE, ROOT, database_path
-from pipeline.settings import RetentionSettings
+from cli.settings import RetentionSettings
 from pipeline.time_steps import SteadyClock
 
 LOOK_S = 0.3

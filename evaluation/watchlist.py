@@ -31,6 +31,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from cli.settings import load_settings
 from configs import CONFIGS
 from evaluation.identification import split
 from evaluation.lfw import Lfw, load_lfw
@@ -40,7 +41,6 @@ from models.networks.facegen import Look
 from pipeline.engine import Job
 from pipeline.inline import InlineEngine
 from pipeline.protocol import SourceSpec
-from pipeline.settings import load_settings
 from synthetic.corridor import Corridor, Image, Truth, Walker, film
 from synthetic.scoring import walker_of
 from watchlist.store import Store

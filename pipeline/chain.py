@@ -12,7 +12,8 @@ from typing import Any
 from pipeline.errors import FarsightError, SettingsError
 from pipeline.latency import Delays
 from pipeline.protocol import Batch, Counting, Stage, Stateful
-from pipeline.settings import GroupSettings, build_stage
+from pipeline.settings import GroupSettings
+from pipeline.stage_settings import build_stage
 
 
 @dataclass

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 from pipeline.checkpoints import Checkpoints
 from pipeline.latency import Delays
 from pipeline.protocol import SourceReport, SourceSpec
-from pipeline.settings import GroupSettings, Settings, fingerprint
+from pipeline.settings import EngineSettings, GroupSettings
+from pipeline.stage_settings import fingerprint
 
 
 @dataclass(frozen=True)
@@ -27,15 +28,18 @@ class Job:
     checkpoints: Path | None
     checkpoint_every_s: float
     resume: bool = False
+    run_keywords: frozenset[str] = EngineSettings.run_keywords
 
     @property
     def made_by(self) -> str:
         """Tells whether checkpoints and results are of the same settings."""
-        return fingerprint(self.groups, self.context)
+        return fingerprint(self.groups, self.context, self.run_keywords)
 
     @classmethod
-    def of(cls, settings: Settings, sources: list[SourceSpec], context: dict[str, Any], database: Path, resume: bool) -> Job:
-        return cls(settings.groups, sources, context, database, settings.checkpoint_every_s, resume)
+    def of(
+        cls, settings: EngineSettings, sources: list[SourceSpec], context: dict[str, Any], database: Path, resume: bool
+    ) -> Job:
+        return cls(settings.groups, sources, context, database, settings.checkpoint_every_s, resume, settings.run_keywords)
 
 
 @dataclass

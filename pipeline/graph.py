@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pipeline.settings import GroupSettings
 
-STAGE = ("open", "process", "flush", "close")
-SOURCE = ("start", "read", "report", "stop", "close")
+STAGE_METHODS = ("open", "process", "flush", "close")
+SOURCE_METHODS = ("start", "read", "report", "stop", "close")
 
 
-def fault_of(groups: list[GroupSettings], classes: dict[str, type[Any]]) -> tuple[tuple[int | str, ...], str]:
+def first_fault(groups: list[GroupSettings], classes: dict[str, type[Any]]) -> tuple[tuple[int | str, ...], str]:
     """The key of the first group that cannot work as it stands, below the graph's, and why; "" if all can.
 
     ``classes``: by the names that ``use`` has.
@@ -46,6 +46,6 @@ def fault_of(groups: list[GroupSettings], classes: dict[str, type[Any]]) -> tupl
     return (), ""
 
 
-def is_a(cls: type[Any], methods: tuple[str, ...]) -> bool:
-    """Whether a class has the methods of a `STAGE` or a `SOURCE`."""
+def has_methods(cls: type[Any], methods: tuple[str, ...]) -> bool:
+    """Whether a class has all these methods: `STAGE_METHODS` or `SOURCE_METHODS`."""
     return all(callable(getattr(cls, name, None)) for name in methods)

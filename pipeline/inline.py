@@ -12,7 +12,7 @@ from pipeline.checkpoints import Checkpoints
 from pipeline.engine import GroupStatus, Job, Status, Watch, add_metrics, resume_point
 from pipeline.protocol import Batch, Source, SourceReport
 from pipeline.runner import SourceRunner
-from pipeline.settings import build_stage
+from pipeline.stage_settings import build_stage
 
 REPORT_EVERY_S = 0.5
 

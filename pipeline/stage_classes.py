@@ -8,7 +8,7 @@ from importlib import metadata
 from typing import Any, get_type_hints
 
 from pipeline.errors import SettingsError
-from pipeline.graph import SOURCE, is_a
+from pipeline.graph import SOURCE_METHODS, has_methods
 
 RENAMED = {  # names of earlier versions, which settings files may still use
     "stages.decode.Decode": "stages.video.recording.Decode",
@@ -26,8 +26,8 @@ def allowed_class(use: str, methods: tuple[str, ...]) -> tuple[str, type[Any]]:
         raise SettingsError(f"use = {use!r}: must be a stage of Farsight, like stages.detect.Detect{more}")
     cls = stage_class(use)
     own = use.startswith("stages.")
-    if (own and (cls.__module__ != use.rpartition(".")[0] or cls.__name__.startswith("_"))) or not is_a(cls, methods):
-        raise SettingsError(f"use = {use!r}: is no {'source' if methods == SOURCE else 'stage'}")
+    if (own and (cls.__module__ != use.rpartition(".")[0] or cls.__name__.startswith("_"))) or not has_methods(cls, methods):
+        raise SettingsError(f"use = {use!r}: is no {'source' if methods == SOURCE_METHODS else 'stage'}")
     return use, cls
 
 
@@ -36,7 +36,7 @@ def installed_stages() -> dict[str, str]:
     return {point.name: point.value.replace(":", ".") for point in metadata.entry_points(group="farsight.stages")}
 
 
-def kinds_of(cls: type[Any]) -> dict[str, Any]:
+def keyword_types(cls: type[Any]) -> dict[str, Any]:
     """What each of a class's constructor's keywords may be, by its annotations."""
     try:
         hints = get_type_hints(cls.__init__)

@@ -11,13 +11,12 @@ from typing import Any
 import av
 from rich.console import Console
 
-from configs import CONFIGS
 from models import load_detector, load_recognizer
 from pipeline.engine import Job, Status, cores
 from pipeline.errors import NothingReadError
 from pipeline.inline import InlineEngine
 from pipeline.protocol import SourceSpec
-from pipeline.settings import Settings, load_settings
+from pipeline.settings import EngineSettings
 from synthetic.corridor import render
 from watchlist.enrolment import Gate, enrol
 from watchlist.photo_list import list_people
@@ -42,7 +41,9 @@ def decode_alone(path: Path) -> tuple[float, float]:
     return time.perf_counter() - started, frames / rate
 
 
-def run_once(engine: Any, settings: Settings, clip: Path, out: Path, people: Path | None) -> tuple[float, Status]:
+def run_once(
+    engine: Any, settings: EngineSettings, fpir: float, clip: Path, out: Path, people: Path | None
+) -> tuple[float, Status]:
     """Seconds from the engine's start to the last written track, without enrolment and drawing."""
     out.mkdir(parents=True)
     database = out / "farsight.db"
@@ -51,14 +52,16 @@ def run_once(engine: Any, settings: Settings, clip: Path, out: Path, people: Pat
         recognizer = load_recognizer(device=settings.device)
         enrol(store, Gate(load_detector(device=settings.device), recognizer), list_people(people).entries, recognizer.digest)
     store.close()
-    context = {"out": out, "database": database, "fpir": settings.fpir, "device": settings.device}
+    context = {"out": out, "database": database, "fpir": fpir, "device": settings.device}
     job = Job(settings.groups, [SourceSpec(clip.stem, str(clip))], context, database, settings.checkpoint_every_s)
     started = time.perf_counter()
     status = engine.run(job, lambda status: None)
     return time.perf_counter() - started, status
 
 
-def measure(source: Path | None, seconds: float, folder: Path, console: Console) -> dict[str, Any]:
+def measure(
+    settings: EngineSettings, fpir: float, source: Path | None, seconds: float, folder: Path, console: Console
+) -> dict[str, Any]:
     """All figures for a recording, or for a synthetic one of 1920×1080 at 25 frames a second with 5 to 10 faces in view."""
     from pipeline.ray.recordings import RayEngine
 
@@ -67,7 +70,6 @@ def measure(source: Path | None, seconds: float, folder: Path, console: Console)
         with console.status(f"rendering {seconds:.0f} s of 1080p"):
             clip = render(folder / "clip", seconds, 1920, max(8, round(seconds * 0.9)), 25, seed=3)
         people = folder / "clip" / "people"
-    settings = load_settings(CONFIGS / "recording.yaml")
     rows: list[dict[str, Any]] = []
 
     def add(what: str, took: float) -> None:
@@ -77,7 +79,7 @@ def measure(source: Path | None, seconds: float, folder: Path, console: Console)
         decoding, length = decode_alone(clip)
     add("decode alone (limit)", decoding)
     with console.status("inline"):
-        inline, status = run_once(InlineEngine(), settings, clip, folder / "inline", people)
+        inline, status = run_once(InlineEngine(), settings, fpir, clip, folder / "inline", people)
     add("inline", inline)
     for group in status.groups:
         for name, row in group.stages.items():
@@ -86,7 +88,7 @@ def measure(source: Path | None, seconds: float, folder: Path, console: Console)
         started = time.perf_counter()
         engine = RayEngine()
         starting = time.perf_counter() - started
-        with_ray, ray_status = run_once(engine, settings, clip, folder / "ray", people)
+        with_ray, ray_status = run_once(engine, settings, fpir, clip, folder / "ray", people)
         engine.close()
     add("ray: start of the cluster", starting)
     add("ray: actors, work and end", with_ray)

@@ -20,7 +20,7 @@ from pipeline import __version__
 from pipeline.engine import Status, cores
 from pipeline.errors import Interrupted, redact, redact_url
 from pipeline.latency import Delays
-from pipeline.settings import Settings
+from pipeline.settings import EngineSettings
 
 MISSING = "not installed"
 PACKAGES = ("torch", "av", "ray", "faiss-cpu", "trackers", "numpy", "opencv-python-headless")
@@ -64,7 +64,7 @@ def _percentiles(delays: Delays | None) -> dict[str, dict[str, float]]:
 
 def write_summary(
     path: Path,
-    settings: Settings,
+    settings: EngineSettings,
     choices: dict[str, str],
     status: Status,
     elapsed: dict[str, float],
@@ -82,7 +82,7 @@ def write_summary(
     sources = [asdict(source) for source in status.sources]
     summary = {
         "command": _command(),
-        "settings": settings.model_dump(mode="json", exclude={"cameras", "alerts"}),
+        "settings": settings.model_dump(mode="json", exclude=set(settings.secret_keys)),
         "choices": choices | {f"{s['name']}: {k}": v for s in sources for k, v in s["choices"].items()},
         "versions": versions(),
         "machine": {"cores": cores(), "processor": platform.machine()},

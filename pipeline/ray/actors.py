@@ -20,7 +20,8 @@ from pipeline.protocol import Batch, SourceReport, SourceSpec
 from pipeline.ray.environment import ray
 from pipeline.ray.flow_control import CreditOutbox, Sender, Turns, confirmed, split
 from pipeline.runner import SaveCheckpoint, SourceRunner
-from pipeline.settings import GroupSettings, build_stage
+from pipeline.settings import GroupSettings
+from pipeline.stage_settings import build_stage
 from pipeline.strikes import MOST, Aside, Strikes
 from pipeline.threads import use_threads
 

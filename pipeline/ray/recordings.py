@@ -21,7 +21,9 @@ from pipeline.ray.actors import GroupActor, SourceActor
 from pipeline.ray.cluster import Cluster, on_this_machine, require_shared
 from pipeline.ray.environment import RayError, RayTaskError, ray
 from pipeline.ray.flow_control import died
-from pipeline.settings import GroupSettings, build_stage, stage_class
+from pipeline.settings import GroupSettings
+from pipeline.stage_classes import stage_class
+from pipeline.stage_settings import build_stage
 
 POLL_S = 0.5
 GRACE_S = 8.0

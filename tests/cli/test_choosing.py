@@ -8,8 +8,8 @@ import pytest
 
 from cli.choosing import with_engine
 from cli.common import CONFIGS
+from cli.settings import load_settings
 from pipeline.protocol import SourceSpec
-from pipeline.settings import load_settings
 from tests.clips import write_clip
 
 

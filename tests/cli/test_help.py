@@ -32,7 +32,8 @@ def test_the_shell_completes_commands() -> None:
     """As bash asks it: for the words after `farsight wat`."""
     asked = {"_FARSIGHT_COMPLETE": "complete_bash", "COMP_WORDS": "farsight wat", "COMP_CWORD": "1"}
     program = "import sys; sys.argv = ['farsight']; from cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", program], env={**os.environ, **asked}, capture_output=True, text=True, timeout=60)
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env={**os.environ, **asked}, capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["watchlist"]
 
 

@@ -11,9 +11,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from cli import upkeep as housekeeping
+from cli.settings import RetentionSettings
 from cli.upkeep import Housekeeping
 from pipeline import time_steps as steady_module
-from pipeline.settings import RetentionSettings
 from tests.servers import until
 from tests.stages.test_annotate import PATH, row
 from watchlist.store import Store

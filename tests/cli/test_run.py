@@ -12,12 +12,12 @@ import pytest
 
 from cli import run
 from cli.common import CONFIGS
+from cli.settings import Settings, load_settings
 from models import recognizer_card
 from pipeline.checkpoints import Checkpoints, file_stamp
 from pipeline.engine import Job, Status, Watch
 from pipeline.errors import SettingsError
 from pipeline.protocol import SourceReport, SourceSpec
-from pipeline.settings import Settings, load_settings
 from tests.stages.test_annotate import PATH, row
 from watchlist.store import Store
 

@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 from cli import app
 from cli.common import CONFIGS
 from cli.run import fill_watchlist
+from cli.settings import load_settings
 from models import load_recognizer, recognizer_card
 from models.weights_io import digest
 from pipeline.errors import SettingsError
-from pipeline.settings import load_settings
 from tests.models.backends.test_onnx_recognizer import Foreign, written
 from tests.watchlist.test_search_back import put
 from watchlist.enrolment import png

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cli.settings import load_settings
 from pipeline.errors import SettingsError, redact, redact_url
-from pipeline.settings import build_stage, load_settings
 from pipeline.stage_classes import installed_stages
+from pipeline.stage_settings import build_stage
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 MINIMAL = {
@@ -124,11 +125,9 @@ def test_what_is_no_secret_of_a_url_stays() -> None:
 
 
 def test_the_page_of_settings_is_up_to_date() -> None:
-    from pipeline.settings_doc import page
+    from cli.settings_doc import page
 
-    assert (CONFIGS.parent / "docs" / "settings.md").read_text() == page(), (
-        "run: python -m pipeline.settings_doc > docs/settings.md"
-    )
+    assert (CONFIGS.parent / "docs" / "settings.md").read_text() == page(), "run: python -m cli.settings_doc > docs/settings.md"
 
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(

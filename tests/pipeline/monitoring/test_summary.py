@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from cli.common import CONFIGS
+from cli.settings import load_settings
 from pipeline.engine import Status
 from pipeline.errors import Interrupted, OutputError
 from pipeline.monitoring.summary import begin_record, end_record, read_summary, write_summary
-from pipeline.settings import load_settings
 
 SETTINGS = load_settings(CONFIGS / "recording.yaml")
 

@@ -172,7 +172,7 @@ def test_rotation_metadata_is_obeyed(tmp_path: Path) -> None:
 def test_importing_the_stages_loads_no_network_library() -> None:
     """The command line must start fast; torch is imported when a network is."""
     code = (
-        "import sys, pathlib, pipeline.settings as s; "
+        "import sys, pathlib, cli.settings as s; "
         "s.load_settings(pathlib.Path('configs/recording.yaml')); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3]).returncode == 0

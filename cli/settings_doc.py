@@ -1,6 +1,6 @@
 """The page of all settings, made from the field descriptions and the stages' docstrings.
 
-python -m pipeline.settings_doc > docs/settings.md
+python -m cli.settings_doc > docs/settings.md
 """
 
 from __future__ import annotations
@@ -11,18 +11,10 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from cli.settings import AlertSettings, RetentionSettings, Settings, load_settings
 from configs import CONFIGS
-from pipeline.settings import (
-    AlertSettings,
-    CameraSettings,
-    GroupSettings,
-    MetricsSettings,
-    RetentionSettings,
-    Settings,
-    StageSettings,
-    load_settings,
-    stage_class,
-)
+from pipeline.settings import CameraSettings, GroupSettings, MetricsSettings, StageSettings
+from pipeline.stage_classes import stage_class
 
 MODELS: dict[str, type[BaseModel]] = {
     "The file": Settings,
@@ -39,7 +31,7 @@ def page() -> str:
     """The whole page as Markdown."""
     parts = [
         "# Settings\n",
-        "Made by `python -m pipeline.settings_doc`. A settings file is YAML; `base: other.yaml` starts from another file. "
+        "Made by `python -m cli.settings_doc`. A settings file is YAML; `base: other.yaml` starts from another file. "
         "Unknown keys are errors.\n",
     ]
     for title, model in MODELS.items():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.cameras import CameraFile
+from cli.camera_file import CameraFile
 from pipeline.errors import SettingsError
 from pipeline.monitoring.log import open_log
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import structlog
 
+from cli.settings import Settings, load_settings
 from pipeline.addresses import address_from_environment, from_environment
 from pipeline.errors import SettingsError
 from pipeline.protocol import SourceSpec
-from pipeline.settings import CameraSettings, Settings, load_settings
+from pipeline.settings import CameraSettings
 
 AT_ONCE = {"cameras"}  # what is followed while it runs; the rest needs a restart
 
