@@ -182,7 +182,7 @@ def sightings(out: str | Path) -> Iterator[Sighting]:
 
     store = open_store(database_path(Path(out)), must_exist=True)
     try:
-        for row in store.each_final():
+        for row in store.iter_final():
             fields = {name: row[name] for name in Sighting.__dataclass_fields__ if name not in ("crop", "reasons")}
             yield Sighting(**fields, crop=_crop(store.path.parent, row), reasons=tuple(row["reasons"]))
     finally:
@@ -206,8 +206,8 @@ def search(
         Hits, best first.
     """
     from cli.common import card_of, database_path, open_gate, open_store
-    from watchlist.search_back import DatabasePast, LookBack
-    from watchlist.tracks import Where
+    from watchlist.search_back import DatabaseTracks, TrackSearch
+    from watchlist.tracks import TrackFilter
 
     store = open_store(database_path(Path(db)), must_exist=True)
     try:
@@ -215,8 +215,8 @@ def search(
         verdict = open_gate("auto")[0].judge("", Path(photo), face)
         if verdict.vector is None:
             raise FarsightError(f"{photo}: {verdict.reason}")
-        found, _ = LookBack(DatabasePast(store, card["sha256"]), store.thresholds(card)).search(
-            verdict.vector[None], top, fpir, Where(camera)
+        found, _ = TrackSearch(DatabaseTracks(store, card["sha256"]), store.thresholds(card)).search(
+            verdict.vector[None], top, fpir, TrackFilter(camera)
         )
         return [
             Hit(

@@ -18,12 +18,12 @@ class AlertLines:
 
     def __init__(self, store: Store, console: Console) -> None:
         self._store, self._console = store, console
-        self._last = self._store.newest_alert()
+        self._last = self._store.last_alert_number()
 
     def look(self) -> None:
         """Print what is new. A database that cannot be read just now is asked again at the next look."""
         try:
-            self._last = min(self._last, self._store.newest_alert())  # after a purge numbers begin anew
+            self._last = min(self._last, self._store.last_alert_number())  # after a purge numbers begin anew
             fresh = self._store.alerts_after(self._last)
         except sqlite3.Error:
             return

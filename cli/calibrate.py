@@ -35,7 +35,7 @@ def command(
         store.put_calibration(card["sha256"], None)
     if strangers is not None:
         _fit(store, card, strangers, camera)
-    size = len(store.looked_for()[0])
+    size = len(store.active_photos()[0])
     own, thresholds = store.calibration(card["sha256"]), store.thresholds(card)
     store.close()
     rates = (0.1, 0.03, 0.01, 0.003, 0.001)
@@ -50,7 +50,7 @@ def _fit(store: Store, card: dict[str, Any], strangers: Path, camera: str | None
     """Keep thresholds fitted to the tracks of other footage."""
     import numpy as np
 
-    from watchlist.calibration import LEAST_COMPARISONS, refit
+    from watchlist.calibration import MIN_COMPARISONS, fit_impostor_scores
     from watchlist.row_checks import stacked, vector_of
 
     path = database_path(strangers)
@@ -61,23 +61,23 @@ def _fit(store: Store, card: dict[str, Any], strangers: Path, camera: str | None
         if t["template"] is not None and t["outcome"] != "not_assessable" and t["recognizer"] == card["sha256"]
     ]
     footage.close()
-    photos = store.looked_for()[0]
+    photos = store.active_photos()[0]
     if not tracks or not len(photos):
         raise SettingsError(f"calibrate: {len(tracks)} tracks and {len(photos)} photos of this recogniser; both are needed")
     vectors = stacked(
         [vector_of(t["template"], np.float16, path, f"the track {t['source']}/{t['track']}") for t in tracks], path, "tracks"
     )
     face_px = np.array([t["face_px"] for t in tracks], np.float32)
-    bins, counts = refit(card["impostors"], vectors @ store.vectors(photos).T, face_px)
-    if max(counts) < LEAST_COMPARISONS:
+    bins, counts = fit_impostor_scores(card["impostors"], vectors @ store.photo_embeddings(photos).T, face_px)
+    if max(counts) < MIN_COMPARISONS:
         raise SettingsError(
             f"calibrate: {len(tracks)} tracks against {len(photos)} photos give at most {max(counts)} comparisons of one face "
-            f"size, {LEAST_COMPARISONS} are needed; take longer footage"
+            f"size, {MIN_COMPARISONS} are needed; take longer footage"
         )
     store.put_calibration(card["sha256"], bins, len(tracks))
-    store.note("calibrate", tracks=len(tracks), comparisons=counts)
+    store.log_audit("calibrate", tracks=len(tracks), comparisons=counts)
     low = 0.0
     for found, count in zip(bins, counts, strict=True):
-        kept = "" if count >= LEAST_COMPARISONS else ", too few: as it came with the recogniser"
+        kept = "" if count >= MIN_COMPARISONS else ", too few: as it came with the recogniser"
         console.print(f"faces of {low:g} to {found['face_px']:g} px: {count} comparisons{kept}")
         low = found["face_px"]

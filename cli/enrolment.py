@@ -128,7 +128,7 @@ def enrol_list(store: Store, people: Path, settings: Settings) -> dict[str, Any]
         "refused": [{"name": v.who, "photo": v.photo, "reason": v.reason} for v in refused],
         "left_out": [{"path": path, "reason": reason} for path, reason in listing.left_out],
         "warnings": listing.warnings,
-        "not_looked_for": [*absent, *store.not_looked_for()],
+        "not_looked_for": [*absent, *store.inactive_names()],
     }
 
 
@@ -189,7 +189,7 @@ def _enrol(
                 console.print("  choose one with: watchlist add NAME PHOTO --face N", markup=False)
         for who in not_enrolled(verdicts):
             console.print(f"{who} is not looked for: no usable photo", markup=False)
-        for name in sorted({v.name for v in verdicts if not v.reason} & set(store.not_looked_for())):
+        for name in sorted({v.name for v in verdicts if not v.reason} & set(store.inactive_names())):
             console.print(f"{name} is not looked for: disabled or expired", markup=False)
     if look_back:
         _look_back(store, card_of(recognizer), {v.identity: v.who for v in verdicts if not v.reason and v.identity is not None})
@@ -223,10 +223,10 @@ def _look_back(store: Store, card: dict[str, Any], people: dict[int, str]) -> No
     import numpy as np
 
     from watchlist.database import StoreError
-    from watchlist.search_back import DatabasePast, LookBack
+    from watchlist.search_back import DatabaseTracks, TrackSearch
 
     try:
-        past = LookBack(DatabasePast(store, card["sha256"]), store.thresholds(card))
+        past = TrackSearch(DatabaseTracks(store, card["sha256"]), store.thresholds(card))
     except StoreError as error:
         raise SettingsError(str(error)) from None
     for identity, name in people.items():

@@ -92,7 +92,7 @@ def _watch(cameras: CameraFile, out: Path, alerts: dict[str, Any], duration: flo
         if lines:
             lines.look()
     begun = min(epoch, time.time() - (time.monotonic() - started))  # by the clock of now as well, which may have been set
-    since = max(begun, time.time() - REPORTED_S, store.started_before_last(REPORTED_TRACKS) or 0.0)
+    since = max(begun, time.time() - REPORTED_S, store.start_of_newest(REPORTED_TRACKS) or 0.0)
     return finish(settings, job, status, store, out, {"all": time.monotonic() - started}, since, begun, people)
 
 

@@ -80,7 +80,7 @@ def date_tracks(store: Store, status: Status, starts: dict[str, Start], dating: 
     }
     tell(status.sources, earlier | starts, dating.zone)
     for report in status.sources:
-        store.date_recording(report.name, report.started_at, report.started_from)
+        store.set_recording_start(report.name, report.started_at, report.started_from)
     undated = [s.name for s in status.sources if s.started_at is None and s.status != "failed"]
     if undated:
         hint = "tell it with --start or --start-from-name, or `search --since` leaves them out"

@@ -61,7 +61,9 @@ def export(
     path = database_path(db)
     store = open_store(path, must_exist=True)
     try:
-        rows = store.named([*map(_source_and_name, track or []), *([] if identity is None else store.matched(identity))])
+        rows = store.find_tracks(
+            [*map(_source_and_name, track or []), *([] if identity is None else store.tracks_of_identity(identity))]
+        )
         missing = set(track or []) - {f"{row['source']}/{row['track']}" for row in rows}
         if missing or not rows:
             raise SettingsError(f"--track {min(missing)}: no such track" if missing else "nothing to export: no such track")

@@ -210,7 +210,7 @@ def prepare_output(out: Path, resume: bool, sources: list[SourceSpec], made_by: 
             elif found is not None and found.shortened(spec.url):
                 console.print(f"{spec.name}: its file is shorter now; what was found in it is kept", markup=False)
             if found is None or not found.done:
-                store.forget_tracks(spec.name, found.pts_s if found else None)
+                store.delete_tracks_after(spec.name, found.pts_s if found else None)
     finally:
         checkpoints.close()
     return store
@@ -226,11 +226,11 @@ def fill_watchlist(store: Store, watchlist: Path, settings: Settings) -> dict[st
             store.copy_watchlist(other)
             other.close()
         else:
-            store.keep_own_list()
+            store.detach_list()
         check_recognizer(store, settings.shared.get("recognizer"))
         check_list(store)
-        return {"not_looked_for": store.not_looked_for()}
-    store.keep_own_list()
+        return {"not_looked_for": store.inactive_names()}
+    store.detach_list()
     record = enrol_list(store, watchlist, settings)
     check_list(store)
     return record
@@ -239,11 +239,11 @@ def fill_watchlist(store: Store, watchlist: Path, settings: Settings) -> dict[st
 def decide_anew(store: Store, settings: Settings) -> None:
     """Compare what an earlier run has finished with the list and the rate of this one: the report speaks of one of each."""
     from watchlist.database import StoreError
-    from watchlist.decision import decide_again
+    from watchlist.decision import redecide_tracks
 
     card = card_of(settings.shared.get("recognizer"))
     try:
-        changed = decide_again(store, card["sha256"], store.thresholds(card), settings.fpir)
+        changed = redecide_tracks(store, card["sha256"], store.thresholds(card), settings.fpir)
     except StoreError as error:
         raise SettingsError(f"--resume: {error}") from None
     if changed:
@@ -261,9 +261,9 @@ def check_recognizer(store: Store, recognizer: str | None) -> None:
 
 def check_list(store: Store) -> None:
     """Say who on the list is not looked for. Raises SettingsError if that is everybody."""
-    if not len(store.looked_for()[0]):
+    if not len(store.active_photos()[0]):
         raise SettingsError(f"{store.path}: nobody in it is looked for (none enrolled, or all disabled or expired)")
-    absent = store.not_looked_for()
+    absent = store.inactive_names()
     if absent:
         console.print(f"not looked for (disabled or expired): {', '.join(absent)}", markup=False)
 
@@ -292,8 +292,8 @@ def finish(
     from stages.record import write_jsonl
 
     if started_after is None:
-        write_jsonl(out / "sightings.jsonl", store.each_final())
-    outcomes = store.outcomes(counted_after)
+        write_jsonl(out / "sightings.jsonl", store.iter_final())
+    outcomes = store.outcome_counts(counted_after)
     readers, why = source_replicas(job) if started_after is None else (len(job.sources), "one a camera")
     choices = {"readers": f"{readers}: {why}", "threads": f"{threads_for(job.groups[0], readers)} in each reader"}
     bad = [s for s in status.sources if s.status in ("failed", "incomplete")]
@@ -304,7 +304,7 @@ def finish(
     more = {"watchlist": people or {}} | (told or {}) | ({"annotated": fault} if fault else {})
     write_summary(out / "run.json", settings, choices, status, elapsed, outcomes, more, code)
     write_report(store, out, started_after)
-    store.note("run", sources=[s.url for s in status.sources], fpir=settings.fpir, outcomes=outcomes)
+    store.log_audit("run", sources=[s.url for s in status.sources], fpir=settings.fpir, outcomes=outcomes)
     store.close()
     for report in bad:
         console.print(f"{report.name}: {report.status}: {report.reason} ({report.url})", markup=False, soft_wrap=True)

@@ -20,7 +20,7 @@ from cli.enrolment import Face
 from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
-    from watchlist.search_back import Found, Past
+    from watchlist.search_back import SearchableTracks, TrackHit
     from watchlist.store import Store
 
 
@@ -46,9 +46,9 @@ def command(
 ) -> None:
     """Search every track of the past, matched or not, for a person."""
     from watchlist.database import StoreError
-    from watchlist.search_back import LookBack
+    from watchlist.search_back import TrackSearch
     from watchlist.time_arguments import one_of, span
-    from watchlist.tracks import Where
+    from watchlist.tracks import TrackFilter
 
     if len({path.resolve() for path in db}) < len(db):
         raise SettingsError("--db: the same folder is given twice")
@@ -64,17 +64,17 @@ def command(
             one_of("--camera", camera, sorted({name for store in stores for name in store.sources()}))
     except ValueError as error:
         raise SettingsError(str(error)) from None
-    where = Where(camera, first.pts_s, first.at, last.at, least_px, last.pts_s)
+    where = TrackFilter(camera, first.pts_s, first.at, last.at, least_px, last.pts_s)
     card = card_of(recognizer)
     thresholds = stores[0].thresholds(card)
     vectors = _vectors(stores[0], photo, face, track, identity, recognizer, card["sha256"])
     try:
         with _past_of(stores, card["sha256"]) as past:
-            found, compared = LookBack(past, thresholds).search(vectors, top, fpir, where)
+            found, compared = TrackSearch(past, thresholds).search(vectors, top, fpir, where)
     except StoreError as error:
         raise SettingsError(str(error)) from None
     timed = where.since_at is not None or where.until_at is not None
-    unknown = sum(store.without_hour() for store in stores) if timed else 0
+    unknown = sum(store.count_undated() for store in stores) if timed else 0
     for store in stores:
         store.close()
     if as_json:
@@ -101,12 +101,12 @@ def command(
 
 
 @contextmanager
-def _past_of(stores: list[Store], digest: str) -> Iterator[Past]:
+def _past_of(stores: list[Store], digest: str) -> Iterator[SearchableTracks]:
     """The past of one database here, or that of several, each in an actor of its own."""
-    from watchlist.search_back import DatabasePast
+    from watchlist.search_back import DatabaseTracks
 
     if len(stores) == 1:
-        yield DatabasePast(stores[0], digest)
+        yield DatabaseTracks(stores[0], digest)
         return
     from cli.search_shards import Shards
 
@@ -148,7 +148,7 @@ def _vectors(
     return np.stack([p.vector for p in photos])
 
 
-def _row(found: Found) -> dict[str, Any]:
+def _row(found: TrackHit) -> dict[str, Any]:
     row = found.row
     line = {
         "source": row["source"],

@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 from pipeline.ray.cluster import Cluster, on_this_machine
 from pipeline.ray.environment import RayError, ray
 from watchlist.database import StoreError
-from watchlist.search_back import DatabasePast, Hit
+from watchlist.search_back import DatabaseTracks, ScoredRow
 from watchlist.store import Store
-from watchlist.tracks import Where
+from watchlist.tracks import TrackFilter
 
 
 class ShardActor:
     """Holds the index of one database."""
 
     def __init__(self, path: Path, digest: str) -> None:
-        self._path, self._past = path, DatabasePast(Store(path), digest)
+        self._path, self._past = path, DatabaseTracks(Store(path), digest)
 
-    def nearest(self, vectors: NDArray[np.float32], top: int, where: Where | None) -> tuple[list[Hit], int]:
+    def nearest(self, vectors: NDArray[np.float32], top: int, where: TrackFilter | None) -> tuple[list[ScoredRow], int]:
         hits, compared = self._past.nearest(vectors, top, where)
         return [({**row, "db": str(self._path.parent)}, score) for row, score in hits], compared
 
@@ -34,7 +34,7 @@ class Shards:
         actor = ray.remote(ShardActor).options(scheduling_strategy=on_this_machine())
         self._actors = [actor.remote(path.resolve(), digest) for path in paths]
 
-    def nearest(self, vectors: NDArray[np.float32], top: int, where: Where | None) -> tuple[list[Hit], int]:
+    def nearest(self, vectors: NDArray[np.float32], top: int, where: TrackFilter | None) -> tuple[list[ScoredRow], int]:
         try:
             answers = ray.get([actor.nearest.remote(vectors, top, where) for actor in self._actors])
         except RayError as error:

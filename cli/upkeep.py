@@ -71,7 +71,7 @@ class Housekeeping:
         file = self._watchlist.stat()
         other = Store(self._watchlist, must_exist=True)
         try:
-            state = file.st_dev, file.st_ino, other.generation()  # a file made anew counts from the beginning
+            state = file.st_dev, file.st_ino, other.list_version()  # a file made anew counts from the beginning
             if state != self._seen:
                 store = Store(self._out / DATABASE)
                 store.copy_watchlist(other)

@@ -77,7 +77,7 @@ def merge(
     except StoreError as error:
         raise SettingsError(str(error)) from None
     name = store.name_of(into)
-    store.note("merge", identity=identity, into=into)
+    store.log_audit("merge", identity=identity, into=into)
     store.close()
     console.print(f"merged {identity} into {into}: {name}, {photos} photos", markup=False)
 
@@ -97,7 +97,7 @@ def move(
         store.move_photo(identity, photo, to)
     except StoreError as error:
         raise SettingsError(str(error)) from None
-    store.note("move", identity=identity, photo=photo, to=to)
+    store.log_audit("move", identity=identity, photo=photo, to=to)
     store.close()
     console.print(f"moved photo {photo} from {identity} to {to}")
 
@@ -126,10 +126,10 @@ def enable(
 
 def _switch(db: Path, identity: int, photo: int | None, enable: bool) -> None:
     store = open_own_list(db)
-    done = store.set_aside(identity, photo, enable)
+    done = store.set_enabled(identity, enable, photo)
     what = f"ID {identity}" + (f", photo {photo}" if photo is not None else "")
     if done:
-        store.note("restore" if enable else "set aside", identity=identity, photo=photo)  # the audit log keeps its words
+        store.log_audit("restore" if enable else "set aside", identity=identity, photo=photo)  # the audit log keeps its words
     store.close()
     if not done:
         word = "enable" if enable else "disable"
@@ -168,7 +168,7 @@ def update(
     except StoreError as error:
         raise SettingsError(str(error)) from None
     if done:
-        store.note("update", identity=identity, changed=sorted(details))  # the log outlives the person's entry
+        store.log_audit("update", identity=identity, changed=sorted(details))  # the log outlives the person's entry
     store.close()
     if not done:
         raise SettingsError(f"ID {identity}: nobody on the list has it")
@@ -210,7 +210,7 @@ def reembed(db: Db, recognizer: Recognizer = None) -> None:
     except ValueError as error:
         raise SettingsError(str(error)) from None
     with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("embedding", total=len(store.chips()))
+        task = bar.add_task("embedding", total=len(store.photo_chips()))
         count = embed_again(store, embedder, lambda done: bar.update(task, completed=done))
     store.close()
     console.print(f"{count} photos embedded with {embedder.digest[:12]}")

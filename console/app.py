@@ -24,7 +24,7 @@ from watchlist.row_checks import OUTCOMES
 from watchlist.sqlite_connection import StoreError
 from watchlist.store import Store
 from watchlist.time_arguments import one_of, span
-from watchlist.tracks import Where
+from watchlist.tracks import TrackFilter
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 FRESH_S = 5.0  # a page that is older is made anew if the database has changed
@@ -101,7 +101,7 @@ def make_app(database: Path, hosts: Sequence[str] = LOOPBACK) -> FastAPI:
     def picture(source: str, track: str, kind: str = "crop") -> Response:
         """A track's ``crop`` or ``restored`` chip, as JPEG."""
         _allowed(lambda: one_of("kind", kind, ("crop", "restored")))
-        rows = stores.mine().named([(source, track)])
+        rows = stores.mine().find_tracks([(source, track)])
         content = picture_of(Folder(out), rows[0], kind) if rows else None
         return _jpeg(content)
 
@@ -163,7 +163,7 @@ class _Page:
         try:
             began = time.monotonic()
             if not self._html or began > self._again_at:
-                of = (self._store.state(), *_changed(self._out / "run.json"), *_changed(self._out / "annotated"))
+                of = (self._store.data_version(), *_changed(self._out / "run.json"), *_changed(self._out / "annotated"))
                 if of != self._of:
                     self._html, self._of = render_report(self._store, self._out, served=True).encode(), of
                     # A page that takes long to make is made more rarely.
@@ -196,7 +196,7 @@ def _page(
     if outcome is not None:
         _allowed(lambda: one_of("outcome", outcome, OUTCOMES))
     first, last = _allowed(lambda: span(since, until, dash=""))
-    where = Where(source, first.pts_s, first.at, last.at, None, last.pts_s, outcome)
+    where = TrackFilter(source, first.pts_s, first.at, last.at, None, last.pts_s, outcome)
     last_seen = None
     if after is not None:
         camera, _, track = after.rpartition("/")

@@ -15,7 +15,7 @@ from console.timeline import clock, sources_of, when
 from watchlist.row_checks import OUTCOMES
 from watchlist.sqlite_connection import StoreError
 from watchlist.store import Store
-from watchlist.tracks import Where, box_number
+from watchlist.tracks import TrackFilter, box_number
 
 MOST = {"match": 400, "near": 150, "no_match": 250, "unlikely": 100, "not_assessable": 200}  # cards of a section
 MOST_SERVED = {"match": 120, "near": 60, "no_match": 60, "unlikely": 30, "not_assessable": 60}
@@ -55,25 +55,25 @@ def render_report(store: Store, out: Path, started_after: float | None = None, s
     """
     run, fault = read_run(out)
     try:
-        return _rendered(store, out, Where(started_after=started_after), run, fault, served)
+        return _rendered(store, out, TrackFilter(started_after=started_after), run, fault, served)
     except StoreError:
         raise
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, TemplateError) as error:
         if not run:
             raise
-        return _rendered(store, out, Where(started_after=started_after), {}, _damage(error), served)
+        return _rendered(store, out, TrackFilter(started_after=started_after), {}, _damage(error), served)
 
 
-def _rendered(store: Store, out: Path, where: Where, run: dict[str, Any], fault: str, served: bool) -> str:
+def _rendered(store: Store, out: Path, where: TrackFilter, run: dict[str, Any], fault: str, served: bool) -> str:
     with store.snapshot():
-        sums = store.sums(where)
+        sums = store.summaries(where)
         inlined = Inlined(store, out, PICTURE_BYTES)
         sections = _sections(store, where, MOST_SERVED if served else MOST)
         cards = {name: _cards(rows, out, Linked() if served else inlined) for name, rows in sections.items()}
-        people, names = store.sought(30)
+        people, names = store.active_people(30)
         counts = {outcome: sum(row["tracks"] for row in sums if row["outcome"] == outcome) for outcome in OUTCOMES}
         sources = sources_of(store, run, sums, where)
-        absent = store.not_looked_for()
+        absent = store.inactive_names()
     shown = {"match": len(cards["match"]), "not_assessable": len(cards["not_assessable"])}
     shown["no_match"] = sum(len(cards[name]) for name in ("near", "no_match", "unlikely"))
     known = set(absent)
@@ -135,20 +135,22 @@ def _made_by(run: dict[str, Any]) -> str:
     return f"Farsight {versions.get('farsight', '')}{f' ({str(commit)[:12]})' if commit else ''}".strip()
 
 
-def _sections(store: Store, where: Where, most: dict[str, int]) -> dict[str, list[dict[str, Any]]]:
+def _sections(store: Store, where: TrackFilter, most: dict[str, int]) -> dict[str, list[dict[str, Any]]]:
     """Tracks by section, each in one: matches, near misses, the rest of "no match", what of that is likely no face, and those
     not assessable."""
 
     def of(outcome: str, count: int) -> list[dict[str, Any]]:
-        return store.page(Where(outcome=outcome, started_after=where.started_after), count)
+        return store.page(TrackFilter(outcome=outcome, started_after=where.started_after), count)
 
-    match = sorted(store.closest("match", most["match"], None, where), key=lambda r: (r["name"] or "", r["source"], r["start_s"]))
+    match = sorted(
+        store.by_margin("match", most["match"], None, where), key=lambda r: (r["name"] or "", r["source"], r["start_s"])
+    )
     if len(match) < most["match"]:  # a match without a score is one all the same
         known = {(row["source"], row["track"]) for row in match}
         match += [row for row in of("match", most["match"]) if (row["source"], row["track"]) not in known][
             : most["match"] - len(match)
         ]
-    near = [row for row in store.closest("no_match", most["near"], NEAR, where) if row["quality"] >= UNLIKELY]
+    near = [row for row in store.by_margin("no_match", most["near"], NEAR, where) if row["quality"] >= UNLIKELY]
     known = {(row["source"], row["track"]) for row in near}
     rest = [row for row in of("no_match", most["no_match"] + len(near)) if (row["source"], row["track"]) not in known]
     return {

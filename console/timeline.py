@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from watchlist.store import Store
-from watchlist.tracks import Where
+from watchlist.tracks import TrackFilter
 
 BARS = 100  # over a timeline's length; tracks that lie in one bar share it, where there are more than EACH
 EACH = 300
@@ -15,7 +15,7 @@ LANES = 20  # people with a lane of their own
 MOST_SOURCES = 100
 
 
-def sources_of(store: Store, run: dict[str, Any], sums: list[dict[str, Any]], where: Where) -> list[dict[str, Any]]:
+def sources_of(store: Store, run: dict[str, Any], sums: list[dict[str, Any]], where: TrackFilter) -> list[dict[str, Any]]:
     """The sources of a run, as ``run.json`` tells of them or as far as their tracks do, each with ``lanes`` and ``length``."""
     mine = defaultdict(list)
     for row in sums:
@@ -48,7 +48,7 @@ def _untold(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {"name": name, "status": "ok", "reason": "", "position_s": end, "duration_s": None}
 
 
-def _lanes(store: Store, source: dict[str, Any], sums: list[dict[str, Any]], where: Where) -> dict[str, Any]:
+def _lanes(store: Store, source: dict[str, Any], sums: list[dict[str, Any]], where: TrackFilter) -> dict[str, Any]:
     """A source with its timeline: a lane for each person found, one for the rest of each outcome. A camera's goes from the first
     track to the last, by time of day."""
     lanes: dict[str, list[dict[str, Any]]] = {}
@@ -64,7 +64,8 @@ def _lanes(store: Store, source: dict[str, Any], sums: list[dict[str, Any]], whe
     step = length / BARS if sum(row["tracks"] for row in sums) > EACH else 1e-3
     placed: dict[tuple[str, int], dict[str, Any]] = {}
     for bar in sorted(
-        store.bars(source["name"], begin, first, step, where), key=lambda bar: (bar["outcome"] != "match", bar["person"] or "")
+        store.timeline_bars(source["name"], begin, first, step, where),
+        key=lambda bar: (bar["outcome"] != "match", bar["person"] or ""),
     ):
         lane = bar["outcome"].replace("_", " ")
         if bar["outcome"] == "match" and bar["person"] is not None:

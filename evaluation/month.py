@@ -27,7 +27,7 @@ from models.networks.facegen import FaceGenerator, Identity, Look
 from models.weights_io import WEIGHTS
 from synthetic.corridor import Image, portrait
 from training.common.degradations import PRESETS
-from watchlist.search_back import DatabasePast, LookBack
+from watchlist.search_back import DatabaseTracks, TrackSearch
 from watchlist.store import Store
 from watchlist.thresholds import Thresholds
 
@@ -137,7 +137,7 @@ def search(out: Path, tracks: dict[str, set[str]]) -> tuple[float, float, int]:
 
     recognizer, card = load_recognizer(), recognizer_card()
     gate = Gate(load_detector(min_score=0.5), recognizer)
-    past = LookBack(DatabasePast(Store(out / "farsight.db"), recognizer.digest), Thresholds(card["impostors"]))
+    past = TrackSearch(DatabaseTracks(Store(out / "farsight.db"), recognizer.digest), Thresholds(card["impostors"]))
     precision, first = [], []
     for name, own in list(tracks.items())[:SEARCHED]:
         verdict = gate.judge(name, out / "photos" / f"{name}.png")

@@ -24,7 +24,7 @@ from rich.table import Table
 
 from watchlist import template_index
 from watchlist.gallery import new_index
-from watchlist.template_index import Projection
+from watchlist.template_index import TemplateIndex
 
 DIMENSION = 256
 CALLS = 15
@@ -32,7 +32,7 @@ PROBES = 200
 MATE_COSINE = 0.45  # of a probe to the vector it should find: a small face seen once
 
 
-class Past:
+class SearchableTracks:
     """Stands for a database that holds only templates."""
 
     def __init__(self, vectors: np.ndarray, folder: Path) -> None:
@@ -76,12 +76,12 @@ def measure(count: int, folder: Path) -> dict[str, Any]:
     started = time.perf_counter()
     first = index.search(probes, 1)[1][:, 0]
     row |= {"gallery_per_s": PROBES / (time.perf_counter() - started)}
-    past = Projection(Past(vectors, folder))  # type: ignore[arg-type]
+    past = TemplateIndex(SearchableTracks(vectors, folder))  # type: ignore[arg-type]
     tenth = past.ids[::10]
     row["past_ms"] = median_ms(lambda p: past.nearest(p, 20), probes)
     row["past_tenth_ms"] = median_ms(lambda p: past.nearest(p, 20, tenth), probes)
     started = time.perf_counter()
-    Projection(Past(vectors, folder))  # type: ignore[arg-type]
+    TemplateIndex(SearchableTracks(vectors, folder))  # type: ignore[arg-type]
     row["past_opened_s"] = time.perf_counter() - started
     flat = faiss.IndexFlatIP(DIMENSION)
     flat.add(vectors)

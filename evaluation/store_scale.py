@@ -63,7 +63,7 @@ def build(out: Path, tracks: int, people: int) -> None:
         count = min(CHUNK, tracks - start)
         vectors = _unit(rng, count).astype(np.float16)
         store.put_tracks([_row(start + k, tracks, vectors[k], people, digest, rng) for k in range(count)])
-    write_jsonl(out / "sightings.jsonl", store.each_final())
+    write_jsonl(out / "sightings.jsonl", store.iter_final())
     picture = _picture()
     for row in store.page(limit=25):
         for kind in ("crop", "restored"):

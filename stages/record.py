@@ -55,7 +55,7 @@ class Record:
         self._alerts = None if self._alert_settings is None else AlertOutbox(self._store, self._out, self._alert_settings)
         patiently(lambda: (self._out / "crops").mkdir(parents=True, exist_ok=True), *self._patience)
         self._lines = self._out / "sightings.jsonl"
-        patiently(lambda: write_jsonl(self._lines, self._store.each_final()), *self._patience)
+        patiently(lambda: write_jsonl(self._lines, self._store.iter_final()), *self._patience)
 
     def process(self, batch: Batch) -> Batch:
         rows = patiently(lambda: [self._row(sighting) for sighting in batch], *self._patience)
@@ -90,7 +90,7 @@ class Record:
         were there before, and what was told."""
         told: Counter[str] = Counter()
         with self._store.transaction():
-            before = self._store.reported([_key(row) for row in rows])
+            before = self._store.versions([_key(row) for row in rows])
             self._store.put_tracks(rows)
             if self._alerts is not None:
                 for row, sighting in zip(rows, batch, strict=True):

@@ -59,7 +59,7 @@ class Search:
         from watchlist.store import Store
 
         self._store = Store(self._database)
-        self._generation = self._store.generation()
+        self._generation = self._store.list_version()
         self._gallery = Gallery(self._store, self._card["sha256"])
         self._thresholds = self._store.thresholds(self._card)
 
@@ -67,7 +67,7 @@ class Search:
         """Search the watchlist as it is now."""
         from watchlist.database import StoreError
 
-        generation = self._store.generation()
+        generation = self._store.list_version()
         if generation == self._generation:
             return
         self._thresholds = self._store.thresholds(self._card)

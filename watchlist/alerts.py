@@ -39,7 +39,7 @@ class Alerts(Database):
                     self._db.executemany("INSERT INTO undelivered VALUES (?, ?)", [(sink, alert.key) for sink in sinks])
         return new
 
-    def newest_alert(self) -> int:
+    def last_alert_number(self) -> int:
         """The number of the newest alert, for `alerts_after`; 0 where there is none."""
         return int(self._db.execute("SELECT COALESCE(MAX(rowid), 0) FROM alerts").fetchone()[0])
 
@@ -61,7 +61,7 @@ class Alerts(Database):
         ).fetchone()
         return None if row is None else Alert(**dict(row))
 
-    def untold_match(self, source: str, identity: int, since: float) -> dict[str, Any] | None:
+    def unalerted_match(self, source: str, identity: int, since: float) -> dict[str, Any] | None:
         """The columns of the newest track that matched somebody at a source, was seen since a Unix time and raised no alert."""
         row = self._db.execute(
             "SELECT * FROM tracks t WHERE source = ? AND identity = ? AND outcome = 'match' AND ended_at >= ? AND NOT EXISTS "
@@ -78,5 +78,5 @@ class Alerts(Database):
         )
         return [Alert(**dict(row)) for row in rows]
 
-    def delivered(self, sink: str, key: str) -> None:
+    def mark_delivered(self, sink: str, key: str) -> None:
         self._db.execute("DELETE FROM undelivered WHERE sink = ? AND alert = ?", (sink, key))

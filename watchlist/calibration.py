@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import genpareto
 
-LEAST_COMPARISONS = 1000  # for a bin's scores to replace the card's
+MIN_COMPARISONS = 1000  # for a bin's scores to replace the card's
 LEAST_EXCESSES = 200  # for its tail to do so as well
 TAIL = 0.01  # share of the scores that the tail's distribution is fitted to
 
 
-def refit(
+def fit_impostor_scores(
     impostors: list[dict[str, Any]], scores: NDArray[np.float32], face_px: NDArray[np.float32]
 ) -> tuple[list[dict[str, Any]], list[int]]:
     """A recogniser's ``impostors`` with those bins replaced that ``scores`` (M, N), of M strangers with faces ``face_px`` (M,)
@@ -27,7 +27,7 @@ def refit(
         found = scores[(face_px > low) & (face_px <= card["face_px"])].ravel()
         low = card["face_px"]
         counts.append(int(found.size))
-        if found.size < LEAST_COMPARISONS:
+        if found.size < MIN_COMPARISONS:
             bins.append(card)
             continue
         levels = [level for level in card["log10_fmr"] if 10**level >= TAIL * 0.999]

@@ -142,18 +142,18 @@ class Database:
         self._db.close()
         self._parts.close()
 
-    def state(self) -> int:
+    def data_version(self) -> int:
         """Another number whenever somebody else has changed the database."""
         return int(self._db.execute("PRAGMA data_version").fetchone()[0])
 
-    def count_of(self, column: str) -> int:
+    def counter(self, column: str) -> int:
         """One of the counters in the table ``generation``. Raises StoreError where that was damaged."""
         row = self._db.execute(f"SELECT {column} FROM generation").fetchone()
         if row is None or not isinstance(row[0], int):
             raise damaged(self.path, f"its counter {column}")
         return int(row[0])
 
-    def use_memory(self, megabytes: int) -> None:
+    def set_cache_mb(self, megabytes: int) -> None:
         """Let this connection keep so much of the file in memory, for work that touches most of it."""
         self._db.execute(f"PRAGMA cache_size = {-1000 * megabytes}")
 
@@ -172,7 +172,7 @@ class Database:
         finally:
             self._db.execute(f"PRAGMA busy_timeout = {1000 * WAIT_S}")
 
-    def note(self, what: str, **detail: Any) -> bool:
+    def log_audit(self, what: str, **detail: Any) -> bool:
         """Append to the audit log: what was done, when, with what. Returns whether it could be: not where all is read-only."""
         if self.read_only:
             return False

@@ -10,7 +10,7 @@ from watchlist.store import Store
 from watchlist.thresholds import Thresholds
 
 
-def decide_again(store: Store, digest: str, thresholds: Thresholds, fpir: float) -> int:
+def redecide_tracks(store: Store, digest: str, thresholds: Thresholds, fpir: float) -> int:
     """Compare every finished track that could be judged with the list as it is now, from its kept template. Returns how many
     outcomes or names changed. Raises StoreError where list or templates are of another recogniser than ``digest``."""
     strange = store.recognizers() - {digest}

@@ -167,7 +167,7 @@ def enrol(
     for photos in _by_person(entries):
         name, external_id = photos[0].name, photos[0].details.get("external_id")
         try:
-            known = photos[0].identity if photos[0].identity is not None else store.identity_of(name, external_id)
+            known = photos[0].identity if photos[0].identity is not None else store.find_identity(name, external_id)
         except AmbiguousName as error:
             judged = [Verdict(name, shown(e.photo.name), f"ambiguous_name: {error}; name the external id") for e in photos]
         else:
@@ -228,7 +228,7 @@ def _keep(store: Store, judged: list[Verdict], photos: list[Entry], known: int |
                 store.add_enrolment(
                     known, shown(entry.photo), verdict.sha256, chip, verdict.vector, digest, verdict.quality, verdict.face_px
                 )
-        store.note("enrol", name=name, identity=known, photos={v.photo: v.reason or "enrolled" for v in judged})
+        store.log_audit("enrol", name=name, identity=known, photos={v.photo: v.reason or "enrolled" for v in judged})
     return [replace(verdict, identity=known) for verdict in judged]
 
 
@@ -249,15 +249,15 @@ def _without_strangers(judged: list[Verdict], own: list[NDArray[np.float32]]) ->
 
 def reembed(store: Store, recognizer: Recognizer, told: Callable[[int], None] = lambda done: None) -> int:
     """Make all vectors anew from the kept chips with another recogniser: all of them, or none. Returns how many."""
-    kept = store.chips()
+    kept = store.photo_chips()
     vectors: dict[int, tuple[NDArray[np.float32], float]] = {}
     for start in range(0, len(kept), AT_ONCE):
         part = kept[start : start + AT_ONCE]
         made, quality = recognizer.embed_with_quality(np.stack([unpng(chip) for _, chip in part]))
         vectors |= {row: (vector, float(q)) for (row, _), vector, q in zip(part, made, quality, strict=True)}
         told(len(vectors))
-    store.put_vectors(vectors, recognizer.digest)
-    store.note("reembed", photos=len(kept), recognizer=recognizer.digest)
+    store.put_embeddings(vectors, recognizer.digest)
+    store.log_audit("reembed", photos=len(kept), recognizer=recognizer.digest)
     return len(kept)
 
 

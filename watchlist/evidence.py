@@ -73,5 +73,5 @@ def export_case(store: Store, out: Path, tracks: list[dict[str, Any]], path: Pat
         raise
     # No names of tracks: the audit log outlives them.
     with path.open("rb") as written:
-        store.note("export", tracks=len(tracks), file=path.name, sha256=hashlib.file_digest(written, "sha256").hexdigest())
+        store.log_audit("export", tracks=len(tracks), file=path.name, sha256=hashlib.file_digest(written, "sha256").hexdigest())
     return len(sums) + 1

@@ -38,7 +38,7 @@ class Gallery:
         self._names: dict[int, str] = {}
         self._rows = self._identities = np.zeros(0, np.int64)
         self._index: faiss.Index | None = None
-        self._reembedded = people.reembedded()
+        self._reembedded = people.reembed_count()
         self.update()
 
     def __len__(self) -> int:
@@ -46,7 +46,7 @@ class Gallery:
 
     def update(self) -> None:
         """Follow the database. Raises StoreError for vectors of another recogniser; what was searched before stays in use."""
-        if self._people.generation() == self._generation:
+        if self._people.list_version() == self._generation:
             return
         try:
             with self._people.snapshot():
@@ -58,7 +58,7 @@ class Gallery:
             raise
 
     def _follow(self) -> None:
-        generation = self._people.generation()
+        generation = self._people.list_version()
         strange = self._people.recognizers_enrolled() - {self._digest}
         if strange:
             self._generation = generation
@@ -66,15 +66,15 @@ class Gallery:
                 f"enrolled with another recogniser ({', '.join(s[:12] for s in sorted(strange))}; "
                 f"this one is {self._digest[:12]}): name that one, or run `watchlist reembed` to change to this one"
             )
-        rows, identities = self._people.looked_for()
-        if self._people.reembedded() != self._reembedded or len(rows) > FLOAT32_UP_TO >= len(self._rows):
-            self._rows, self._index, self._reembedded = np.zeros(0, np.int64), None, self._people.reembedded()
+        rows, identities = self._people.active_photos()
+        if self._people.reembed_count() != self._reembedded or len(rows) > FLOAT32_UP_TO >= len(self._rows):
+            self._rows, self._index, self._reembedded = np.zeros(0, np.int64), None, self._people.reembed_count()
         gone = ~np.isin(self._rows, rows)
         if gone.any():
             self._index.remove_ids(faiss.IDSelectorBatch(np.flatnonzero(gone)))  # type: ignore[union-attr]
         new = rows[~np.isin(rows, self._rows)]
         for start in range(0, len(new), 50_000):
-            self._add(self._people.vectors(new[start : start + 50_000]), len(rows))
+            self._add(self._people.photo_embeddings(new[start : start + 50_000]), len(rows))
         self._rows = np.concatenate([self._rows[~gone], new])
         order = np.argsort(rows)
         self._identities = identities[order][np.searchsorted(rows[order], self._rows)]

@@ -7,7 +7,7 @@ import unicodedata
 
 from watchlist.database import Database, StoreError
 
-DETAILS = ("external_id", "purpose", "authority", "expires")
+DETAIL_FIELDS = ("external_id", "purpose", "authority", "expires")
 
 
 class AmbiguousName(StoreError):
@@ -17,7 +17,7 @@ class AmbiguousName(StoreError):
 class Identities(Database):
     """Finds, makes, merges and changes the people of the watchlist. Ids are never used again."""
 
-    def identity_of(self, name: str, external_id: str | None = None) -> int | None:
+    def find_identity(self, name: str, external_id: str | None = None) -> int | None:
         """The id of a person on the list: by external id where one is given, else by name, in whatever Unicode form.
 
         Raises AmbiguousName where several people have the name and not exactly one of them is without an external id.
@@ -38,14 +38,14 @@ class Identities(Database):
         return int(rows[0]["id"]) if rows else None
 
     def add_identity(self, name: str, identity: int | None = None, **details: str | None) -> int:
-        """The id of this person (see `identity_of`; or the one given), made if need be; given details replace kept ones."""
-        found = identity if identity is not None else self.identity_of(name, details.get("external_id"))
+        """The id of this person (see `find_identity`; or the one given), made if need be; given details replace kept ones."""
+        found = identity if identity is not None else self.find_identity(name, details.get("external_id"))
         if found is None:
             made = self._db.execute(
                 "INSERT INTO identities (name, created) VALUES (?, ?)", (unicodedata.normalize("NFC", name), time.time())
             )
             found = int(made.lastrowid or 0)
-        for key in DETAILS:
+        for key in DETAIL_FIELDS:
             if details.get(key):
                 self._db.execute(f"UPDATE identities SET {key} = ? WHERE id = ?", (details[key], found))
         return found
@@ -65,7 +65,7 @@ class Identities(Database):
             row = self._db.execute("SELECT * FROM identities WHERE id = ? AND removed IS NULL", (identity,)).fetchone()
             if row is None:
                 return False
-            kept = {key: details.get(key, row[key]) or None for key in ("name", *DETAILS)}
+            kept = {key: details.get(key, row[key]) or None for key in ("name", *DETAIL_FIELDS)}
             if not kept["name"]:
                 raise StoreError(f"name = {details['name']!r}: it is empty")
             kept["name"] = unicodedata.normalize("NFC", kept["name"])
@@ -110,16 +110,16 @@ class Identities(Database):
             self._db.execute("DELETE FROM enrolments WHERE identity = ?", (identity,))
             self._db.execute("UPDATE tracks SET identity = ?, name = ? WHERE identity = ?", (into, new["name"], identity))
             self._db.execute("UPDATE alerts SET identity = ? WHERE identity = ?", (into, identity))
-            self.blank(identity)
-            for key in DETAILS:
+            self.erase_details(identity)
+            for key in DETAIL_FIELDS:
                 if old[key] and not new[key]:
                     self._db.execute(f"UPDATE identities SET {key} = ? WHERE id = ?", (old[key], into))
             count = self._db.execute("SELECT COUNT(*) FROM enrolments WHERE identity = ?", (into,)).fetchone()[0]
         return int(count)
 
-    def blank(self, identity: int) -> None:
+    def erase_details(self, identity: int) -> None:
         """Mark a person as removed and delete name and details; the id stays, so that it is never used again."""
-        nothing = ", ".join(f"{key} = NULL" for key in DETAILS)
+        nothing = ", ".join(f"{key} = NULL" for key in DETAIL_FIELDS)
         self._db.execute(f"UPDATE identities SET removed = ?, name = '', {nothing} WHERE id = ?", (time.time(), identity))
         self._db.execute("UPDATE generation SET erasing = CAST(strftime('%s', 'now') AS REAL) WHERE erasing IS NULL")
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from watchlist.identities import DETAILS, Identities
+from watchlist.identities import DETAIL_FIELDS, Identities
 from watchlist.row_checks import stacked, vector_of
 from watchlist.sqlite_connection import damaged
 from watchlist.thresholds import Thresholds
 
-LOOKED_FOR = (
+ACTIVE = (
     "i.removed IS NULL AND i.set_aside IS NULL AND e.set_aside IS NULL "
     "AND (i.expires IS NULL OR i.expires >= date('now', 'localtime'))"
 )
@@ -84,7 +84,7 @@ class People(Identities):
             if row is None:
                 return False
             self._db.execute("DELETE FROM enrolments WHERE identity = ?", (identity,))
-            self.blank(identity)
+            self.erase_details(identity)
             self._unname(identity, str(row["name"]))
         return True
 
@@ -99,26 +99,27 @@ class People(Identities):
             (label, identity),
         )
 
-    def held_by_others(self, text: str) -> bool:
+    def text_in_use(self, text: str) -> bool:
         """Whether what is kept of the people on the list, or a photo's name, holds this text."""
-        texts = " OR ".join(f"instr({key}, :text)" for key in ("name", *DETAILS))
+        texts = " OR ".join(f"instr({key}, :text)" for key in ("name", *DETAIL_FIELDS))
         row = self._db.execute(
             f"SELECT 1 FROM identities WHERE {texts} UNION ALL SELECT 1 FROM enrolments WHERE instr(photo, :text) LIMIT 1",
             {"text": text},
         ).fetchone()
         return row is not None
 
-    def set_aside(self, identity: int, photo: int | None = None, restore: bool = False) -> bool:
-        """Keep a person, or one photo of theirs by its id, without looking for them; or look for them again.
+    def set_enabled(self, identity: int, enabled: bool, photo: int | None = None) -> bool:
+        """Enable or disable a person, or one photo of theirs by its id. Whoever is disabled stays on the list but is not matched.
 
-        Returns whether there was anything to change.
+        Returns:
+            Whether anything changed.
         """
-        at = None if restore else time.time()
+        at = None if enabled else time.time()
         change = "SET set_aside = ? WHERE (set_aside IS NULL) = ? AND"
         if photo is None:
-            done = self._db.execute(f"UPDATE identities {change} removed IS NULL AND id = ?", (at, not restore, identity))
+            done = self._db.execute(f"UPDATE identities {change} removed IS NULL AND id = ?", (at, not enabled, identity))
         else:
-            done = self._db.execute(f"UPDATE enrolments {change} identity = ? AND id = ?", (at, not restore, identity, photo))
+            done = self._db.execute(f"UPDATE enrolments {change} identity = ? AND id = ?", (at, not enabled, identity, photo))
         return bool(done.rowcount > 0)
 
     def identities(self, limit: int = -1, after: int = 0) -> list[Identity]:
@@ -144,7 +145,7 @@ class People(Identities):
         ``identity`` all photos of that one person, whatever their state. Raises StoreError for a damaged row."""
         rows = self._db.execute(
             "SELECT e.*, i.name FROM enrolments e JOIN identities i ON i.id = e.identity "
-            f"WHERE {LOOKED_FOR if identity is None else 'i.removed IS NULL AND i.id = :identity'} ORDER BY e.id",
+            f"WHERE {ACTIVE if identity is None else 'i.removed IS NULL AND i.id = :identity'} ORDER BY e.id",
             {"identity": identity},
         )
         return [
@@ -173,15 +174,15 @@ class People(Identities):
         row = self._db.execute("SELECT id, chip FROM enrolments WHERE identity = ? ORDER BY id LIMIT 1", (identity,)).fetchone()
         return None if row is None or not isinstance(row["chip"], bytes) else (int(row["id"]), row["chip"])
 
-    def looked_for(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def active_photos(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Ids (N,) of the photos `enrolments` gives, and the identity of each, without loading them."""
         rows = self._db.execute(
-            f"SELECT e.id, e.identity FROM enrolments e JOIN identities i ON i.id = e.identity WHERE {LOOKED_FOR} ORDER BY e.id"
+            f"SELECT e.id, e.identity FROM enrolments e JOIN identities i ON i.id = e.identity WHERE {ACTIVE} ORDER BY e.id"
         ).fetchall()
         table = np.array([tuple(row) for row in rows], np.int64).reshape(-1, 2)
         return table[:, 0], table[:, 1]
 
-    def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    def photo_embeddings(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Vectors float32 (N, D) of photos by their ids, in that order."""
         asked = json.dumps([int(row) for row in rows])
         found = dict(
@@ -200,13 +201,13 @@ class People(Identities):
     def recognizers_enrolled(self) -> set[str]:
         """Digests of the recognisers that made the vectors of those looked for."""
         rows = self._db.execute(
-            f"SELECT DISTINCT e.recognizer FROM enrolments e JOIN identities i ON i.id = e.identity WHERE {LOOKED_FOR}"
+            f"SELECT DISTINCT e.recognizer FROM enrolments e JOIN identities i ON i.id = e.identity WHERE {ACTIVE}"
         )
         return {str(row[0]) for row in rows}
 
-    def reembedded(self) -> int:
+    def reembed_count(self) -> int:
         """Grows whenever vectors of photos that were there before have changed."""
-        return self.count_of("reembedded")
+        return self.counter("reembedded")
 
     def calibration(self, recognizer: str) -> list[dict[str, Any]] | None:
         """Impostor scores fitted to the user's own footage, as a recogniser's card has them; None where the card's hold."""
@@ -232,21 +233,21 @@ class People(Identities):
                 "INSERT INTO calibrations VALUES (?, ?, ?, ?)", (recognizer, time.time(), tracks, json.dumps(impostors))
             )
 
-    def generation(self) -> tuple[int, str]:
+    def list_version(self) -> tuple[int, str]:
         """Changes whenever `enrolments` may: a count of the list's changes, and the day, on which entries expire."""
-        return self.count_of("watchlist"), str(self._db.execute("SELECT date('now', 'localtime')").fetchone()[0])
+        return self.counter("watchlist"), str(self._db.execute("SELECT date('now', 'localtime')").fetchone()[0])
 
-    def not_looked_for(self) -> list[str]:
+    def inactive_names(self) -> list[str]:
         """Names of those on the list whom nobody looks for: set aside, expired, or without a photo."""
         rows = self._db.execute(
             "SELECT name FROM identities WHERE removed IS NULL AND id NOT IN "
-            f"(SELECT e.identity FROM enrolments e JOIN identities i ON i.id = e.identity WHERE {LOOKED_FOR}) ORDER BY id"
+            f"(SELECT e.identity FROM enrolments e JOIN identities i ON i.id = e.identity WHERE {ACTIVE}) ORDER BY id"
         )
         return [str(row[0]) for row in rows]
 
-    def sought(self, most: int) -> tuple[int, list[str]]:
+    def active_people(self, most: int) -> tuple[int, list[str]]:
         """How many people are looked for, and the names of up to ``most`` of them."""
-        among = f"FROM enrolments e JOIN identities i ON i.id = e.identity WHERE {LOOKED_FOR}"
+        among = f"FROM enrolments e JOIN identities i ON i.id = e.identity WHERE {ACTIVE}"
         count = int(self._db.execute(f"SELECT COUNT(DISTINCT e.identity) {among}").fetchone()[0])
         names = self._db.execute(
             f"SELECT name FROM identities WHERE id IN (SELECT e.identity {among}) ORDER BY id LIMIT ?", (most,)
@@ -258,18 +259,18 @@ class People(Identities):
         found = self._db.execute("SELECT copied_from FROM generation").fetchone()[0]
         return None if found is None else str(found)
 
-    def keep_own_list(self) -> None:
+    def detach_list(self) -> None:
         """From now on the list is changed here."""
         self._db.execute("UPDATE generation SET copied_from = NULL WHERE copied_from IS NOT NULL")
 
-    def chips(self) -> list[tuple[int, bytes]]:
+    def photo_chips(self) -> list[tuple[int, bytes]]:
         """Id and 128×128 PNG of every kept photo, for another recogniser."""
         rows = self._db.execute(
             "SELECT e.id, e.chip FROM enrolments e JOIN identities i ON i.id = e.identity WHERE i.removed IS NULL ORDER BY e.id"
         )
         return [(int(row["id"]), bytes(row["chip"])) for row in rows]
 
-    def put_vectors(self, vectors: dict[int, tuple[NDArray[np.float32], float]], recognizer: str) -> None:
+    def put_embeddings(self, vectors: dict[int, tuple[NDArray[np.float32], float]], recognizer: str) -> None:
         """Replace vectors and qualities by enrolment id: all of them, or none."""
         with self.transaction():
             self._db.executemany(
@@ -319,7 +320,7 @@ def removed_name(identity: int) -> str:
 
 
 def _identity(row: sqlite3.Row, path: Path) -> Identity:
-    for key in ("name", *DETAILS):
+    for key in ("name", *DETAIL_FIELDS):
         if not isinstance(row[key], str) and (key == "name" or row[key] is not None):
             raise damaged(path, f"{key} of the person {row['id']}")
     if row["set_aside"] is not None and not isinstance(row["set_aside"], (int, float)):

@@ -13,8 +13,8 @@ from models.pictures import SUFFIXES, PictureError, read_file
 from watchlist.names import UNSAFE, identity_name, is_date, shown
 from watchlist.photos import Entry, PhotoError
 
-DETAILS = ("external_id", "purpose", "authority", "expires")
-COLUMNS = ("name", "image", *DETAILS, "face")
+DETAIL_FIELDS = ("external_id", "purpose", "authority", "expires")
+COLUMNS = ("name", "image", *DETAIL_FIELDS, "face")
 PROSE = ("purpose", "authority")  # may be several lines
 MOST_CSV_BYTES = 64_000_000
 SEPARATORS = ",;\t"
@@ -190,5 +190,5 @@ def _entry(row: dict[str, str], folder: Path, where: str) -> Entry:
     face = row.get("face")
     if face is not None and not (face.isascii() and face.isdigit() and 0 < int(face[:6]) < 1000):
         raise PhotoError(f"{where}: face = {face!r} must be a number from 1 on")
-    details = {key: row[key] for key in DETAILS if row.get(key)}
+    details = {key: row[key] for key in DETAIL_FIELDS if row.get(key)}
     return Entry(identity_name(row["name"]), folder / row["image"], details, int(face) if face else None)

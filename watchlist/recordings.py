@@ -37,7 +37,7 @@ class Recordings(Database):
                 [(r.name, r.address, r.stamp) for r in found],
             )
 
-    def date_recording(self, name: str, started_at: float | None, started_from: str = "") -> None:
+    def set_recording_start(self, name: str, started_at: float | None, started_from: str = "") -> None:
         """Give a recording's tracks their time of day, from the Unix time of PTS 0; with None it is not known."""
         with self.transaction():
             self._db.execute(

@@ -27,10 +27,10 @@ def remove_person(store: Store, identity: int) -> list[str] | None:
     if person is None:
         return None
     store.remove_identity(identity)
-    store.note("remove", identity=identity)
+    store.log_audit("remove", identity=identity)
     _rename(store, person)
     details = (person.name, person.external_id, person.purpose, person.authority, *(photo.photo for photo in photos))
-    return _proven(store, (text for text in details if text and not store.held_by_others(text)), photos)
+    return _proven(store, (text for text in details if text and not store.text_in_use(text)), photos)
 
 
 def remove_photo(store: Store, identity: int, photo: int) -> list[str] | None:
@@ -38,8 +38,8 @@ def remove_photo(store: Store, identity: int, photo: int) -> list[str] | None:
     photos = [found for found in store.enrolments(identity) if found.id == photo]
     if not photos or not store.remove_photo(identity, photo):
         return None
-    store.note("remove", identity=identity, photo=photo)
-    return _proven(store, (found.photo for found in photos if not store.held_by_others(found.photo)), photos)
+    store.log_audit("remove", identity=identity, photo=photo)
+    return _proven(store, (found.photo for found in photos if not store.text_in_use(found.photo)), photos)
 
 
 def _rename(store: Store, person: Identity) -> None:
@@ -63,7 +63,7 @@ def _rename(store: Store, person: Identity) -> None:
 
 def _proven(store: Store, texts: Iterable[str], photos: list[Enrolment]) -> list[str]:
     """Remove deleted content from the database's file, and look whether some is left: in which files."""
-    compacted = store.erased()
+    compacted = store.finish_erasure()
     names = (text.encode() for text in set(texts) if len(text.encode()) >= LEAST)
     finder = Finder(names, (blob for photo in photos for blob in (photo.vector.tobytes(), photo.chip)), set())
     files = [store.path.with_name(store.path.name + end) for end in ("", "-wal")]

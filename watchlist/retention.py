@@ -60,14 +60,17 @@ def purge(store: Store, out: Path, policy: Policy, now: float | None = None) -> 
     store.require_writable()
     at = time.time() if now is None else now
     gone = [
-        track for outcome, days in policy.days.items() if days is not None for track in store.ended(at - days * DAY_S, outcome)
+        track
+        for outcome, days in policy.days.items()
+        if days is not None
+        for track in store.ended_before(at - days * DAY_S, outcome)
     ]
-    bare = [] if policy.pictures is None else store.ended(at - policy.pictures * DAY_S)
+    bare = [] if policy.pictures is None else store.ended_before(at - policy.pictures * DAY_S)
     folder = Folder(out)
     pictures, going, pieces = 0, set(gone), Pieces()
-    store.use_memory(CACHE_MB)
+    store.set_cache_mb(CACHE_MB)
     for source, track in dict.fromkeys([*gone, *bare]):  # first the files: a purge that is cut off finds their names again
-        names, template = store.kept_of(source, track)
+        names, template = store.pictures_and_template(source, track)
         pictures += sum(map(folder.unlink_picture, {f"crops/{source}/{track}-{kind}.png" for kind in PICTURES}.union(names)))
         if (source, track) in going:
             pieces.add(template)
@@ -75,20 +78,20 @@ def purge(store: Store, out: Path, policy: Policy, now: float | None = None) -> 
     if gone or bare:
         (out / "report.html").unlink(missing_ok=True)
     if gone:
-        forget_lines(out, going)
-    store.forget(gone)
-    store.forget_pictures(bare)
+        delete_lines(out, going)
+    store.delete_tracks(gone)
+    store.clear_pictures(bare)
     compacted = True
-    if store.erasing():  # also of a purge that was cut off
+    if store.erasure_pending():  # also of a purge that was cut off
         shutil.rmtree(folder_of(store), ignore_errors=True)
-        compacted = store.erased()
-    finder.spare(store.live_names() if gone else set())
+        compacted = store.finish_erasure()
+    finder.spare(store.track_names() if gone else set())
     looked_in, left = _look(store, out, finder)
-    store.note("purge", tracks=len(gone), pictures=pictures, left=left)
+    store.log_audit("purge", tracks=len(gone), pictures=pictures, left=left)
     return Proof(len(gone), pictures, looked_in, left, compacted)
 
 
-def forget_lines(out: Path, gone: set[tuple[str, str]]) -> None:
+def delete_lines(out: Path, gone: set[tuple[str, str]]) -> None:
     """Take the lines of tracks, by source and name, out of the files that have one for each."""
     names = {track for _, track in gone}
 
@@ -115,7 +118,7 @@ def _track_of(line: str) -> tuple[str | None, str | None]:
 def _look(store: Store, out: Path, finder: Finder) -> tuple[list[str], list[str]]:
     """Look for traces in every file of the folder: which were looked in, which hold some."""
     known: dict[str, set[tuple[int, int, int]]] = {}
-    for file, *what in store.remains():
+    for file, *what in store.leftovers():
         known.setdefault(file, set()).add((what[0], what[1], what[2]))
     if not finder and not known:
         return [], []
@@ -131,7 +134,7 @@ def _look(store: Store, out: Path, finder: Finder) -> tuple[list[str], list[str]
         remains = still_there(path, known[name]) if name in known else set()
         if found or remains:
             left[name] = remains | {(len(content), salt, salted(content, salt)) for content in found}
-    store.put_remains([(file, *what) for file, whats in left.items() for what in whats])
+    store.put_leftovers([(file, *what) for file, whats in left.items() for what in whats])
     return looked_in, list(left)
 
 
@@ -147,4 +150,4 @@ def _files(folder: Path, below: str = "") -> Iterator[str]:
 
 def _shared(store: Store, found: set[bytes]) -> set[bytes]:
     """What of it belongs to tracks that are kept, whose embeddings are the same."""
-    return {piece for piece in found if store.holds_piece(piece)}
+    return {piece for piece in found if store.any_template_contains(piece)}

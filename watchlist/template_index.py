@@ -22,14 +22,14 @@ def folder_of(store: Tracks) -> Path:
     return store.path.with_name(store.path.name + ".templates")
 
 
-class Projection:
+class TemplateIndex:
     """Exact inner-product search (float16, as the templates are kept) over the templates of a database, brought up to date
     when it is made: new templates are added, and after a purge it is made anew, so that what was deleted is not in it."""
 
     def __init__(self, store: Tracks) -> None:
         self._folder, self._path = folder_of(store), store.path
         self.ids, self._index, purged = self._load()
-        now = store.purged()
+        now = store.purge_count()
         if self._index is not None and purged != now:
             self.ids, self._index = np.zeros(0, np.int64), None
         ids, vectors = store.templates(int(self.ids[-1]) if len(self.ids) else 0)

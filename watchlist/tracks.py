@@ -18,15 +18,15 @@ TRACK_COLUMNS = (
     "outcome identity name nearest score threshold fpir reasons started_at ended_at"
 ).split()
 
-NO_RECORDING = "source NOT IN (SELECT name FROM recordings)"
+LIVE_ONLY = "source NOT IN (SELECT name FROM recordings)"
 
 
-LIGHT_COLUMNS = tuple(c for c in TRACK_COLUMNS if c not in ("template", "path"))
-AT_ONCE = 200_000  # tracks deleted in one transaction: each writes every page it touches once
+SUMMARY_COLUMNS = tuple(c for c in TRACK_COLUMNS if c not in ("template", "path"))
+DELETE_BATCH = 200_000  # tracks deleted in one transaction: each writes every page it touches once
 
 
 @dataclass(frozen=True)
-class Where:
+class TrackFilter:
     """Which tracks a question is about. ``since_s`` and ``until_s`` are PTS seconds, ``since_at`` and ``until_at`` are Unix times
     (tracks whose hour is not known are left out then), ``least_px`` is the width of the face."""
 
@@ -81,7 +81,7 @@ class Tracks(Database):
         self, source: str | None = None, final_only: bool = True, started_after: float | None = None
     ) -> list[dict[str, Any]]:
         """Tracks as dictionaries of their columns, by source and time; ``reasons`` and ``best_box`` decoded. All of them, with
-        templates and paths, in memory: for one source or a short run; see `page` and `each_final`.
+        templates and paths, in memory: for one source or a short run; see `page` and `iter_final`.
 
         ``started_after`` is Unix time, and leaves out those whose hour is not known. Raises StoreError for a damaged row.
         """
@@ -99,7 +99,7 @@ class Tracks(Database):
         """Whether there is a track, finished or not."""
         return self._db.execute("SELECT 1 FROM tracks LIMIT 1").fetchone() is not None
 
-    def named(self, names: list[tuple[str, str]]) -> list[dict[str, Any]]:
+    def find_tracks(self, names: list[tuple[str, str]]) -> list[dict[str, Any]]:
         """Finished tracks by source and name, those that there are, as `tracks` gives them."""
         found = []
         for source, track in dict.fromkeys(names):
@@ -110,13 +110,13 @@ class Tracks(Database):
                 found.append(track_of(row, self.path))
         return sorted(found, key=lambda row: (row["source"], row["start_s"], row["track"]))
 
-    def matched(self, identity: int) -> list[tuple[str, str]]:
+    def tracks_of_identity(self, identity: int) -> list[tuple[str, str]]:
         """Source and name of every finished track that matched a person."""
         rows = self._db.execute("SELECT source, track FROM tracks WHERE identity = ? AND final = 1", (identity,))
         return [(str(row[0]), str(row[1])) for row in rows]
 
     def page(
-        self, where: Where = Where(), limit: int = 100, after: tuple[str, str] | None = None
+        self, where: TrackFilter = TrackFilter(), limit: int = 100, after: tuple[str, str] | None = None
     ) -> list[dict[str, Any]]:  # fmt: skip
         """Up to ``limit`` finished tracks by source and time, without template and path.
 
@@ -137,20 +137,22 @@ class Tracks(Database):
             clause += " AND (t.source, t.start_s, t.track) > (:after_source, :after_s, :after_track)"
             given |= {"after_source": after[0], "after_s": last[0], "after_track": after[1]}
         rows = self._db.execute(
-            f"SELECT {', '.join(LIGHT_COLUMNS)} FROM tracks t INDEXED BY tracks_page {clause} "
+            f"SELECT {', '.join(SUMMARY_COLUMNS)} FROM tracks t INDEXED BY tracks_page {clause} "
             "ORDER BY t.source, t.start_s, t.track LIMIT :most",
             given | {"most": limit},
         )
         return [track_of(row, self.path) for row in rows]
 
-    def closest(self, outcome: str, most: int, within: float | None = None, where: Where = Where()) -> list[dict[str, Any]]:
+    def by_margin(
+        self, outcome: str, most: int, within: float | None = None, where: TrackFilter = TrackFilter()
+    ) -> list[dict[str, Any]]:
         """Up to ``most`` finished tracks of an outcome, those with the highest score against their threshold first, as `page`
         gives them; with ``within`` only those whose score is at most so far below it."""
         clause, given = where.clause()
         clause = f"{clause} AND" if clause else "WHERE"
         near = "" if within is None else "AND t.score - t.threshold >= :least"
         rows = self._db.execute(
-            f"SELECT {', '.join(LIGHT_COLUMNS)} FROM tracks t INDEXED BY tracks_margin {clause} t.final = 1 "
+            f"SELECT {', '.join(SUMMARY_COLUMNS)} FROM tracks t INDEXED BY tracks_margin {clause} t.final = 1 "
             f"AND t.outcome = :of AND t.score - t.threshold IS NOT NULL {near} ORDER BY t.score - t.threshold DESC LIMIT :most",
             given | {"of": outcome, "most": most, "least": -(within or 0.0)},
         )
@@ -168,7 +170,7 @@ class Tracks(Database):
                 return found
             found.append(str(row[0]))
 
-    def sums(self, where: Where = Where()) -> list[dict[str, Any]]:
+    def summaries(self, where: TrackFilter = TrackFilter()) -> list[dict[str, Any]]:
         """For each source and outcome: ``tracks``, of how many of them the hour is known (``timed``), and the first and last
         time in PTS seconds (``start_s``, ``end_s``) and Unix time (``started_at``, ``ended_at``)."""
         clause, given = where.clause()
@@ -183,7 +185,9 @@ class Tracks(Database):
         )
         return [dict(row) for row in rows]
 
-    def bars(self, source: str, begin: str, first: float, step: float, where: Where = Where()) -> list[dict[str, Any]]:
+    def timeline_bars(
+        self, source: str, begin: str, first: float, step: float, where: TrackFilter = TrackFilter()
+    ) -> list[dict[str, Any]]:
         """A source's finished tracks for a timeline: for each outcome, name of who was matched, and step of time, how many
         (``tracks``), from when to when (``first``, ``last``), and the name of one (``track``).
 
@@ -202,7 +206,7 @@ class Tracks(Database):
         )
         return [dict(row) for row in rows]
 
-    def outcomes(self, started_after: float | None = None) -> dict[str, int]:
+    def outcome_counts(self, started_after: float | None = None) -> dict[str, int]:
         """How many finished tracks there are of each outcome; all of them, or those begun since a Unix time."""
         rows = self._db.execute(
             "SELECT outcome, COUNT(*) FROM tracks WHERE final = 1 AND (:since IS NULL OR started_at >= :since) GROUP BY outcome",
@@ -210,7 +214,7 @@ class Tracks(Database):
         )
         return {str(row[0]): int(row[1]) for row in rows}
 
-    def started_before_last(self, count: int) -> float | None:
+    def start_of_newest(self, count: int) -> float | None:
         """The Unix time since which no more than ``count`` finished tracks have begun; None if there are fewer in all."""
         row = self._db.execute(
             "SELECT started_at FROM tracks WHERE final = 1 AND started_at IS NOT NULL ORDER BY started_at DESC LIMIT 1 OFFSET ?",
@@ -218,14 +222,14 @@ class Tracks(Database):
         ).fetchone()
         return None if row is None else float(row[0])
 
-    def each_final(self) -> Iterator[dict[str, Any]]:
+    def iter_final(self) -> Iterator[dict[str, Any]]:
         """What `tracks` gives but template and path, one after another: years of it need no memory."""
-        columns = ", ".join(LIGHT_COLUMNS)
+        columns = ", ".join(SUMMARY_COLUMNS)
         rows = self._db.execute(f"SELECT {columns} FROM tracks WHERE final = 1 ORDER BY source, start_s, track")
         for row in rows:
             yield track_of(row, self.path)
 
-    def reported(self, tracks: list[tuple[str, str]]) -> dict[tuple[str, str], tuple[int, bool]]:
+    def versions(self, tracks: list[tuple[str, str]]) -> dict[tuple[str, str], tuple[int, bool]]:
         """Version and finality of those tracks (source and name) that are there."""
         found = {}
         for key in set(tracks):
@@ -241,15 +245,15 @@ class Tracks(Database):
     def is_camera(self, source: str) -> bool:
         """Whether tracks of a live camera have that source's name: they know their hour, and it is no recording's."""
         found = self._db.execute(
-            f"SELECT 1 FROM tracks WHERE source = ? AND started_at IS NOT NULL AND {NO_RECORDING} LIMIT 1", (source,)
+            f"SELECT 1 FROM tracks WHERE source = ? AND started_at IS NOT NULL AND {LIVE_ONLY} LIMIT 1", (source,)
         )
         return found.fetchone() is not None
 
-    def forget_tracks(self, source: str, after_s: float | None) -> None:
+    def delete_tracks_after(self, source: str, after_s: float | None) -> None:
         """Delete a recording's tracks that end after a checkpoint (all of them with None): they will be made again. What a live
         camera saw cannot be, and stays."""
         self._db.execute(
-            f"DELETE FROM tracks WHERE source = ? AND (started_at IS NULL OR NOT {NO_RECORDING}) AND (? IS NULL OR end_s > ?)",
+            f"DELETE FROM tracks WHERE source = ? AND (started_at IS NULL OR NOT {LIVE_ONLY}) AND (? IS NULL OR end_s > ?)",
             (source, after_s, after_s),
         )
 
@@ -272,7 +276,7 @@ class Tracks(Database):
             part = np.frombuffer(b"".join(row[1] for row in rows), np.float16).reshape(len(rows), -1)
             if not np.isfinite(part).all():
                 odd = int(rows[int(np.flatnonzero(~np.isfinite(part).all(1))[0])][0])
-                row = self.of_ids([odd])[0]
+                row = self.tracks_of_templates([odd])[0]
                 vector_of(row["template"], np.float16, self.path, f"the track {row['source']}/{row['track']}")
             ids.append(np.array([row[0] for row in rows], np.int64))
             vectors.append(part)
@@ -291,11 +295,11 @@ class Tracks(Database):
             return None
         return vector_of(row[0], np.float16, self.path, f"the track {source}/{track}")
 
-    def purged(self) -> int:
+    def purge_count(self) -> int:
         """Grows whenever a template that was there before has gone or changed."""
-        return self.count_of("purged")
+        return self.counter("purged")
 
-    def searchable(self, where: Where) -> NDArray[np.int64]:
+    def template_ids(self, where: TrackFilter) -> NDArray[np.int64]:
         """Ids of the templates that a question is about, in order."""
         clause, given = where.clause()
         found = self._db.execute(
@@ -303,7 +307,7 @@ class Tracks(Database):
         )
         return np.array([row[0] for row in found], np.int64)
 
-    def of_ids(self, ids: list[int]) -> list[dict[str, Any]]:
+    def tracks_of_templates(self, ids: list[int]) -> list[dict[str, Any]]:
         """Columns of the tracks of those template ids, in that order."""
         marks = ", ".join("?" * len(ids))
         rows = self._db.execute(
@@ -312,7 +316,7 @@ class Tracks(Database):
         found = {row["template_id"]: track_of(row, self.path) for row in rows}
         return [found[i] for i in ids if i in found]
 
-    def without_hour(self) -> int:
+    def count_undated(self) -> int:
         """How many searchable tracks are of recordings whose time of day is not known."""
         return int(
             self._db.execute(
@@ -320,61 +324,61 @@ class Tracks(Database):
             ).fetchone()[0]
         )
 
-    def ended(self, before: float, outcome: str | None = None) -> list[tuple[str, str]]:
+    def ended_before(self, before: float, outcome: str | None = None) -> list[tuple[str, str]]:
         """Source and name of live cameras' finished tracks, of an outcome or with a picture, that ended before a Unix time."""
         which = "(crop IS NOT NULL OR restored IS NOT NULL)" if outcome is None else "outcome = :outcome"
         rows = self._db.execute(
             f"SELECT source, track FROM tracks INDEXED BY tracks_page WHERE final = 1 AND ended_at < :before AND {which} "
-            f"AND {NO_RECORDING} ORDER BY rowid",  # as they lie in the file
+            f"AND {LIVE_ONLY} ORDER BY rowid",  # as they lie in the file
             {"before": before, "outcome": outcome},
         )
         return [(str(row[0]), str(row[1])) for row in rows]
 
-    def kept_of(self, source: str, track: str) -> tuple[list[str], bytes]:
+    def pictures_and_template(self, source: str, track: str) -> tuple[list[str], bytes]:
         """Names of a track's pictures (open them only through `watchlist.output_folder`), and its stored template."""
         query = "SELECT crop, restored, template FROM tracks WHERE source = ? AND track = ?"
         row = self._db.execute(query, (source, track)).fetchone() or (None, None, None)
         return [name for name in row[:2] if isinstance(name, str)], row[2] if isinstance(row[2], bytes) else b""
 
-    def holds_piece(self, piece: bytes) -> bool:
+    def any_template_contains(self, piece: bytes) -> bool:
         """Whether a template of a track that there is holds these bytes."""
         return self._db.execute("SELECT 1 FROM tracks WHERE instr(template, ?) LIMIT 1", (piece,)).fetchone() is not None
 
-    def forget(self, tracks: list[tuple[str, str]]) -> None:
+    def delete_tracks(self, tracks: list[tuple[str, str]]) -> None:
         """Delete tracks with their alerts, and remember that what was deleted is still to be removed from the file."""
-        for start in range(0, len(tracks), AT_ONCE):  # so that others can write in between
-            part = tracks[start : start + AT_ONCE]
+        for start in range(0, len(tracks), DELETE_BATCH):  # so that others can write in between
+            part = tracks[start : start + DELETE_BATCH]
             with self.transaction():
                 self._db.execute("UPDATE generation SET erasing = CAST(strftime('%s', 'now') AS REAL) WHERE erasing IS NULL")
                 self._db.executemany("DELETE FROM tracks WHERE source = ? AND track = ?", part)
                 self._db.executemany("DELETE FROM alerts WHERE source = ? AND track = ?", part)
 
-    def forget_pictures(self, tracks: list[tuple[str, str]]) -> None:
+    def clear_pictures(self, tracks: list[tuple[str, str]]) -> None:
         """Take the pictures' names off tracks."""
         with self.transaction():
             self._db.executemany("UPDATE tracks SET crop = NULL, restored = NULL WHERE source = ? AND track = ?", tracks)
 
-    def erasing(self) -> bool:
+    def erasure_pending(self) -> bool:
         """Whether deleted content may still be in the file."""
         return self._db.execute("SELECT erasing FROM generation").fetchone()[0] is not None
 
-    def erased(self) -> bool:
+    def finish_erasure(self) -> bool:
         """Remove deleted content from the file, by `compact`. Returns whether it could be."""
         if not self.compact():
             return False
         self._db.execute("UPDATE generation SET erasing = NULL")
         return True
 
-    def live_names(self) -> set[bytes]:
+    def track_names(self) -> set[bytes]:
         """The names of all tracks that there are."""
         return {str(row[0]).encode() for row in self._db.execute("SELECT track FROM tracks")}
 
-    def remains(self) -> list[tuple[str, int, int, int]]:
+    def leftovers(self) -> list[tuple[str, int, int, int]]:
         """What purges found left in other files: the file, and length in bytes, salt and salted sum of what was found."""
         rows = self._db.execute("SELECT file, length, salt, sum FROM remains")
         return [(str(row[0]), int(row[1]), int(row[2]), int.from_bytes(row[3], "big")) for row in rows]
 
-    def put_remains(self, found: list[tuple[str, int, int, int]]) -> None:
+    def put_leftovers(self, found: list[tuple[str, int, int, int]]) -> None:
         """Replace what is known of that."""
         rows = [(file, length, salt, total.to_bytes(8, "big")) for file, length, salt, total in found]
         with self.transaction():

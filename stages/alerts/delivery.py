@@ -121,8 +121,8 @@ class Delivery:
             self._count(f"delivered to {self._sink.name}")
         except Refused as refusal:
             self._count(f"trouble: {self._sink.name} refused an alert: {refusal}")
-            store.note("alert refused", sink=self._sink.name, kind=alert.kind, identity=alert.identity, why=str(refusal))
-        store.delivered(self._sink.name, alert.key)
+            store.log_audit("alert refused", sink=self._sink.name, kind=alert.kind, identity=alert.identity, why=str(refusal))
+        store.mark_delivered(self._sink.name, alert.key)
         self._waiting = max(0, self._waiting - 1)
 
     def _count(self, what: str) -> None:

@@ -56,7 +56,7 @@ class AlertOutbox:
         if told is not None and believed is not None:
             fresh.append(_make("withdrawn", facts, believed, json.loads(told.content)["name"]))
             # The withdrawn alert's cool-down may have kept another track of the same person quiet.
-            quiet = self._store.untold_match(row["source"], believed, told.at - self._cooldown_s)
+            quiet = self._store.unalerted_match(row["source"], believed, told.at - self._cooldown_s)
             if quiet is not None:
                 fresh.append(_make("match", quiet, believed, quiet["name"]))
         if found is not None:

@@ -30,7 +30,7 @@ def test_each_alert_since_the_start_is_one_line(tmp_path: Path, monkeypatch: pyt
     tell(store, "t1")
     tell(store, "t2", "withdrawn", None)
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "newest_alert", lambda self: (_ for _ in ()).throw(sqlite3.OperationalError("locked")))
+        patch.setattr(Store, "last_alert_number", lambda self: (_ for _ in ()).throw(sqlite3.OperationalError("locked")))
         lines.look()
     lines.look()
     lines.look()

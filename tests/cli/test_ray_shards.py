@@ -17,7 +17,7 @@ from tests.cli.test_watchlist_and_search import call
 from tests.watchlist.test_search_back import VECTORS, put
 from watchlist.database import StoreError
 from watchlist.store import Store
-from watchlist.tracks import Where
+from watchlist.tracks import TrackFilter
 
 pytestmark = pytest.mark.xdist_group("cluster")  # one after the other: a test looks for what others have left
 
@@ -50,7 +50,7 @@ def test_the_best_of_all_sites(sites: list[Path], cluster: None) -> None:
         assert compared == 300
         assert [row["track"] for row, _ in hits] == [f"t{n:03d}" for n in best]
         assert [row["db"] for row, _ in hits] == [str(sites[n // 100].parent) for n in best]
-    hits, compared = shards.nearest(VECTORS[:1], 500, Where(source="cam0"))
+    hits, compared = shards.nearest(VECTORS[:1], 500, TrackFilter(source="cam0"))
     assert compared == len(hits) == 100 and {row["source"] for row, _ in hits} == {"cam0"}
     shards.close()
 

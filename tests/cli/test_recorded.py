@@ -18,7 +18,7 @@ from pipeline.protocol import SourceReport, SourceSpec
 from tests.stages.test_annotate import PATH, row
 from watchlist.retention import Policy, purge
 from watchlist.store import Store
-from watchlist.tracks import Where
+from watchlist.tracks import TrackFilter
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC).timestamp()
 
@@ -65,7 +65,7 @@ def test_a_recording_with_a_time_of_day_is_no_live_camera(store: Store, tmp_path
     assert not store.is_camera("cam") and store.is_camera("gate")
     purge(store, tmp_path, Policy({"no_match": 0.0, "match": 0.0}), now=NOON + 1e9)
     assert [t["source"] for t in store.tracks()] == ["cam"]  # a recording's folder is deleted as a whole
-    store.forget_tracks("cam", None)
+    store.delete_tracks_after("cam", None)
     assert store.tracks() == []  # and a resume reads it again
 
 
@@ -91,6 +91,6 @@ def test_recordings_that_only_earlier_runs_read_stay_in_the_report(store: Store,
 
 def test_a_search_by_the_hour_finds_recordings(store: Store) -> None:
     dated(store, Dating(), NOON)
-    clause, given = Where(since_at=NOON, until_at=NOON + 60).clause()
+    clause, given = TrackFilter(since_at=NOON, until_at=NOON + 60).clause()
     found = store._db.execute(f"SELECT t.source FROM tracks t {clause} ORDER BY source", given)
     assert [r[0] for r in found] == ["cam", "gate"]

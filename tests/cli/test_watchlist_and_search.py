@@ -175,7 +175,7 @@ def test_who_is_taken_out_of_the_folder_is_said(corridor: Path, tmp_path: Path, 
     settings = load_settings(CONFIGS / "recording.yaml")
     fill_watchlist(store, folder, settings)
     gone, stays = sorted(store.identities(), key=lambda p: p.name)
-    store.set_aside(stays.id, store.enrolments(stays.id)[0].id)
+    store.set_enabled(stays.id, False, store.enrolments(stays.id)[0].id)
     (folder / gone.name).rename(tmp_path / gone.name)
     fill_watchlist(store, folder, settings)
     assert f"{gone.name} is not in" in " ".join(capsys.readouterr().out.split())

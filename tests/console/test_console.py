@@ -84,7 +84,7 @@ def test_the_report_says_who_was_not_looked_for(out: Path) -> None:
 def test_a_match_keeps_its_photo_when_the_person_is_set_aside(out: Path) -> None:
     store = Store(out / "farsight.db")
     before = write_report(store, out).read_text()
-    store.set_aside(store.identities()[0].id)
+    store.set_enabled(store.identities()[0].id, False)
     assert 'alt="enrolled photo"' in before and 'alt="enrolled photo"' in write_report(store, out).read_text()
 
 

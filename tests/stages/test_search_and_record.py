@@ -72,7 +72,7 @@ def test_after_a_fault_the_list_is_read_again(database: Path, monkeypatch: pytes
     store = Store(database)
     store.add_enrolment(store.add_identity("Bo"), "b.png", "2", b"", unit(2), recognizer_card()["sha256"], 0.9, 80.0)
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "vectors", lambda *_: (_ for _ in ()).throw(sqlite3.OperationalError("disk I/O error")))
+        patch.setattr(Store, "photo_embeddings", lambda *_: (_ for _ in ()).throw(sqlite3.OperationalError("disk I/O error")))
         with pytest.raises(sqlite3.OperationalError):
             search.process([template(unit(2))])
     assert search.process([template(unit(2))])[0].name == "Bo"
@@ -134,13 +134,13 @@ def test_a_finished_track_stays_finished_and_has_one_line_with_the_last_word(dat
     assert [json.loads(line)["end_s"] for line in (database.parent / "sightings.jsonl").read_text().splitlines()] == [9.0]
 
 
-@pytest.mark.parametrize("fault", ["reported", "generation", "open"])
+@pytest.mark.parametrize("fault", ["versions", "list_version", "open"])
 def test_a_database_that_cannot_be_read_for_a_while_loses_nothing(
     database: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     monkeypatch.setattr(patience, "WAIT_S", (0.01, 0.02))
     failures = [1, 1, 1]
-    reads = {"reported": (Store, "reported"), "generation": (Store, "generation"), "open": (Database, "_migrate")}
+    reads = {"versions": (Store, "versions"), "list_version": (Store, "list_version"), "open": (Database, "_migrate")}
     owner, name = reads[fault]
     real = getattr(owner, name)
 
@@ -237,7 +237,7 @@ def test_a_change_of_the_watchlist_counts_at_once(database: Path) -> None:
     assert search.process([template(unit(2))])[0].name == "Bo"
     store.remove_identity(store.add_identity("Bo"))
     assert search.process([template(unit(2))])[0].name == "Ada"
-    store.put_vectors({1: (unit(1), 0.9)}, "another recogniser")
+    store.put_embeddings({1: (unit(1), 0.9)}, "another recogniser")
     assert search.process([template(unit(1))])[0].outcome == "match"  # what was searched before stays in use
     assert [name for name in search.counters() if name.startswith("trouble: watchlist: ")]
     search.close()

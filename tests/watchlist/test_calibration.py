@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from watchlist.calibration import refit
+from watchlist.calibration import fit_impostor_scores
 from watchlist.store import Store
 from watchlist.thresholds import Thresholds
 
@@ -20,7 +20,7 @@ RNG = np.random.default_rng(0)
 def test_fitted_thresholds_give_the_rate_asked_for() -> None:
     scores = RNG.normal(0.1, 0.1, (3000, 40)).astype(np.float32)
     face_px = np.concatenate([np.full(2995, 40.0), np.full(5, 15.0)]).astype(np.float32)
-    bins, counts = refit(CARD, scores[:1500], face_px[:1500])
+    bins, counts = fit_impostor_scores(CARD, scores[:1500], face_px[:1500])
     assert counts == [0, 60_000] and bins[0] == CARD[0]
     thresholds = Thresholds(bins)
     for asked in (0.1, 0.01):
@@ -30,16 +30,16 @@ def test_fitted_thresholds_give_the_rate_asked_for() -> None:
 
 def test_with_few_comparisons_the_cards_tail_is_kept_behind_the_new_scores() -> None:
     scores = RNG.normal(0.1, 0.1, (150, 10)).astype(np.float32)
-    bins, counts = refit(CARD, scores, np.full(150, 15.0, np.float32))
+    bins, counts = fit_impostor_scores(CARD, scores, np.full(150, 15.0, np.float32))
     assert counts == [1500, 0] and bins[0]["tail"] == CARD[0]["tail"] and bins[0]["scores"][-1] < 0.4
     assert bins[1] == CARD[1]
 
 
 def test_a_calibration_is_kept_copied_and_noticed(tmp_path: Path) -> None:
     store, copy = Store(tmp_path / "a.db"), Store(tmp_path / "b.db")
-    before = store.generation()
+    before = store.list_version()
     store.put_calibration("r", CARD, 7)
-    assert store.calibration("r") == CARD and store.calibration("other") is None and store.generation() != before
+    assert store.calibration("r") == CARD and store.calibration("other") is None and store.list_version() != before
     copy.copy_watchlist(store)
     assert copy.calibration("r") == CARD
     store.put_calibration("r", None)

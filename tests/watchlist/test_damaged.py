@@ -186,13 +186,13 @@ def test_a_list_on_a_medium_that_cannot_be_written_is_copied(out: Path, frozen: 
 
 
 def test_an_index_that_names_files_elsewhere_is_made_anew(out: Path) -> None:
-    from watchlist.template_index import Projection, folder_of
+    from watchlist.template_index import TemplateIndex, folder_of
 
     store = Store(out / "farsight.db")
     folder_of(store).mkdir()
     for state in ('{"name": "../../x", "purged": 0}', "[]", '{"name": 3}', "nonsense"):
         (folder_of(store) / "state.json").write_text(state)
-        assert len(Projection(store)) == 2
+        assert len(TemplateIndex(store)) == 2
         shutil.rmtree(folder_of(store))
         folder_of(store).mkdir()
 

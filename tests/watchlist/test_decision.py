@@ -9,7 +9,7 @@ import pytest
 
 from tests.stages.test_annotate import PATH, row
 from watchlist.database import StoreError
-from watchlist.decision import decide_again
+from watchlist.decision import redecide_tracks
 from watchlist.store import Store
 from watchlist.thresholds import Thresholds
 
@@ -40,17 +40,17 @@ def outcomes(store: Store) -> list[tuple[str, str | None]]:
 
 
 def test_somebody_enrolled_since_is_found_in_what_was_done_before(store: Store) -> None:
-    assert decide_again(store, "r", THRESHOLDS, 0.01) == 1
+    assert redecide_tracks(store, "r", THRESHOLDS, 0.01) == 1
     assert outcomes(store) == [("match", "p0"), ("no_match", None), ("not_assessable", None)]
     enrol(store, 1)
-    assert decide_again(store, "r", THRESHOLDS, 0.01) == 1
+    assert redecide_tracks(store, "r", THRESHOLDS, 0.01) == 1
     assert outcomes(store) == [("match", "p0"), ("match", "p1"), ("not_assessable", None)]
-    assert decide_again(store, "r", THRESHOLDS, 0.01) == 0
+    assert redecide_tracks(store, "r", THRESHOLDS, 0.01) == 0
 
 
 def test_another_rate_asks_for_more(store: Store) -> None:
-    decide_again(store, "r", THRESHOLDS, 0.01)
-    assert decide_again(store, "r", THRESHOLDS, 0.001) == 1
+    redecide_tracks(store, "r", THRESHOLDS, 0.01)
+    assert redecide_tracks(store, "r", THRESHOLDS, 0.001) == 1
     first = store.tracks()[0]
     assert (first["outcome"], first["identity"], first["nearest"], first["fpir"]) == ("no_match", None, "p0", 0.001)
     assert first["score"] == pytest.approx(0.8, abs=1e-3) and first["threshold"] > 0.8
@@ -58,4 +58,4 @@ def test_another_rate_asks_for_more(store: Store) -> None:
 
 def test_another_recogniser_is_told(store: Store) -> None:
     with pytest.raises(StoreError, match="made with another recogniser"):
-        decide_again(store, "other", THRESHOLDS, 0.01)
+        redecide_tracks(store, "other", THRESHOLDS, 0.01)

@@ -60,12 +60,12 @@ def test_search_agrees_with_numpy_after_every_change(store: Store, monkeypatch: 
         lambda: enrol(store, 50),
         lambda: [enrol(store, n) for n in (51, 52, 53)],  # here it may outgrow float32
         lambda: store.remove_identity(3),
-        lambda: store.set_aside(5),
-        lambda: store.set_aside(7, photo=13),
-        lambda: store.set_aside(5, restore=True),
+        lambda: store.set_enabled(5, False),
+        lambda: store.set_enabled(7, False, 13),
+        lambda: store.set_enabled(5, True),
         lambda: store.update_identity(9, name="new"),
         lambda: store.update_identity(10, expires="2001-01-01"),
-        lambda: store.put_vectors({1: (VECTORS[59], 0.9)}, "r"),
+        lambda: store.put_embeddings({1: (VECTORS[59], 0.9)}, "r"),
         lambda: [store.remove_identity(person.id) for person in store.identities()[1:]],
     ]
     for number, step in enumerate(steps):
@@ -101,7 +101,7 @@ def test_a_failure_half_way_is_made_good_by_the_next_look(store: Store, monkeypa
     store.remove_identity(3)
     enrol(store, 50)
     with monkeypatch.context() as broken, pytest.raises(OSError, match="disk"):
-        broken.setattr(store, "vectors", lambda rows: (_ for _ in ()).throw(OSError("disk")))
+        broken.setattr(store, "photo_embeddings", lambda rows: (_ for _ in ()).throw(OSError("disk")))
         gallery.update()
     gallery.update()
     assert agrees(gallery, store)

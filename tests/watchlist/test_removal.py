@@ -59,7 +59,7 @@ def test_tracks_and_lines_that_named_them_keep_the_id_alone(tmp_path: Path) -> N
     store.put_tracks([row(PATH, "no_match") | {"track": "y-0001", "name": None, "nearest": "Somebody 007"}])
     content = json.dumps({"camera": "cam", "track": "x-0007", "identity": 8, "name": "Somebody 007"})
     store.put_alerts([Alert("k", "match", 1e9, "cam", "x-0007", 8, content)], ["webhook"])
-    write_jsonl(tmp_path / "sightings.jsonl", store.each_final())
+    write_jsonl(tmp_path / "sightings.jsonl", store.iter_final())
     (tmp_path / "alerts.jsonl").write_text(content + "\n")
     (tmp_path / "report.html").write_text("<b>Somebody 007</b>")
     store.close()
@@ -77,14 +77,14 @@ def test_a_copy_of_the_list_forgets_them_too(tmp_path: Path) -> None:
     run.put_tracks([row(PATH) | {"identity": 8, "name": "Somebody 007", "nearest": "Somebody 007"}])
     people.remove_identity(8)
     run.copy_watchlist(people)
-    assert run.tracks()[0]["name"] == "removed (ID 8)" and run.erasing() and run.erased()
+    assert run.tracks()[0]["name"] == "removed (ID 8)" and run.erasure_pending() and run.finish_erasure()
     assert b"Somebody 007" not in run.path.read_bytes()
 
 
 def test_what_versions_before_left_of_removed_people_goes_when_the_database_is_opened(tmp_path: Path) -> None:
     store = listed(tmp_path / "people.db")
     store._db.execute("UPDATE identities SET removed = 1, name = 'Somebody gone' WHERE id = 8")
-    store.note("update", identity=8, name="Somebody gone")
+    store.log_audit("update", identity=8, name="Somebody gone")
     for index in ("page", "margin", "recognizer"):
         store._db.execute(f"DROP INDEX tracks_{index}")
     store._db.execute("DROP INDEX enrolments_state")
@@ -94,5 +94,5 @@ def test_what_versions_before_left_of_removed_people_goes_when_the_database_is_o
     store._db.execute("PRAGMA user_version = 9")
     store.close()
     again = Store(tmp_path / "people.db")
-    assert again.erasing() and again.erased()
+    assert again.erasure_pending() and again.finish_erasure()
     assert b"Somebody gone" not in again.path.read_bytes()

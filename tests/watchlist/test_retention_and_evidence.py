@@ -66,7 +66,7 @@ def test_the_report_goes_and_a_broken_line_stays(store: Store, tmp_path: Path) -
 
 def test_a_purge_that_was_cut_off_is_finished_by_the_next(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
-        broken.setattr(store, "forget", lambda tracks: (_ for _ in ()).throw(KeyboardInterrupt))
+        broken.setattr(store, "delete_tracks", lambda tracks: (_ for _ in ()).throw(KeyboardInterrupt))
         purge(store, tmp_path, Policy({"match": 10}), NOW)
     proof = purge(store, tmp_path, Policy({"match": 10}), NOW)
     assert (proof.tracks, proof.pictures, proof.left) == (10, 0, [])
@@ -127,7 +127,7 @@ def test_while_the_database_is_in_use_the_purge_says_so_and_the_next_finishes(st
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("watchlist.database.READERS_MS", 50)
         proof = purge(store, tmp_path, Policy({"match": 10}), NOW)
-    assert not proof.compacted and store.erasing()
+    assert not proof.compacted and store.erasure_pending()
     reader._db.execute("COMMIT")
     again = purge(store, tmp_path, Policy({"match": 10}), NOW)
-    assert (again.tracks, again.compacted, again.left) == (0, True, []) and not store.erasing()
+    assert (again.tracks, again.compacted, again.left) == (0, True, []) and not store.erasure_pending()

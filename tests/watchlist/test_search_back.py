@@ -10,11 +10,11 @@ import pytest
 from tests.stages.test_annotate import PATH, row
 from watchlist import template_index
 from watchlist.database import StoreError
-from watchlist.search_back import DatabasePast, LookBack
+from watchlist.search_back import DatabaseTracks, TrackSearch
 from watchlist.store import Store
-from watchlist.template_index import Projection
+from watchlist.template_index import TemplateIndex
 from watchlist.thresholds import Thresholds
-from watchlist.tracks import Where
+from watchlist.tracks import TrackFilter
 
 THRESHOLDS = Thresholds(
     [{"face_px": 1e9, "log10_fmr": [-1, -2, -3], "scores": [0.3, 0.4, 0.5], "tail": {"shape": 0.0, "scale": 0.05}}]
@@ -54,7 +54,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def found(store: Store, probe: int, **where: object) -> list[str]:
-    hits, _ = LookBack(DatabasePast(store, "r"), THRESHOLDS).search(VECTORS[probe][None], 5, 0.01, Where(**where))  # type: ignore[arg-type]
+    hits, _ = TrackSearch(DatabaseTracks(store, "r"), THRESHOLDS).search(VECTORS[probe][None], 5, 0.01, TrackFilter(**where))  # type: ignore[arg-type]
     return [hit.row["track"] for hit in hits]
 
 
@@ -73,7 +73,7 @@ def test_it_agrees_with_numpy_under_every_filter(store: Store) -> None:
     assert found(store, 7, until_at=1e9 + 50) == oracle(7, [n for n in everything if n % 2 and n <= 50])
     assert found(store, 7, least_px=300.0) == oracle(7, everything[290:])
     assert found(store, 7, source="nowhere") == []
-    assert store.without_hour() == 150
+    assert store.count_undated() == 150
 
 
 def test_it_follows_new_changed_and_deleted_tracks(store: Store) -> None:
@@ -96,18 +96,18 @@ def test_it_follows_new_changed_and_deleted_tracks(store: Store) -> None:
         ]
     )
     assert found(store, 250)[0] == "t002" and "t002" not in found(store, 2)[:1]
-    store.forget([("cam0", track["track"]) for track in store.tracks("cam0", final_only=False)])
+    store.delete_tracks([("cam0", track["track"]) for track in store.tracks("cam0", final_only=False)])
     assert all(int(name[1:]) % 3 for name in found(store, 3))
-    assert len(Projection(store)) == 80
+    assert len(TemplateIndex(store)) == 80
 
 
 def test_a_purge_removes_tracks_alerts_and_vectors(store: Store) -> None:
     put(store, range(100), outcome="no_match")
     found(store, 3)
-    gone = store.ended(1e9 + 50.5, "no_match")
-    store.forget(gone)
+    gone = store.ended_before(1e9 + 50.5, "no_match")
+    store.delete_tracks(gone)
     assert len(gone) == 25  # those whose hour is known and that ended before
-    again = Projection(store)
+    again = TemplateIndex(store)
     assert len(again) == 75 and not set(found(store, 3)) & {name for _, name in gone}
     assert not any(VECTORS[3].astype(np.float16).tobytes() in path.read_bytes() for path in store.path.parent.rglob("*.faiss"))
 
@@ -122,16 +122,18 @@ def test_what_a_killed_process_left_is_not_trusted(store: Store) -> None:
 
 def test_the_more_is_compared_the_more_a_match_needs(store: Store) -> None:
     put(store, range(200))
-    few, _ = LookBack(DatabasePast(store, "r"), THRESHOLDS).search(VECTORS[:1], 1, 0.01, Where(source="cam0", since_s=190.0))
-    many, compared = LookBack(DatabasePast(store, "r"), THRESHOLDS).search(VECTORS[:1], 1, 0.01)
+    few, _ = TrackSearch(DatabaseTracks(store, "r"), THRESHOLDS).search(
+        VECTORS[:1], 1, 0.01, TrackFilter(source="cam0", since_s=190.0)
+    )
+    many, compared = TrackSearch(DatabaseTracks(store, "r"), THRESHOLDS).search(VECTORS[:1], 1, 0.01)
     assert compared == 200 and many[0].threshold > few[0].threshold and many[0].outcome == "match"
 
 
 def test_another_recogniser_is_refused(store: Store) -> None:
     put(store, range(2))
     with pytest.raises(StoreError, match="another recogniser"):
-        DatabasePast(store, "other")
+        DatabaseTracks(store, "other")
 
 
 def test_an_empty_past_is_no_error(store: Store) -> None:
-    assert LookBack(DatabasePast(store, "r"), THRESHOLDS).search(VECTORS[:2]) == ([], 0)
+    assert TrackSearch(DatabaseTracks(store, "r"), THRESHOLDS).search(VECTORS[:2]) == ([], 0)

@@ -92,7 +92,7 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -
     assert sqlite3.connect(tmp_path / "w.db").execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
 
 
-def looked_for(store: Store) -> list[str]:
+def active_photos(store: Store) -> list[str]:
     return [e.name for e in store.enrolments()]
 
 
@@ -101,20 +101,20 @@ def test_people_and_photos_may_be_set_aside_and_come_back(tmp_path: Path) -> Non
     ada, _ = enrolled(store, "Ada"), enrolled(store, "Bo")
     enrolled(store, "Ada", "q")
     first = store.enrolments(ada)[0].id
-    assert store.set_aside(ada, first) and not store.set_aside(ada, first)
-    assert looked_for(store) == ["Bo", "Ada"] and len(store.enrolments(ada)) == 2
-    assert store.set_aside(ada) and looked_for(store) == ["Bo"]
+    assert store.set_enabled(ada, False, first) and not store.set_enabled(ada, False, first)
+    assert active_photos(store) == ["Bo", "Ada"] and len(store.enrolments(ada)) == 2
+    assert store.set_enabled(ada, False) and active_photos(store) == ["Bo"]
     assert [i.photos for i in store.identities() if i.set_aside] == [1]
-    assert store.set_aside(ada, restore=True) and store.set_aside(ada, first, restore=True)
-    assert looked_for(store) == ["Ada", "Bo", "Ada"]
-    assert not store.set_aside(99)
+    assert store.set_enabled(ada, True) and store.set_enabled(ada, True, first)
+    assert active_photos(store) == ["Ada", "Bo", "Ada"]
+    assert not store.set_enabled(99, False)
 
 
 def test_details_change_and_names_stay_unique(tmp_path: Path) -> None:
     store = Store(tmp_path / "w.db")
     ada, _ = enrolled(store, "Ada"), enrolled(store, "Bo")
-    assert store.update_identity(ada, name="Ida", expires="2001-01-01") and looked_for(store) == ["Bo"]
-    assert store.update_identity(ada, expires="") and looked_for(store) == ["Ida", "Bo"]
+    assert store.update_identity(ada, name="Ida", expires="2001-01-01") and active_photos(store) == ["Bo"]
+    assert store.update_identity(ada, expires="") and active_photos(store) == ["Ida", "Bo"]
     for wrong in ("Bo", ""):
         with pytest.raises(StoreError, match="name = "):
             store.update_identity(ada, name=wrong)
@@ -123,21 +123,21 @@ def test_details_change_and_names_stay_unique(tmp_path: Path) -> None:
 
 def test_every_change_of_the_list_is_noticed_and_nothing_else(tmp_path: Path) -> None:
     store, other = Store(tmp_path / "w.db"), Store(tmp_path / "w.db")
-    seen = [store.generation()]
+    seen = [store.list_version()]
     steps = [
         lambda: enrolled(other, "Ada"),
-        lambda: other.set_aside(1),
+        lambda: other.set_enabled(1, False),
         lambda: other.update_identity(1, purpose="x"),
-        lambda: other.put_vectors({1: (VECTOR, 0.5)}, "r2"),
+        lambda: other.put_embeddings({1: (VECTOR, 0.5)}, "r2"),
         lambda: other.remove_identity(1),
     ]
     for step in steps:
         step()
-        seen.append(store.generation())
+        seen.append(store.list_version())
     assert len(set(seen)) == len(steps) + 1
-    other.note("x")
+    other.log_audit("x")
     other.put_alerts([], [])
-    assert store.generation() == seen[-1]
+    assert store.list_version() == seen[-1]
 
 
 def test_a_copied_watchlist_follows_every_kind_of_change(tmp_path: Path) -> None:
@@ -153,16 +153,16 @@ def test_a_copied_watchlist_follows_every_kind_of_change(tmp_path: Path) -> None
 
     ada = enrolled(list_, "Ada")
     enrolled(list_, "Bo")
-    assert same() and looked_for(copy) == ["Ada", "Bo"]
-    before = copy.generation()
+    assert same() and active_photos(copy) == ["Ada", "Bo"]
+    before = copy.list_version()
     copy.copy_watchlist(list_)
-    assert copy.generation() == before  # nothing differs, nothing is written
+    assert copy.list_version() == before  # nothing differs, nothing is written
     list_.update_identity(ada, name="Ida")
-    list_.put_vectors({1: (2 * VECTOR, 0.5)}, "r2")
+    list_.put_embeddings({1: (2 * VECTOR, 0.5)}, "r2")
     assert same()
-    list_.set_aside(ada)
+    list_.set_enabled(ada, False)
     enrolled(list_, "Bo", "second")
-    assert same() and looked_for(copy) == ["Bo", "Bo"]
+    assert same() and active_photos(copy) == ["Bo", "Bo"]
     list_.remove_identity(ada)
     assert same()
 
@@ -171,17 +171,17 @@ def test_who_is_on_the_list_and_not_looked_for(tmp_path: Path) -> None:
     store = Store(tmp_path / "w.db")
     for name in ("Ada", "Bo", "Cy"):
         enrolled(store, name)
-    store.set_aside(2)
+    store.set_enabled(2, False)
     store.update_identity(3, expires="2001-01-01")
     store.add_identity("Di")
-    assert store.not_looked_for() == ["Bo", "Cy", "Di"]
+    assert store.inactive_names() == ["Bo", "Cy", "Di"]
 
 
 def test_a_copy_knows_of_whom_until_it_keeps_a_list_of_its_own(tmp_path: Path) -> None:
     people, copy = Store(tmp_path / "w.db"), Store(tmp_path / "c.db")
     copy.copy_watchlist(people)
     assert copy.copied_from() == str(people.path) and people.copied_from() is None
-    copy.keep_own_list()
+    copy.detach_list()
     assert copy.copied_from() is None
 
 
@@ -200,6 +200,6 @@ def test_tracks_keep_the_name_and_lose_the_id_when_another_list_gives_it_to_some
 def test_what_a_live_camera_saw_is_not_forgotten_with_a_recording(tmp_path: Path) -> None:
     store = Store(tmp_path / "w.db")
     store.put_tracks([row(PATH) | {"track": "a"}, row(PATH) | {"track": "b", "started_at": 1.7e9, "ended_at": 1.7e9 + 1}])
-    store.forget_tracks("cam", None)
+    store.delete_tracks_after("cam", None)
     assert [track["track"] for track in store.tracks()] == ["b"]
     assert store.is_camera("cam") and not store.is_camera("other")
