@@ -23,10 +23,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.lfw import embedded, load_lfw, shrunk
+from evaluation.lfw import degrade, embed_each_way, load_lfw
 from evaluation.metrics import tar_at_far, verification_accuracy
 from evaluation.recognizers import TrainedRecognizer
-from evaluation.superres import Judge, trained
+from evaluation.superres import Evaluator, load_run
 from models.chip import CHIP
 from models.networks.recognizer import VIEW
 from training.common.degradations import PRESETS
@@ -34,7 +34,7 @@ from training.data.chips import load_chips
 
 Measure = Callable[[str, Path], dict[str, float]]  # of a run, by its name and folder
 TEACHER = ("--teacher", "{teacher}")
-LABELS = ("--no-embedding", "--margin", "cosface")
+LABELS_ONLY = ("--no-embedding", "--margin", "cosface")
 SIDE, PAIRS = 16, 1500
 
 
@@ -50,11 +50,11 @@ class Recipe:
 def super_resolution(args: argparse.Namespace) -> Measure:
     chips = load_chips(args.data, args.cache)
     rows = chips.detailed(dev=True)[: args.faces]
-    judge, points = Judge(np.ascontiguousarray(chips.images[rows]), None, lpips=False), chips.landmarks68()[rows]
+    judge, points = Evaluator(np.ascontiguousarray(chips.images[rows]), None, lpips=False), chips.landmarks68()[rows]
     low = np.stack([PRESETS["bicubic"](c, SIDE, np.random.default_rng(0)) for c in judge.sharp])
 
     def measure(name: str, folder: Path) -> dict[str, float]:
-        measured = judge(trained(name, folder)[0].upscale(low, points))
+        measured = judge(load_run(name, folder)[0].upscale(low, points))
         return {m: measured[m] for m in ("db", "ssim", "id")}
 
     return measure
@@ -62,13 +62,13 @@ def super_resolution(args: argparse.Namespace) -> Measure:
 
 def recognition(args: argparse.Namespace) -> Measure:
     lfw = load_lfw(args.data, PAIRS)
-    clean, cctv = shrunk(lfw.chips, "area", round(SIDE * CHIP / VIEW)), shrunk(lfw.chips, "cctv-fixed", 20)
+    clean, cctv = degrade(lfw.chips, "area", round(SIDE * CHIP / VIEW)), degrade(lfw.chips, "cctv-fixed", 20)
 
     def measure(name: str, folder: Path) -> dict[str, float]:
         network = TrainedRecognizer(folder, mirror=False)  # it would cost as much again for every variant alike
         sharp = network.embed_with_quality(lfw.chips)[0]
         scores = [
-            (sharp[lfw.left] * embedded(network, small, lambda chips: chips, ("direct",))["direct"][0][lfw.right]).sum(1)
+            (sharp[lfw.left] * embed_each_way(network, small, lambda chips: chips, ("direct",))["direct"][0][lfw.right]).sum(1)
             for small in (clean, cctv)
         ]
         return {
@@ -99,9 +99,9 @@ RECIPES = {
             "vectors and stages, cosine, weight 120": (*TEACHER, "--weight", "120"),
             "vectors and stages, L2": (*TEACHER, "--features", "l2"),
             "vectors only": (),
-            "stages and CosFace (F-SKD)": (*TEACHER, *LABELS),
-            "stages, L2, and CosFace": (*TEACHER, "--features", "l2", *LABELS),
-            "no distillation (CosFace)": LABELS,
+            "stages and CosFace (F-SKD)": (*TEACHER, *LABELS_ONLY),
+            "stages, L2, and CosFace": (*TEACHER, "--features", "l2", *LABELS_ONLY),
+            "no distillation (CosFace)": LABELS_ONLY,
         },
         recognition,
     ),
@@ -142,10 +142,10 @@ def main() -> None:
             table[name].append(measure(name, folder))
             path.write_text(json.dumps(table, indent=1) + "\n")
             found = {m: np.array([row[m] for row in table[name]]) for m in table[name][0]}
-            print(f"{name:28}  " + "  ".join(f"{m} {v.mean():.3f} ± {spread(v):.3f}" for m, v in found.items()), flush=True)
+            print(f"{name:28}  " + "  ".join(f"{m} {v.mean():.3f} ± {sample_std(v):.3f}" for m, v in found.items()), flush=True)
 
 
-def spread(values: NDArray[np.float64]) -> float:
+def sample_std(values: NDArray[np.float64]) -> float:
     """Standard deviation from seed to seed, judged by a few of them; nan for one."""
     return float(values.std(ddof=1)) if len(values) > 1 else float("nan")
 

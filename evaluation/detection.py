@@ -44,21 +44,21 @@ from training.detector.scene_maker import SURE
 BINS = ((8, 12), (12, 16), (16, 24), (24, 32), (32, 64), (64, 1000))
 SCALES = (1, 1 / 2, 1 / 3, 1 / 5, 1 / 8, 1 / 12)
 SIZES = {"1 to 1/12": SCALES, "1/2 and 1/3": (1 / 2, 1 / 3)}
-EYES = 0.43  # eye distance over face width, frontal
+EYE_DISTANCE_SHARE = 0.43  # eye distance over face width, frontal
 FALSE_PER_FRAME = 0.5
-LEAST_IOU = 0.4
+MIN_IOU = 0.4
 NEAR = (64, 128, 200, 300, 450, 700)  # widths of near faces
 NEAR_FACES, NEAR_SURE, NEAR_FROM, NEAR_FRAME = 60, 0.7, 60, (960, 800)  # how many, how sure and wide they are, and the picture
 
 
-def cctv_frame(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+def poor_camera(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Blur 0.6, gain 0.6, noise sigma 7, JPEG 45."""
     dim = cv2.GaussianBlur(image, (0, 0), 0.6).astype(np.float32) * 0.6
     noisy = np.clip(dim + rng.standard_normal(image.shape, np.float32) * 7, 0, 255).astype(np.uint8)
     return jpeg(noisy, 45)
 
 
-def looks(frames: list[Scene], cctv: bool) -> list[Scene]:
+def views_at_scales(frames: list[Scene], cctv: bool) -> list[Scene]:
     """Every frame at every scale, with its truth."""
     rng = np.random.default_rng(0)
     found = []
@@ -66,57 +66,57 @@ def looks(frames: list[Scene], cctv: bool) -> list[Scene]:
         for scale in SCALES:
             small = cv2.resize(scene.image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.uint8)
             found.append(
-                Scene(cctv_frame(small, rng) if cctv else small, scene.boxes * scale, scene.landmarks * scale, scene.scores)
+                Scene(poor_camera(small, rng) if cctv else small, scene.boxes * scale, scene.landmarks * scale, scene.scores)
             )
     return found
 
 
 @dataclass(frozen=True)
-class Seen:
+class MatchedFrame:
     """A picture, what was found in it, and for each find the face it hit (-1: none)."""
 
     scene: Scene
     faces: Faces
-    hit: NDArray[np.intp]
+    face_index: NDArray[np.intp]
 
     @property
-    def counts(self) -> NDArray[np.bool_]:
+    def counted(self) -> NDArray[np.bool_]:
         """Which finds count: all but those on faces the teacher is unsure of."""
-        return np.array([h < 0 or self.scene.scores[h] >= SURE for h in self.hit], bool)
+        return np.array([h < 0 or self.scene.scores[h] >= SURE for h in self.face_index], bool)
 
 
-def of_sizes(seen: list[Seen], sizes: tuple[float, ...]) -> list[Seen]:
-    """Those of what was seen in `looks` that were shrunk to these sizes."""
+def at_scales(seen: list[MatchedFrame], sizes: tuple[float, ...]) -> list[MatchedFrame]:
+    """Those of what was seen in `views_at_scales` that were shrunk to these sizes."""
     return [s for s, scale in zip(seen, itertools.cycle(SCALES), strict=False) if scale in sizes]
 
 
-def match(scene: Scene, faces: Faces) -> Seen:
-    """Give each find, best score first, the free face it overlaps most, if by `LEAST_IOU`: one the teacher is sure of, else one
+def match_detections(scene: Scene, faces: Faces) -> MatchedFrame:
+    """Give each find, best score first, the free face it overlaps most, if by `MIN_IOU`: one the teacher is sure of, else one
     it is unsure of, which any number of finds may be on."""
     overlap = pairwise_iou(faces.boxes, scene.boxes)
     hit = np.full(len(faces), -1)
     sure = scene.scores >= SURE
     free = np.ones(len(scene.scores), bool)
     for i in np.argsort(-faces.scores):
-        fits = np.flatnonzero(free & (overlap[i] >= LEAST_IOU))
+        fits = np.flatnonzero(free & (overlap[i] >= MIN_IOU))
         if len(fits):
             hit[i] = fits[np.lexsort((overlap[i, fits], sure[fits]))[-1]]
             free[hit[i]] = not sure[hit[i]]
-    return Seen(scene, faces, hit)
+    return MatchedFrame(scene, faces, hit)
 
 
-def least_score(seen: list[Seen], per_frame: float = FALSE_PER_FRAME) -> float:
+def score_at_fp_rate(seen: list[MatchedFrame], per_frame: float = FALSE_PER_FRAME) -> float:
     """The score that lets through ``per_frame`` false positives a picture; 1.0 if there is none."""
-    scores = np.concatenate([np.zeros(0, np.float32), *(s.faces.scores[s.counts] for s in seen)])
-    right = np.concatenate([np.zeros(0, bool), *((s.hit >= 0)[s.counts] for s in seen)])
+    scores = np.concatenate([np.zeros(0, np.float32), *(s.faces.scores[s.counted] for s in seen)])
+    right = np.concatenate([np.zeros(0, bool), *((s.face_index >= 0)[s.counted] for s in seen)])
     order = np.argsort(-scores)
     allowed = np.flatnonzero(np.cumsum(~right[order]) <= per_frame * len(seen))
     return float(scores[order][allowed[-1]]) if len(allowed) else 1.0
 
 
-def by_width(seen: list[Seen]) -> dict[str, dict[str, float]]:
-    """For each bin of face widths: faces, recall and median landmark error at `least_score`, and AP."""
-    least = least_score(seen)
+def metrics_by_width(seen: list[MatchedFrame]) -> dict[str, dict[str, float]]:
+    """For each bin of face widths: faces, recall and median landmark error at `score_at_fp_rate`, and AP."""
+    least = score_at_fp_rate(seen)
     found = {}
     for low, high in BINS:
         scores, right, errors, faces, known = [], [], [], 0, 0
@@ -124,14 +124,14 @@ def by_width(seen: list[Seen]) -> dict[str, dict[str, float]]:
             widths = s.scene.boxes[:, 2] - s.scene.boxes[:, 0]
             inside = (widths >= low) & (widths < high) & (s.scene.scores >= SURE)
             own = s.faces.boxes[:, 2] - s.faces.boxes[:, 0]
-            of_bin = np.array([inside[h] if h >= 0 else low <= w < high for h, w in zip(s.hit, own, strict=True)], bool)
+            of_bin = np.array([inside[h] if h >= 0 else low <= w < high for h, w in zip(s.face_index, own, strict=True)], bool)
             scores.append(s.faces.scores[of_bin])
-            right.append(s.hit[of_bin] >= 0)
+            right.append(s.face_index[of_bin] >= 0)
             faces += int(inside.sum())
-            for i in np.flatnonzero(of_bin & (s.hit >= 0) & (s.faces.scores >= least)):
+            for i in np.flatnonzero(of_bin & (s.face_index >= 0) & (s.faces.scores >= least)):
                 known += 1
-                away = np.linalg.norm(s.faces.landmarks[i] - s.scene.landmarks[s.hit[i]], axis=1).mean()
-                errors.append(away / (EYES * widths[s.hit[i]]))
+                away = np.linalg.norm(s.faces.landmarks[i] - s.scene.landmarks[s.face_index[i]], axis=1).mean()
+                errors.append(away / (EYE_DISTANCE_SHARE * widths[s.face_index[i]]))
         found[f"{low}-{high}" if high < 1000 else f"{low}+"] = {
             "faces": faces,
             "recall": 100 * known / max(1, faces),
@@ -141,13 +141,13 @@ def by_width(seen: list[Seen]) -> dict[str, dict[str, float]]:
     return found
 
 
-def measured(seen: list[Seen]) -> dict[str, Any]:
-    """`least_score` and `by_width`, rounded for a card."""
-    rows = {k: {m: round(v, 1) for m, v in row.items()} for k, row in by_width(seen).items()}
-    return {"least_score": round(least_score(seen), 3), "by_width": rows}
+def summarise(seen: list[MatchedFrame]) -> dict[str, Any]:
+    """`score_at_fp_rate` and `metrics_by_width`, rounded for a card."""
+    rows = {k: {m: round(v, 1) for m, v in row.items()} for k, row in metrics_by_width(seen).items()}
+    return {"least_score": round(score_at_fp_rate(seen), 3), "by_width": rows}
 
 
-def near_faces(photos: list[Scene], detector: Any) -> dict[str, float]:
+def near_face_recall(photos: list[Scene], detector: Any) -> dict[str, float]:
     """% found, at a score of 0.5, of large faces of the photos (H, W, 3) enlarged to each of the widths `NEAR`."""
     faces = [(photo, box) for photo in photos for box, sure in zip(photo.boxes, photo.scores, strict=True) if sure >= NEAR_SURE]
     faces = [(photo, box) for photo, box in faces if box[2] - box[0] >= NEAR_FROM][:NEAR_FACES]
@@ -163,7 +163,7 @@ def near_faces(photos: list[Scene], detector: Any) -> dict[str, float]:
             x, y = (int(np.clip(m - n / 2, 0, max(0, s - n))) for m, n, s in zip(middle, NEAR_FRAME, size, strict=True))
             window = np.ascontiguousarray(large[y : y + NEAR_FRAME[1], x : x + NEAR_FRAME[0]])
             overlap = pairwise_iou(detector.detect([window])[0].boxes, (box * scale - [x, y, x, y])[None].astype(np.float32))
-            hits += bool((overlap >= LEAST_IOU).any())
+            hits += bool((overlap >= MIN_IOU).any())
         found[str(width)] = round(100 * hits / max(1, len(faces)), 1)
     return found
 
@@ -187,7 +187,7 @@ def write_sheet(path: Path, scenes: list[Scene], detectors: dict[str, Any]) -> N
     cv2.imwrite(str(path), np.ascontiguousarray(np.vstack(rows)[..., ::-1]))
 
 
-def times_per_frame(detectors: dict[str, Any], frame: NDArray[np.uint8]) -> dict[str, float]:
+def latency_per_frame(detectors: dict[str, Any], frame: NDArray[np.uint8]) -> dict[str, float]:
     """Milliseconds each takes for one frame, median of ten; they take turns, so that none has the better moments, at two frames:
     during the first, of which none is told, threads of the one before may still wait for work."""
     spent: dict[str, list[float]] = {name: [] for name in detectors}
@@ -224,12 +224,12 @@ def main() -> None:
     detectors = open_detectors(args.other, args.scales, 0.05)
     found: list[dict[str, Any]] = []
     for cctv in (False, True):
-        scenes = looks(frames, cctv)
+        scenes = views_at_scales(frames, cctv)
         for name, detector in detectors.items():
-            seen = [match(s, detector.detect([s.image])[0]) for s in scenes]
+            seen = [match_detections(s, detector.detect([s.image])[0]) for s in scenes]
             for sizes, scales in SIZES.items():
                 found.append(
-                    {"look": "cctv" if cctv else "clean", "detector": name, "sizes": sizes} | measured(of_sizes(seen, scales))
+                    {"look": "cctv" if cctv else "clean", "detector": name, "sizes": sizes} | summarise(at_scales(seen, scales))
                 )
                 print("{look}, {detector}, sizes {sizes}, at a score of {least_score}".format(**found[-1]))
                 for measure in ("faces", "recall", "ap", "marks"):
@@ -239,8 +239,8 @@ def main() -> None:
             write_sheet(args.sheet, scenes, detectors)
     detectors = open_detectors(args.other, args.scales, 0.5)
     sized = {f"{w}x{h}": cv2.resize(frames[0].image, (w, h)).astype(np.uint8) for w, h in ((960, 540), (1920, 1080))}
-    times = {size: times_per_frame(detectors, frame) for size, frame in sized.items()}
-    near = {name: near_faces(photos, detector) for name, detector in detectors.items()}
+    times = {size: latency_per_frame(detectors, frame) for size, frame in sized.items()}
+    near = {name: near_face_recall(photos, detector) for name, detector in detectors.items()}
     for title, table in (("ms a frame of", times), ("% of near faces of these widths,", near)):
         for name, row in table.items():
             print(f"{title} {name}: {row}")

@@ -11,7 +11,7 @@ The photos lie in public repositories on GitHub; clone each and lay its files in
     MonsterVivy/shanghaitech              part_B              streets with faces of 8 to 40 px
     EliSchwartz/imagenet-sample-images    (all)               things, animals, rooms: those without any face
 
-Every picture is seen at full size, a half and a third, clean and as a poor camera sees it (`evaluation.detection.cctv_frame`);
+Every picture is seen at full size, a half and a third, clean and as a poor camera sees it (`evaluation.detection.poor_camera`);
 truth is that of `evaluation.source_labels`. Recall is taken at the scores that let through 0.5 and 0.1 false positives a picture
 of the source, those of all sources in the row "all". Face-free pictures tell how many faces are seen at fixed scores where none
 is. ``--every 4`` takes every fourth picture, for a quick look. ``--falses`` writes a sheet of the hundred surest false positives
@@ -34,16 +34,16 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from evaluation.detection import EYES, Seen, cctv_frame, least_score, match
-from evaluation.false_sheet import False_, write_sheet
-from evaluation.source_labels import Picture, load_pictures, place_of, with_pixels
+from evaluation.detection import EYE_DISTANCE_SHARE, MatchedFrame, match_detections, poor_camera, score_at_fp_rate
+from evaluation.false_sheet import FalsePositive, write_sheet
+from evaluation.source_labels import Picture, load_pictures, photo_path, read_pictures
 from models import load_detector, load_recognizer
 from training.data.scenes import Scene
 
 SIZES = 1, 1 / 2, 1 / 3
 LOOKS = "clean", "poor"
 BINS = (8, 12), (12, 16), (16, 24), (24, 32), (32, 64)
-PER_FRAME = 0.5, 0.1
+FP_RATES = 0.5, 0.1
 SCORES = (
     0.2,
     0.3,
@@ -52,21 +52,23 @@ SCORES = (
     0.6,
     0.7,
 )  # among them the pipeline's min_score (0.2), what a shot needs (0.4) and starts a track (0.6)
-LEAST = 0.05
-HARD_FROM = 12.0  # width of the profiles and half-hidden faces that are counted
+MIN_SCORE = 0.05
+MIN_HARD_WIDTH = 12.0  # width of the profiles and half-hidden faces that are counted
 
 
 @dataclass(frozen=True)
-class View:
+class ViewResult:
     """What a detector saw of a picture at one size and look."""
 
     picture: Picture
     size: float
     look: str
-    seen: Seen
+    result: MatchedFrame
 
 
-def views(picture: Picture, image: NDArray[np.uint8], detector: Any, falses: list[False_] | None = None) -> list[View]:
+def detect_views(
+    picture: Picture, image: NDArray[np.uint8], detector: Any, falses: list[FalsePositive] | None = None
+) -> list[ViewResult]:
     """A picture (H, W, 3) seen by a detector at all sizes and looks; ``falses`` gains what it takes for a face and is none."""
     rng = np.random.default_rng(0)
     truth = picture.scene(image)
@@ -74,41 +76,44 @@ def views(picture: Picture, image: NDArray[np.uint8], detector: Any, falses: lis
     for size in SIZES:
         small = cv2.resize(image, None, fx=size, fy=size, interpolation=cv2.INTER_AREA).astype(np.uint8) if size < 1 else image
         for look in LOOKS:
-            shown = cctv_frame(small, rng) if look == "poor" else small
+            shown = poor_camera(small, rng) if look == "poor" else small
             faces = detector.detect([shown])[0]
             scene = Scene(shown, truth.boxes * size, truth.landmarks * size, truth.scores)
-            seen = match(scene, faces)
+            seen = match_detections(scene, faces)
             if falses is not None:
                 where = f"{picture.path} {look} 1/{round(1 / size)}"
-                falses += [False_.cut(where, shown, faces.boxes[i], float(faces.scores[i])) for i in np.flatnonzero(seen.hit < 0)]
+                falses += [
+                    FalsePositive.crop(where, shown, faces.boxes[i], float(faces.scores[i]))
+                    for i in np.flatnonzero(seen.face_index < 0)
+                ]
             kept = Scene(shown[:0], scene.boxes, scene.landmarks, scene.scores)  # without pixels
-            found.append(View(picture, size, look, Seen(kept, faces, seen.hit)))
+            found.append(ViewResult(picture, size, look, MatchedFrame(kept, faces, seen.face_index)))
     return found
 
 
-def recall_rows(all_views: Sequence[View], least: float) -> dict[str, Any]:
+def recall_summary(all_views: Sequence[ViewResult], least: float) -> dict[str, Any]:
     """Recall, %, by width and of profiles and half-hidden faces, landmark errors, % of a frontal face's eye distance (median),
     and false positives a picture, of what scores ``least`` or more."""
     counts: Counter[str] = Counter()
     right: Counter[str] = Counter()
     errors: dict[str, list[float]] = defaultdict(list)
     for view in all_views:
-        seen, kinds = view.seen, view.picture.kinds
-        found = {int(h): i for i, h in enumerate(seen.hit) if h >= 0 and seen.faces.scores[i] >= least}
+        seen, kinds = view.result, view.picture.kinds
+        found = {int(h): i for i, h in enumerate(seen.face_index) if h >= 0 and seen.faces.scores[i] >= least}
         widths = seen.scene.boxes[:, 2] - seen.scene.boxes[:, 0]
         for face in np.flatnonzero(seen.scene.scores == 1.0):
             width, names = float(widths[face]), []
             names += [f"{low}-{high}" for low, high in BINS if low <= width < high]
-            names += [kinds[face]] if kinds[face] in ("profile", "hidden") and HARD_FROM <= width < BINS[-1][1] else []
+            names += [kinds[face]] if kinds[face] in ("profile", "hidden") and MIN_HARD_WIDTH <= width < BINS[-1][1] else []
             counts.update(names)
             if int(face) in found:
                 right.update(names)
                 apart = seen.faces.landmarks[found[int(face)]] - seen.scene.landmarks[face]
-                away = float(np.linalg.norm(apart, axis=1).mean()) / (EYES * width)
+                away = float(np.linalg.norm(apart, axis=1).mean()) / (EYE_DISTANCE_SHARE * width)
                 if names and np.isfinite(away):
                     errors[names[0]].append(away)
     names = [f"{low}-{high}" for low, high in BINS] + ["profile", "hidden"]
-    falses = sum(int((view.seen.faces.scores[view.seen.hit < 0] >= least).sum()) for view in all_views)
+    falses = sum(int((view.result.faces.scores[view.result.face_index < 0] >= least).sum()) for view in all_views)
     return {
         "least_score": round(least, 3),
         "false_a_picture": round(falses / max(1, len(all_views)), 3),
@@ -118,11 +123,11 @@ def recall_rows(all_views: Sequence[View], least: float) -> dict[str, Any]:
     }
 
 
-def false_rows(all_views: Sequence[View]) -> dict[str, Any]:
+def false_positive_summary(all_views: Sequence[ViewResult]) -> dict[str, Any]:
     """On pictures without faces: how many a picture, and the share of pictures, %, with one at least, at fixed scores."""
     found: dict[str, Any] = {"pictures": len(all_views)}
     for score in SCORES:
-        falses = [int((view.seen.faces.scores[view.seen.hit < 0] >= score).sum()) for view in all_views]
+        falses = [int((view.result.faces.scores[view.result.face_index < 0] >= score).sum()) for view in all_views]
         found[str(score)] = {
             "a_picture": round(float(np.mean(falses)), 4) if falses else None,
             "with_one": round(100 * float(np.mean([n > 0 for n in falses])), 2) if falses else None,
@@ -130,7 +135,7 @@ def false_rows(all_views: Sequence[View]) -> dict[str, Any]:
     return found
 
 
-def report_of(all_views: Sequence[View]) -> dict[str, Any]:
+def build_report(all_views: Sequence[ViewResult]) -> dict[str, Any]:
     """For each look: recall of all sources and of each, at rates of false positives (``recall``) and at fixed scores (``at``),
     and false faces on face-free pictures at all sizes and the full one."""
     told: dict[str, Any] = {}
@@ -138,23 +143,26 @@ def report_of(all_views: Sequence[View]) -> dict[str, Any]:
         part = [view for view in all_views if view.look == look]
         faces = [view for view in part if view.picture.use == "faces"]
         empty = [view for view in part if view.picture.use == "empty"]
-        sources = {"all": faces} | {s: [v for v in faces if v.picture.source == s] for s in sorted({source(v) for v in faces})}
+        sources = {"all": faces} | {s: [v for v in faces if v.picture.source == s] for s in sorted({source_of(v) for v in faces})}
         told[look] = {
             "recall": {
-                name: {str(rate): recall_rows(own, least_score([v.seen for v in own], rate)) for rate in PER_FRAME}
+                name: {str(rate): recall_summary(own, score_at_fp_rate([v.result for v in own], rate)) for rate in FP_RATES}
                 for name, own in sources.items()
             },
-            "at": {name: {str(score): recall_rows(own, score) for score in SCORES} for name, own in sources.items()},
-            "empty": {"all sizes": false_rows(empty), "full size": false_rows([v for v in empty if v.size == 1])},
+            "at": {name: {str(score): recall_summary(own, score) for score in SCORES} for name, own in sources.items()},
+            "empty": {
+                "all sizes": false_positive_summary(empty),
+                "full size": false_positive_summary([v for v in empty if v.size == 1]),
+            },
         }
     return told
 
 
-def source(view: View) -> str:
+def source_of(view: ViewResult) -> str:
     return view.picture.source
 
 
-def told_singles(pictures: Iterable[Picture], photos: Path, detector: Any) -> dict[str, Any]:
+def gate_report(pictures: Iterable[Picture], photos: Path, detector: Any) -> dict[str, Any]:
     """What the enrolment gate says of photos of one person: how many it takes, and why it refuses the others."""
     from watchlist.enrolment import Gate
 
@@ -162,7 +170,7 @@ def told_singles(pictures: Iterable[Picture], photos: Path, detector: Any) -> di
     reasons: Counter[str] = Counter()
     refused = []
     for picture in track(list(pictures), "photos of one person"):
-        reason = gate.judge("somebody", place_of(picture, photos)).reason
+        reason = gate.judge("somebody", photo_path(picture, photos)).reason
         reasons[reason.split(":")[0] or "enrolled"] += 1
         if reason:
             refused.append([picture.source, picture.path, reason])
@@ -173,7 +181,7 @@ def told_singles(pictures: Iterable[Picture], photos: Path, detector: Any) -> di
 
 def show(name: str, told: dict[str, Any]) -> None:
     for look, part in told.items():
-        for rate in map(str, PER_FRAME):
+        for rate in map(str, FP_RATES):
             for of, row in ((of, rows[rate]) for of, rows in part["recall"].items()):
                 cells = "  ".join(
                     f"{k} {'-' if v is None else f'{v:5.1f}'} ({row['faces'][k]})" for k, v in row["recall"].items()
@@ -201,25 +209,25 @@ def main() -> None:
     pictures = load_pictures()
     if args.singles:
         singles = [picture for picture in pictures if picture.use == "single"][:: args.every]
-        told = {called(n): told_singles(singles, args.photos, load_detector(n, "cpu", 0.2)) for n in names}
+        told = {detector_name(n): gate_report(singles, args.photos, load_detector(n, "cpu", 0.2)) for n in names}
         print(json.dumps(told, indent=1))
         args.out.write_text(json.dumps(told, indent=1))
         return
     wanted = [picture for picture in pictures if picture.use != "single"][:: args.every]
-    detectors = {called(name): load_detector(name, "cpu", LEAST) for name in names}
-    found: dict[str, list[View]] = {name: [] for name in detectors}
-    falses: dict[str, list[False_]] = {name: [] for name in detectors}
+    detectors = {detector_name(name): load_detector(name, "cpu", MIN_SCORE) for name in names}
+    found: dict[str, list[ViewResult]] = {name: [] for name in detectors}
+    falses: dict[str, list[FalsePositive]] = {name: [] for name in detectors}
     missing = 0
-    for picture, image in track(with_pixels(wanted, args.photos, args.clips), "pictures", total=len(wanted)):
+    for picture, image in track(read_pictures(wanted, args.photos, args.clips), "pictures", total=len(wanted)):
         missing += image is None
         for name, detector in detectors.items() if image is not None else ():
-            found[name] += views(picture, image, detector, falses[name] if args.falses else None)
+            found[name] += detect_views(picture, image, detector, falses[name] if args.falses else None)
     if missing == len(wanted):
         raise SystemExit(
             f"farsight: {args.photos}: none of the {missing} pictures is there; lay the repositories' files there (--help)"
         )
     print(f"{len(wanted)} pictures, {missing} of them missing or not as they were labelled")
-    report = {"pictures": len(wanted), "missing": missing, "detectors": {n: report_of(v) for n, v in found.items()}}
+    report = {"pictures": len(wanted), "missing": missing, "detectors": {n: build_report(v) for n, v in found.items()}}
     for name, told in report["detectors"].items():
         show(name, told)
     if args.falses:
@@ -228,7 +236,7 @@ def main() -> None:
     args.out.write_text(json.dumps(report, indent=1))
 
 
-def called(name: Path | None) -> str:
+def detector_name(name: Path | None) -> str:
     return "farsight" if name is None else name.stem
 
 

@@ -16,20 +16,20 @@ import numpy as np
 from training.data.scenes import Scene, dev_photo, photos
 from training.detector.scene_maker import UNSURE
 
-LIST = Path(__file__).with_suffix(".txt")
+IGNORED_FACES = Path(__file__).with_suffix(".txt")
 
 
 @cache
-def seen_by_eye() -> dict[str, list[list[float]]]:
+def ignored_boxes() -> dict[str, list[list[float]]]:
     """Boxes (left, top, right, bottom in pixels of the photo) of such faces by the photo's name."""
     found = defaultdict(list)
-    for line in LIST.read_text().splitlines():
+    for line in IGNORED_FACES.read_text().splitlines():
         name, *box = line.split()
         found[name].append([float(value) for value in box])
     return dict(found)
 
 
-def with_unsure(scene: Scene, boxes: list[list[float]]) -> Scene:
+def add_ignored(scene: Scene, boxes: list[list[float]]) -> Scene:
     """The scene with further faces that count neither way."""
     added = np.array(boxes, np.float32).reshape(-1, 4)
     return Scene(
@@ -42,4 +42,4 @@ def with_unsure(scene: Scene, boxes: list[list[float]]) -> Scene:
 
 def load_dev_photos(data: Path) -> list[Scene]:
     """The scene photos kept for measuring, with what was seen by eye."""
-    return [with_unsure(scene, seen_by_eye().get(name, [])) for name, scene in photos(data, dev_photo)]
+    return [add_ignored(scene, ignored_boxes().get(name, [])) for name, scene in photos(data, dev_photo)]

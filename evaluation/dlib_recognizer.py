@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.lfw import Chips, Vectors, enlarge
+from evaluation.lfw import Chips, Embeddings, enlarge
 from models.chip import TEMPLATE
 
 LANDMARKS = "shape_predictor_5_face_landmarks.dat"
@@ -42,7 +42,7 @@ class Dlib:
         edges = np.concatenate([middle - reach, middle + reach]).round().astype(int).tolist()
         self._box, self._found = dlib.rectangle(*edges), dlib.full_object_detections
 
-    def embed_with_quality(self, chips: Chips) -> tuple[Vectors, Vectors]:
+    def embed_with_quality(self, chips: Chips) -> tuple[Embeddings, Embeddings]:
         done = []
         for start in range(0, len(chips), BATCH):
             pictures = list(enlarge(chips[start : start + BATCH]))

@@ -32,7 +32,7 @@ SURE, SECOND, ALONE = 0.7, 0.5, 0.3  # labelled scores and shares of the widest 
 FACELESS = "imagenet"  # photos whose name begins so show no face
 
 
-def photos(data: Path) -> Iterator[tuple[str, bytes, np.ndarray]]:
+def labelled_photos(data: Path) -> Iterator[tuple[str, bytes, np.ndarray]]:
     """Kind (one, two, none), file content, and the box of the widest face (4,)."""
     for part in ("scenes", "scenes2"):
         labels = json.loads((data / part / "labels.json").read_text())
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=300, help="of each kind")
     args = parser.parse_args()
     kinds: dict[str, list[tuple[bytes, np.ndarray]]] = {"one": [], "two": [], "none": []}
-    for kind, content, box in photos(args.data):
+    for kind, content, box in labelled_photos(args.data):
         kinds[kind].append((content, box))
     detector, recognizer = load_detector(min_score=0.5), load_recognizer()
     gate = Gate(detector, recognizer)

@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-CELL, COLUMNS, MOST = 120, 10, 100
-AROUND = 1.0  # of the box's longer side, shown on each side
-LEAST = 0.15  # what is less sure is not kept
+CELL, COLUMNS, MAX_CELLS = 120, 10, 100
+MARGIN = 1.0  # of the box's longer side, shown on each side
+MIN_SCORE = 0.15  # what is less sure is not kept
 
 
 @dataclass(frozen=True)
-class False_:
+class FalsePositive:
     """A find that is no face: in which picture, ``cell`` (CELL, CELL, 3) what is about it, ``box`` x1 y1 x2 y2, and its score."""
 
     where: str
@@ -24,12 +24,12 @@ class False_:
     score: float
 
     @staticmethod
-    def cut(where: str, image: NDArray[np.uint8], box: NDArray[np.float32], score: float) -> False_:
+    def crop(where: str, image: NDArray[np.uint8], box: NDArray[np.float32], score: float) -> FalsePositive:
         """Cut a find out of its picture (H, W, 3) RGB with its surroundings, and draw its box."""
-        if score < LEAST:
-            return False_(where, np.zeros((0, 0, 3), np.uint8), tuple(box.tolist()), score)
+        if score < MIN_SCORE:
+            return FalsePositive(where, np.zeros((0, 0, 3), np.uint8), tuple(box.tolist()), score)
         x1, y1, x2, y2 = (float(value) for value in box)
-        side = max(4.0, max(x2 - x1, y2 - y1) * (1 + 2 * AROUND))
+        side = max(4.0, max(x2 - x1, y2 - y1) * (1 + 2 * MARGIN))
         zoom = CELL / side
         left, top = (x1 + x2 - side) / 2, (y1 + y2 - side) / 2
         matrix = np.array([[zoom, 0, -left * zoom], [0, zoom, -top * zoom]], np.float32)
@@ -37,12 +37,12 @@ class False_:
         cell = cv2.warpAffine(image, matrix, (CELL, CELL), flags=method, borderMode=cv2.BORDER_CONSTANT)
         corners = [(round((x - left) * zoom), round((y - top) * zoom)) for x, y in ((x1, y1), (x2, y2))]
         cv2.rectangle(cell, corners[0], corners[1], (60, 255, 60), 1)
-        return False_(where, cell.astype(np.uint8), (x1, y1, x2, y2), score)
+        return FalsePositive(where, cell.astype(np.uint8), (x1, y1, x2, y2), score)
 
 
-def write_sheet(path: Path, falses: list[False_]) -> list[dict[str, object]]:
+def write_sheet(path: Path, falses: list[FalsePositive]) -> list[dict[str, object]]:
     """Write the surest, one for each picture, size and look and place in it, as a PNG, and return what they are, surest first."""
-    chosen: list[False_] = []
+    chosen: list[FalsePositive] = []
     places: set[tuple[str | int, ...]] = set()
     for false in sorted(falses, key=lambda f: -f.score):
         picture, _, size = false.where.rsplit(" ", 2)
@@ -52,7 +52,7 @@ def write_sheet(path: Path, falses: list[False_]) -> list[dict[str, object]]:
             continue
         places.add(middle)
         chosen.append(false)
-        if len(chosen) == MOST:
+        if len(chosen) == MAX_CELLS:
             break
     sheet = np.zeros((-(-len(chosen) // COLUMNS) * CELL or CELL, COLUMNS * CELL, 3), np.uint8)
     for place, false in enumerate(chosen):

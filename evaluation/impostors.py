@@ -1,6 +1,6 @@
-"""Scores that strangers reach against sharp photos, by width of the face: what thresholds are made from.
+"""Impostor scores by face width, from which decision thresholds are computed.
 
-python -m evaluation.impostors --data DATA      # measures them for the shipped recogniser and puts them into its card
+python -m evaluation.impostors --data DATA      # measures the shipped recogniser and writes into its card
 """
 
 from __future__ import annotations
@@ -13,36 +13,46 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import genpareto
 
-from evaluation.identification import templates
-from evaluation.lfw import FACE_SHARE, Recognizer, as_seen
-from models import load_recognizer, load_superres
+from evaluation.lfw import FACE_SHARE, camera_shots
+from evaluation.stage_templates import StageTemplates, embeddings_of
+from models import load_recognizer
 from models.weights_io import WEIGHTS, update_card
 from training.data.chips import load_chips
 from watchlist.thresholds import Thresholds
 
-BINS = ((10, 14), (14, 20), (20, 32), (32, 64), (64, 81))
+BINS = ((10, 14), (14, 20), (20, 32), (32, 64), (64, 81))  # face widths in pixels
 LOG_FMR = (-0.5, -1.0, -1.5, -2.0)
-SHOTS = 3
+SHOTS = 3  # of each probe
 
 
-def impostors(recognizer: Recognizer, data: Path, cache: Path) -> list[dict[str, Any]]:
-    """One entry a bin of face widths, on the dev chips (never trained on, disjoint from lfw-dev); probes are templates of `SHOTS`
-    shots as cameras take them, embedded as the pipeline does. The rarest hundredth of the scores is told by a generalised Pareto
-    distribution fitted to it."""
+def impostor_scores(recognizer: Path | None, data: Path, cache: Path) -> list[dict[str, Any]]:
+    """Measure impostor scores on the dev chips, which never train and are disjoint from ``lfw-dev``.
+
+    Probes are templates of `SHOTS` camera shots, made by the pipeline's own stages. The gallery holds sharp chips. A generalised
+    Pareto distribution is fitted to the highest hundredth of the scores.
+
+    Args:
+        recognizer: a weight file or an ONNX file; None: the shipped one.
+        data: the data folder.
+        cache: folder of decoded chips.
+
+    Returns:
+        One entry a bin of face widths, as a recogniser's card holds them and `watchlist.thresholds.Thresholds` reads them.
+    """
     chips = load_chips(data, cache)
     rows = np.flatnonzero(chips.dev & (chips.identity != ""))
     images = np.ascontiguousarray(chips.images[rows])
-    different = strangers(chips.identity[rows])
-    restore = load_superres().upscale
-    gallery, _ = recognizer.embed_with_quality(images)
+    different = different_people(chips.identity[rows])
+    gallery, _ = load_recognizer(recognizer).embed_with_quality(images)
+    stages = StageTemplates(recognizer)
     found = []
     for place, (low, high) in enumerate(BINS):
         rng = np.random.default_rng(place)
         shots = []
         for _ in range(SHOTS):
             sides = np.minimum(128, (rng.uniform(low, high, len(rows)) / FACE_SHARE).round().astype(int)).tolist()
-            shots.append({"shipped": as_seen(recognizer, images, sides, restore, rng)})
-        probes = templates(shots, "shipped", weighted=True)
+            shots.append(camera_shots(images, sides, rng))
+        probes = embeddings_of(stages(list(zip(*shots, strict=True))), gallery.shape[1])
         scores = (probes @ gallery.T)[different]
         quantiles = np.quantile(scores, [1 - 10**f for f in LOG_FMR])
         over = scores[scores > quantiles[-1]] - quantiles[-1]
@@ -62,19 +72,27 @@ def impostors(recognizer: Recognizer, data: Path, cache: Path) -> list[dict[str,
     return found
 
 
-def strangers(names: NDArray[np.str_]) -> NDArray[np.bool_]:
-    """Which pictures are certainly of two people (N, N), by their names (N,): both are named ("": nobody) and differ. The
-    unnamed ones may show one person twice, and are children and babies in great part, who are more like each other and less like
-    adults than adults are. So thresholds hold for lists of adults."""
+def different_people(names: NDArray[np.str_]) -> NDArray[np.bool_]:
+    """Which pairs of pictures certainly show two people.
+
+    Unnamed pictures never count: two of them may show one person. Many show children, who resemble each other more than adults
+    do. So thresholds hold for watchlists of adults.
+
+    Args:
+        names: str (N,), "" where the person is not known.
+
+    Returns:
+        bool (N, N), true where both are named and the names differ.
+    """
     return (names[:, None] != names[None]) & (names != "")[:, None] & (names != "")[None]
 
 
 def show(found: list[dict[str, Any]]) -> None:
-    """Print the cosines that strangers exceed, by width of the face."""
+    """Print the threshold at three false match rates (FMR), by face width."""
     thresholds = Thresholds(found)
     for b in found:
         reached = ", ".join(f"{thresholds.cosine(rate, 1, b['face_px']):.3f} at FMR {rate:g}" for rate in (1e-2, 1e-3, 1e-4))
-        print(f"up to {b['face_px']:g} px: strangers reach {reached}")
+        print(f"up to {b['face_px']:g} px: threshold {reached}")
 
 
 def main() -> None:
@@ -82,7 +100,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
     args = parser.parse_args()
-    found = impostors(load_recognizer(), args.data, args.cache)
+    found = impostor_scores(None, args.data, args.cache)
     update_card(WEIGHTS / "recognizer.safetensors", impostors=found)
     show(found)
 

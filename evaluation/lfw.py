@@ -1,4 +1,4 @@
-"""The development test for recognition: faces of ``DATA/lfw-dev``, seen as small as a test wants them, by any recogniser."""
+"""The development test of recognition: ``DATA/lfw-dev``, its degraded copies, and their embeddings."""
 
 from __future__ import annotations
 
@@ -16,30 +16,43 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.chip import CHIP, FUSED, rung_of
+from models.chip import CHIP, rung_of
+from stages.embed import fuse
 from training.common.degradations import PRESETS
 
 Chips = NDArray[np.uint8]
-Vectors = NDArray[np.float32]
+Embeddings = NDArray[np.float32]
 SHARED_PEOPLE = Path(__file__).with_name("shared_people.txt")
-FACE_SHARE = 0.63  # width of the face within a chip
+FACE_SHARE = 0.63  # width of the face over the side of the chip
+INPUTS = ("direct", "bicubic", "student", "fused")
 
 
 @cache
 def shared_people() -> frozenset[str]:
-    """People of ``DATA/lfw-dev`` who look like somebody among the training chips (made by `evaluation.shared_people`)."""
+    """People of ``DATA/lfw-dev`` who resemble somebody in the training chips (written by `evaluation.shared_people`)."""
     return frozenset(SHARED_PEOPLE.read_text().split())
 
 
 class Recognizer(Protocol):
-    """What is measured: chips of any rung in, unit vectors and qualities out."""
+    """The interface of every recogniser that is measured."""
 
-    def embed_with_quality(self, chips: Chips) -> tuple[Vectors, Vectors]: ...
+    def embed_with_quality(self, chips: Chips) -> tuple[Embeddings, Embeddings]:
+        """Chips uint8 (N, r, r, 3) RGB -> unit embeddings float32 (N, D) and qualities float32 (N,) in 0..1."""
+        ...
 
 
 @dataclass(frozen=True)
 class Lfw:
-    """``chips`` (N, 128, 128, 3) and their ``names`` (N,); pairs as rows ``left``, ``right`` with ``same`` and ``fold``."""
+    """The faces and pairs of ``lfw-dev``.
+
+    Attributes:
+        chips: uint8 (N, 128, 128, 3) RGB.
+        names: str (N,), the person of each chip.
+        left: int (P,), row of the first chip of each pair.
+        right: int (P,), row of the second chip of each pair.
+        same: bool (P,), whether a pair shows one person.
+        fold: int (P,), the pair's fold of the cross-validation.
+    """
 
     chips: Chips
     names: NDArray[np.str_]
@@ -49,12 +62,17 @@ class Lfw:
     fold: NDArray[np.intp]
 
 
-def load_lfw(data: Path, most_pairs: int = 3000, whole: bool = False) -> Lfw:
-    """Read ``data/lfw-dev``, without the people of `evaluation.shared_people` unless ``whole``; with fewer pairs only the chips
-    they need."""
+def load_lfw(data: Path, most_pairs: int = 3000, include_shared: bool = False) -> Lfw:
+    """Read ``data/lfw-dev``.
+
+    Args:
+        data: the data folder.
+        most_pairs: pairs to keep, evenly spaced. Below 3,000 only the chips of these pairs are read.
+        include_shared: keep the people of `shared_people`, who resemble training chips.
+    """
     folder = data / "lfw-dev"
     with (folder / "index.csv").open(newline="") as file:
-        index = [row for row in csv.DictReader(file) if whole or row["identity"] not in shared_people()]
+        index = [row for row in csv.DictReader(file) if include_shared or row["identity"] not in shared_people()]
     with (folder / "pairs.csv").open(newline="") as file:
         pairs = list(csv.DictReader(file))
     kept = {row["file"] for row in index}
@@ -74,60 +92,71 @@ def load_lfw(data: Path, most_pairs: int = 3000, whole: bool = False) -> Lfw:
 
 
 def enlarge(chips: Chips, interpolation: int = cv2.INTER_CUBIC) -> Chips:
-    """Chips at 128 pixels."""
+    """Chips uint8 (N, r, r, 3) enlarged to (N, 128, 128, 3); ``interpolation`` is OpenCV's constant."""
     if chips.shape[1] == CHIP:
         return chips
     return np.stack([cv2.resize(c, (CHIP, CHIP), interpolation=interpolation) for c in chips]).astype(np.uint8)
 
 
-def to_rung(chip: Chips, rung: int) -> Chips:
-    """A chip of any side at a rung of the ladder."""
-    return chip if rung == chip.shape[0] else cv2.resize(chip, (rung, rung), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
+def at_level(chip: Chips) -> Chips:
+    """A chip (s, s, 3) of any side, resized to the resolution level at which the pipeline would cut it."""
+    level = rung_of(chip.shape[0])
+    return chip if level == chip.shape[0] else cv2.resize(chip, (level, level), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
 
 
-def shrunk(chips: Chips, preset: str, side: int, seed: int = 0) -> Chips:
-    """Sharp chips as a degradation leaves them at ``side`` pixels, on the rung that the pipeline cuts them at."""
-    rng, rung = np.random.default_rng(seed), rung_of(side)
-    return np.stack([to_rung(PRESETS[preset](np.ascontiguousarray(c), side, rng), rung) for c in chips])
+def degrade(chips: Chips, preset: str, side: int, seed: int = 0) -> Chips:
+    """Degrade sharp chips to one size and put them at the resolution level at which the pipeline would cut them.
+
+    Args:
+        chips: uint8 (N, 128, 128, 3) RGB.
+        preset: a name of `training.common.degradations.PRESETS`.
+        side: side of the degraded chip in pixels, 8 to 128. A smaller side is a harder test.
+        seed: of noise and random camera parameters.
+
+    Returns:
+        uint8 (N, r, r, 3), r the resolution level of ``side``.
+    """
+    rng = np.random.default_rng(seed)
+    return np.stack([at_level(PRESETS[preset](np.ascontiguousarray(c), side, rng)) for c in chips])
 
 
-INPUTS = ("direct", "bicubic", "student", "fused")
+def camera_shots(chips: Chips, sides: Sequence[int], rng: np.random.Generator) -> list[Chips]:
+    """One shot of each sharp chip by a random camera (preset ``cctv``).
+
+    Args:
+        chips: uint8 (N, 128, 128, 3) RGB.
+        sides: side in pixels of each chip in the camera's frame.
+        rng: draws blur, noise, exposure and compression.
+
+    Returns:
+        Chips uint8 (r, r, 3), r the resolution level of each side.
+    """
+    return [at_level(PRESETS["cctv"](np.ascontiguousarray(c), side, rng)) for c, side in zip(chips, sides, strict=True)]
 
 
-def embedded(
-    recognizer: Recognizer, small: Chips, restore: Callable[[Chips], Chips], inputs: Sequence[str] = INPUTS
-) -> dict[str, tuple[Vectors, Vectors]]:
-    """Vectors and qualities of small chips in every way they may be made: as they are (the recogniser enlarges them itself),
-    enlarged, super-resolved, and the mean of the direct and the super-resolved vector. Chips of full size are only direct."""
+def embed_each_way(
+    recognizer: Recognizer, small: Chips, superres: Callable[[Chips], Chips], inputs: Sequence[str] = INPUTS
+) -> dict[str, tuple[Embeddings, Embeddings]]:
+    """Embed small chips in every way that is compared.
+
+    Args:
+        recognizer: the recogniser.
+        small: uint8 (N, r, r, 3) RGB, r a resolution level.
+        superres: super-resolves them to (N, 128, 128, 3).
+        inputs: some of `INPUTS`: ``direct`` as they are (the recogniser enlarges them), ``bicubic`` enlarged, ``student``
+            super-resolved, ``fused`` the mean of direct and student as `stages.embed` makes it.
+
+    Returns:
+        By input, unit embeddings (N, D) and qualities (N,). Chips of 128 pixels have only ``direct``.
+    """
     if small.shape[1] == CHIP:
         return {"direct": recognizer.embed_with_quality(small)}
-    ways = {"direct": lambda: small, "bicubic": lambda: enlarge(small), "student": lambda: restore(small)}
+    ways = {"direct": lambda: small, "bicubic": lambda: enlarge(small), "student": lambda: superres(small)}
     needed = {*inputs, *(("direct", "student") if "fused" in inputs else ())}
     found = {name: recognizer.embed_with_quality(way()) for name, way in ways.items() if name in needed}
     if "fused" in inputs:
-        (direct, surely), (student, likely) = found["direct"], found["student"]
-        both = direct + student
-        trust = np.where((surely > 0) & (likely > 0), (surely + likely) / 2, 0.0).astype(np.float32)
-        found["fused"] = both / np.linalg.norm(both, axis=1, keepdims=True), trust
+        pairs = zip(*found["direct"], *found["student"], strict=True)
+        fused = [fuse([(direct, quality), (student, other)]) for direct, quality, student, other in pairs]
+        embeddings, quality = np.stack([e for e, _ in fused]), np.array([q for _, q in fused], np.float32)
+        found["fused"] = embeddings.astype(np.float32), quality
     return {name: found[name] for name in inputs}
-
-
-def as_shipped(recognizer: Recognizer, small: Chips, restore: Callable[[Chips], Chips]) -> tuple[Vectors, Vectors]:
-    """Vectors and qualities of chips of one rung, made as the pipeline makes them."""
-    way = "fused" if small.shape[1] in FUSED else "direct"
-    return embedded(recognizer, small, restore, (way,))[way]
-
-
-def as_seen(
-    recognizer: Recognizer, chips: Chips, sides: Sequence[int], restore: Callable[[Chips], Chips], rng: np.random.Generator
-) -> tuple[Vectors, Vectors]:
-    """Vectors and qualities of sharp chips, each seen by a camera at its own side, on the rung that the pipeline cuts it at."""
-    seen = [PRESETS["cctv"](np.ascontiguousarray(chip), side, rng) for chip, side in zip(chips, sides, strict=True)]
-    rungs = np.array([rung_of(side) for side in sides])
-    parts = {
-        rung: as_shipped(recognizer, np.stack([to_rung(seen[row], rung) for row in np.flatnonzero(rungs == rung)]), restore)
-        for rung in np.unique(rungs).tolist()
-    }
-    order = np.argsort(np.argsort(rungs, kind="stable"))
-    vectors, quality = (np.concatenate([part[which] for part in parts.values()])[order] for which in (0, 1))
-    return vectors, quality

@@ -64,7 +64,7 @@ def serve(port: int, names: list[str], film: Path) -> subprocess.Popen[str]:
     return server
 
 
-class Watching:
+class LiveProgram:
     """``live`` at work in a process of its own, looked at from outside."""
 
     def __init__(self, folder: Path, people: Path, urls: dict[str, str]) -> None:
@@ -80,7 +80,7 @@ class Watching:
         self.log = (folder / "live.log").open("w")
         command = [sys.executable, str(ROOT / "run_pipeline.py"), "live", "--config", str(folder / "live.yaml")]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=self.log)
-        self.delays: list[float] = []
+        self.latencies: list[float] = []
         self._ended = threading.Event()
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -131,19 +131,19 @@ class Watching:
             for line in lines:
                 captured = json.loads(line)["captured"]
                 if captured:
-                    self.delays.append(time.time() - datetime.fromisoformat(captured).timestamp())
+                    self.latencies.append(time.time() - datetime.fromisoformat(captured).timestamp())
 
 
 @contextmanager
-def watching(
+def run_live(
     film: Path, people: Path, groups: list[list[str]]
-) -> Iterator[tuple[Watching, list[subprocess.Popen[str]], list[int]]]:
+) -> Iterator[tuple[LiveProgram, list[subprocess.Popen[str]], list[int]]]:
     """Cameras by name, each group on a server of its own, and the program that watches them."""
     with tempfile.TemporaryDirectory() as folder:
         ports = [free_port() for _ in groups]
         servers = [serve(port, names, film) for port, names in zip(ports, groups, strict=True)]
         urls = {name: f"rtsp://127.0.0.1:{port}/{name}" for port, names in zip(ports, groups, strict=True) for name in names}
-        program = Watching(Path(folder), people, urls)
+        program = LiveProgram(Path(folder), people, urls)
         try:
             program.wait_until_streaming(len(urls))
             yield program, servers, ports
@@ -156,15 +156,15 @@ def watching(
 def measure(film: Path, people: Path, cameras: int, seconds: float) -> dict[str, Any]:
     """One row: so many cameras for so many seconds."""
     names = [f"cam{k}" for k in range(cameras)]
-    with watching(film, people, [names]) as (program, _, _):
+    with run_live(film, people, [names]) as (program, _, _):
         begin, started = program.scrape(), time.monotonic()
-        before = len(program.delays)
+        before = len(program.latencies)
         memory: list[tuple[float, float]] = []
         while (elapsed := time.monotonic() - started) < seconds:
             time.sleep(min(5.0, seconds - elapsed + 0.01))
             memory.append((time.monotonic() - started, resident_mb(program.process.pid)))
         end, took = program.scrape(), time.monotonic() - started
-        delays = np.array(program.delays[before:])
+        delays = np.array(program.latencies[before:])
         stopped = program.stop()
     total = dict.fromkeys(("decoded", "searched", "newer frame", "reconnects", "stalls"), 0.0)
     for name in names:
@@ -192,7 +192,7 @@ def measure(film: Path, people: Path, cameras: int, seconds: float) -> dict[str,
 
 def flap(film: Path, people: Path, seconds: float) -> dict[str, Any]:
     """A camera whose server dies and returns every few seconds, beside a healthy one on a server of its own."""
-    with watching(film, people, [["healthy"], ["flapping"]]) as (program, servers, ports):
+    with run_live(film, people, [["healthy"], ["flapping"]]) as (program, servers, ports):
         begin, started = program.scrape(), time.monotonic()
         memory: list[float] = []
         returns: list[float] = []

@@ -24,14 +24,14 @@ def verification_accuracy(scores: Float, same: NDArray[np.bool_], fold: NDArray[
     return float(np.mean(found))
 
 
-def exceeded_by(share: float, scores: Float) -> float:
+def threshold_at_rate(share: float, scores: Float) -> float:
     """The threshold that no more than this ``share`` of strangers' scores (N,) lies above."""
     return float(np.sort(scores)[::-1][min(int(share * len(scores)), len(scores) - 1)])
 
 
 def tar_at_far(scores: Float, same: NDArray[np.bool_], far: float) -> float:
     """Share of genuine pairs above the threshold that a share ``far`` of impostor pairs exceeds, and no more."""
-    return float((scores[same] > exceeded_by(far, scores[~same])).mean())
+    return float((scores[same] > threshold_at_rate(far, scores[~same])).mean())
 
 
 def luma(image: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -63,7 +63,7 @@ def fnir_at_fpir(known: Float, unknown: Float, fpir: float) -> float:
     ``known`` (P, P): scores of probe i, whose mate is column i; ``unknown`` (U, P): scores of strangers. The threshold is
     exceeded by the best score of a share ``fpir`` of the strangers, and no more; missed is who is not first or not above it.
     """
-    threshold = exceeded_by(fpir, unknown.max(1))
+    threshold = threshold_at_rate(fpir, unknown.max(1))
     own = known[np.arange(len(known)), np.arange(len(known))]
     return float(1 - ((known.argmax(1) == np.arange(len(known))) & (own > threshold)).mean())
 

@@ -56,7 +56,7 @@ def multiply_adds(net: torch.nn.Module, *shape: int) -> tuple[float, float]:
     return sum(p.numel() for p in net.parameters()) / 1e6, counter.get_total_flops() / 2e9
 
 
-def best(call: Callable[[], object], device: torch.device) -> float:
+def fastest_seconds(call: Callable[[], object], device: torch.device) -> float:
     """Seconds of the quickest round, after one that warms up."""
     spent = []
     for _ in range(ROUNDS + 1):
@@ -68,32 +68,32 @@ def best(call: Callable[[], object], device: torch.device) -> float:
     return min(spent[1:])
 
 
-def limit(device: torch.device) -> float:
+def matmul_limit(device: torch.device) -> float:
     """Billions of multiply-adds a second in one large matrix product, in the format the networks compute in."""
     side = 8192 if device.type == "cuda" else 2048
     left, right = torch.randn(2, side, side, device=device).to(number_format(device.type)[0])
-    return side**3 / 1e9 / best(lambda: left @ right, device)
+    return side**3 / 1e9 / fastest_seconds(lambda: left @ right, device)
 
 
-def int8_limit() -> float:
+def int8_matmul_limit() -> float:
     """The same in 8 bits: of a convolution of 1×1, whose product is as large."""
     side = 2048
     conv = Int8Conv(torch.nn.Conv2d(side, side, 1), largest=1.0)
     values = torch.randint(256, (1, side, side // 32, 32), dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
-        return side**3 / 1e9 / best(lambda: conv(Map(values, 1.0)), torch.device("cpu"))
+        return side**3 / 1e9 / fastest_seconds(lambda: conv(Map(values, 1.0)), torch.device("cpu"))
 
 
 def measure(device: torch.device, batch: int, others: list[Path]) -> tuple[dict[str, float], list[Cost]]:
     """The machine's limits, by number format, and every row."""
     rng, rows = np.random.default_rng(0), []
     usual = str(number_format(device.type)[0]).removeprefix("torch.")
-    limits = {usual: limit(device)} | ({"int8": int8_limit()} if pays(device) else {})
+    limits = {usual: matmul_limit(device)} | ({"int8": int8_matmul_limit()} if pays(device) else {})
 
     def add(
         network: str, size: str, count: int, own: tuple[float, float] | None, call: Callable[[], object], numbers: str = usual
     ) -> None:
-        rate = count / best(call, device)
+        rate = count / fastest_seconds(call, device)
         parameters, gmac = (round(v, 3) for v in own) if own else (None, None)
         share = round(gmac * rate / limits[numbers], 3) if gmac else None
         rows.append(Cost(network, size, count, parameters, gmac, round(rate, 1), share))

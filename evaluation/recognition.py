@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.impostors import impostors, show
-from evaluation.lfw import Chips, Lfw, Recognizer, Vectors, embedded, load_lfw, shrunk
+from evaluation.impostors import impostor_scores, show
+from evaluation.lfw import Chips, Embeddings, Lfw, Recognizer, degrade, embed_each_way, load_lfw
 from evaluation.metrics import tar_at_far, verification_accuracy
 from evaluation.recognizers import is_dlib, is_edgeface, open_recognizers
 from models import _weights, load_superres
@@ -47,18 +47,18 @@ def verify(
     looks = [("clean", px, round(px * CHIP / VIEW), "area") for px in CLEAN] + [("cctv", s, s, "cctv-fixed") for s in CCTV]
     looks += [("bicubic", s, s, "bicubic") for s in BICUBIC]
     for look, side, chip_side, preset in (row for row in looks if chosen is None or row[0] in chosen):
-        small = shrunk(lfw.chips, preset, chip_side)
+        small = degrade(lfw.chips, preset, chip_side)
         restored = restore(small) if small.shape[1] < CHIP else small  # once for all recognisers
         for name, recognizer in recognizers.items():
-            for kind, (vectors, _) in embedded(recognizer, small, lambda _, made=restored: made).items():  # type: ignore[misc]
+            for kind, (vectors, _) in embed_each_way(recognizer, small, lambda _, made=restored: made).items():  # type: ignore[misc]
                 for protocol in ("HR-LR", "LR-LR") if look == "clean" and side < VIEW else ("HR-LR",):
                     about = {"recognizer": name, "look": look, "side": side, "protocol": protocol, "input": kind}
-                    rows.append(about | compared(sharp[name], vectors, lfw, protocol))
+                    rows.append(about | verification_metrics(sharp[name], vectors, lfw, protocol))
                     print_row(rows[-1], first=len(rows) == 1)
     return rows
 
 
-def compared(sharp: Vectors, small: Vectors, lfw: Lfw, protocol: str) -> Row:
+def verification_metrics(sharp: Embeddings, small: Embeddings, lfw: Lfw, protocol: str) -> Row:
     """What one protocol tells of the vectors of all sharp and all small chips."""
     pairs = [(sharp[lfw.left], small[lfw.right]), (small[lfw.left], sharp[lfw.right])]
     if protocol == "LR-LR":
@@ -124,23 +124,24 @@ def main() -> None:
     recognizers = open_recognizers(args.recognizer)
     name = last.partition("=")[0] or "farsight"
     recognizer = recognizers[name]
-    strangers = impostors(recognizer, args.data, args.cache) if args.write_card else []  # first: its chips may be missing
+    file = Path(last.partition("=")[2]) if last else None
+    impostors = impostor_scores(file, args.data, args.cache) if args.write_card else []  # first: its chips may be missing
     rows = verify(recognizers, lfw, restore, args.look)
     if args.plot:
         plot(args.plot, rows)
     if args.write_card:
-        path = _weights(args.recognizer[-1].split("=", 1)[1] if args.recognizer else None, "recognizer")
+        path = _weights(file, "recognizer")
         figures = {
             "command": f"python -m evaluation.recognition --data DATA --pairs {args.pairs}"
             + (f" --recognizer {name}={path.name}" if args.recognizer else ""),
             "data": f"lfw-dev, {len(lfw.same)} pairs; degradations version {VERSION}",
-            "rows": rounded(rows, name),
+            "rows": card_rows(rows, name),
         }
-        write_card(path, recognizer.card | {"impostors": strangers, "figures": figures})  # a foreign one has no file of it yet
-        show(strangers)
+        write_card(path, recognizer.card | {"impostors": impostors, "figures": figures})  # a foreign one has no file of it yet
+        show(impostors)
 
 
-def rounded(rows: list[Row], name: str) -> list[Row]:
+def card_rows(rows: list[Row], name: str) -> list[Row]:
     """The rows of one recogniser as its card holds them."""
     return [
         {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items() if k not in ("scores", "same", "recognizer")}

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from evaluation.dlib_recognizer import Dlib
-from evaluation.lfw import Chips, Recognizer, Vectors, enlarge
+from evaluation.lfw import Chips, Embeddings, Recognizer, enlarge
 from models import load_recognizer
 from models.networks.recognizer import crop_view
 from models.runtime.devices import autocast
@@ -24,7 +24,7 @@ class EdgeFaceRecognizer:
     def __init__(self, weights: Path) -> None:
         self._teacher = EdgeFace(weights)
 
-    def embed_with_quality(self, chips: Chips) -> tuple[Vectors, Vectors]:
+    def embed_with_quality(self, chips: Chips) -> tuple[Embeddings, Embeddings]:
         return self._teacher.embed(enlarge(chips)), np.ones(len(chips), np.float32)
 
 
@@ -35,7 +35,7 @@ class TrainedRecognizer:
         self._net, self._project, self._mirror = averaged(folder, NETWORKS), projection(folder), mirror
 
     @torch.inference_mode()
-    def embed_with_quality(self, chips: Chips) -> tuple[Vectors, Vectors]:
+    def embed_with_quality(self, chips: Chips) -> tuple[Embeddings, Embeddings]:
         done = []
         for start in range(0, len(chips), 256):
             x = torch.from_numpy(np.ascontiguousarray(chips[start : start + 256])).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)

@@ -32,7 +32,7 @@ PROBES = 200
 MATE_COSINE = 0.45  # of a probe to the vector it should find: a small face seen once
 
 
-class SearchableTracks:
+class FakeDatabase:
     """Stands for a database that holds only templates."""
 
     def __init__(self, vectors: np.ndarray, folder: Path) -> None:
@@ -45,7 +45,7 @@ class SearchableTracks:
         return np.arange(after + 1, len(self._vectors) + 1), self._vectors[after:].astype(np.float16)
 
 
-def near(vectors: np.ndarray, cosine: float, rng: np.random.Generator) -> np.ndarray:
+def at_cosine(vectors: np.ndarray, cosine: float, rng: np.random.Generator) -> np.ndarray:
     """Unit vectors at a cosine from each one (M, D), in random directions."""
     noise = rng.standard_normal(vectors.shape).astype(np.float32)
     noise -= (noise * vectors).sum(1, keepdims=True) * vectors
@@ -69,19 +69,19 @@ def measure(count: int, folder: Path) -> dict[str, Any]:
     vectors = rng.standard_normal((count, DIMENSION), dtype=np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     members = rng.choice(count, PROBES)
-    probes = near(vectors[members], MATE_COSINE, rng)
+    probes = at_cosine(vectors[members], MATE_COSINE, rng)
     index = new_index(DIMENSION, count)
     index.add(vectors)
     row: dict[str, Any] = {"templates": count, "gallery_ms": median_ms(lambda p: index.search(p, 1), probes)}
     started = time.perf_counter()
     first = index.search(probes, 1)[1][:, 0]
     row |= {"gallery_per_s": PROBES / (time.perf_counter() - started)}
-    past = TemplateIndex(SearchableTracks(vectors, folder))  # type: ignore[arg-type]
+    past = TemplateIndex(FakeDatabase(vectors, folder))  # type: ignore[arg-type]
     tenth = past.ids[::10]
     row["past_ms"] = median_ms(lambda p: past.nearest(p, 20), probes)
     row["past_tenth_ms"] = median_ms(lambda p: past.nearest(p, 20, tenth), probes)
     started = time.perf_counter()
-    TemplateIndex(SearchableTracks(vectors, folder))  # type: ignore[arg-type]
+    TemplateIndex(FakeDatabase(vectors, folder))  # type: ignore[arg-type]
     row["past_opened_s"] = time.perf_counter() - started
     flat = faiss.IndexFlatIP(DIMENSION)
     flat.add(vectors)

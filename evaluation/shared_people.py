@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--teacher", type=Path, required=True, help="weights of EdgeFace-XS")
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
     args = parser.parse_args()
-    chips, teacher, lfw = load_chips(args.data, args.cache), EdgeFace(args.teacher), load_lfw(args.data, whole=True)
+    chips, teacher, lfw = load_chips(args.data, args.cache), EdgeFace(args.teacher), load_lfw(args.data, include_shared=True)
     train = np.flatnonzero(chips.train)
     turn = axes(teacher, chips, np.random.default_rng(0).choice(train, min(len(train), 2048), replace=False))
     vectors = teacher.embed(lfw.chips) @ turn

@@ -27,10 +27,10 @@ from training.data.scenes import Scene
 from training.detector.scene_maker import UNSURE
 
 LABELS = Path(__file__).with_name("detection_sources.txt")
-BY_EYE = Path(__file__).with_name("detection_sources_eye.txt")
+CORRECTIONS = Path(__file__).with_name("detection_sources_eye.txt")
 KINDS = "face", "profile", "hidden", "ignore"
 CLIPS = "clips"  # source of frames: path is CLIP-FRAME
-SAME = 0.5  # IoU from which on a correction takes a label's place
+SAME_FACE_IOU = 0.5  # IoU from which on a correction takes a label's place
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Picture:
     def correct(self, kind: str, box: list[float]) -> None:
         """Let what an eye saw take the place of the labels it overlaps; a face that was labelled keeps its box and landmarks."""
         overlap = pairwise_iou(np.array([box], np.float32), np.array(self.boxes, np.float32).reshape(-1, 4))[0]
-        same = np.flatnonzero(overlap >= SAME)
+        same = np.flatnonzero(overlap >= SAME_FACE_IOU)
         landmarks = [float("nan")] * 10
         if len(same) and kind != "none":
             best = int(same[np.argmax(overlap[same])])
@@ -70,7 +70,7 @@ class Picture:
             self.landmarks.append(landmarks)
 
 
-def load_pictures(labels: Path = LABELS, by_eye: Path = BY_EYE) -> list[Picture]:
+def load_pictures(labels: Path = LABELS, corrections: Path = CORRECTIONS) -> list[Picture]:
     """All pictures of the dev set with their labels, corrected. Raises ValueError for a line that is none of the format."""
     pictures: list[Picture] = []
     for number, line in enumerate(labels.read_text().splitlines(), 1):
@@ -85,27 +85,27 @@ def load_pictures(labels: Path = LABELS, by_eye: Path = BY_EYE) -> list[Picture]
         else:
             raise ValueError(f"{labels}:{number}: neither a picture (6 columns) nor a face (3 columns)")
     for_faces = {picture.path: picture for picture in pictures if picture.use == "faces"}
-    for number, line in enumerate(by_eye.read_text().splitlines(), 1):
+    for number, line in enumerate(corrections.read_text().splitlines(), 1):
         path, kind, text = line.split("\t")
         if path not in for_faces or kind not in (*KINDS, "none"):
-            raise ValueError(f"{by_eye}:{number}: no such picture, or a kind other than {', '.join(KINDS)}, none")
+            raise ValueError(f"{corrections}:{number}: no such picture, or a kind other than {', '.join(KINDS)}, none")
         for_faces[path].correct(kind, [float(value) for value in text.split()])
     return pictures
 
 
-def place_of(picture: Picture, photos: Path) -> Path:
+def photo_path(picture: Picture, photos: Path) -> Path:
     """The file of a photo in the folder of photos, where OWNER+NAME/ holds a repository's files."""
     return photos / picture.source.replace("/", "+") / picture.path
 
 
-def with_pixels(pictures: list[Picture], photos: Path, clips: Path) -> Iterator[tuple[Picture, NDArray[np.uint8] | None]]:
+def read_pictures(pictures: list[Picture], photos: Path, clips: Path) -> Iterator[tuple[Picture, NDArray[np.uint8] | None]]:
     """Each picture and its pixels (H, W, 3) RGB; None where the file is missing, broken, or of another size than was labelled."""
     frames: dict[str, list[Picture]] = {}
     for picture in pictures:
         if picture.source == CLIPS:
             frames.setdefault(picture.path.rsplit("-", 1)[0], []).append(picture)
             continue
-        file = place_of(picture, photos)
+        file = photo_path(picture, photos)
         yield picture, _part(cv2.imread(str(file), cv2.IMREAD_COLOR) if file.is_file() else None, picture)
     for clip, wanted in frames.items():
         yield from _of_clip(clips / f"{clip}.mp4", {int(p.path.rsplit("-", 1)[1]): p for p in wanted})

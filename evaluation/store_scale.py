@@ -123,7 +123,7 @@ def _row(number: int, tracks: int, vector: np.ndarray, people: int, digest: str,
     }
 
 
-def timed(command: list[str]) -> dict[str, Any]:
+def run_timed(command: list[str]) -> dict[str, Any]:
     """Run a command; its wall seconds, peak resident MB and exit code."""
     began = time.perf_counter()
     with open(os.devnull, "w") as nothing:  # noqa: PTH123 - not a path
@@ -135,7 +135,7 @@ def timed(command: list[str]) -> dict[str, Any]:
     return result | {"mb": usage.ru_maxrss / 1024, "exit": process.returncode, "said": said.strip()[-300:]}
 
 
-def farsight(*words: object) -> list[str]:
+def farsight_command(*words: object) -> list[str]:
     return [sys.executable, str(ROOT / "run_pipeline.py"), *map(str, words)]
 
 
@@ -145,16 +145,20 @@ def measure(out: Path) -> dict[str, dict[str, Any]]:
     chosen = [f"{row['source']}/{row['track']}" for row in store.page(limit=25)]
     store.close()
     case = out.parent / "case.zip"
-    rows = {"export": timed(farsight("export", case, "--force", "--db", out, *(w for t in chosen for w in ("--track", t))))}
+    rows = {
+        "export": run_timed(
+            farsight_command("export", case, "--force", "--db", out, *(w for t in chosen for w in ("--track", t)))
+        )
+    }
     case.unlink(missing_ok=True)
-    rows["watchlist list"] = timed(farsight("watchlist", "list", "--db", out))
+    rows["watchlist list"] = run_timed(farsight_command("watchlist", "list", "--db", out))
     program = "import sys; from pathlib import Path; from console.report import write_report; from watchlist.store import Store; "
     program += "out = Path(sys.argv[1]); write_report(Store(out / 'farsight.db'), out)"
-    rows["report"] = timed([sys.executable, "-c", program, str(out)])
+    rows["report"] = run_timed([sys.executable, "-c", program, str(out)])
     rows["report"]["report_mb"] = (out / "report.html").stat().st_size / 1e6
-    rows |= served(out)
-    rows["purge of a third"] = timed(farsight("purge", "--db", out, *_third()))
-    rows["purge, asked again"] = timed(farsight("purge", "--db", out, *_third()))
+    rows |= measure_serve(out)
+    rows["purge of a third"] = run_timed(farsight_command("purge", "--db", out, *_third()))
+    rows["purge, asked again"] = run_timed(farsight_command("purge", "--db", out, *_third()))
     return rows
 
 
@@ -162,17 +166,17 @@ def _third() -> list[str]:
     return [word for outcome in ("match", "no-match", "not-assessable") for word in (f"--{outcome}", str(DAYS * 2 / 3))]
 
 
-def served(out: Path) -> dict[str, dict[str, Any]]:
+def measure_serve(out: Path) -> dict[str, dict[str, Any]]:
     """What `serve` answers, how quickly, and its peak memory."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    server = subprocess.Popen(farsight("serve", "--db", out, "--port", port), cwd=ROOT, stdout=subprocess.DEVNULL)
+    server = subprocess.Popen(farsight_command("serve", "--db", out, "--port", port), cwd=ROOT, stdout=subprocess.DEVNULL)
     base = f"http://127.0.0.1:{port}"
     try:
         _until(lambda: _get(f"{base}/healthz")[0])
         _get(f"{base}/api/sightings?limit=100")  # the first answer opens the database
-        rows = {"page of /api/sightings": _asked(f"{base}/api/sightings?limit=100")}
+        rows = {"page of /api/sightings": _latency(f"{base}/api/sightings?limit=100")}
         store = Store(out / "farsight.db")
         last = store.sources()[-1]
         deep = store._db.execute(
@@ -181,8 +185,8 @@ def served(out: Path) -> dict[str, dict[str, Any]]:
             (last,),
         ).fetchone()
         store.close()
-        rows["last page of /api/sightings"] = _asked(f"{base}/api/sightings?limit=100&after={deep[0]}/{deep[1]}")
-        rows["/ p95 of 50 readers"] = _crowd(f"{base}/")
+        rows["last page of /api/sightings"] = _latency(f"{base}/api/sightings?limit=100&after={deep[0]}/{deep[1]}")
+        rows["/ p95 of 50 readers"] = _concurrent_latency(f"{base}/")
         peak = _peak_mb(server.pid)
     finally:
         server.terminate()
@@ -190,7 +194,7 @@ def served(out: Path) -> dict[str, dict[str, Any]]:
     return {name: row | {"mb": peak, "exit": 0} for name, row in rows.items()}
 
 
-def _asked(url: str, times: int = 9) -> dict[str, Any]:
+def _latency(url: str, times: int = 9) -> dict[str, Any]:
     took = []
     for _ in range(times):
         began = time.perf_counter()
@@ -199,7 +203,7 @@ def _asked(url: str, times: int = 9) -> dict[str, Any]:
     return {"seconds": float(np.percentile(took, 95)), "median_s": float(np.median(took)), "kb": size / 1e3}
 
 
-def _crowd(url: str, readers: int = 50) -> dict[str, Any]:
+def _concurrent_latency(url: str, readers: int = 50) -> dict[str, Any]:
     took, sizes = [], []
 
     def read() -> None:

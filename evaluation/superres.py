@@ -54,7 +54,7 @@ NETWORKS: dict[str, Callable[..., torch.nn.Module]] = {
     "Generator": Generator,
 }
 BATCH = 25
-PAPERS = "paper's"
+PAPER_BICUBIC = "paper's"
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Model:
     sides: tuple[int, ...] = ENTRIES
 
 
-def trained(name: str, folder: Path) -> list[Model]:
+def load_run(name: str, folder: Path) -> list[Model]:
     """The averaged network of a training run; a teacher also with the map of another face."""
     net = averaged(folder, NETWORKS).to(memory_format=torch.channels_last)
     teacher = isinstance(net, SuperResNet | Pkdn) and len(net.fusions) > 0
@@ -93,13 +93,13 @@ def trained(name: str, folder: Path) -> list[Model]:
     return [Model(name + "^", upscale, sides), Model("other map", lambda c, p: upscale(c, np.roll(p, 1, axis=0)), sides)]
 
 
-def as_in_papers(chips: Chips) -> Chips:
+def bicubic_as_in_papers(chips: Chips) -> Chips:
     """Chips at 128 pixels as super-resolution papers enlarge them for comparison."""
     rng = np.random.default_rng(0)
     return np.stack([PRESETS["bicubic"](chip, CHIP, rng) for chip in chips])
 
 
-class Judge:
+class Evaluator:
     """Compares results with sharp chips by every measure there is."""
 
     def __init__(self, sharp: Chips, landmarks: Path | None, lpips: bool, recognizers: Sequence[str] = ()) -> None:
@@ -163,17 +163,17 @@ def main() -> None:
     student = load_superres(device="cpu")
     models = [
         Model("bicubic", lambda c, _: enlarge(c)),
-        Model(PAPERS, lambda c, _: as_in_papers(c)),
+        Model(PAPER_BICUBIC, lambda c, _: bicubic_as_in_papers(c)),
         Model("student", lambda c, _: student.upscale(c)),
     ]
     for run in args.run:
         name, _, folder = run.partition("=")
         if not (Path(folder) / "state.pt").is_file():
             parser.error(f"--run {run}: NAME=FOLDER of a training run is needed")
-        models += trained(name, Path(folder))
+        models += load_run(name, Path(folder))
     chips = load_chips(args.data, args.cache)
     rows = chips.detailed(dev=True)[: args.faces]
-    judge = Judge(np.ascontiguousarray(chips.images[rows]), args.landmarks, args.lpips, args.recognizer)
+    judge = Evaluator(np.ascontiguousarray(chips.images[rows]), args.landmarks, args.lpips, args.recognizer)
     points = chips.landmarks68()[rows]
     found: list[dict[str, Any]] = []
     for preset in args.degradations:
@@ -201,7 +201,7 @@ def main() -> None:
             "rows": [
                 {k: v for k, v in row.items() if k != "chips_per_s"}
                 for row in found
-                if row["model"] in ("bicubic", PAPERS, "student")
+                if row["model"] in ("bicubic", PAPER_BICUBIC, "student")
             ],
         }
         update_card(_weights(None, "superres"), figures=figures)
@@ -229,13 +229,13 @@ def write_sheet(path: Path, models: list[Model]) -> None:
         results = [m.upscale(low, points) if side in m.sides else np.zeros_like(sharp) for m in models]
         columns = np.stack([enlarge(low, cv2.INTER_NEAREST), *results, sharp], 1)
         lines.append(np.hstack(columns.reshape(-1, CHIP, CHIP, 3)))
-        write(lines[-1], f"{side} px, {preset}", 4, CHIP - 6)
+        put_text(lines[-1], f"{side} px, {preset}", 4, CHIP - 6)
     for column, title in enumerate(titles * len(looks)):
-        write(lines[0], title, column * CHIP + 4, 12)
+        put_text(lines[0], title, column * CHIP + 4, 12)
     cv2.imwrite(str(path), np.ascontiguousarray(np.vstack(lines)[..., ::-1]))
 
 
-def write(picture: Chips, text: str, x: int, y: int) -> None:
+def put_text(picture: Chips, text: str, x: int, y: int) -> None:
     """White with a dark edge, to be read on anything."""
     for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
         cv2.putText(picture, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, thickness, cv2.LINE_AA)

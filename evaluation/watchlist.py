@@ -35,7 +35,7 @@ from cli.settings import load_settings
 from configs import CONFIGS
 from evaluation.identification import split
 from evaluation.lfw import Lfw, load_lfw
-from evaluation.metrics import exceeded_by
+from evaluation.metrics import threshold_at_rate
 from models import load_recognizer, recognizer_card
 from models.networks.facegen import Look
 from pipeline.engine import Job
@@ -46,16 +46,16 @@ from synthetic.scoring import walker_of
 from watchlist.store import Store
 from watchlist.thresholds import Thresholds
 
-ASKED = (0.1, 0.03, 0.01, 0.003)
-MEASURED = (1e-2, 3e-3)
-GALLERIES = (10, 100, 1000)
-DRAWS = 20  # lists of each length
-SIZES = ((0, 16), (16, 24), (24, 40), (40, 1000))
-WIDTH, FPS, WALK_S, AT_ONCE = 960, 10, 5.0, 6
+REQUESTED_FPIR = (0.1, 0.03, 0.01, 0.003)
+MEASURED_FPIR = (1e-2, 3e-3)
+WATCHLIST_SIZES = (10, 100, 1000)
+WATCHLISTS = 20  # lists of each length
+FACE_BINS = ((0, 16), (16, 24), (24, 40), (40, 1000))
+WIDTH, FPS, WALK_S, CONCURRENT = 960, 10, 5.0, 6
 PAUSE_S = 2.0  # before the next person appears where one has gone: nobody turns into somebody else within what a tracker bridges
 
 
-class Photos:
+class PhotoRenderer:
     """A walker's one photo, with the light of the place."""
 
     def __init__(self, chips: dict[str, Image]) -> None:
@@ -69,7 +69,7 @@ class Photos:
 
 
 @dataclass(frozen=True)
-class Seen:
+class ObservedTrack:
     """One track: the walker it follows, its template (D,) or None, and the width of its best face in pixels."""
 
     walker: int
@@ -77,7 +77,7 @@ class Seen:
     face_px: float
 
 
-def ground(clip: Path) -> Image:
+def background_of(clip: Path) -> Image:
     """What stands still in a clip: the median of frames all over it, (540, 960, 3)."""
     with av.open(str(clip)) as container:
         frames = [f.to_ndarray(format="rgb24") for k, f in enumerate(container.decode(video=0)) if k % 40 == 0]
@@ -85,19 +85,19 @@ def ground(clip: Path) -> Image:
     return cv2.resize(still, (WIDTH, WIDTH * 9 // 16), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
 
 
-def cast(names: list[str], rng: np.random.Generator) -> tuple[list[Walker], float]:
+def schedule_walkers(names: list[str], rng: np.random.Generator) -> tuple[list[Walker], float]:
     """Everybody walks once, so many at once, up to faces of 14 to 62 pixels; and the seconds it takes."""
     order = rng.permutation(len(names))
     walkers = []
     for place, row in enumerate(order):
-        start = place * (WALK_S + PAUSE_S) / AT_ONCE
-        lane = float(np.linspace(-0.8, 0.8, AT_ONCE)[place % AT_ONCE] + rng.uniform(-0.05, 0.05))
+        start = place * (WALK_S + PAUSE_S) / CONCURRENT
+        lane = float(np.linspace(-0.8, 0.8, CONCURRENT)[place % CONCURRENT] + rng.uniform(-0.05, 0.05))
         near = float(np.exp(rng.uniform(np.log(14 / 62), 0)))
         walkers.append(Walker(names[row], int(row), False, start, start + WALK_S, lane, near, float(rng.uniform(0, 6))))
     return walkers, start + WALK_S
 
 
-def watch(scene: Corridor, seconds: float, folder: Path, console: Console) -> tuple[list[Truth], list[Seen]]:
+def run_pipeline(scene: Corridor, seconds: float, folder: Path, console: Console) -> tuple[list[Truth], list[ObservedTrack]]:
     """Film the scene and let the pipeline see it."""
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("filming", total=1.0)
@@ -120,7 +120,7 @@ def watch(scene: Corridor, seconds: float, folder: Path, console: Console) -> tu
         if walker is not None:
             vector = None if track["template"] is None else np.frombuffer(track["template"], np.float16).astype(np.float32)
             assessable = track["outcome"] != "not_assessable"
-            seen.append(Seen(walker, vector if assessable else None, track["face_px"]))
+            seen.append(ObservedTrack(walker, vector if assessable else None, track["face_px"]))
     store.close()
     return truth, seen
 
@@ -133,11 +133,11 @@ class Margins:
 
     mate: NDArray[np.float64]
     face_px: NDArray[np.float64]
-    alarm: NDArray[np.float64]
+    impostor: NDArray[np.float64]
 
 
 def margins(
-    walkers: list[int], tracks: list[Seen], scores: NDArray[np.float32], gallery: NDArray[np.intp], needed: list[float]
+    walkers: list[int], tracks: list[ObservedTrack], scores: NDArray[np.float32], gallery: NDArray[np.intp], needed: list[float]
 ) -> Margins:
     """One list of people, ``gallery``. ``walkers`` are the people who walk, ``scores`` each track's cosines to everybody there is
     (tracks, people), ``needed`` each track's threshold. Whoever is on the list with the photo they walk with takes no part, and
@@ -157,18 +157,20 @@ def margins(
 def fnir(found: Margins, rate: float, part: NDArray[np.bool_] | None = None) -> float:
     """FNIR, of a ``part`` of those on the list, with all thresholds moved so that ``rate`` of the strangers raise an alarm."""
     mate = found.mate if part is None else found.mate[part]
-    return float((mate <= exceeded_by(rate, found.alarm)).mean())
+    return float((mate <= threshold_at_rate(rate, found.impostor)).mean())
 
 
-def drawn(known: NDArray[np.intp], everybody: int, size: int, rng: np.random.Generator) -> NDArray[np.intp]:
+def draw_watchlist(known: NDArray[np.intp], everybody: int, size: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """A list of so many people, up to half of them such as walk with another photo."""
     listed = rng.choice(known, min(size // 2, len(known)), replace=False)
     others = rng.choice(np.setdiff1d(np.arange(everybody), known), size - len(listed), replace=False)
     return np.concatenate([listed, others])
 
 
-def evaluate(lfw: Lfw, truth: list[Truth], seen: list[Seen], known_names: list[str], rng: np.random.Generator) -> dict[str, Any]:
-    """All rates, for each size of list, over `DRAWS` lists of it."""
+def evaluate(
+    lfw: Lfw, truth: list[Truth], seen: list[ObservedTrack], known_names: list[str], rng: np.random.Generator
+) -> dict[str, Any]:
+    """All rates, for each size of list, over `WATCHLISTS` lists of it."""
     thresholds = Thresholds(recognizer_card()["impostors"])
     people, first = np.unique(lfw.names, return_index=True)
     vectors = load_recognizer().embed_with_quality(lfw.chips[first])[0]
@@ -182,14 +184,14 @@ def evaluate(lfw: Lfw, truth: list[Truth], seen: list[Seen], known_names: list[s
         "strangers": len(walking) - len(known),
         "not_tracked": len(walking) - len(tracked),
         "not_assessable": len(tracked) - len({t.walker for t in tracks}),
-        "lists": DRAWS,
+        "lists": WATCHLISTS,
         "galleries": {},
     }
-    for size in GALLERIES:
-        needed = {rate: [thresholds.cosine(rate, size, t.face_px) for t in tracks] for rate in ASKED}
-        draws: dict[float, list[Margins]] = {rate: [] for rate in ASKED}
-        for _ in range(DRAWS):
-            gallery = drawn(known, len(people), size, rng)
+    for size in WATCHLIST_SIZES:
+        needed = {rate: [thresholds.cosine(rate, size, t.face_px) for t in tracks] for rate in REQUESTED_FPIR}
+        draws: dict[float, list[Margins]] = {rate: [] for rate in REQUESTED_FPIR}
+        for _ in range(WATCHLISTS):
+            gallery = draw_watchlist(known, len(people), size, rng)
             same_photo = np.isin(walking, gallery) & ~np.isin(walking, known)
             walkers = np.where(same_photo, -1, walking).tolist()
             for rate, found in draws.items():
@@ -201,17 +203,17 @@ def evaluate(lfw: Lfw, truth: list[Truth], seen: list[Seen], known_names: list[s
         at = by_rate[0.01]
         result["galleries"][str(size)] = {
             "asked": [
-                {"fpir": r, "measured": float((m.alarm >= 0).mean()), "fnir": float((m.mate < 0).mean())}
+                {"fpir": r, "measured": float((m.impostor >= 0).mean()), "fnir": float((m.mate < 0).mean())}
                 for r, m in by_rate.items()
             ],
-            "fnir_at_measured": {str(rate): fnir(at, rate) for rate in MEASURED},
+            "fnir_at_measured": {str(rate): fnir(at, rate) for rate in MEASURED_FPIR},
             "rank_one_missed": float((at.mate == -np.inf).mean()),
             "by_face_px": {
                 f"{low}-{high}": {
                     "known": int(part.sum()),
                     "fnir_at_1e-2": fnir(at, 1e-2, part) if part.any() else None,
                 }
-                for low, high in SIZES
+                for low, high in FACE_BINS
                 for part in [(at.face_px > low) & (at.face_px <= high)]
             },
         }
@@ -224,9 +226,12 @@ def show(result: dict[str, Any], console: Console) -> None:
         f"{result['not_assessable']} not assessable; {result['lists']} lists of each length"
     )
     table = Table(
-        "gallery", *(f"asked {rate:g}: measured / FNIR" for rate in ASKED), *(f"FNIR at {r:g}" for r in MEASURED), box=None
+        "gallery",
+        *(f"asked {rate:g}: measured / FNIR" for rate in REQUESTED_FPIR),
+        *(f"FNIR at {r:g}" for r in MEASURED_FPIR),
+        box=None,
     )
-    sizes = Table("gallery", *(f"FNIR at 1e-2, {low}-{high} px" for low, high in SIZES), box=None)
+    sizes = Table("gallery", *(f"FNIR at 1e-2, {low}-{high} px" for low, high in FACE_BINS), box=None)
     for size, row in result["galleries"].items():
         cells = [f"{a['measured']:.4f} / {a['fnir']:.3f}" for a in row["asked"]]
         table.add_row(size, *cells, *(f"{v:.3f}" for v in row["fnir_at_measured"].values()))
@@ -274,10 +279,10 @@ def main() -> None:
     stranger_rows = rng.permutation(strangers)[: args.strangers]
     known_names = [str(lfw.names[row]) for row in known_rows]
     chips = {str(lfw.names[row]): lfw.chips[row] for row in (*known_rows, *stranger_rows)}
-    walkers, seconds = cast(list(chips), rng)
+    walkers, seconds = schedule_walkers(list(chips), rng)
     with tempfile.TemporaryDirectory() as folder:
-        scene = Corridor(walkers, Photos(chips), WIDTH, FPS, 1, ground(args.data / "videos" / args.clip))
-        truth, seen = watch(scene, seconds, Path(folder), console)
+        scene = Corridor(walkers, PhotoRenderer(chips), WIDTH, FPS, 1, background_of(args.data / "videos" / args.clip))
+        truth, seen = run_pipeline(scene, seconds, Path(folder), console)
     result = evaluate(lfw, truth, seen, known_names, rng)
     show(result, console)
     if args.plot:

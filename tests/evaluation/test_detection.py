@@ -1,8 +1,18 @@
 import numpy as np
 import pytest
 
-from evaluation.detection import NEAR, SIZES, by_width, least_score, looks, match, measured, near_faces, of_sizes
-from evaluation.detection_truth import seen_by_eye, with_unsure
+from evaluation.detection import (
+    NEAR,
+    SIZES,
+    at_scales,
+    match_detections,
+    metrics_by_width,
+    near_face_recall,
+    score_at_fp_rate,
+    summarise,
+    views_at_scales,
+)
+from evaluation.detection_truth import add_ignored, ignored_boxes
 from models.faces import Faces
 from training.data.scenes import Scene
 
@@ -25,53 +35,57 @@ def found(of: np.ndarray, scores: list[float], away: float = 0.0) -> Faces:
 
 
 def test_each_face_is_hit_once_by_the_best_find() -> None:
-    seen = match(scene(boxes((20, 0), (20, 100)), [0.9, 0.9]), found(boxes((20, 1), (20, 0), (20, 200)), [0.5, 0.8, 0.9]))
-    assert seen.hit.tolist() == [-1, 0, -1]
+    seen = match_detections(
+        scene(boxes((20, 0), (20, 100)), [0.9, 0.9]), found(boxes((20, 1), (20, 0), (20, 200)), [0.5, 0.8, 0.9])
+    )
+    assert seen.face_index.tolist() == [-1, 0, -1]
 
 
 def test_recall_ap_and_landmarks_by_width() -> None:
     truth = boxes((10, 0), (10, 50), (20, 100), (40, 150))
     finds = boxes((10, 0), (20, 100), (40, 150), (10, 250))
-    table = by_width([match(scene(truth, [0.9] * 4), found(finds, [0.9, 0.8, 0.7, 0.95], away=1.0))] * 2)
+    table = metrics_by_width([match_detections(scene(truth, [0.9] * 4), found(finds, [0.9, 0.8, 0.7, 0.95], away=1.0))] * 2)
     assert [table[k]["recall"] for k in ("8-12", "16-24", "32-64")] == [0, 0, 0]  # one false positive a picture stands above all
-    table = by_width([match(scene(truth, [0.9] * 4), found(finds, [0.9, 0.8, 0.7, 0.3], away=1.0))] * 2)
+    table = metrics_by_width([match_detections(scene(truth, [0.9] * 4), found(finds, [0.9, 0.8, 0.7, 0.3], away=1.0))] * 2)
     assert table["8-12"]["recall"] == 50 and table["8-12"]["faces"] == 4 and table["8-12"]["ap"] == pytest.approx(50)
     assert table["16-24"]["recall"] == table["32-64"]["ap"] == 100
     assert table["16-24"]["marks"] == pytest.approx(100 / (0.43 * 20), rel=1e-3)
 
 
 def test_faces_the_teacher_doubts_count_neither_way() -> None:
-    seen = [match(scene(boxes((20, 0), (20, 100)), [0.9, 0.3]), found(boxes((20, 0), (20, 100)), [0.8, 0.9]))]
-    assert seen[0].counts.tolist() == [True, False] and least_score(seen) == pytest.approx(0.8)
-    table = by_width(seen)
+    seen = [match_detections(scene(boxes((20, 0), (20, 100)), [0.9, 0.3]), found(boxes((20, 0), (20, 100)), [0.8, 0.9]))]
+    assert seen[0].counted.tolist() == [True, False] and score_at_fp_rate(seen) == pytest.approx(0.8)
+    table = metrics_by_width(seen)
     assert table["16-24"]["faces"] == 1 and table["16-24"]["recall"] == 100 and table["16-24"]["ap"] == 100
 
 
 def test_finds_are_of_sure_faces_first_and_any_number_of_unsure_ones() -> None:
     truth = scene(boxes((20, 0), (20, 4), (20, 100)), [0.3, 0.9, 0.3])
-    seen = match(truth, found(boxes((20, 1), (20, 101), (20, 99), (20, 2)), [0.9, 0.8, 0.7, 0.6]))
-    assert seen.hit.tolist() == [1, 2, 2, 0] and seen.counts.tolist() == [True, False, False, False]
+    seen = match_detections(truth, found(boxes((20, 1), (20, 101), (20, 99), (20, 2)), [0.9, 0.8, 0.7, 0.6]))
+    assert seen.face_index.tolist() == [1, 2, 2, 0] and seen.counted.tolist() == [True, False, False, False]
 
 
 def test_what_was_seen_by_eye_is_no_false_alarm_and_need_not_be_found() -> None:
-    assert all(x1 < x2 and y1 < y2 for boxes in seen_by_eye().values() for x1, y1, x2, y2 in boxes)
+    assert all(x1 < x2 and y1 < y2 for boxes in ignored_boxes().values() for x1, y1, x2, y2 in boxes)
     truth, finds = scene(boxes((20, 0)), [0.9]), found(boxes((20, 0), (20, 100)), [0.8, 0.9])
-    assert least_score([match(truth, finds)]) == pytest.approx(1.0)
-    seen = [match(with_unsure(truth, boxes((20, 100)).tolist()), finds)]
-    assert least_score(seen) == pytest.approx(0.8) and by_width(seen)["16-24"]["faces"] == 1
+    assert score_at_fp_rate([match_detections(truth, finds)]) == pytest.approx(1.0)
+    seen = [match_detections(add_ignored(truth, boxes((20, 100)).tolist()), finds)]
+    assert score_at_fp_rate(seen) == pytest.approx(0.8) and metrics_by_width(seen)["16-24"]["faces"] == 1
 
 
 def test_recall_at_some_sizes_has_a_threshold_of_its_own() -> None:
     truth = boxes((60, 100))
-    pictures = looks([Scene(np.zeros((240, 480, 3), np.uint8), truth, marks(truth), np.ones(1, np.float32))], cctv=False)
+    pictures = views_at_scales(
+        [Scene(np.zeros((240, 480, 3), np.uint8), truth, marks(truth), np.ones(1, np.float32))], cctv=False
+    )
     some = SIZES["1/2 and 1/3"]
     seen = [  # a surer false alarm at every other size
-        match(s, found(np.vstack([s.boxes, boxes((20, 0))]), [0.5, 0.1 if s.image.shape[0] in (120, 80) else 0.9]))
+        match_detections(s, found(np.vstack([s.boxes, boxes((20, 0))]), [0.5, 0.1 if s.image.shape[0] in (120, 80) else 0.9]))
         for s in pictures
     ]
-    assert [s.scene.image.shape[0] for s in of_sizes(seen, some)] == [120, 80]
-    assert measured(of_sizes(seen, some))["by_width"]["16-24"]["recall"] == 100
-    assert measured(seen)["by_width"]["16-24"]["recall"] == 0 and measured(seen)["least_score"] == 0.9
+    assert [s.scene.image.shape[0] for s in at_scales(seen, some)] == [120, 80]
+    assert summarise(at_scales(seen, some))["by_width"]["16-24"]["recall"] == 100
+    assert summarise(seen)["by_width"]["16-24"]["recall"] == 0 and summarise(seen)["least_score"] == 0.9
 
 
 class UpTo:
@@ -92,5 +106,5 @@ def test_near_faces_are_enlarged_within_a_picture() -> None:
     photo = Scene(
         picture, np.array([[220, 60, 300, 160]], np.float32), np.zeros((1, 5, 2), np.float32), np.array([0.9], np.float32)
     )
-    assert near_faces([photo], UpTo(1e9)) == dict.fromkeys(map(str, NEAR), 100.0)
-    assert list(near_faces([photo], UpTo(250)).values()) == [100.0, 100.0, 100.0, 0.0, 0.0, 0.0]
+    assert near_face_recall([photo], UpTo(1e9)) == dict.fromkeys(map(str, NEAR), 100.0)
+    assert list(near_face_recall([photo], UpTo(250)).values()) == [100.0, 100.0, 100.0, 0.0, 0.0, 0.0]

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from evaluation import detection_sources
-from evaluation.detection_sources import report_of, told_singles, views
-from evaluation.false_sheet import CELL, False_, write_sheet
-from evaluation.source_labels import CLIPS, Picture, load_pictures, place_of, with_pixels
+from evaluation.detection_sources import build_report, detect_views, gate_report
+from evaluation.false_sheet import CELL, FalsePositive, write_sheet
+from evaluation.source_labels import CLIPS, Picture, load_pictures, photo_path, read_pictures
 from models.faces import Faces
 from tests.clips import write_clip
 from training.data.held_out import held_out
@@ -94,7 +94,7 @@ def test_pictures_are_shrunk_and_cut_as_labelled_and_missing_ones_are_told(tmp_p
         "faces\tclips\twalk-00006\t96\t64\t",
         "faces\tclips\twalk-00009\t96\t64\t",
     ]
-    shown = {(p.use, p.path): image for p, image in with_pixels(labelled(tmp_path, "\n".join(rows)), tmp_path, tmp_path)}
+    shown = {(p.use, p.path): image for p, image in read_pictures(labelled(tmp_path, "\n".join(rows)), tmp_path, tmp_path)}
     cut = shown["empty", "part_B/a.png"]
     assert cut is not None and cut.shape == (30, 40, 3) and cut[0, 0].tolist() == [30, 20, 10]  # RGB
     frame = shown["faces", "walk-00006"]
@@ -113,10 +113,10 @@ def test_recall_is_told_by_source_and_look_and_false_faces_by_score(tmp_path: Pa
     hidden = FACE.replace("face", "hidden")
     first, second, third = labelled(tmp_path, "\n".join([SMALL, FACE, other, hidden, empty]))
     detector = Bright()
-    seen = views(first, squares((10, 10, 24, 200)), detector)
-    seen += views(second, squares((60, 20, 20, 250)), detector)  # misses the face, and is sure of another place
-    seen += views(third, squares((60, 20, 20, 130)), detector)
-    clean = report_of(seen)["clean"]
+    seen = detect_views(first, squares((10, 10, 24, 200)), detector)
+    seen += detect_views(second, squares((60, 20, 20, 250)), detector)  # misses the face, and is sure of another place
+    seen += detect_views(third, squares((60, 20, 20, 130)), detector)
+    clean = build_report(seen)["clean"]
     assert clean["recall"]["MonsterVivy/shanghaitech"]["0.1"]["recall"]["24-32"] == 100
     assert clean["recall"]["clips"]["0.5"]["recall"]["24-32"] == 0 and clean["recall"]["clips"]["0.5"]["faces"]["hidden"] == 2
     assert clean["recall"]["all"]["0.5"]["recall"]["24-32"] == 50 and clean["recall"]["all"]["0.1"]["recall"]["24-32"] == 0
@@ -129,8 +129,8 @@ def test_recall_is_told_by_source_and_look_and_false_faces_by_score(tmp_path: Pa
 
 def test_the_sheet_shows_the_surest_false_face_of_a_place_once(tmp_path: Path) -> None:
     (picture,) = labelled(tmp_path, SMALL.replace("faces", "empty", 1))
-    falses: list[False_] = []
-    views(picture, squares((60, 20, 20, 130), (10, 20, 12, 250)), Bright(), falses)
+    falses: list[FalsePositive] = []
+    detect_views(picture, squares((60, 20, 20, 130), (10, 20, 12, 250)), Bright(), falses)
     told = write_sheet(tmp_path / "sheet.png", falses)
     assert len(told) == 2 and [round(float(str(row["score"])), 1) for row in told] == [1.0, 0.5]
     assert cv2.imread(str(tmp_path / "sheet.png")).shape == (CELL, 10 * CELL, 3)
@@ -138,13 +138,13 @@ def test_the_sheet_shows_the_surest_false_face_of_a_place_once(tmp_path: Path) -
 
 def test_the_gate_is_asked_about_photos_of_one_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (picture,) = labelled(tmp_path, SMALL.replace("faces", "single", 1).replace("a.jpg", "a.png"))
-    place = place_of(picture, tmp_path)
+    place = photo_path(picture, tmp_path)
     place.parent.mkdir(parents=True)
     cv2.imwrite(
         str(place), cv2.resize(squares((10, 10, 24, 200), (60, 10, 24, 190)), None, fx=3, fy=3, interpolation=cv2.INTER_NEAREST)
     )
     monkeypatch.setattr(detection_sources, "load_recognizer", lambda **_: None)
-    told = told_singles([picture], tmp_path, Framed())
+    told = gate_report([picture], tmp_path, Framed())
     assert told["photos"] == 1 and told["several_faces_%"] == 100 and told["refused"][0][2].startswith("several_faces: 2")
 
 

@@ -3,13 +3,13 @@ import pytest
 
 from evaluation.metrics import (
     average_precision,
-    exceeded_by,
     fnir_at_fpir,
     luma,
     psnr,
     rank_one,
     ssim,
     tar_at_far,
+    threshold_at_rate,
     verification_accuracy,
 )
 
@@ -35,7 +35,7 @@ def test_tar_by_hand() -> None:
 @pytest.mark.parametrize(("strangers", "rate", "above"), [(750, 1e-2, 7), (750, 1e-3, 0), (1340, 3e-3, 4), (5, 1.0, 4)])
 def test_no_more_strangers_exceed_a_threshold_than_was_asked(strangers: int, rate: float, above: int) -> None:
     scores = np.random.default_rng(0).normal(size=strangers)
-    assert (scores > exceeded_by(rate, scores)).sum() == above
+    assert (scores > threshold_at_rate(rate, scores)).sum() == above
 
 
 def test_accuracy_takes_its_threshold_from_the_other_folds() -> None:

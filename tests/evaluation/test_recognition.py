@@ -17,8 +17,8 @@ import torch
 from evaluation import lfw as lfw_module
 from evaluation import recognition
 from evaluation.ablation import RECIPES
-from evaluation.identification import photographed, split, templates
-from evaluation.lfw import as_seen, load_lfw, shrunk
+from evaluation.identification import embed_shots, split, templates
+from evaluation.lfw import camera_shots, degrade, load_lfw
 from evaluation.recognizers import open_recognizers
 from models import load_recognizer, load_superres
 from models.networks.facegen import FaceGenerator, Look
@@ -73,7 +73,7 @@ def test_verification_is_perfect_on_easy_faces_and_worse_on_small_ones(
 
 def test_who_looks_like_a_training_chip_is_not_measured(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lfw_module, "shared_people", lambda: frozenset({"p1", "p4"}))
-    found, whole = load_lfw(data), load_lfw(data, whole=True)
+    found, whole = load_lfw(data), load_lfw(data, include_shared=True)
     assert (len(whole.chips), len(whole.same)) == (12, 8) and {"p1", "p4"} <= set(whole.names)
     assert not {"p1", "p4"} & set(found.names) and (len(found.chips), len(found.same)) == (9, 5)
     for pair in range(len(found.same)):
@@ -86,32 +86,24 @@ def test_the_parts_of_open_set_search(data: Path) -> None:
     assert enrolled.tolist() == [0, 2, 4, 6] and probes.tolist() == [1, 3, 5, 7] and strangers.tolist() == [8, 9, 10, 11]
     recognizer = load_recognizer(device="cpu")
     gallery = recognizer.embed(lfw.chips[enrolled])
-    shots = photographed(recognizer, lfw.chips[probes], 64, 3, load_superres(device="cpu").upscale, ("direct", "fused"))
+    shots = embed_shots(recognizer, lfw.chips[probes], 64, 3, load_superres(device="cpu").upscale, ("direct", "fused"))
     for kind, weighted in (("direct", False), ("direct", True), ("fused", True)):
         found = templates(shots, kind, weighted)
         assert np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-4)
         assert ((found @ gallery.T).argmax(1) == np.arange(4)).all()
-    assert shrunk(lfw.chips[:2], "area", 20).shape == (2, 32, 32, 3)  # the next rung
+    assert degrade(lfw.chips[:2], "area", 20).shape == (2, 32, 32, 3)  # the next resolution level
 
 
-class Told:
-    """Knows of a chip its rung and how bright it is."""
-
-    def embed_with_quality(self, chips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        told = np.stack([np.full(len(chips), chips.shape[1]), chips.mean((1, 2, 3))], 1).astype(np.float32)
-        return told, np.ones(len(chips), np.float32)
+@pytest.mark.parametrize(("side", "level"), [(16, 16), (17, 32), (37, 32), (38, 64)])
+def test_at_the_lowest_resolution_level_no_pixel_is_lost(side: int, level: int) -> None:
+    assert degrade(np.zeros((1, 128, 128, 3), np.uint8), "area", side).shape == (1, level, level, 3)
 
 
-@pytest.mark.parametrize(("side", "rung"), [(16, 16), (17, 32), (37, 32), (38, 64)])
-def test_of_the_smallest_rung_no_pixel_may_be_lost(side: int, rung: int) -> None:
-    assert shrunk(np.zeros((1, 128, 128, 3), np.uint8), "area", side).shape == (1, rung, rung, 3)
-
-
-def test_chips_of_many_sides_are_seen_on_the_rungs_the_pipeline_cuts_them_at() -> None:
+def test_camera_shots_have_the_resolution_level_the_pipeline_would_cut_them_at() -> None:
     chips = np.arange(0, 250, 50, np.uint8)[:, None, None, None] * np.ones((128, 128, 3), np.uint8)
-    vectors, _ = as_seen(Told(), chips, [73, 40, 128, 60, 75], lambda small: small, np.random.default_rng(0))
-    assert vectors[:, 0].tolist() == [64, 64, 128, 64, 128]  # 15 % too large is not yet the next rung
-    assert (np.diff(vectors[:, 1]) > 10).all()  # each in its place
+    shots = camera_shots(chips, [73, 40, 128, 60, 75], np.random.default_rng(0))
+    assert [shot.shape[0] for shot in shots] == [64, 64, 128, 64, 128]  # 15 % too large is not yet the next level
+    assert (np.diff([shot.mean() for shot in shots]) > 10).all()  # in the order of the chips
 
 
 class Foreign:
@@ -129,7 +121,7 @@ def test_figures_go_into_the_card_of_whom_they_are_about(data: Path, tmp_path: P
     shipped = (WEIGHTS / "recognizer.json").read_text()
     monkeypatch.setattr(recognition, "open_recognizers", lambda _: {"other": Foreign(), "first": Foreign()})
     (tmp_path / "other.onnx").write_bytes(b"a network")
-    monkeypatch.setattr(recognition, "impostors", lambda *_: [BIN])
+    monkeypatch.setattr(recognition, "impostor_scores", lambda *_: [BIN])
     monkeypatch.setattr(recognition, "CLEAN", (112,))
     monkeypatch.setattr(recognition, "CCTV", ())
     monkeypatch.setattr(recognition, "BICUBIC", ())

@@ -7,17 +7,27 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from evaluation.watchlist import AT_ONCE, PAUSE_S, WALK_S, Margins, Seen, cast, drawn, fnir, margins
+from evaluation.watchlist import (
+    CONCURRENT,
+    PAUSE_S,
+    WALK_S,
+    Margins,
+    ObservedTrack,
+    draw_watchlist,
+    fnir,
+    margins,
+    schedule_walkers,
+)
 
 PEOPLE = np.eye(5, 4, dtype=np.float32)
 LIST = np.array([0, 1, 2])
 
 
-def track(walker: int, *vector: float) -> Seen:
-    return Seen(walker, np.array(vector, np.float32), 20.0 + walker)
+def track(walker: int, *vector: float) -> ObservedTrack:
+    return ObservedTrack(walker, np.array(vector, np.float32), 20.0 + walker)
 
 
-def found(walkers: list[int], tracks: list[Seen]) -> Margins:
+def found(walkers: list[int], tracks: list[ObservedTrack]) -> Margins:
     scores = np.stack([t.vector for t in tracks if t.vector is not None]) @ PEOPLE.T
     return margins(walkers, tracks, scores, LIST, [0.5] * len(tracks))
 
@@ -32,7 +42,7 @@ def test_margins_take_the_best_track_and_know_who_came_first() -> None:
     ]
     got = found([0, 1, 3, 4, -1], tracks)
     assert got.mate == pytest.approx([0.4, -np.inf]) and got.face_px == pytest.approx([20, 21])
-    assert got.alarm == pytest.approx([-0.4, -np.inf])
+    assert got.impostor == pytest.approx([-0.4, -np.inf])
 
 
 def test_fnir_moves_thresholds_to_the_measured_rate() -> None:
@@ -47,15 +57,15 @@ def test_fnir_moves_thresholds_to_the_measured_rate() -> None:
 def test_lists_are_half_of_people_who_walk_while_there_are_enough() -> None:
     known, rng = np.arange(50, 80), np.random.default_rng(0)
     for size, walk in ((10, 5), (100, 30)):
-        people = drawn(known, 400, size, rng)
+        people = draw_watchlist(known, 400, size, rng)
         assert len(set(people)) == size and np.isin(people, known).sum() == walk
 
 
 def test_everybody_walks_once_and_not_too_many_at_a_time() -> None:
-    walkers, seconds = cast([f"p{k}" for k in range(20)], np.random.default_rng(0))
+    walkers, seconds = schedule_walkers([f"p{k}" for k in range(20)], np.random.default_rng(0))
     assert {w.name for w in walkers} == {f"p{k}" for k in range(20)} and seconds == walkers[-1].end_s
     for now in np.arange(0, seconds, 0.5):
-        assert sum(w.start_s <= now < w.end_s for w in walkers) <= AT_ONCE
+        assert sum(w.start_s <= now < w.end_s for w in walkers) <= CONCURRENT
     assert all(w.end_s - w.start_s == pytest.approx(WALK_S) for w in walkers)
     for first, then in combinations(walkers, 2):  # nobody turns into somebody else
         assert abs(first.lane - then.lane) > 0.2 or then.start_s - first.end_s > PAUSE_S - 1e-9

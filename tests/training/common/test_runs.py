@@ -42,7 +42,7 @@ def test_published_weights_are_gone_on_with_and_their_making_is_kept(run, tmp_pa
 
 
 def test_a_card_tells_the_command_that_runs_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["/home/me/farsight/training/superres/train.py", "--data", "/d", "--cache", "c", "--out", "o"])
+    monkeypatch.setattr(sys, "argv", ["/f/training/superres/train.py", "--data", "/d", "--cache", "c", "--out", "o"])
     assert own_command() == "python -m training.superres.train --data DATA --out o"
 
 

@@ -10,7 +10,7 @@ import torch
 from evaluation import superres
 from evaluation.lfw import enlarge
 from evaluation.metrics import luma, ssim
-from evaluation.superres import Judge, Model, trained
+from evaluation.superres import Evaluator, Model, load_run
 from models.networks.superres import SuperResNet
 from tests.faces68 import landmarks68
 from training.common.degradations import pfsr_bilinear_chain
@@ -31,7 +31,7 @@ def test_the_shipped_recipe(run, monkeypatch: pytest.MonkeyPatch) -> None:  # ty
     header = (student / "log.csv").read_text().splitlines()[0]
     assert all(term in header for term in ("pixel", "attention", "output", "features", "identity"))
     points = np.stack([landmarks68()] * 2)
-    (model,), (teacher, misled) = trained("s", student), trained("t", student.parent / "teacher")
+    (model,), (teacher, misled) = load_run("s", student), load_run("t", student.parent / "teacher")
     assert teacher.name == "t^" and model.name == "s"  # upper bounds are marked
     told: list[np.ndarray] = []
     monkeypatch.setattr(superres, "parsing_maps", lambda of: told.append(of) or parsing_maps(of))
@@ -69,7 +69,7 @@ def test_a_teacher_begins_as_good_as_what_it_began_with() -> None:
 def test_pkdn(run) -> None:  # type: ignore[no-untyped-def]
     run(train_pkdn, "teacher", "--role", "teacher", batch=2)
     student = run(train_pkdn, "student", "--teacher", "@teacher", batch=2)
-    (model,) = trained("pkdn", student)
+    (model,) = load_run("pkdn", student)
     assert (
         model.sides == (16,)
         and model.upscale(np.zeros((1, 16, 16, 3), np.uint8), np.zeros((1, 68, 2), np.float32)).shape[1] == 128
@@ -79,7 +79,7 @@ def test_pkdn(run) -> None:  # type: ignore[no-untyped-def]
 def test_pfsr_to_32_pixels(run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr(train_pfsr, "SHARES", (1.0, 0.0, 0.0))  # the later steps of these networks cost ten times as much
     run(train_pfsr, "marks", "landmarks", batch=2)
-    assert trained("pfsr", run(train_pfsr, "pfsr", "generator", "--landmarks", "@marks", batch=2))[0].sides == (16,)
+    assert load_run("pfsr", run(train_pfsr, "pfsr", "generator", "--landmarks", "@marks", batch=2))[0].sides == (16,)
 
 
 class Generator(torch.nn.Module):
@@ -187,7 +187,7 @@ def test_feature_distances_by_hand() -> None:
 
 
 def test_the_judge_prefers_what_is_nearer(chips: np.ndarray) -> None:
-    judge = Judge(chips, None, lpips=False)
+    judge = Evaluator(chips, None, lpips=False)
     small = [np.stack([cv2.resize(c, (side, side), interpolation=cv2.INTER_AREA) for c in chips]) for side in (16, 64)]
     bicubic = Model("bicubic", lambda c, _: enlarge(c))
     worse, better = (judge(bicubic.upscale(s, np.zeros((8, 68, 2), np.float32))) for s in small)

@@ -1,0 +1,89 @@
+"""Templates of tracks made by the pipeline's own stages: super-resolution, embedding and aggregation.
+
+Measures call this, so that what is measured is what ships. There is no second implementation of fusion and of the mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.aggregate import Aggregate
+from stages.embed import Embed
+from stages.records import EmbeddedTrack, Shot, Template, Track
+from stages.superres import Superres
+
+BATCH = 256  # tracks that go through the stages at once
+
+
+def as_track(name: str, chips: Sequence[NDArray[np.uint8]]) -> Track:
+    """A finished track whose shots are these chips.
+
+    Args:
+        name: a name that no other track of the same batch has.
+        chips: uint8 (r, r, 3) RGB, r a resolution level; they may differ in size.
+    """
+    box = np.zeros(4, np.float32)
+    shots = tuple(Shot(float(k), box, 1.0, float(chip.shape[0]), 0.0, 1.0, chip, b"") for k, chip in enumerate(chips))
+    return Track("evaluation", name, 1, True, 0.0, float(len(shots)), np.zeros((1, 5), np.float32), shots, None, {})
+
+
+class StageTemplates:
+    """Runs chips through the stages from super-resolution to aggregation, with the settings that ship.
+
+    Args:
+        recognizer: a weight file or an ArcFace-style ONNX file; None: the project's own.
+        device: ``auto``, ``cpu`` or ``cuda``.
+
+    Example:
+        >>> templates = StageTemplates()
+        >>> templates([[chip_a, chip_b]])[0].vector.shape
+        (256,)
+    """
+
+    def __init__(self, recognizer: str | Path | None = None, device: str = "auto") -> None:
+        weights = None if recognizer is None else str(recognizer)
+        self._stages = Superres(device=device), Embed(weights, device=device), Aggregate()
+        for stage in self._stages:
+            stage.open()
+
+    def __call__(self, tracks: Sequence[Sequence[NDArray[np.uint8]]]) -> list[Template]:
+        """One template a track, in order.
+
+        Args:
+            tracks: the chips of each track, uint8 (r, r, 3) RGB, r a resolution level.
+
+        Returns:
+            Templates; ``vector`` is None where no shot has any quality.
+        """
+        templates: list[Template] = []
+        for start in range(0, len(tracks), BATCH):
+            batch = [as_track(str(start + k), chips) for k, chips in enumerate(tracks[start : start + BATCH])]
+            for stage in self._stages:
+                batch = stage.process(batch)
+            templates += batch
+        return templates
+
+
+def embeddings_of(templates: Sequence[Template], dim: int) -> NDArray[np.float32]:
+    """Unit embeddings float32 (N, ``dim``) of templates; a row of zeros, which matches nobody, where there is none."""
+    return np.stack([np.zeros(dim, np.float32) if t.vector is None else t.vector for t in templates])
+
+
+def aggregated(embeddings: NDArray[np.float32], quality: NDArray[np.float32], power: float) -> NDArray[np.float32]:
+    """Templates of shots that are embedded already, by the stage `stages.aggregate.Aggregate`.
+
+    Args:
+        embeddings: float32 (N, K, D), K shots of each of N tracks, unit length.
+        quality: float32 (N, K) in 0..1.
+        power: exponent of the quality as a weight; 0 is the plain mean.
+
+    Returns:
+        float32 (N, D), unit length; zeros where no shot has any quality.
+    """
+    stage, track = Aggregate(power), as_track("", ())
+    tracks = [EmbeddedTrack(track, None, own, weights) for own, weights in zip(embeddings, quality, strict=True)]
+    return embeddings_of(stage.process(tracks), embeddings.shape[2])
