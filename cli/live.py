@@ -137,7 +137,7 @@ def _once(stop: Callable[[], None]) -> Callable[..., None]:
 
 def _alerts(settings: AlertSettings) -> dict[str, Any]:
     """What the alert stage is told, with variables filled in; addresses are checked here, where the user sees it."""
-    from stages.alerts.delivery import sinks_of
+    from stages.alerts.delivery import build_sinks
 
     given = settings.model_dump()
     for key, value in given.items():
@@ -145,7 +145,7 @@ def _alerts(settings: AlertSettings) -> dict[str, Any]:
             fill = address_from_environment if key in ("webhook", "mqtt") else from_environment
             given[key] = fill(value, f"alerts.{key}")
     try:
-        sinks_of(Path(), given)
+        build_sinks(Path(), given)
     except ValueError as error:
         raise SettingsError(str(error)) from None
     return given

@@ -1,4 +1,4 @@
-"""Tells people at once: brings the alerts that were kept with the tracks to their receivers."""
+"""Sends the alerts that Record has stored with the tracks."""
 
 from __future__ import annotations
 
@@ -6,41 +6,41 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.protocol import Batch
-from stages.alerts.delivery import Delivery, sinks_of
+from stages.alerts.delivery import Delivery, build_sinks
 
 
 class Alert:
-    """The last stage of live watching.
+    """Last stage of the live graph.
 
-    Record decides what is told and keeps it in the database, in the transaction that writes the track (`AlertOutbox`). This stage
-    delivers it: at least once and in order, whatever fails or restarts, until each receiver has it. An alert's ``key`` stays the
-    same when it is sent again.
+    The stage `Record` decides which alerts are raised and stores them in the transaction that writes the track
+    (`stages.alerts.outbox`). This stage delivers them to every sink, at least once and in order, across failures and restarts.
+    An alert that is sent again has the same ``key``.
 
     Args:
-        out: the output folder; each alert is a line of its ``alerts.jsonl``.
-        database: the database that keeps them.
-        alerts: ``webhook``, ``webhook_secret`` and ``mqtt`` say where else alerts go.
-        keep_trying: kept for settings files of earlier versions; delivery never gives up.
+        out: output folder; each alert is a line of its ``alerts.jsonl``.
+        database: the database that stores the alerts.
+        alerts: section ``alerts`` of the settings: ``webhook``, ``webhook_secret`` and ``mqtt`` name further sinks.
+        keep_trying: accepted for settings files of earlier versions; delivery always retries.
     """
 
-    writes = True  # one of it for the whole run
+    writes = True  # one instance per run
 
     def __init__(self, out: Path, database: Path, alerts: dict[str, Any] | None = None, keep_trying: bool = True) -> None:
         self._database = database
-        self._sinks = sinks_of(out, alerts or {})
+        self._sinks = build_sinks(out, alerts or {})
 
     def open(self) -> None:
         self._deliveries = [Delivery(sink, self._database) for sink in self._sinks]
 
     def process(self, batch: Batch) -> Batch:
         for delivery in self._deliveries:
-            delivery.wake()
+            delivery.notify()
         return batch
 
     def flush(self) -> Batch:
-        """Give the receivers a last chance; what they do not take now waits in the database for the next start."""
+        """Try pending alerts once more. What is not delivered stays in the database for the next start."""
         for delivery in self._deliveries:
-            delivery.wait()
+            delivery.drain()
         return []
 
     def close(self) -> None:

@@ -1,1 +1,1 @@
-"""Where alerts go."""
+"""Alerts: `outbox` decides and stores them, `delivery` sends them, `jsonl`, `webhook` and `mqtt` are the sinks."""

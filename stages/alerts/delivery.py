@@ -1,4 +1,4 @@
-"""Brings kept alerts to their receivers: a file, a webhook, an MQTT broker. Each has a thread of its own and its own pace."""
+"""Sends stored alerts to the sinks: file, webhook, MQTT. Each sink has its own thread and its own retries."""
 
 from __future__ import annotations
 
@@ -12,97 +12,113 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import redact
-from stages.alerts.mqtt import Mqtt
-from stages.alerts.sinks import Lines, NotNow, Refused, Sink
-from stages.alerts.webhook import Webhook
+from stages.alerts.jsonl import JsonlSink
+from stages.alerts.mqtt import MqttSink
+from stages.alerts.sink import AlertRejected, RetryLater, Sink
+from stages.alerts.webhook import WebhookSink
 from watchlist.alerts import Alert
 from watchlist.database import StoreError
 from watchlist.store import Store
 
-BACKOFF_S = (1.0, 60.0)
-LAST_CHANCE_S = 2.0
-RECHECK_S = 30.0
-UNREADABLE_S = 20.0  # a database that could not be read for so long is a fault of the whole
-MOST_TROUBLES = 30  # of different kinds: receivers may answer something else each time
+BACKOFF_S = (1.0, 60.0)  # first and longest wait between attempts
+DRAIN_S = 2.0  # how long shutdown waits for pending alerts
+RECHECK_S = 30.0  # the database is checked this often without a notification
+UNHEALTHY_AFTER_S = 20.0  # a database that is unreadable for longer fails the health check
+MAX_TROUBLE_KINDS = 30  # distinct counters; further ones are counted together, since answers may differ each time
 
 
-def sinks_of(out: Path, settings: dict[str, Any]) -> list[Sink]:
-    """The receivers that are configured. Raises ValueError for an address that is none."""
-    sinks: list[Sink] = [Lines(out / "alerts.jsonl")]
+def build_sinks(out: Path, settings: dict[str, Any]) -> list[Sink]:
+    """Create the configured sinks.
+
+    Args:
+        out: output folder; ``alerts.jsonl`` is written there.
+        settings: section ``alerts`` of the settings: ``webhook``, ``webhook_secret``, ``mqtt``.
+
+    Raises:
+        ValueError: an address is not valid.
+    """
+    sinks: list[Sink] = [JsonlSink(out / "alerts.jsonl")]
     if url := settings.get("webhook"):
-        sinks.append(Webhook(str(url), settings.get("webhook_secret")))
+        sinks.append(WebhookSink(str(url), settings.get("webhook_secret")))
     if url := settings.get("mqtt"):
-        sinks.append(Mqtt(str(url)))
+        sinks.append(MqttSink(str(url)))
     return sinks
 
 
 class Delivery:
-    """Sends a sink what it has not had yet, in order, again and again until it has it.
+    """Delivers stored alerts to one sink, in order and at least once.
 
-    The waits between failures double. A database that cannot be opened or read is tried again like a receiver that fails.
+    A thread sends every alert that the sink has not received yet. After a failure it waits and sends the same alert again; the
+    wait doubles up to a minute. A database that cannot be opened or read is retried in the same way.
+
+    Args:
+        sink: the receiver.
+        database: the database that stores the alerts.
     """
 
     def __init__(self, sink: Sink, database: Path) -> None:
         self._sink, self._database = sink, database
         self._counts: Counter[str] = Counter()
         self._waiting = 0
-        self._wait_s = BACKOFF_S[0]
+        self._backoff_s = BACKOFF_S[0]
         self._unreadable_since: float | None = None
         self._lock = threading.Lock()
-        self._new, self._stopping = threading.Event(), threading.Event()
+        self._notified, self._stopping = threading.Event(), threading.Event()
         self._idle = threading.Event()
-        self._new.set()
+        self._notified.set()
         self._thread = threading.Thread(target=self._run, name=f"alerts to {sink.name}", daemon=True)
         self._thread.start()
 
-    def wake(self) -> None:
-        """There may be something new to send."""
+    def notify(self) -> None:
+        """Report that there may be new alerts."""
         with self._lock:
             self._idle.clear()
-            self._new.set()
+            self._notified.set()
 
-    def wait(self) -> None:
-        """Until everything is delivered, but not for long."""
-        self._idle.wait(LAST_CHANCE_S)
+    def drain(self) -> None:
+        """Wait until everything is delivered, at most `DRAIN_S` seconds."""
+        self._idle.wait(DRAIN_S)
 
     def close(self) -> None:
         self._stopping.set()
-        self._new.set()
-        self._thread.join(LAST_CHANCE_S)
+        self._notified.set()
+        self._thread.join(DRAIN_S)
 
     def counters(self) -> dict[str, int]:
-        """What was delivered and refused, how many wait; ``fault: ...`` is 1 while no alert can be delivered at all."""
+        """Return the numbers of delivered, rejected and waiting alerts; ``fault: ...`` is 1 while none can be delivered."""
         counts = {**self._counts, f"waiting for {self._sink.name}": self._waiting}
         if not self._thread.is_alive() and not self._stopping.is_set():
             counts[f"fault: alerts to {self._sink.name}: its thread has ended"] = 1
-        elif (since := self._unreadable_since) is not None and time.monotonic() - since > UNREADABLE_S:
+        elif (since := self._unreadable_since) is not None and time.monotonic() - since > UNHEALTHY_AFTER_S:
             counts[f"fault: alerts to {self._sink.name}: the database cannot be read"] = 1
         return counts
 
     def _run(self) -> None:
         store: Store | None = None
         while not self._stopping.is_set():
-            self._new.clear()
+            self._notified.clear()
             try:
                 store = store or Store(self._database, must_exist=True)
                 self._send_all(store)
                 with self._lock:
-                    if not self._new.is_set():
+                    if not self._notified.is_set():
                         self._idle.set()
-                self._new.wait(RECHECK_S)
-            except Exception as error:  # a receiver fails in whatever way it pleases
+                self._notified.wait(RECHECK_S)
+            except Exception as error:  # a sink may raise anything
                 if isinstance(error, sqlite3.Error | StoreError):
                     self._unreadable_since = self._unreadable_since or time.monotonic()
                 self._count(f"trouble: {self._sink.name}: {self._why(error)}")
-                self._stopping.wait(error.wait_s if isinstance(error, NotNow) else self._wait_s * random.uniform(0.75, 1.25))
-                self._wait_s = min(2 * self._wait_s, BACKOFF_S[1])
+                self._stopping.wait(
+                    error.wait_s if isinstance(error, RetryLater) else self._backoff_s * random.uniform(0.75, 1.25)
+                )
+                self._backoff_s = min(2 * self._backoff_s, BACKOFF_S[1])
         with contextlib.suppress(Exception):
             self._sink.close()
         if store is not None:
             store.close()
 
     def _send_all(self, store: Store) -> None:
-        """Send what waits, until nothing does."""
+        """Send until no alert is waiting."""
         while not self._stopping.is_set():
             alerts = store.undelivered(self._sink.name)
             self._unreadable_since = None
@@ -113,20 +129,20 @@ class Delivery:
                 if self._stopping.is_set():
                     return
                 self._send(store, alert)
-                self._wait_s = BACKOFF_S[0]
+                self._backoff_s = BACKOFF_S[0]
 
     def _send(self, store: Store, alert: Alert) -> None:
         try:
             self._sink.send(alert)
             self._count(f"delivered to {self._sink.name}")
-        except Refused as refusal:
+        except AlertRejected as refusal:
             self._count(f"trouble: {self._sink.name} refused an alert: {refusal}")
             store.log_audit("alert refused", sink=self._sink.name, kind=alert.kind, identity=alert.identity, why=str(refusal))
         store.mark_delivered(self._sink.name, alert.key)
         self._waiting = max(0, self._waiting - 1)
 
     def _count(self, what: str) -> None:
-        known = what in self._counts or not what.startswith("trouble: ") or len(self._counts) < MOST_TROUBLES
+        known = what in self._counts or not what.startswith("trouble: ") or len(self._counts) < MAX_TROUBLE_KINDS
         self._counts[what if known else f"trouble: {self._sink.name}: other"] += 1
 
     @staticmethod

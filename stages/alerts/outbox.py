@@ -1,4 +1,4 @@
-"""Decides what people are told about a track, and keeps it for delivery in the same transaction as the track itself."""
+"""Decides which alerts a track raises, and stores them in the same transaction as the track."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.alerts.delivery import sinks_of
+from stages.alerts.delivery import build_sinks
 
 if TYPE_CHECKING:
     from watchlist.store import Store
@@ -18,61 +18,62 @@ COOLDOWN_S = 60.0
 
 
 class AlertOutbox:
-    """The first match of a track is an alert; a second one withdraws it if the track turns out to be somebody else.
+    """Raises an alert for the first match of a track, and withdraws it if a later report of the track is somebody else.
 
     Args:
-        store: the database the tracks are written to.
-        out: the output folder.
-        settings: ``cooldown_s`` is how long the same person at the same camera raises no other alert (other people and other
-            cameras do); ``webhook`` and ``mqtt`` say who gets alerts besides ``alerts.jsonl``.
+        store: the database of the tracks.
+        out: output folder.
+        settings: section ``alerts`` of the settings. ``cooldown_s``: for this many seconds the same person at the same camera
+            raises no other alert; raising it gives fewer alerts of people who stay. ``webhook`` and ``mqtt``: sinks beside
+            ``alerts.jsonl``.
     """
 
     def __init__(self, store: Store, out: Path, settings: dict[str, Any]) -> None:
         self._store = store
         self._cooldown_s = float(settings.get("cooldown_s", COOLDOWN_S))
-        self._receivers = [sink.name for sink in sinks_of(out, settings)]
+        self._sinks = [sink.name for sink in build_sinks(out, settings)]
 
     def consider(self, row: dict[str, Any], captured: float | None) -> Counter[str]:
-        """Keep what is new about a track for every receiver.
+        """Store the alerts that a report of a track raises, for every sink.
 
-        Called inside the transaction that writes the track, so neither is there without the other. The same report again adds
+        Call it inside the transaction that writes the track, so that both are stored or neither is. The same report again stores
         nothing.
 
         Args:
-            row: the track as the tracks' table has it.
+            row: the track, as in the table ``tracks``.
             captured: Unix time of the frame that led to this report, None for a report without one.
 
         Returns:
-            What was decided, counted by name.
+            The decisions, counted by name.
         """
-        told = self._store.last_alert(row["source"], track=row["track"])
-        believed = told.identity if told and told.kind == "match" else None
-        found = row["identity"] if row["outcome"] == "match" else None
-        if found == believed:
+        previous = self._store.last_alert(row["source"], track=row["track"])
+        alerted = previous.identity if previous and previous.kind == "match" else None
+        matched = row["identity"] if row["outcome"] == "match" else None
+        if matched == alerted:
             return Counter()
         facts = {**row, "ended_at": captured}
         counts: Counter[str] = Counter()
-        fresh = []
-        if told is not None and believed is not None:
-            fresh.append(_make("withdrawn", facts, believed, json.loads(told.content)["name"]))
-            # The withdrawn alert's cool-down may have kept another track of the same person quiet.
-            quiet = self._store.unalerted_match(row["source"], believed, told.at - self._cooldown_s)
-            if quiet is not None:
-                fresh.append(_make("match", quiet, believed, quiet["name"]))
-        if found is not None:
-            before = self._store.last_alert(row["source"], identity=found)
-            # A track at the edge of its threshold is told of once more at its end, not each second.
-            wavering = told is not None and told.identity == found and not row["final"]
-            if wavering or (before and 0 <= time.time() - before.at < self._cooldown_s):
+        new = []
+        if previous is not None and alerted is not None:
+            new.append(_alert_of("withdrawn", facts, alerted, json.loads(previous.content)["name"]))
+            # The cool-down of the withdrawn alert may have suppressed another track of the same person.
+            suppressed = self._store.unalerted_match(row["source"], alerted, previous.at - self._cooldown_s)
+            if suppressed is not None:
+                new.append(_alert_of("match", suppressed, alerted, suppressed["name"]))
+        if matched is not None:
+            last = self._store.last_alert(row["source"], identity=matched)
+            # A track whose score swings about the threshold raises one more alert at its end, not one a second.
+            swinging = previous is not None and previous.identity == matched and not row["final"]
+            if swinging or (last and 0 <= time.time() - last.at < self._cooldown_s):
                 counts["alerts: in cool-down"] += 1
             else:
-                fresh.append(_make("match", facts, found, row["name"]))
-        if fresh and self._store.put_alerts(fresh, self._receivers):
-            counts.update(f"alerts: {alert.kind}" for alert in fresh)
+                new.append(_alert_of("match", facts, matched, row["name"]))
+        if new and self._store.put_alerts(new, self._sinks):
+            counts.update(f"alerts: {alert.kind}" for alert in new)
         return counts
 
 
-def _make(kind: str, facts: dict[str, Any], identity: int, name: str | None) -> Any:
+def _alert_of(kind: str, facts: dict[str, Any], identity: int, name: str | None) -> Any:
     from watchlist import alerts
 
     now = time.time()

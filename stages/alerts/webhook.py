@@ -1,4 +1,4 @@
-"""Posts alerts over HTTP. Whatever the receiver answers costs a bounded time and a bounded amount of memory."""
+"""The webhook sink. The time and memory that an answer can cost are bounded."""
 
 from __future__ import annotations
 
@@ -12,26 +12,33 @@ from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
 from pipeline.errors import redact_url
-from stages.alerts.sinks import ANSWER_S, NotNow, Refused, is_address
+from stages.alerts.sink import ANSWER_TIMEOUT_S, AlertRejected, RetryLater, is_valid_address
 from watchlist.alerts import Alert
 
-HAS_IT = frozenset({409})
-NEVER_WILL = frozenset({400, 413, 415, 422})  # our fault, not the receiver's state: asking again gives the same answer
-LONGEST_WAIT_S = 600.0  # no receiver may put its alerts off for longer
+ALREADY_RECEIVED = frozenset({409})
+PERMANENT_REJECTIONS = frozenset({400, 413, 415, 422})  # the request itself is at fault: a retry gives the same answer
+MAX_RETRY_AFTER_S = 600.0  # upper limit of a Retry-After header
 
 
-class Webhook:
+class WebhookSink:
     """Posts each alert as JSON.
 
-    ``Idempotency-Key`` is the alert's key, percent-encoded. With a ``secret``, ``X-Farsight-Signature`` is
-    ``t=<Unix time>,v1=<hex>``, where hex is HMAC-SHA256 of ``<Unix time>.<body>``. Redirects are not followed: an alert goes to
-    nobody but the address in the settings.
+    The header ``Idempotency-Key`` is the alert's key, percent-encoded. Redirects are not followed: an alert only goes to the
+    address in the settings.
+
+    Args:
+        url: ``http://`` or ``https://`` address.
+        secret: if set, the header ``X-Farsight-Signature`` is ``t=<Unix time>,v1=<hex>``, where hex is the HMAC-SHA256 of
+            ``<Unix time>.<body>`` with this key.
+
+    Raises:
+        ValueError: the address is not valid.
     """
 
     name = "webhook"
 
     def __init__(self, url: str, secret: str | None = None) -> None:
-        if not is_address(url, "http", "https"):
+        if not is_valid_address(url, "http", "https"):
             raise ValueError(f"alerts.webhook = {redact_url(url)!r}: must be an http:// or https:// address")
         self._url, self._secret = url, secret
         self._runner: asyncio.Runner | None = None
@@ -41,25 +48,26 @@ class Webhook:
         if self._runner is None:
             self._runner = asyncio.Runner()
         try:
-            status, headers = self._runner.run(asyncio.wait_for(self._post(alert), ANSWER_S))
+            status, headers = self._runner.run(asyncio.wait_for(self._post(alert), ANSWER_TIMEOUT_S))
         except TimeoutError:
-            raise OSError(f"no answer within {ANSWER_S:g} s") from None
-        if status in NEVER_WILL:
-            raise Refused(f"answered {status}")
-        if 200 <= status < 300 or status in HAS_IT:
+            raise OSError(f"no answer within {ANSWER_TIMEOUT_S:g} s") from None
+        if status in PERMANENT_REJECTIONS:
+            raise AlertRejected(f"answered {status}")
+        if 200 <= status < 300 or status in ALREADY_RECEIVED:
             return
-        if (wait_s := seconds_of(headers.get("retry-after"))) is not None:
-            raise NotNow(f"answered {status}", min(wait_s, LONGEST_WAIT_S))
-        if 300 <= status < 400 and (place := headers.get("location")):
-            raise OSError(f"answered {status}: it has moved to {_place(self._url, place)}; set alerts.webhook to its new address")
+        if (wait_s := parse_retry_after(headers.get("retry-after"))) is not None:
+            raise RetryLater(f"answered {status}", min(wait_s, MAX_RETRY_AFTER_S))
+        if 300 <= status < 400 and (location := headers.get("location")):
+            target = _redirect_target(self._url, location)
+            raise OSError(f"answered {status}: it has moved to {target}; set alerts.webhook to its new address")
         raise OSError(f"answered {status}")
 
     async def _post(self, alert: Alert) -> tuple[int, Any]:
-        """Status and headers of the answer; its body is not read."""
+        """Return status and headers of the answer; its body is not read."""
         import httpx
 
         if self._client is None:
-            self._client = httpx.AsyncClient(timeout=ANSWER_S)
+            self._client = httpx.AsyncClient(timeout=ANSWER_TIMEOUT_S)
         headers = {"Content-Type": "application/json", "Idempotency-Key": quote(alert.key, safe="/")}
         if self._secret:
             now = str(int(time.time()))
@@ -76,8 +84,8 @@ class Webhook:
             self._runner = self._client = None
 
 
-def seconds_of(retry_after: str | None) -> float | None:
-    """The seconds that a ``Retry-After`` header asks for, as a number or a date; None for none and for one that is neither."""
+def parse_retry_after(retry_after: str | None) -> float | None:
+    """Return the seconds of a ``Retry-After`` header, given as a number or a date; None if it is absent or neither."""
     text = (retry_after or "").strip()
     if text.isascii() and text.isdigit():
         return float(text)
@@ -88,10 +96,10 @@ def seconds_of(retry_after: str | None) -> float | None:
     return max(0.0, (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - datetime.now(UTC).timestamp())
 
 
-def _place(url: str, location: str) -> str:
-    """Scheme and host of a redirect: the rest may change each time, or hold a secret."""
+def _redirect_target(url: str, location: str) -> str:
+    """Return scheme and host of a redirect: the rest may change each time, or contain a secret."""
     try:
         parts = urlsplit(urljoin(url, location))
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     except ValueError:
-        return "an address that is none"
+        return "an invalid address"

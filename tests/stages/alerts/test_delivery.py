@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from stages.alerts import delivery, webhook
-from stages.alerts.delivery import Delivery, sinks_of
-from stages.alerts.mqtt import Mqtt
-from stages.alerts.sinks import Sink
-from stages.alerts.webhook import Webhook, seconds_of
+from stages.alerts.delivery import Delivery, build_sinks
+from stages.alerts.mqtt import MqttSink
+from stages.alerts.sink import Sink
+from stages.alerts.webhook import WebhookSink, parse_retry_after
 from tests.servers import Receiver, free_port, needs_mosquitto, start_mosquitto, stop, until
 from watchlist.alerts import Alert
 from watchlist.store import Store
@@ -60,7 +60,7 @@ def keys(receiver: Receiver) -> list[str]:
 def test_a_post_is_signed_and_has_its_key(tmp_path: Path, deliver: Callable[[Sink], Delivery]) -> None:
     receiver = Receiver()
     keep(tmp_path, "webhook", "a")
-    deliver(Webhook(receiver.url, "hush"))
+    deliver(WebhookSink(receiver.url, "hush"))
     until(lambda: not left(tmp_path, "webhook"))
     headers, body, _ = receiver.got[0]
     at, _, mac = headers["x-farsight-signature"].removeprefix("t=").partition(",v1=")
@@ -72,7 +72,7 @@ def test_a_post_is_signed_and_has_its_key(tmp_path: Path, deliver: Callable[[Sin
 def test_a_camera_may_have_any_name(tmp_path: Path, deliver: Callable[[Sink], Delivery]) -> None:
     receiver = Receiver()
     keep(tmp_path, "webhook", "Eingangstür/1/match", "gate/1/match")
-    deliver(Webhook(receiver.url))
+    deliver(WebhookSink(receiver.url))
     until(lambda: not left(tmp_path, "webhook"))
     assert [headers["idempotency-key"] for headers, _, _ in receiver.got] == ["Eingangst%C3%BCr/1/match", "gate/1/match"]
     assert keys(receiver)[0] == "Eingangstür/1/match"
@@ -82,7 +82,7 @@ def test_a_camera_may_have_any_name(tmp_path: Path, deliver: Callable[[Sink], De
 def test_a_receiver_that_fails_is_asked_again_in_order(tmp_path: Path, deliver: Callable[[Sink], Delivery]) -> None:
     receiver = Receiver(answers=(500, 429, 200))
     keep(tmp_path, "webhook", "a", "b")
-    found = deliver(Webhook(receiver.url))
+    found = deliver(WebhookSink(receiver.url))
     until(lambda: not left(tmp_path, "webhook"))
     assert keys(receiver) == ["a", "a", "a", "b"]
     assert found.counters()["trouble: webhook: answered 500"] == 1
@@ -93,13 +93,13 @@ def test_alerts_wait_for_a_receiver_that_is_down_over_a_restart(tmp_path: Path, 
     port = free_port()
     url = f"http://joe:secret@127.0.0.1:{port}/alerts"
     keep(tmp_path, "webhook", "a")
-    first = deliver(Webhook(url))
+    first = deliver(WebhookSink(url))
     until(lambda: any(name.startswith("trouble: webhook: ") for name in first.counters()))
     assert "secret" not in str(first.counters())
     first.close()
     keep(tmp_path, "webhook", "b")
     receiver = Receiver(port)
-    deliver(Webhook(url))
+    deliver(WebhookSink(url))
     until(lambda: not left(tmp_path, "webhook"))
     assert keys(receiver) == ["a", "b"]
     receiver.close()
@@ -108,7 +108,7 @@ def test_alerts_wait_for_a_receiver_that_is_down_over_a_restart(tmp_path: Path, 
 def test_one_that_is_refused_for_good_does_not_stop_the_next(tmp_path: Path, deliver: Callable[[Sink], Delivery]) -> None:
     receiver = Receiver(answers=(422, 409, 200))
     keep(tmp_path, "webhook", "a", "b", "c")
-    found = deliver(Webhook(receiver.url))
+    found = deliver(WebhookSink(receiver.url))
     until(lambda: not left(tmp_path, "webhook"))
     assert keys(receiver) == ["a", "b", "c"]
     counts = found.counters()
@@ -119,9 +119,9 @@ def test_one_that_is_refused_for_good_does_not_stop_the_next(tmp_path: Path, del
 def test_alerts_go_out_once_the_database_can_be_opened_and_health_says_so_meanwhile(
     tmp_path: Path, deliver: Callable[[Sink], Delivery], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery, "UNREADABLE_S", 0.1)
+    monkeypatch.setattr(delivery, "UNHEALTHY_AFTER_S", 0.1)
     receiver = Receiver()
-    found = deliver(Webhook(receiver.url))  # there is no database yet
+    found = deliver(WebhookSink(receiver.url))  # there is no database yet
     fault = "fault: alerts to webhook: the database cannot be read"
     until(lambda: fault in found.counters())
     keep(tmp_path, "webhook", "a")
@@ -133,7 +133,7 @@ def test_alerts_go_out_once_the_database_can_be_opened_and_health_says_so_meanwh
 def test_a_receiver_may_ask_for_time(tmp_path: Path, deliver: Callable[[Sink], Delivery]) -> None:
     receiver = Receiver(answers=(429, 200), headers={"Retry-After": "1"})
     keep(tmp_path, "webhook", "a")
-    deliver(Webhook(receiver.url))
+    deliver(WebhookSink(receiver.url))
     until(lambda: not left(tmp_path, "webhook"))
     first, second = (at for _, _, at in receiver.got)
     assert 0.9 < second - first < 3
@@ -153,7 +153,7 @@ def test_a_receiver_may_ask_for_time(tmp_path: Path, deliver: Callable[[Sink], D
     ],
 )
 def test_retry_after_may_be_seconds_or_a_date(header: str | None, seconds: float | None) -> None:
-    found = seconds_of(header)
+    found = parse_retry_after(header)
     assert found == seconds or (seconds == 1e9 and found is not None and found > 1e9)
 
 
@@ -161,7 +161,7 @@ def test_a_redirect_is_told_and_not_followed(tmp_path: Path, deliver: Callable[[
     elsewhere = Receiver()
     receiver = Receiver(answers=(307,), headers={"Location": f"http://joe:pw@127.0.0.1:{elsewhere.port}/new?token=abc"})
     keep(tmp_path, "webhook", "a")
-    found = deliver(Webhook(receiver.url))
+    found = deliver(WebhookSink(receiver.url))
     moved = f"moved to http://127.0.0.1:{elsewhere.port}; set alerts.webhook to its new address"
     until(lambda: any(moved in name for name in found.counters()))
     assert elsewhere.got == [] and left(tmp_path, "webhook") == ["a"]
@@ -173,7 +173,7 @@ def test_an_answer_without_end_costs_nothing(tmp_path: Path, deliver: Callable[[
     """The body is not read: the alert has arrived when the status has."""
     receiver = Receiver(body=iter(lambda: b"x" * 65536, None))
     keep(tmp_path, "webhook", "a", "b")
-    deliver(Webhook(receiver.url))
+    deliver(WebhookSink(receiver.url))
     until(lambda: not left(tmp_path, "webhook"), 5)
     receiver.close()
 
@@ -181,7 +181,7 @@ def test_an_answer_without_end_costs_nothing(tmp_path: Path, deliver: Callable[[
 def test_a_receiver_that_answers_byte_by_byte_is_given_up_and_asked_again(
     tmp_path: Path, deliver: Callable[[Sink], Delivery], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhook, "ANSWER_S", 0.5)
+    monkeypatch.setattr(webhook, "ANSWER_TIMEOUT_S", 0.5)
     server = socket.create_server(("127.0.0.1", 0))
 
     def drip() -> None:
@@ -197,7 +197,7 @@ def test_a_receiver_that_answers_byte_by_byte_is_given_up_and_asked_again(
 
     threading.Thread(target=drip, daemon=True).start()
     keep(tmp_path, "webhook", "a")
-    found = deliver(Webhook(f"http://127.0.0.1:{server.getsockname()[1]}/"))
+    found = deliver(WebhookSink(f"http://127.0.0.1:{server.getsockname()[1]}/"))
     until(lambda: found.counters().get("trouble: webhook: no answer within 0.5 s", 0) >= 2, 5)
     server.close()
 
@@ -219,7 +219,7 @@ def test_troubles_of_ever_new_wording_are_counted_in_bounded_memory(tmp_path: Pa
     found._stopping.wait = lambda _: None  # type: ignore[assignment,method-assign]
     until(lambda: found.counters().get("trouble: inventive: other", 0) > 100)
     found.close()
-    assert len(found.counters()) < 2 * delivery.MOST_TROUBLES
+    assert len(found.counters()) < 2 * delivery.MAX_TROUBLE_KINDS
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_troubles_of_ever_new_wording_are_counted_in_bounded_memory(tmp_path: Pa
 )
 def test_wrong_addresses_are_named(tmp_path: Path, settings: dict, why: str) -> None:
     with pytest.raises(ValueError, match=why):
-        sinks_of(tmp_path, settings)
+        build_sinks(tmp_path, settings)
 
 
 @pytest.mark.live
@@ -255,18 +255,18 @@ def test_a_broker_gets_alerts_by_camera_and_after_its_restart(tmp_path: Path, de
     listener.loop_start()
     until(lambda: subscribed)
     keep(tmp_path, "mqtt", "a")
-    found = deliver(Mqtt(f"mqtt://127.0.0.1:{port}/doors"))
+    found = deliver(MqttSink(f"mqtt://127.0.0.1:{port}/doors"))
     until(lambda: got)
     assert got == [("doors/gate", b'{"key": "a"}')]
     stop(broker)
     keep(tmp_path, "mqtt", "b")
-    found.wake()
+    found.notify()
     until(lambda: any(name.startswith("trouble: mqtt") for name in found.counters()), 20)
     time.sleep(1.0)  # several tries
     broker = start_mosquitto(port, tmp_path)
     until(lambda: len(subscribed) == 2)
     keep(tmp_path, "mqtt", "c")
-    found.wake()
+    found.notify()
     until(lambda: not left(tmp_path, "mqtt"), 20)
     until(lambda: got and got[-1][1] == b'{"key": "c"}')
     assert [content for _, content in got].count(b'{"key": "b"}') <= 1  # none of those tries was kept to be sent late

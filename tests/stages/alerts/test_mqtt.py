@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stages.alerts import mqtt
-from stages.alerts.mqtt import Mqtt
+from stages.alerts.mqtt import MqttSink
 from tests.servers import free_port, needs_mosquitto, start_mosquitto, stop
 from watchlist.alerts import Alert
 
@@ -61,20 +61,20 @@ def broker() -> Iterator[Callable[[Answer], int]]:
 def test_the_brokers_reason_is_told(
     broker: Callable[[Answer], int], monkeypatch: pytest.MonkeyPatch, answer: Answer, why: str
 ) -> None:
-    monkeypatch.setattr(mqtt, "ANSWER_S", 0.5)
+    monkeypatch.setattr(mqtt, "ANSWER_TIMEOUT_S", 0.5)
     with pytest.raises(OSError, match=why):
-        Mqtt(f"mqtt://joe:pw@127.0.0.1:{broker(answer)}").send(ALERT)
+        MqttSink(f"mqtt://joe:pw@127.0.0.1:{broker(answer)}").send(ALERT)
 
 
 def test_a_broker_of_the_old_version_gets_its_alerts(broker: Callable[[Answer], int]) -> None:
-    sink = Mqtt(f"mqtt://127.0.0.1:{broker(lambda version: OLD_BAD_VERSION if version == V5 else OLD_WELCOME)}")
+    sink = MqttSink(f"mqtt://127.0.0.1:{broker(lambda version: OLD_BAD_VERSION if version == V5 else OLD_WELCOME)}")
     sink.send(ALERT)
     sink.close()
 
 
 def test_a_topic_with_a_wildcard_is_refused_at_start() -> None:
     with pytest.raises(ValueError, match=r"alerts\.mqtt: the topic 'doors/\+' must not hold"):
-        Mqtt("mqtt://broker/doors/+")
+        MqttSink("mqtt://broker/doors/+")
 
 
 @pytest.mark.live
@@ -91,6 +91,6 @@ def test_a_real_broker_refuses_a_password_or_a_topic(tmp_path: Path, user: str, 
     server = start_mosquitto(port, tmp_path, f"password_file {passwords}", f"acl_file {rights}", "allow_anonymous false")
     try:
         with pytest.raises(OSError, match=why):
-            Mqtt(f"mqtt://{user}@127.0.0.1:{port}/doors").send(ALERT)
+            MqttSink(f"mqtt://{user}@127.0.0.1:{port}/doors").send(ALERT)
     finally:
         stop(server)

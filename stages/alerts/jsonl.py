@@ -1,0 +1,23 @@
+"""The sink that is always on: ``alerts.jsonl`` in the output folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from watchlist.alerts import Alert
+from watchlist.jsonl import append_whole
+
+
+class JsonlSink:
+    """Appends one line of JSON per alert to a file."""
+
+    name = "file"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def send(self, alert: Alert) -> None:
+        append_whole(self._path, alert.content + "\n")
+
+    def close(self) -> None:
+        return
