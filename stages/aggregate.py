@@ -1,4 +1,4 @@
-"""Makes one template of each track: the quality-weighted mean of its shots' vectors."""
+"""Aggregates the embeddings of a track into one template: their quality-weighted mean."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from stages.records import EmbeddedTrack, Template
 
 
 class Aggregate:
-    """``power``: how strongly quality weighs; 0 is the plain mean, higher trusts the best shots more."""
+    """Weights each shot's embedding by ``quality ** power`` and normalises the mean to unit length.
+
+    Args:
+        power: 0 is the plain mean; raising it gives the best shots more weight.
+    """
 
     def __init__(self, power: float = 2.0) -> None:
         self._power = power
@@ -31,7 +35,7 @@ class Aggregate:
         total = float(weights.sum())
         if total <= 0:
             return Template(item.track, item.restored, None, 0.0)
-        mean = (item.vectors * (weights / total)[:, None]).sum(0)
+        mean = (item.embeddings * (weights / total)[:, None]).sum(0)
         length = float(np.linalg.norm(mean))
         if length < 1e-6:
             return Template(item.track, item.restored, None, 0.0)

@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.protocol import Batch
 from stages.alerts.outbox import AlertOutbox
 from stages.records import Sighting, Track
-from stages.retry import patiently
+from stages.retry import with_retries
 from watchlist.jsonl import append_whole, keep_lines, write_whole
 
 
@@ -51,24 +51,24 @@ class Record:
         from watchlist.store import Store
 
         self._digest = recognizer_card(self._recognizer)["sha256"]
-        self._store = patiently(lambda: Store(self._database), *self._patience) if self._keep_trying else Store(self._database)
+        self._store = with_retries(lambda: Store(self._database), *self._retry) if self._keep_trying else Store(self._database)
         self._alerts = None if self._alert_settings is None else AlertOutbox(self._store, self._out, self._alert_settings)
-        patiently(lambda: (self._out / "crops").mkdir(parents=True, exist_ok=True), *self._patience)
+        with_retries(lambda: (self._out / "crops").mkdir(parents=True, exist_ok=True), *self._retry)
         self._lines = self._out / "sightings.jsonl"
-        patiently(lambda: write_jsonl(self._lines, self._store.iter_final()), *self._patience)
+        with_retries(lambda: write_jsonl(self._lines, self._store.iter_final()), *self._retry)
 
     def process(self, batch: Batch) -> Batch:
-        rows = patiently(lambda: [self._row(sighting) for sighting in batch], *self._patience)
-        before, told = patiently(lambda: self._write(rows, batch), *self._patience)
+        rows = with_retries(lambda: [self._row(sighting) for sighting in batch], *self._retry)
+        before, told = with_retries(lambda: self._write(rows, batch), *self._retry)
         self._told += told
         last = {_key(row): row for row in rows if row["final"]}  # a retried batch may hold the same report twice
         fresh = [row for key, row in last.items() if not before.get(key, (0, False))[1]]
         renewed = [row for key, row in last.items() if key in before and before[key][1] and before[key][0] < row["version"]]
         if renewed:  # finished early because nobody reported it for long
             gone = {_key(row) for row in renewed}
-            patiently(lambda: keep_lines(self._lines, lambda line: _key_of_line(line) not in gone), *self._patience)
+            with_retries(lambda: keep_lines(self._lines, lambda line: _key_of_line(line) not in gone), *self._retry)
         if fresh or renewed:
-            patiently(lambda: self._append([*fresh, *renewed]), *self._patience)
+            with_retries(lambda: self._append([*fresh, *renewed]), *self._retry)
         self._outcomes.update(row["outcome"] for row in fresh)
         return batch
 
@@ -82,7 +82,7 @@ class Record:
         return {f"tracks: {outcome}": count for outcome, count in sorted(self._outcomes.items())} | self._told | self._trouble
 
     @property
-    def _patience(self) -> tuple[bool, Path, Counter[str]]:
+    def _retry(self) -> tuple[bool, Path, Counter[str]]:
         return self._keep_trying, self._out, self._trouble
 
     def _write(self, rows: list[dict[str, Any]], batch: Batch) -> tuple[dict[tuple[str, str], tuple[int, bool]], Counter[str]]:
@@ -121,7 +121,7 @@ class Record:
             "end_s": track.end_s,
             "face_px": sighting.face_px,
             "shots": len(track.shots),
-            "template": None if template.vector is None else template.vector.astype(np.float16).tobytes(),
+            "template": None if template.embedding is None else template.embedding.astype(np.float16).tobytes(),
             "recognizer": self._digest,
             "quality": template.quality,
             "best_pts_s": best.pts_s if best else None,
@@ -142,7 +142,7 @@ class Record:
         }
 
     def _picture(self, track: Track, kind: str, content: bytes) -> str:
-        name = picture_name(track, kind)
+        name = crop_name(track, kind)
         path = self._out / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -161,7 +161,7 @@ def _key_of_line(line: str) -> tuple[str, str] | None:
         return None
 
 
-def picture_name(track: Track, kind: str) -> str:
+def crop_name(track: Track, kind: str) -> str:
     """Where in the output folder a track's ``crop`` or ``restored`` chip lies."""
     return f"crops/{track.source}/{track.track}-{kind}.png"
 

@@ -1,6 +1,7 @@
 """The records that travel between the stages, in the order of the data.
 
-Times are PTS seconds, sizes pixels of face width, colours RGB uint8 (H, W, 3), boxes x1 y1 x2 y2 float32 pixels of the frame.
+Times are PTS seconds, sizes are pixels of face width, images are RGB uint8 (H, W, 3), boxes are float32 ``x1 y1 x2 y2`` in
+pixels of the frame. Every record of a live camera has ``captured``, the Unix time of the frame it was made from.
 """
 
 from __future__ import annotations
@@ -13,14 +14,21 @@ from numpy.typing import NDArray
 from models.faces import Faces
 
 Image = NDArray[np.uint8]
-Vector = NDArray[np.float32]
+FloatArray = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A decoded picture. ``index`` counts decoded frames from 0; ``image`` is (H, W, 3) RGB, or planar yuv420p (3H/2,
-    W) where asked for. ``captured`` is the Unix time at which a live picture came, None in recordings. ``damaged``: data
-    of it are lost, so that it shows what was never filmed."""
+    """A decoded frame.
+
+    Attributes:
+        source: name of the recording or camera.
+        index: number of the frame in its source, from 0.
+        pts_s: presentation time in seconds.
+        image: uint8 (H, W, 3) RGB, or planar yuv420p (3H/2, W) where `Decode` was asked for it.
+        captured: Unix time at which a live frame arrived; None in recordings.
+        damaged: whether the decoder lost data of the frame, so that it may show artefacts.
+    """
 
     source: str
     index: int
@@ -31,7 +39,7 @@ class Frame:
 
 
 class _OfFrame:
-    """What is about a frame was captured with it."""
+    """A record about one frame has the capture time of that frame."""
 
     frame: Frame
 
@@ -42,7 +50,7 @@ class _OfFrame:
 
 @dataclass(frozen=True)
 class DetectedFrame(_OfFrame):
-    """A frame and the faces in it."""
+    """A frame and the faces detected in it."""
 
     frame: Frame
     faces: Faces
@@ -50,7 +58,7 @@ class DetectedFrame(_OfFrame):
 
 @dataclass(frozen=True)
 class TrackedFrame(_OfFrame):
-    """A frame, its faces, and for each the number of its track (int64 (N,)); -1 where there is none (yet)."""
+    """A frame, its faces, and ``tracks``: int64 (N,), the track number of each face, -1 for a face without a track."""
 
     frame: Frame
     faces: Faces
@@ -59,15 +67,21 @@ class TrackedFrame(_OfFrame):
 
 @dataclass(frozen=True)
 class Shot:
-    """One look at one face.
+    """One face in one frame, aligned and cropped.
 
-    ``chip`` (r, r, 3) at its rung of the ladder; ``crop`` the original pixels around the face, PNG bytes; ``face_px``
-    the width of the face in the frame; ``sharpness`` the standard deviation of the Laplacian of the chip; ``quality``
-    0..1, what the shot was chosen by.
+    Attributes:
+        pts_s: time of the frame in seconds.
+        box: float32 (4,), the face in pixels of the frame.
+        score: detection score, 0..1.
+        face_px: width of the box in pixels.
+        sharpness: standard deviation of the chip's Laplacian.
+        quality: 0..1, from size, sharpness, pose and score; shots are ranked by it.
+        chip: uint8 (r, r, 3) aligned face at its resolution level r.
+        crop: the original pixels around the face, PNG bytes.
     """
 
     pts_s: float
-    box: Vector
+    box: FloatArray
     score: float
     face_px: float
     sharpness: float
@@ -80,10 +94,18 @@ class Shot:
 class Track:
     """A face followed through a source, with its best shots.
 
-    ``version`` grows with each report of the same track, ``final`` marks the last. ``path`` is float32 (M, 5): PTS
-    and box of each detection. ``shots`` are the accepted ones, best first; ``rejected`` is the best one that was
-    refused, kept for the eye when nothing else is there. ``reasons`` counts refusals by name. ``captured`` is the Unix
-    time of the live picture that led to this report, ``epoch`` that of PTS 0 as the clock stood then; None in recordings.
+    Attributes:
+        source: name of the recording or camera.
+        track: name of the track, unique in its source.
+        version: number of the report, from 1; a long track is reported several times.
+        final: whether this is the last report.
+        start_s, end_s: PTS of the first and the last detection.
+        path: float32 (M, 5), PTS and box of each detection.
+        shots: accepted shots, best first.
+        rejected: the best rejected shot, if no shot was accepted; it is only shown, never embedded.
+        reasons: number of rejected shots by reason.
+        captured: Unix time of the live frame that triggered this report; None in recordings and at the end of a source.
+        epoch: Unix time of PTS 0 by the clock of that moment; None in recordings.
     """
 
     source: str
@@ -101,7 +123,7 @@ class Track:
 
 
 class _OfTrack:
-    """What is about a track was captured with it."""
+    """A record about one track has the capture time of that track's report."""
 
     track: Track
 
@@ -112,7 +134,7 @@ class _OfTrack:
 
 @dataclass(frozen=True)
 class RestoredTrack(_OfTrack):
-    """A track and, for each shot, its super-resolved 128×128 chip or None where that was not asked for."""
+    """A track and, for each shot, its super-resolved chip uint8 (128, 128, 3), or None where none was requested."""
 
     track: Track
     restored: tuple[Image | None, ...]
@@ -120,31 +142,51 @@ class RestoredTrack(_OfTrack):
 
 @dataclass(frozen=True)
 class EmbeddedTrack(_OfTrack):
-    """``vectors`` float32 (K, D) unit length and ``quality`` float32 (K,) in 0..1, one for each shot."""
+    """A track and, for each of its K shots, an embedding.
+
+    Attributes:
+        track: the track.
+        restored: super-resolved chip of the best shot, if there is one.
+        embeddings: float32 (K, D), unit length.
+        quality: float32 (K,), predicted quality of each embedding, 0..1.
+    """
 
     track: Track
     restored: Image | None
-    vectors: Vector
-    quality: Vector
+    embeddings: FloatArray
+    quality: FloatArray
 
 
 @dataclass(frozen=True)
 class Template(_OfTrack):
-    """One vector for a track: ``vector`` float32 (D,) unit length, or None where no shot was good enough; ``quality`` 0..1."""
+    """One embedding per track.
+
+    Attributes:
+        track: the track.
+        restored: super-resolved chip of the best shot, if there is one.
+        embedding: float32 (D,), unit length; None if no shot was good enough.
+        quality: weighted mean quality of the shots' embeddings, 0..1.
+    """
 
     track: Track
     restored: Image | None
-    vector: Vector | None
+    embedding: FloatArray | None
     quality: float
 
 
 @dataclass(frozen=True)
 class Sighting(_OfTrack):
-    """A template and what the watchlist says of it.
+    """A template and the result of its search in the watchlist.
 
-    ``outcome`` is ``match``, ``no_match`` or ``not_assessable``; ``score`` is the raw cosine to the best identity,
-    None when there was nothing to compare; ``threshold`` the cosine a match needs at ``fpir``; ``reasons`` say why it
-    is not assessable, or what was refused.
+    Attributes:
+        template: what was searched for.
+        outcome: ``match``, ``no_match`` or ``not_assessable``.
+        identity, name: the nearest identity; None if nothing was compared.
+        score: cosine similarity to it; None if nothing was compared.
+        threshold: cosine that a match needs at ``fpir``; None if nothing was compared.
+        fpir: false alarms allowed per passer-by.
+        face_px: face width of the best shot in pixels.
+        reasons: why the track is not assessable, and how many shots were rejected for which reason.
     """
 
     template: Template

@@ -1,4 +1,4 @@
-"""Reading and writing that outlasts a full disk and a locked database."""
+"""Retries for reading and writing while the disk is full or the database is locked."""
 
 from __future__ import annotations
 
@@ -13,18 +13,23 @@ from pipeline.errors import OutputError
 from watchlist.database import StoreUnavailable
 
 Result = TypeVar("Result")
-WAIT_S = (0.2, 5.0)
+BACKOFF_S = (0.2, 5.0)  # first and longest wait between attempts
 
 
-def patiently(work: Callable[[], Result], keep_trying: bool, out: Path, counts: Counter[str], what: str = "writing") -> Result:
-    """Run ``work`` and return its result.
+def with_retries(work: Callable[[], Result], keep_trying: bool, out: Path, counts: Counter[str], task: str = "writing") -> Result:
+    """Call ``work`` until it succeeds, and return its result.
 
-    It may be called again: with ``keep_trying`` until disk and database let it, each failure counted as trouble in ``what``.
+    Args:
+        work: what to do; it may be called several times.
+        keep_trying: retry without end, waiting 0.2 to 5 seconds between attempts. False: the first failure is raised.
+        out: the folder or file that is used, for the message.
+        counts: gets one ``trouble: TASK: REASON`` per failure.
+        task: the task in these counters.
 
     Raises:
-        OutputError: at the first failure, without ``keep_trying``.
+        OutputError: ``work`` failed and ``keep_trying`` is False.
     """
-    wait_s = WAIT_S[0]
+    wait_s = BACKOFF_S[0]
     while True:
         try:
             return work()
@@ -32,6 +37,6 @@ def patiently(work: Callable[[], Result], keep_trying: bool, out: Path, counts: 
             why = getattr(error, "strerror", None) or str(error)
             if not keep_trying:
                 raise OutputError(f"cannot write to {out}: {why}; what was written is kept, go on with --resume") from None
-            counts[f"trouble: {what}: {why}"] += 1
+            counts[f"trouble: {task}: {why}"] += 1
         time.sleep(wait_s)
-        wait_s = min(2 * wait_s, WAIT_S[1])
+        wait_s = min(2 * wait_s, BACKOFF_S[1])

@@ -1,4 +1,4 @@
-"""Compares each template with the watchlist and decides: match, no match, or not assessable."""
+"""Searches each template in the watchlist and decides: match, no match, or not assessable."""
 
 from __future__ import annotations
 
@@ -10,13 +10,20 @@ import numpy as np
 
 from pipeline.protocol import Batch
 from stages.records import Sighting, Template
-from stages.retry import patiently
+from stages.retry import with_retries
 
 
 class Search:
-    """``database``: where the watchlist is, which may change at any time; ``fpir``: false alarms allowed per passer-by.
-    ``min_quality``: templates below it are not assessable; higher hides more people behind "not assessable", lower lets noise
-    compete. ``keep_trying``: wait while the database cannot be read, counted as trouble; without it that is an error."""
+    """Compares each template with all active identities. Changes of the watchlist apply to the next batch.
+
+    Args:
+        database: the database with the watchlist.
+        fpir: false alarms allowed per passer-by, 0..1. Raising it lowers the threshold: more matches, more false alarms.
+        min_quality: templates of lower quality are not assessable, 0..1. Raising it gives fewer wrong decisions and more tracks
+            that are not assessable.
+        recognizer: the recogniser of the templates; None for the project's own.
+        keep_trying: retry while the database cannot be read, and count each failure. False: it is an error.
+    """
 
     def __init__(
         self,
@@ -34,13 +41,13 @@ class Search:
         from models import recognizer_card
 
         self._card = recognizer_card(self._recognizer)
-        self._patiently(self._load)
+        self._with_retries(self._load)
 
     def process(self, batch: Batch) -> Batch:
-        self._patiently(self._follow)
-        vectors = [t.vector for t in batch if t.vector is not None]
-        candidates = iter(self._gallery.nearest(np.stack(vectors)) if vectors else [])
-        return [self._decide(t, next(candidates) if t.vector is not None else None) for t in batch]
+        self._with_retries(self._refresh)
+        embeddings = [t.embedding for t in batch if t.embedding is not None]
+        candidates = iter(self._gallery.nearest(np.stack(embeddings)) if embeddings else [])
+        return [self._decide(t, next(candidates) if t.embedding is not None else None) for t in batch]
 
     def flush(self) -> Batch:
         return []
@@ -48,9 +55,9 @@ class Search:
     def close(self) -> None:
         self._store.close()
 
-    def _patiently(self, read: Callable[[], None]) -> None:
+    def _with_retries(self, read: Callable[[], None]) -> None:
         if self._keep_trying:
-            patiently(read, True, self._database, self._trouble, "reading the watchlist")
+            with_retries(read, True, self._database, self._trouble, "reading the watchlist")
         else:
             read()
 
@@ -63,8 +70,8 @@ class Search:
         self._gallery = Gallery(self._store, self._card["sha256"])
         self._thresholds = self._store.thresholds(self._card)
 
-    def _follow(self) -> None:
-        """Search the watchlist as it is now."""
+    def _refresh(self) -> None:
+        """Reload the watchlist if it has changed."""
         from watchlist.database import StoreError
 
         generation = self._store.list_version()
@@ -73,9 +80,9 @@ class Search:
         self._thresholds = self._store.thresholds(self._card)
         try:
             self._gallery.update()
-        except StoreError as error:  # people look on for those they looked for before
+        except StoreError as error:  # the search goes on with the watchlist as it was
             self._trouble[f"trouble: watchlist: {error}"] += 1
-        self._generation = generation  # only now: after any other error the next look tries again
+        self._generation = generation  # only now: after any other error the next batch tries again
 
     def counters(self) -> dict[str, int]:
         return dict(self._trouble)
@@ -87,7 +94,7 @@ class Search:
         best = track.shots[0] if track.shots else track.rejected
         face_px = best.face_px if best else 0.0
         refusals = tuple(f"{name}: {count}" for name, count in sorted(track.reasons.items()))
-        if template.vector is None or template.quality < self._min_quality:
+        if template.embedding is None or template.quality < self._min_quality:
             why = "no_usable_shot" if not track.shots else f"low_quality: {template.quality:.2f}"
             return Sighting(template, "not_assessable", None, None, None, None, self._fpir, face_px, (why, *refusals))
         if not isinstance(candidate, Candidate):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from models.chip import sharpness_of, template_fit, warp_chip
 from pipeline.protocol import Batch
 from stages.records import Image, Shot, Track, TrackedFrame
-from stages.tracking.lost_budget import Pace
+from stages.tracking.lost_budget import LostTrackBudget
 from stages.video.clock import passed, reached
 
 CROP_MARGIN = 0.6  # of the face's width, on each side of its box
@@ -68,7 +68,7 @@ class Select:
         self._apart_s, self._lost_s, self._report_every_s = apart_s, lost_s, report_every_s
         self._longest_s, self._early_shots, self._dated = longest_s, early_shots, dated_tracks
         self._prefix = ""
-        self._pace = Pace()
+        self._lost_budget = LostTrackBudget()
         self._open: dict[int, _Open] = {}
         self._source = ""
         self._captured: float | None = None
@@ -76,7 +76,7 @@ class Select:
         self._refused: Counter[str] = Counter()
 
     def open(self) -> None:
-        self._open, self._pace = {}, Pace()
+        self._open, self._lost_budget = {}, LostTrackBudget()
         if self._dated:
             now = time.time()
             self._prefix = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now))}.{now % 1 * 1000:03.0f}Z-"
@@ -94,19 +94,23 @@ class Select:
     def flush(self) -> Batch:
         self._captured = None  # no picture leads to these reports, only the end of them all
         out = [self._report(track, final=True) for track in self._open.values()]
-        self._open, self._pace = {}, Pace()
+        self._open, self._lost_budget = {}, LostTrackBudget()
         return out
 
     def close(self) -> None:
         self._open = {}
 
     def state(self) -> Any:
-        return {"source": self._source, "open": [_plain(track) for track in self._open.values()], "pace": self._pace.state()}
+        return {
+            "source": self._source,
+            "open": [_plain(track) for track in self._open.values()],
+            "pace": self._lost_budget.state(),
+        }
 
     def restore(self, state: Any) -> None:
-        self._source, self._pace = state["source"], Pace()
+        self._source, self._lost_budget = state["source"], LostTrackBudget()
         self._open = {track.number: track for track in map(_from_plain, state["open"])}
-        self._pace.restore(state["pace"])
+        self._lost_budget.restore(state["pace"])
 
     def counters(self) -> dict[str, int]:
         return {f"shots refused: {reason}": count for reason, count in sorted(self._refused.items())}
@@ -166,7 +170,7 @@ class Select:
 
     def _due(self, now: float) -> list[Track]:
         """Tracks that have ended, and lasting ones whose time has come to be reported."""
-        out, lost_s = [], self._pace.lost_after(now, self._lost_s)
+        out, lost_s = [], self._lost_budget.limit_s(now, self._lost_s)
         for number, track in list(self._open.items()):
             if passed(now - track.last_s, lost_s) or passed(now - track.start_s, self._longest_s):
                 out.append(self._report(track, final=True))

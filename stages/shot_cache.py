@@ -1,4 +1,4 @@
-"""What a stage has worked out of a track's shots for an earlier report, so that no shot is worked on twice."""
+"""Cache of per-shot results, so that a shot that is reported again is not processed again."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Generic, TypeVar
 
 from stages.records import Track
 
-MOST_TRACKS = 10_000  # kept until they end; a reader that died leaves some behind
+MAX_TRACKS = 10_000  # tracks are dropped when they end; a reader that crashed leaves some that never do
 Value = TypeVar("Value")
 
 
-class Known(Generic[Value]):
-    """Values by track and by PTS of the shot."""
+class ShotCache(Generic[Value]):
+    """Results by track and by PTS of the shot; beyond `MAX_TRACKS` the least recently used track is dropped."""
 
     def __init__(self) -> None:
         self._tracks: OrderedDict[tuple[str, str], dict[float, Value]] = OrderedDict()
@@ -20,16 +20,16 @@ class Known(Generic[Value]):
     def __len__(self) -> int:
         return len(self._tracks)
 
-    def of(self, track: Track) -> dict[float, Value]:
-        """What is known of a track's shots; to be added to."""
+    def values_of(self, track: Track) -> dict[float, Value]:
+        """Return the results of a track's shots by PTS. The caller adds new ones to this dict."""
         values = self._tracks.setdefault((track.source, track.track), {})
         self._tracks.move_to_end((track.source, track.track))
-        while len(self._tracks) > MOST_TRACKS:
+        while len(self._tracks) > MAX_TRACKS:
             self._tracks.popitem(last=False)
         return values
 
     def drop_stale(self, track: Track) -> None:
-        """Forget shots that better ones have replaced, and a track that has ended."""
+        """Drop the results of shots that the track no longer has, and of a track that has ended."""
         if track.final:
             self._tracks.pop((track.source, track.track), None)
         elif (values := self._tracks.get((track.source, track.track))) is not None:

@@ -1,4 +1,4 @@
-"""Super-resolves the shots: the best one of each track for the eye, and those rungs whose vectors gain from it."""
+"""Super-resolves shots: the best one of each finished track for display, and those whose embedding gains from it."""
 
 from __future__ import annotations
 
@@ -7,40 +7,55 @@ import numpy as np
 from models.chip import CHIP, FUSED
 from pipeline.protocol import Batch
 from stages.records import Image, RestoredTrack, Track
-from stages.shot_cache import Known
+from stages.shot_cache import ShotCache
 
 
 class Superres:
-    """The eye is served when a track has ended. ``weights``: a file, else the project's own. ``for_vector``: rungs whose
-    shots are all super-resolved, for their vectors (`stages.embed`); by default those that thresholds were measured with."""
+    """Upscales chips to 128x128. A shot that was in an earlier report of its track is not upscaled again.
 
-    def __init__(self, weights: str | None = None, for_vector: list[int] | None = None, device: str = "auto") -> None:
+    Args:
+        weights: a weight file; None for the project's own network.
+        fused_levels: resolution levels at which all shots are upscaled for their embeddings (`stages.embed.Embed`). None for the
+            levels that the decision thresholds were measured with; ``[]`` upscales the best shot of a finished track only.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        for_vector: former name of ``fused_levels``.
+    """
+
+    def __init__(
+        self,
+        weights: str | None = None,
+        fused_levels: list[int] | None = None,
+        device: str = "auto",
+        for_vector: list[int] | None = None,
+    ) -> None:
         self._weights, self._device = weights, device
-        self._for_vector = frozenset(FUSED if for_vector is None else for_vector)
+        fused_levels = for_vector if fused_levels is None else fused_levels
+        self._fused_levels = frozenset(FUSED if fused_levels is None else fused_levels)
 
     def open(self) -> None:
         from models import load_superres
 
         self._net = load_superres(self._weights, self._device)
-        self._known: Known[Image] = Known()
+        self._cache: ShotCache[Image] = ShotCache()
 
     def process(self, batch: Batch) -> Batch:
-        known = [self._known.of(track) for track in batch]
-        wanted: dict[int, dict[tuple[int, float], tuple[dict[float, Image], Image]]] = {}  # by rung, then by shot
-        for track, chips in zip(batch, known, strict=True):
+        caches = [self._cache.values_of(track) for track in batch]
+        # By resolution level, then by shot: the cache that gets the result, and the chip.
+        requested: dict[int, dict[tuple[int, float], tuple[dict[float, Image], Image]]] = {}
+        for track, cache in zip(batch, caches, strict=True):
             for number, shot in enumerate(track.shots):
-                if shot.pts_s not in chips and self._asked(track, number):
-                    wanted.setdefault(len(shot.chip), {})[id(chips), shot.pts_s] = chips, shot.chip
-        for places in wanted.values():
-            sharp = self._net.upscale(np.stack([chip for _, chip in places.values()]))
-            for ((_, pts_s), (chips, _)), chip in zip(places.items(), sharp, strict=True):
-                chips[pts_s] = chip
-        out = [
-            RestoredTrack(track, tuple(chips[s.pts_s] if self._asked(track, n) else None for n, s in enumerate(track.shots)))
-            for track, chips in zip(batch, known, strict=True)
-        ]
+                if shot.pts_s not in cache and self._is_requested(track, number):
+                    requested.setdefault(len(shot.chip), {})[id(cache), shot.pts_s] = cache, shot.chip
+        for shots in requested.values():
+            upscaled = self._net.upscale(np.stack([chip for _, chip in shots.values()]))
+            for ((_, pts_s), (cache, _)), chip in zip(shots.items(), upscaled, strict=True):
+                cache[pts_s] = chip
+        out = []
+        for track, cache in zip(batch, caches, strict=True):
+            restored = (cache[s.pts_s] if self._is_requested(track, n) else None for n, s in enumerate(track.shots))
+            out.append(RestoredTrack(track, tuple(restored)))
         for track in batch:
-            self._known.drop_stale(track)
+            self._cache.drop_stale(track)
         return out
 
     def flush(self) -> Batch:
@@ -49,6 +64,6 @@ class Superres:
     def close(self) -> None:
         self._net = None  # type: ignore[assignment]
 
-    def _asked(self, track: Track, number: int) -> bool:
-        rung = len(track.shots[number].chip)
-        return rung < CHIP and ((number == 0 and track.final) or rung in self._for_vector)
+    def _is_requested(self, track: Track, number: int) -> bool:
+        level = len(track.shots[number].chip)
+        return level < CHIP and ((number == 0 and track.final) or level in self._fused_levels)

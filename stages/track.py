@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.protocol import Batch
 from stages.records import TrackedFrame
-from stages.tracking.lost_budget import GROWTH, Pace
+from stages.tracking.lost_budget import MAX_SIZE_RATIO, LostTrackBudget
 from stages.video.clock import TICK_S
 from stages.video.cuts import CutDetector
 
@@ -60,7 +60,7 @@ class Track:
                 confidence=faces.scores.astype(np.float32),
                 data={"row": np.arange(len(faces))},
             )
-            self._tracker.maximum_time_without_update = self._pace.lost_after(item.frame.pts_s, self._lost_s) + TICK_S
+            self._tracker.maximum_time_without_update = self._lost_budget.limit_s(item.frame.pts_s, self._lost_s) + TICK_S
             found = self._tracker.update(detections, timestamp=item.frame.pts_s)
             numbers = np.full(len(faces), -1, np.int64)
             if len(found):
@@ -88,7 +88,7 @@ class Track:
             "numbers": self._numbers,
             "before": float(self._before),
             "cut": self._cut.last,
-            "pace": self._pace.state(),
+            "pace": self._lost_budget.state(),
         }
 
     def restore(self, state: Any) -> None:
@@ -96,7 +96,7 @@ class Track:
         self._tracker.restore(state["tracker"])
         self._last = {int(tracker_id): _Last(**last) for tracker_id, last in state["last"]}
         self._numbers, self._before, self._cut.last = state["numbers"], state["before"], state["cut"]
-        self._pace.restore(state["pace"])
+        self._lost_budget.restore(state["pace"])
 
     def counters(self) -> dict[str, int]:
         told = {"detections without a track": self._dimmed, "sure faces seen once only": self._seen_once}
@@ -120,7 +120,7 @@ class Track:
 
     def _another(self, last: _Last, centre: NDArray[np.float32], width: float, now: float) -> bool:
         """Whether a face that was away has come back as somebody else."""
-        if not 1 / GROWTH < width / max(last.width, 1.0) < GROWTH:
+        if not 1 / MAX_SIZE_RATIO < width / max(last.width, 1.0) < MAX_SIZE_RATIO:
             return True
         if last.speed is None:
             return False
@@ -129,7 +129,7 @@ class Track:
 
     def _begin(self) -> None:
         self._tracker, self._last, self._before, self._cut = self._new(), {}, -np.inf, CutDetector()
-        self._pace = Pace()
+        self._lost_budget = LostTrackBudget()
         self._numbers = 0  # they are part of the tracks' names, which must not depend on what else was read before
 
     def _new(self) -> Any:

@@ -1,1 +1,1 @@
-"""Tracking small faces."""
+"""Tracking of small faces: ByteTrack with matching by distance, and the lost-track budget."""

@@ -10,15 +10,15 @@ from scipy.optimize import linear_sum_assignment
 from trackers import ByteTrackTracker
 from trackers.core.bytetrack.tracklet import ByteTrackTracklet
 
-from stages.tracking.lost_budget import GROWTH
+from stages.tracking.lost_budget import MAX_SIZE_RATIO
 
-FASTEST = 15.0  # face widths a second: 2.4 m/s
-FARTHEST = 3.0  # face widths, after whatever time, if somebody else might be meant
-ALONE, ALONE_GROWTH = 10.0, 1.25  # face widths, and times its size, if nobody else can be
-NEAR = 0.75  # face widths from where it was seen last, or from where it went, for one whose motion is known
+MAX_SPEED = 15.0  # face widths a second: 2.4 m/s
+MAX_DISTANCE = 3.0  # face widths, after whatever time, if somebody else might be meant
+MAX_DISTANCE_UNAMBIGUOUS, MAX_SIZE_RATIO_UNAMBIGUOUS = 10.0, 1.25  # face widths, and times its size, if nobody else can be
+MAX_DRIFT = 0.75  # face widths from where it was seen last, or from where it went, for one whose motion is known
 
 # What a track of the library counts
-COUNTED = ("age", "tracker_id", "time_since_update", "time_since_update_seconds", "number_of_successful_consecutive_updates")
+SAVED_FIELDS = ("age", "tracker_id", "time_since_update", "time_since_update_seconds", "number_of_successful_consecutive_updates")
 
 
 class FaceTracker(ByteTrackTracker):
@@ -53,7 +53,7 @@ class FaceTracker(ByteTrackTracker):
                 {
                     "filter": track.state_estimator.kf.state,
                     "covariance": track.state_estimator.kf.state_covariance,
-                    "numbers": {name: getattr(track, name) for name in COUNTED},
+                    "numbers": {name: getattr(track, name) for name in SAVED_FIELDS},
                     "seen": track.seen,
                     "seen_s": track.seen_s,
                     "speed": track.speed,
@@ -71,7 +71,7 @@ class FaceTracker(ByteTrackTracker):
             if held["filter"].shape != (8, 1) or held["covariance"].shape != (8, 8):
                 raise ValueError("a filter of another shape")
             track.state_estimator.set_state(at)
-            for name in COUNTED:
+            for name in SAVED_FIELDS:
                 setattr(track, name, held["numbers"][name])
             track.seen, track.seen_s, track.speed = held["seen"], held["seen_s"], held["speed"]
             self.tracks.append(track)
@@ -87,7 +87,7 @@ class FaceTracker(ByteTrackTracker):
     ) -> None:
         waiting = [track for track in self.tracks if track.time_since_update > 0]
         rows = [int(high_indices[local]) for local in unmatched_high_local]
-        linked = _nearest(waiting, detection_boxes[rows]) if waiting and rows else {}
+        linked = _match_by_distance(waiting, detection_boxes[rows]) if waiting and rows else {}
         for place, track in linked.items():
             track.update(detection_boxes[rows[place]])
             if track.tracker_id == -1:
@@ -105,7 +105,7 @@ def _centres(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
     return (boxes[..., :2] + boxes[..., 2:]) / 2
 
 
-def _nearest(tracks: list[Any], boxes: NDArray[np.float32]) -> dict[int, Any]:
+def _match_by_distance(tracks: list[Any], boxes: NDArray[np.float32]) -> dict[int, Any]:
     """Which of the boxes (N, 4), by place, goes on which of the tracks."""
     before = np.array([track.seen for track in tracks])
     passed = np.array([track.time_since_update_seconds for track in tracks])
@@ -118,9 +118,11 @@ def _nearest(tracks: list[Any], boxes: NDArray[np.float32]) -> dict[int, Any]:
     away = np.minimum(*(np.linalg.norm(at[:, None] - new[None], axis=2) for at in (old, led)))
     away /= np.maximum(1.0, np.minimum(was[:, None], now[None]))
     growth = np.maximum(now[None] / np.maximum(1.0, was[:, None]), was[:, None] / np.maximum(1.0, now[None]))
-    reach = np.where(known, NEAR, FASTEST * passed)[:, None]
-    fits = (away <= np.minimum(reach, FARTHEST)) & (growth <= GROWTH)
-    might = away <= np.minimum(reach, ALONE)
-    fits |= might & (growth <= ALONE_GROWTH) & (might.sum(0, keepdims=True) == 1) & (might.sum(1, keepdims=True) == 1)
+    reach = np.where(known, MAX_DRIFT, MAX_SPEED * passed)[:, None]
+    fits = (away <= np.minimum(reach, MAX_DISTANCE)) & (growth <= MAX_SIZE_RATIO)
+    might = away <= np.minimum(reach, MAX_DISTANCE_UNAMBIGUOUS)
+    fits |= (
+        might & (growth <= MAX_SIZE_RATIO_UNAMBIGUOUS) & (might.sum(0, keepdims=True) == 1) & (might.sum(1, keepdims=True) == 1)
+    )
     pairs = zip(*linear_sum_assignment(np.where(fits, away, 1e3)), strict=True)
     return {int(column): tracks[row] for row, column in pairs if fits[row, column]}

@@ -1,31 +1,41 @@
-"""How far apart the frames are that are searched, and so how long a face may be away before its track ends."""
+"""How long a track may go without a detection before it ends, given the interval between searched frames."""
 
 from __future__ import annotations
 
 from collections import deque
 from typing import Any
 
-SEARCHES = 2.5  # a face may be away for at least so many intervals between searches
-GROWTH = 1.5  # largest change of a face's width from one detection to the next
-LONGEST_S = 10.0  # but for no longer: frames further apart are not followed
+MIN_INTERVALS = 2.5  # the budget is at least this many intervals between searched frames
+MAX_SIZE_RATIO = 1.5  # largest change of a face's width from one detection to the next
+MAX_LOST_S = 10.0  # upper limit of a budget that is extended for long intervals
 
 
-class Pace:
-    """Time-lapse recordings, and cameras too many for the machine, are searched seconds apart: with a limit in seconds alone no
-    face would ever be found again, and nobody would get a track."""
+class LostTrackBudget:
+    """Extends a lost-track budget in seconds to at least two intervals between searched frames.
+
+    Time-lapse recordings, and cameras on an overloaded machine, are searched seconds apart. With a fixed budget in seconds
+    every track would end after its first detection.
+    """
 
     def __init__(self) -> None:
         self._before: float | None = None
         self._gaps: deque[float] = deque(maxlen=4)
 
-    def lost_after(self, pts_s: float, lost_s: float) -> float:
-        """Seconds without a detection after which a track has ended, at the frame of this time. One long gap, which a camera that
-        broke off leaves, changes nothing: two among four do."""
+    def limit_s(self, pts_s: float, lost_s: float) -> float:
+        """Return the seconds without a detection after which a track ends. Call it once per searched frame.
+
+        The budget follows the second longest of the last four intervals, so that one gap of a camera that reconnected does not
+        extend it.
+
+        Args:
+            pts_s: time of the frame in seconds.
+            lost_s: the configured budget in seconds.
+        """
         if self._before is not None and pts_s != self._before:
             self._gaps.append(pts_s - self._before)
         self._before = pts_s
         gap = sorted(self._gaps)[-2:][0] if self._gaps else 0.0
-        return max(lost_s, min(SEARCHES * gap, LONGEST_S))
+        return max(lost_s, min(MIN_INTERVALS * gap, MAX_LOST_S))
 
     def state(self) -> Any:
         return {"before": self._before, "gaps": list(self._gaps)}

@@ -18,7 +18,7 @@ def small(chip: np.ndarray, rung: int) -> np.ndarray:
 def test_the_best_shot_is_restored_for_the_eye_others_only_where_asked(chips: np.ndarray) -> None:
     shots = track(small(chips[0], 32), small(chips[0], 32), small(chips[0], 16))
     for rungs, wanted in (([], [True, False, False]), ([16], [True, False, True]), ([16, 32], [True, True, True])):
-        stage = Superres(for_vector=rungs, device="cpu")
+        stage = Superres(fused_levels=rungs, device="cpu")
         stage.open()
         restored = stage.process([shots])[0].restored
         assert [r is not None for r in restored] == wanted
@@ -26,7 +26,7 @@ def test_the_best_shot_is_restored_for_the_eye_others_only_where_asked(chips: np
 
 
 def test_only_the_end_of_a_track_is_restored_for_the_eye(chips: np.ndarray) -> None:
-    stage = Superres(for_vector=[], device="cpu")
+    stage = Superres(fused_levels=[], device="cpu")
     stage.open()
     early, late = stage.process([track(small(chips[0], 32), final=False), track(small(chips[0], 32))])
     assert early.restored == (None,) and late.restored[0] is not None
@@ -41,10 +41,10 @@ def test_a_shot_is_embedded_once_however_often_it_is_reported(chips: np.ndarray)
     first, second, third = (RestoredTrack(track(*chips[:k], final=k == 3), (None,) * k) for k in (1, 2, 3))
     results = [*embed.process([first]), *embed.process([second, third])]  # two reports of one track may come together
     assert seen == [1, 2]
-    assert [len(r.vectors) for r in results] == [1, 2, 3] and not len(embed._known)
+    assert [len(r.embeddings) for r in results] == [1, 2, 3] and not len(embed._cache)
     fresh = Embed(device="cpu")
     fresh.open()
-    assert np.allclose(fresh.process([third])[0].vectors, results[2].vectors, atol=1e-2)
+    assert np.allclose(fresh.process([third])[0].embeddings, results[2].embeddings, atol=1e-2)
 
 
 def test_what_is_no_face_does_not_become_one_by_super_resolution() -> None:
@@ -55,14 +55,14 @@ def test_what_is_no_face_does_not_become_one_by_super_resolution() -> None:
 
 
 def test_a_vector_made_with_super_resolution_lies_between_both(chips: np.ndarray) -> None:
-    superres, embed = Superres(for_vector=[16], device="cpu"), Embed(for_vector=[16], device="cpu")
+    superres, embed = Superres(fused_levels=[16], device="cpu"), Embed(fused_levels=[16], device="cpu")
     superres.open(), embed.open()
     tiny, other = small(chips[0], 16), small(chips[1], 32)
     restored = superres.process([track(other, tiny, final=False)])  # the other's is restored at the end, for the eye alone
     found = embed.process(restored)[0]
     direct = embed._net.embed(tiny[None])[0] + embed._net.embed(restored[0].restored[1][None])[0]
-    assert np.allclose(found.vectors[1], direct / np.linalg.norm(direct), atol=1e-2)
-    assert np.allclose(found.vectors[0], embed._net.embed(other[None])[0], atol=1e-2)
+    assert np.allclose(found.embeddings[1], direct / np.linalg.norm(direct), atol=1e-2)
+    assert np.allclose(found.embeddings[0], embed._net.embed(other[None])[0], atol=1e-2)
     superres._net = None  # the same shots again need no network
     assert superres.process([track(other, tiny, final=False)])[0].restored[1] is restored[0].restored[1]
 
@@ -72,15 +72,15 @@ def test_vectors_of_mixed_rungs_and_a_track_without_shots(chips: np.ndarray) -> 
     superres.open(), embed.open()
     mixed = track(chips[0], small(chips[1], 64), small(chips[2], 16))
     full, empty = embed.process(superres.process([mixed, track()]))
-    assert full.vectors.shape[0] == 3 and np.allclose(np.linalg.norm(full.vectors, axis=1), 1, atol=1e-3)
-    assert empty.vectors.shape[0] == 0 and empty.restored is None
+    assert full.embeddings.shape[0] == 3 and np.allclose(np.linalg.norm(full.embeddings, axis=1), 1, atol=1e-3)
+    assert empty.embeddings.shape[0] == 0 and empty.restored is None
 
 
 def test_a_template_leans_to_the_better_shot() -> None:
-    vectors = np.eye(2, 4, dtype=np.float32)
-    item = EmbeddedTrack(track(), None, vectors, np.array([0.9, 0.3], np.float32))
+    embeddings = np.eye(2, 4, dtype=np.float32)
+    item = EmbeddedTrack(track(), None, embeddings, np.array([0.9, 0.3], np.float32))
     template = Aggregate(power=2.0).process([item])[0]
-    assert template.vector is not None and np.isclose(np.linalg.norm(template.vector), 1)
-    assert np.isclose(template.vector[0] / template.vector[1], 9)
-    nothing = EmbeddedTrack(track(), None, vectors, np.zeros(2, np.float32))
-    assert Aggregate().process([nothing])[0].vector is None
+    assert template.embedding is not None and np.isclose(np.linalg.norm(template.embedding), 1)
+    assert np.isclose(template.embedding[0] / template.embedding[1], 9)
+    nothing = EmbeddedTrack(track(), None, embeddings, np.zeros(2, np.float32))
+    assert Aggregate().process([nothing])[0].embedding is None

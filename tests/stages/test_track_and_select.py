@@ -10,7 +10,7 @@ from pipeline.checkpoint_format import pack, unpack
 from stages.records import DetectedFrame, Frame
 from stages.select import Select
 from stages.track import Track
-from stages.tracking.lost_budget import Pace
+from stages.tracking.lost_budget import LostTrackBudget
 
 
 def frame(
@@ -83,8 +83,8 @@ def test_in_time_lapse_who_stays_has_one_track(chips: np.ndarray, apart_s: float
 
 
 def test_one_long_gap_is_no_time_lapse() -> None:
-    pace = Pace()
-    found = [pace.lost_after(at, 1.5) for at in (0.0, 0.2, 3.2, 3.4, 6.4, 9.4, 39.4, 69.4)]
+    pace = LostTrackBudget()
+    found = [pace.limit_s(at, 1.5) for at in (0.0, 0.2, 3.2, 3.4, 6.4, 9.4, 39.4, 69.4)]
     assert found == pytest.approx([1.5] * 4 + [7.5, 7.5, 7.5, 10.0])
 
 
