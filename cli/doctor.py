@@ -20,8 +20,8 @@ def command() -> None:
     import torch
 
     from models import load_detector, load_recognizer, load_superres
-    from models.runtime.devices import number_format
-    from models.runtime.int8 import pays
+    from models.runtime.devices import compute_dtype
+    from models.runtime.int8 import int8_is_faster
 
     table = Table("check", "finding", box=None)
     for name, version in versions().items():
@@ -29,8 +29,8 @@ def command() -> None:
     table.add_row("cores", str(cores()))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     table.add_row("device", torch.cuda.get_device_name(0) if device == "cuda" else "cpu")
-    table.add_row("numbers", "{}: {}".format(*number_format(device)))
-    if pays(torch.device(device)):
+    table.add_row("numbers", "{}: {}".format(*compute_dtype(device)))
+    if int8_is_faster(torch.device(device)):
         table.add_row("numbers of the detector", "int8: the processor multiplies bytes itself")
     problems = list(versions().values()).count(MISSING)
     for name, load in (("detector", load_detector), ("super-resolution", load_superres), ("recogniser", load_recognizer)):

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from evaluation.detection_truth import load_dev_photos
 from evaluation.metrics import average_precision
-from models import _weights, load_detector
+from models import load_detector, weights_path
 from models.detection import SmallFaceDetector
 from models.faces import Faces, pairwise_iou
 from models.runtime.devices import machine
@@ -205,7 +205,7 @@ def open_detectors(others: list[Path], scales: list[float], min_score: float) ->
     return {
         "farsight": load_detector(None, "cpu", min_score),
         **{f"and at x{scale:g}": load_detector(None, "cpu", min_score, [scale]) for scale in scales},
-        "unrefined": SmallFaceDetector(_weights(None, "detector"), "cpu", min_score, again=False),
+        "unrefined": SmallFaceDetector(weights_path(None, "detector"), "cpu", min_score, verify=False),
         **{path.stem: load_detector(path, "cpu", min_score) for path in others},
     }
 
@@ -245,7 +245,7 @@ def main() -> None:
         for name, row in table.items():
             print(f"{title} {name}: {row}")
     if args.write_card:
-        path = _weights(None, "detector")
+        path = weights_path(None, "detector")
         card = read_card(path, "detector")
         others = "".join(f" {path.name}" for path in args.other)
         numbers = machine("cpu") + (", detector in 8 bits" if detectors["farsight"].int8 else "")

@@ -22,14 +22,14 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
-from models import _weights, load_detector, load_recognizer, load_superres
+from models import load_detector, load_recognizer, load_superres, weights_path
 from models.chip import CHIP
 from models.networks.detector import DetectorNet
 from models.networks.recognizer import Recognizer
-from models.networks.superres import ENTRIES, SuperResNet
-from models.runtime.devices import machine, number_format, pick_device
-from models.runtime.int8 import Int8Conv, Map, pays
-from models.weights_io import read_card, shipped, update_card
+from models.networks.superres import ENTRY_LEVELS, SuperResNet
+from models.runtime.devices import compute_dtype, machine, pick_device
+from models.runtime.int8 import Int8Conv, QuantizedMap, int8_is_faster
+from models.weights_io import load_shipped, read_card, update_card
 
 FRAMES = ((960, 540), (1920, 1080))
 FRAMES_AT_ONCE = (1, 16)
@@ -71,24 +71,24 @@ def fastest_seconds(call: Callable[[], object], device: torch.device) -> float:
 def matmul_limit(device: torch.device) -> float:
     """Billions of multiply-adds a second in one large matrix product, in the format the networks compute in."""
     side = 8192 if device.type == "cuda" else 2048
-    left, right = torch.randn(2, side, side, device=device).to(number_format(device.type)[0])
+    left, right = torch.randn(2, side, side, device=device).to(compute_dtype(device.type)[0])
     return side**3 / 1e9 / fastest_seconds(lambda: left @ right, device)
 
 
 def int8_matmul_limit() -> float:
     """The same in 8 bits: of a convolution of 1×1, whose product is as large."""
     side = 2048
-    conv = Int8Conv(torch.nn.Conv2d(side, side, 1), largest=1.0)
+    conv = Int8Conv(torch.nn.Conv2d(side, side, 1), max_value=1.0)
     values = torch.randint(256, (1, side, side // 32, 32), dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
-        return side**3 / 1e9 / fastest_seconds(lambda: conv(Map(values, 1.0)), torch.device("cpu"))
+        return side**3 / 1e9 / fastest_seconds(lambda: conv(QuantizedMap(values, 1.0)), torch.device("cpu"))
 
 
 def measure(device: torch.device, batch: int, others: list[Path]) -> tuple[dict[str, float], list[Cost]]:
     """The machine's limits, by number format, and every row."""
     rng, rows = np.random.default_rng(0), []
-    usual = str(number_format(device.type)[0]).removeprefix("torch.")
-    limits = {usual: matmul_limit(device)} | ({"int8": int8_matmul_limit()} if pays(device) else {})
+    usual = str(compute_dtype(device.type)[0]).removeprefix("torch.")
+    limits = {usual: matmul_limit(device)} | ({"int8": int8_matmul_limit()} if int8_is_faster(device) else {})
 
     def add(
         network: str, size: str, count: int, own: tuple[float, float] | None, call: Callable[[], object], numbers: str = usual
@@ -99,19 +99,19 @@ def measure(device: torch.device, batch: int, others: list[Path]) -> tuple[dict[
         rows.append(Cost(network, size, count, parameters, gmac, round(rate, 1), share))
 
     restorer, recognizer = load_superres(device=device.type), load_recognizer(device=device.type)
-    for side in ENTRIES:
+    for side in ENTRY_LEVELS:
         small = rng.integers(0, 256, (batch, side, side, 3), np.uint8)
-        own = multiply_adds(shipped(SuperResNet, "superres"), 3, side, side)
+        own = multiply_adds(load_shipped(SuperResNet, "superres"), 3, side, side)
         add("superres", f"{side} to {CHIP}", batch, own, lambda small=small: restorer.upscale(small))  # type: ignore[misc]
     chips = rng.integers(0, 256, (batch, 32, 32, 3), np.uint8)
-    net = shipped(Recognizer, "recognizer")
+    net = load_shipped(Recognizer, "recognizer")
     parameters, gmac = multiply_adds(net, 3, net.side, net.side)
     add("recognizer", "32", batch, (parameters, 2 * gmac), lambda: recognizer.embed(chips))  # with the mirror image
     for path in (None, *others):
         detector = load_detector(path, device.type)
         numbers = "int8" if getattr(detector, "int8", False) else usual
         for width, height in FRAMES:
-            own = None if path else multiply_adds(shipped(DetectorNet, "detector"), 3, -(-height // 32) * 32, width)
+            own = None if path else multiply_adds(load_shipped(DetectorNet, "detector"), 3, -(-height // 32) * 32, width)
             for count in FRAMES_AT_ONCE:
                 frames = list(rng.integers(0, 256, (count, height, width, 3), np.uint8))
                 name = path.stem if path else "detector"
@@ -137,7 +137,7 @@ def main() -> None:
     console.print(table)
     if args.write_cards:
         for network in ("superres", "recognizer", "detector"):
-            path = _weights(None, network)
+            path = weights_path(None, network)
             own = [asdict(row) for row in rows if row.network == network]
             speed = read_card(path, network).get("speed", {})
             update_card(

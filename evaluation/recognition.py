@@ -26,7 +26,7 @@ from evaluation.impostors import impostor_scores, show
 from evaluation.lfw import Chips, Embeddings, Lfw, Recognizer, degrade, embed_each_way, load_lfw
 from evaluation.metrics import tar_at_far, verification_accuracy
 from evaluation.recognizers import is_dlib, is_edgeface, open_recognizers
-from models import _weights, load_superres
+from models import load_superres, weights_path
 from models.chip import CHIP
 from models.networks.recognizer import VIEW
 from models.weights_io import write_card
@@ -130,7 +130,7 @@ def main() -> None:
     if args.plot:
         plot(args.plot, rows)
     if args.write_card:
-        path = _weights(file, "recognizer")
+        path = weights_path(file, "recognizer")
         figures = {
             "command": f"python -m evaluation.recognition --data DATA --pairs {args.pairs}"
             + (f" --recognizer {name}={path.name}" if args.recognizer else ""),

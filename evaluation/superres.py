@@ -33,12 +33,12 @@ from numpy.typing import NDArray
 from evaluation.lfw import enlarge
 from evaluation.metrics import luma, psnr, ssim
 from evaluation.recognizers import open_recognizers
-from models import _weights, load_superres
+from models import load_superres, weights_path
 from models.chip import CHIP, EYE_DISTANCE
 from models.networks.facegen import FaceGenerator, Look
 from models.networks.pfsr import Generator, HeatMapNet, peaks
 from models.networks.pkdn import Pkdn
-from models.networks.superres import ENTRIES, SuperResNet
+from models.networks.superres import ENTRY_LEVELS, SuperResNet
 from models.runtime.devices import autocast
 from models.weights_io import WEIGHTS, update_card
 from training.common.degradations import PRESETS, VERSION
@@ -63,7 +63,7 @@ class Model:
 
     name: str
     upscale: Callable[[Chips, NDArray[np.float32]], Chips]
-    sides: tuple[int, ...] = ENTRIES
+    sides: tuple[int, ...] = ENTRY_LEVELS
 
 
 def load_run(name: str, folder: Path) -> list[Model]:
@@ -87,7 +87,7 @@ def load_run(name: str, folder: Path) -> list[Model]:
             done.append((picture.float() * 255 + 0.5).clamp(0, 255).byte().permute(0, 2, 3, 1).numpy())
         return np.concatenate(done)
 
-    sides = ENTRIES if isinstance(net, SuperResNet) else (16,)
+    sides = ENTRY_LEVELS if isinstance(net, SuperResNet) else (16,)
     if not teacher:
         return [Model(name, upscale, sides)]
     return [Model(name + "^", upscale, sides), Model("other map", lambda c, p: upscale(c, np.roll(p, 1, axis=0)), sides)]
@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
     parser.add_argument("--faces", type=int, default=300)
     parser.add_argument("--run", action="append", default=[], metavar="NAME=FOLDER")
-    parser.add_argument("--sides", type=int, nargs="+", default=ENTRIES)
+    parser.add_argument("--sides", type=int, nargs="+", default=ENTRY_LEVELS)
     parser.add_argument("--degradations", nargs="+", choices=PRESETS, default=DEGRADATIONS)
     parser.add_argument("--landmarks", type=Path)
     parser.add_argument("--recognizer", action="append", default=[], metavar="NAME=FILE", help="another judge of identity")
@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path)
     parser.add_argument("--write-card", action="store_true")
     args = parser.parse_args()
-    if args.write_card and (set(args.sides) != set(ENTRIES) or set(args.degradations) != set(DEGRADATIONS)):
+    if args.write_card and (set(args.sides) != set(ENTRY_LEVELS) or set(args.degradations) != set(DEGRADATIONS)):
         parser.error("--write-card: the card holds every side and degradation")
     student = load_superres(device="cpu")
     models = [
@@ -204,7 +204,7 @@ def main() -> None:
                 if row["model"] in ("bicubic", PAPER_BICUBIC, "student")
             ],
         }
-        update_card(_weights(None, "superres"), figures=figures)
+        update_card(weights_path(None, "superres"), figures=figures)
 
 
 def print_row(found: list[dict[str, Any]]) -> None:

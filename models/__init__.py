@@ -45,13 +45,13 @@ def load_detector(
     if not 0 < min_score < 1:
         raise ValueError(f"min_score = {min_score}: must lie between 0 and 1")
     if scales:
-        from models.backends.multiscale import Pyramid
+        from models.backends.multiscale import MultiScaleDetector
         from models.backends.onnx_detectors import Scrfd
 
         detector = load_detector(name, device, min_score)
         if isinstance(detector, Scrfd):
             raise ValueError(f"scales: {name} is SCRFD, which shrinks every frame to a size of its own")
-        return Pyramid(detector, scales)
+        return MultiScaleDetector(detector, scales)
     if name is not None and Path(name).suffix.lower() == ".onnx":
         from models.backends.onnx_detectors import load_onnx_detector
 
@@ -62,14 +62,14 @@ def load_detector(
         return load_mediapipe_detector(Path(name), min_score)
     from models.detection import SmallFaceDetector
 
-    return SmallFaceDetector(_weights(name, "detector"), device, min_score)
+    return SmallFaceDetector(weights_path(name, "detector"), device, min_score)
 
 
 def load_superres(name: str | Path | None = None, device: str = "auto") -> Restorer:
     """The project's super-resolution student, or the one whose weights are at ``name``."""
     from models.restoration import Restorer
 
-    return Restorer(_weights(name, "superres"), device)
+    return Restorer(weights_path(name, "superres"), device)
 
 
 def load_recognizer(name: str | Path | None = None, device: str = "auto") -> Embedder:
@@ -81,7 +81,7 @@ def load_recognizer(name: str | Path | None = None, device: str = "auto") -> Emb
         return OnnxEmbedder(Path(name), device)
     from models.embedding import Embedder
 
-    return Embedder(_weights(name, "recognizer"), device)
+    return Embedder(weights_path(name, "recognizer"), device)
 
 
 def recognizer_card(name: str | Path | None = None) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def recognizer_card(name: str | Path | None = None) -> dict[str, Any]:
     """
     import json
 
-    path = _weights(name, "recognizer")
+    path = weights_path(name, "recognizer")
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
     try:
@@ -108,7 +108,7 @@ def recognizer_card(name: str | Path | None = None) -> dict[str, Any]:
     return card
 
 
-def _weights(name: str | Path | None, kind: str) -> Path:
+def weights_path(name: str | Path | None, kind: str) -> Path:
     """The weight file of the project's own network of a kind, of its variant of that name if there is one, else ``name``."""
     own = Path(__file__).parent / "weights"
     if name is None:

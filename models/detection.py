@@ -11,123 +11,145 @@ import torch
 from numpy.typing import NDArray
 
 from models.faces import Faces, as_rgb
-from models.networks.detector import OUTPUTS, STRIDES, DetectorNet, decode_cells, fed_bytes
+from models.networks.detector import OUTPUTS, STRIDES, DetectorNet, accept_uint8, decode_cells
 from models.networks.landmarks import LandmarkRefiner
-from models.networks.verification import CANDIDATE, Rescorer
-from models.runtime.devices import pick_device, ready
-from models.runtime.fused import packed
-from models.runtime.image_pyramid import Halvings
-from models.runtime.int8 import as_map, if_it_pays
-from models.weights_io import WEIGHTS, finite, load_network
+from models.networks.verification import CANDIDATE_MIN_SCORE, Verifier
+from models.runtime.devices import pick_device, prepare_for_inference
+from models.runtime.fused import fuse_convolutions
+from models.runtime.image_pyramid import ImagePyramid
+from models.runtime.int8 import quantize_images, to_int8_where_faster
+from models.weights_io import WEIGHTS, finite_or_zero, load_network
 
-MULTIPLE = 32
-LEAST_WIDTH = 64  # pixels: oneDNN on AMX is wrong where a strided convolution leaves a single column
-GREY = 127
-NEAR = 4  # times smaller (twice halved), that every frame is searched too
-NEAR_PX = 96  # width from which on a face found so counts: smaller ones are found better at the frame's own size
-LEAST_SIDE = 560  # pixels of a frame that has room for faces beyond the network: a third higher than wide
-MOST_CELLS = 10_000  # kept of a frame before suppression: a dozen find each face, and crowds have hundreds
+MULTIPLE = 32  # of the sides of the network's input
+MIN_WIDTH = 64  # of the network's input, in pixels: oneDNN on AMX is wrong where a strided convolution leaves a single column
+GREY = 127  # of the padding
+COARSE_LEVEL = 2  # of the image pyramid: the quarter size, at which every large frame is searched as well
+MIN_COARSE_FACE_PX = 96  # width in the frame: smaller faces are found better at its own size
+MIN_COARSE_FRAME_SIDE = 560  # pixels: in a smaller frame no face exceeds what the network knows
+MAX_CELLS = 10_000  # kept of a frame before suppression: a dozen cells find each face, and crowds have hundreds
 
 
 class SmallFaceDetector:
-    """Runs `DetectorNet` at the frame's own size, and at a quarter of it for faces nearer than the network knows (it finds
-    none wider than 400 pixels or so); frames of equal size go through in one batch.
+    """Finds faces with `DetectorNet` at the frame's own size, and larger ones at a quarter of it.
 
-    Each candidate is looked at once more (`models.networks.verification`) by the network made for this one's, which lies beside
-    its file,
-    else by the shipped one, and landmarks once more in each face's chip (`models.networks.landmarks`), unless ``again`` is False.
-    ``int8`` is whether it computes in 8 bits (`models.runtime.int8`).
+    The network finds no face wider than about 400 pixels; the quarter covers those. Frames of equal size run as one batch.
+    Each candidate is verified (`models.networks.verification`) and its landmarks are refined (`models.networks.landmarks`).
+
+    Args:
+        weights: the detector's ``.safetensors`` file. A verification network beside it, of the same name with ``rescore`` for
+            ``detector``, goes with it; without one, the shipped one does.
+        device: ``cpu``, ``cuda`` or ``auto``.
+        min_score: 0..1. Lower finds more faces and reports more false ones.
+        verify: whether candidates are verified and landmarks refined. Without, detection is faster and less accurate.
+
+    Attributes:
+        int8: whether it computes in int8 (`models.runtime.int8`).
     """
 
-    def __init__(self, weights: Path, device: str, min_score: float, again: bool = True) -> None:
+    def __init__(self, weights: Path, device: str, min_score: float, verify: bool = True) -> None:
         net, card = load_network(DetectorNet, weights, "detector")
         self._device = pick_device(device)
-        whole = if_it_pays(net, card, self._device)
-        self.int8 = whole is not None
-        if whole is not None:
-            self._around, self._net = 0, whole
+        quantized = to_int8_where_faster(net, card, self._device)
+        self.int8 = quantized is not None
+        if quantized is not None:
+            self._padding, self._net = 0, quantized
         else:
-            net, self._dtype = ready(net, self._device)
-            self._around, self._net = net.around, packed(fed_bytes(net))
+            net, self._dtype = prepare_for_inference(net, self._device)
+            self._padding, self._net = net.stem_padding, fuse_convolutions(accept_uint8(net))
         self._min_score = min_score
-        beside = weights.with_name(weights.name.replace("detector", "rescore"))
-        second = beside if beside != weights and beside.is_file() else WEIGHTS / "rescore.safetensors"
-        self._rescorer = Rescorer(self._device, second) if again else None
-        self._refiner = LandmarkRefiner(self._device) if again else None
+        companion = weights.with_name(weights.name.replace("detector", "rescore"))
+        verifier = companion if companion != weights and companion.is_file() else WEIGHTS / "rescore.safetensors"
+        self._verifier = Verifier(self._device, verifier) if verify else None
+        self._refiner = LandmarkRefiner(self._device) if verify else None
 
     def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Faces]:
-        """Faces of each frame (uint8 (H, W, 3) RGB, or (H, W) grey). Raises ValueError for anything else."""
-        pictures = [Halvings(as_rgb(frame)) for frame in frames]
-        least = CANDIDATE if self._rescorer else self._min_score
-        found = []
-        for picture, faces in zip(pictures, self._candidates(pictures, least), strict=True):
-            if self._rescorer:
-                faces = self._rescorer.rescore(picture, faces)
+        """Find the faces of each frame.
+
+        Args:
+            frames: uint8 (H, W, 3) RGB or (H, W) grey, of any sizes.
+
+        Returns:
+            One `Faces` for each frame.
+
+        Raises:
+            ValueError: for a frame of another shape or dtype.
+        """
+        pyramids = [ImagePyramid(as_rgb(frame)) for frame in frames]
+        least = CANDIDATE_MIN_SCORE if self._verifier else self._min_score
+        results = []
+        for pyramid, faces in zip(pyramids, self._candidates(pyramids, least), strict=True):
+            if self._verifier:
+                faces = self._verifier.verify(pyramid, faces)
             faces = faces[faces.scores >= self._min_score]
-            landmarks = self._refiner.refine(picture.at(0), faces.landmarks) if self._refiner else faces.landmarks
-            found.append(Faces(faces.boxes, landmarks, faces.scores))
-        return found
+            landmarks = self._refiner.refine(pyramid.level(0), faces.landmarks) if self._refiner else faces.landmarks
+            results.append(Faces(faces.boxes, landmarks, faces.scores))
+        return results
 
-    def candidates(self, pictures: Sequence[NDArray[np.uint8]], least: float = CANDIDATE) -> list[Faces]:
-        """What the detector itself takes for faces, from a score of ``least`` on, in each picture (H, W, 3)."""
-        return self._candidates([Halvings(picture) for picture in pictures], least)
+    def candidates(self, frames: Sequence[NDArray[np.uint8]], min_score: float = CANDIDATE_MIN_SCORE) -> list[Faces]:
+        """The network's own detections in each frame (H, W, 3), before verification and refinement.
 
-    def _candidates(self, pictures: Sequence[Halvings], least: float) -> list[Faces]:
-        found = self._at_one_size([picture.at(0) for picture in pictures], least)
-        large = [place for place, picture in enumerate(pictures) if min(picture.at(0).shape[:2]) >= LEAST_SIDE]
-        smaller = [pictures[place].at(2) for place in large]
-        for place, faces in zip(large, self._at_one_size(smaller, least), strict=True):
-            near = faces.scaled(NEAR)
-            near = near[near.boxes[:, 2] - near.boxes[:, 0] >= NEAR_PX]
+        Args:
+            frames: uint8 (H, W, 3) RGB.
+            min_score: of the network's own score, 0..1.
+        """
+        return self._candidates([ImagePyramid(frame) for frame in frames], min_score)
+
+    def _candidates(self, pyramids: Sequence[ImagePyramid], min_score: float) -> list[Faces]:
+        results = self._at_one_level([pyramid.level(0) for pyramid in pyramids], min_score)
+        large = [place for place, pyramid in enumerate(pyramids) if min(pyramid.level(0).shape[:2]) >= MIN_COARSE_FRAME_SIDE]
+        coarse = [pyramids[place].level(COARSE_LEVEL) for place in large]
+        for place, faces in zip(large, self._at_one_level(coarse, min_score), strict=True):
+            near = faces.scaled(2**COARSE_LEVEL)
+            near = near[near.boxes[:, 2] - near.boxes[:, 0] >= MIN_COARSE_FACE_PX]
             if len(near):
-                found[place] = Faces.join([found[place], near]).suppressed()
-        return found
+                results[place] = Faces.merge([results[place], near]).with_nms()
+        return results
 
-    def _at_one_size(self, pictures: Sequence[NDArray[np.uint8]], least: float) -> list[Faces]:
-        found = [Faces.none()] * len(pictures)
+    def _at_one_level(self, images: Sequence[NDArray[np.uint8]], min_score: float) -> list[Faces]:
+        results = [Faces.empty()] * len(images)
         by_size: dict[tuple[int, ...], list[int]] = {}
-        for place, picture in enumerate(pictures):
-            by_size.setdefault(picture.shape, []).append(place)
+        for place, image in enumerate(images):
+            by_size.setdefault(image.shape, []).append(place)
         for places in by_size.values():
-            for place, faces in zip(places, self._batch([pictures[p] for p in places], least), strict=True):
-                found[place] = faces
-        return found
+            for place, faces in zip(places, self._batch([images[p] for p in places], min_score), strict=True):
+                results[place] = faces
+        return results
 
     @torch.inference_mode()
-    def _batch(self, pictures: list[NDArray[np.uint8]], least: float) -> list[Faces]:
-        height, width = pictures[0].shape[:2]
-        edge = self._around
-        below, right = edge + -height % MULTIPLE, edge + max(-width % MULTIPLE, LEAST_WIDTH - width)
-        shape = len(pictures), edge + height + below, edge + width + right, 3
+    def _batch(self, images: list[NDArray[np.uint8]], min_score: float) -> list[Faces]:
+        height, width = images[0].shape[:2]
+        edge = self._padding
+        below, right = edge + -height % MULTIPLE, edge + max(-width % MULTIPLE, MIN_WIDTH - width)
+        shape = len(images), edge + height + below, edge + width + right, 3
         padded = torch.empty(shape, dtype=torch.uint8, pin_memory=self._device.type == "cuda")
-        for picture, into in zip(pictures, padded.numpy(), strict=True):
-            cv2.copyMakeBorder(picture, edge, below, edge, right, cv2.BORDER_CONSTANT, into, (GREY, GREY, GREY))
+        for image, into in zip(images, padded.numpy(), strict=True):
+            cv2.copyMakeBorder(image, edge, below, edge, right, cv2.BORDER_CONSTANT, into, (GREY, GREY, GREY))
         x = padded.to(self._device, non_blocking=True)
-        outputs = self._net.cells(as_map(x) if self.int8 else x.permute(0, 3, 1, 2).to(self._dtype))
-        return _read(outputs, height, width, float(np.log(least / (1 - least))))
+        outputs = self._net.folded_maps(quantize_images(x) if self.int8 else x.permute(0, 3, 1, 2).to(self._dtype))
+        return _decode(outputs, height, width, float(np.log(min_score / (1 - min_score))))
 
 
-def _read(maps: list[torch.Tensor], height: int, width: int, least: float) -> list[Faces]:
-    """Faces of each frame from a batch's maps as `DetectorNet.cells` gives them, from a score logit of ``least`` on."""
+def _decode(maps: list[torch.Tensor], height: int, width: int, min_logit: float) -> list[Faces]:
+    """Faces of each frame of a batch, from the maps of `DetectorNet.folded_maps`, with score logits above ``min_logit``."""
     parts = []
     for values, stride in zip(maps, STRIDES, strict=True):
-        inside = values.shape[1] // OUTPUTS  # cells of this stride in one of the map, 1 or 4
-        frames, which, rows, columns = torch.nonzero(values[:, :inside] > least, as_tuple=True)
+        inside = values.shape[1] // OUTPUTS  # cells of this stride in one cell of the map, 1 or 4
+        frames, which, rows, columns = torch.nonzero(values[:, :inside] > min_logit, as_tuple=True)
         channels = which[:, None] + torch.arange(0, values.shape[1], inside, device=values.device)
-        cells = finite(values[frames[:, None], channels, rows[:, None], columns[:, None]].float())
+        cells = finite_or_zero(values[frames[:, None], channels, rows[:, None], columns[:, None]].float())
         side = 1 if inside == 1 else 2
         places = torch.stack([columns * side + which % side, rows * side + which // side], 1)
         centres = places * float(stride) + (stride - 1) / 2
         boxes, landmarks = decode_cells(cells[:, 1:], centres, stride)
         parts.append(torch.cat([frames[:, None].float(), cells[:, :1].sigmoid(), boxes, landmarks.flatten(1)], 1))
-    told = torch.cat(parts).cpu().numpy()
-    return [_faces(told[told[:, 0] == frame, 1:], height, width) for frame in range(len(maps[0]))]
+    decoded = torch.cat(parts).cpu().numpy()
+    return [_faces(decoded[decoded[:, 0] == frame, 1:], height, width) for frame in range(len(maps[0]))]
 
 
-def _faces(told: NDArray[np.float32], height: int, width: int) -> Faces:
-    """Faces of a frame, each once, from scores, boxes and landmarks (M, 15) of its cells."""
-    if len(told) > MOST_CELLS:
-        told = told[np.argsort(-told[:, 0])[:MOST_CELLS]]
-    faces = Faces(told[:, 1:5], told[:, 5:].reshape(-1, 5, 2), told[:, 0]).suppressed()
+def _faces(cells: NDArray[np.float32], height: int, width: int) -> Faces:
+    """Faces of one frame from the scores, boxes and landmarks (M, 15) of its cells."""
+    if len(cells) > MAX_CELLS:
+        cells = cells[np.argsort(-cells[:, 0])[:MAX_CELLS]]
+    faces = Faces(cells[:, 1:5], cells[:, 5:].reshape(-1, 5, 2), cells[:, 0]).with_nms()
     boxes = faces.boxes.clip(0, np.array([width, height, width, height], np.float32))
     return Faces(boxes, faces.landmarks, faces.scores)[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from models.chip import check_chips
 from models.networks.recognizer import Recognizer, crop_view
-from models.runtime.devices import pick_device, ready
-from models.weights_io import finite, load_network
+from models.runtime.devices import pick_device, prepare_for_inference
+from models.weights_io import finite_or_zero, load_network
 
 BATCH = 128
 FLAT = 3.0  # a chip none of whose channels spreads more than this shows no face
@@ -27,7 +27,7 @@ class Embedder:
         self.dim = net.dim
         self._side = net.side
         self._device = pick_device(device)
-        self._net, self._dtype = ready(net, self._device)
+        self._net, self._dtype = prepare_for_inference(net, self._device)
 
     def embed(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 (N, r, r, 3), r in 16, 32, 64, 128 -> float32 (N, D) of unit length. Raises ValueError for any other input."""
@@ -50,6 +50,6 @@ class Embedder:
         x = crop_view(x.sub_(127.5).div_(127.5), self._side)
         both = torch.cat([x, x.flip(3)]).to(self._dtype).contiguous(memory_format=torch.channels_last)
         embedding, quality = self._net(both)
-        halves = finite(embedding.float()).view(2, len(chips), -1).sum(0)
+        halves = finite_or_zero(embedding.float()).view(2, len(chips), -1).sum(0)
         safe = torch.where(halves.norm(dim=1, keepdim=True) > 0, halves, torch.ones_like(halves))
-        return F.normalize(safe).cpu().numpy(), finite(quality.float()).view(2, -1).mean(0).cpu().numpy()
+        return F.normalize(safe).cpu().numpy(), finite_or_zero(quality.float()).view(2, -1).mean(0).cpu().numpy()

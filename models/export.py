@@ -24,8 +24,8 @@ from models.networks.detector import STRIDES, DetectorNet
 from models.networks.landmarks import SIDE as LANDMARK_SIDE
 from models.networks.landmarks import LandmarkNet
 from models.networks.recognizer import Recognizer
-from models.networks.superres import ENTRIES, SuperResNet
-from models.networks.verification import RescoreNet
+from models.networks.superres import ENTRY_LEVELS, SuperResNet
+from models.networks.verification import VerificationNet
 from models.weights_io import WEIGHTS, load_network
 
 KINDS: dict[str, type[nn.Module]] = {
@@ -33,7 +33,7 @@ KINDS: dict[str, type[nn.Module]] = {
     "recognizer": Recognizer,
     "detector": DetectorNet,
     "landmarks": LandmarkNet,
-    "rescore": RescoreNet,
+    "rescore": VerificationNet,
 }
 
 
@@ -51,12 +51,12 @@ def export(kind: str, out: Path, weights: Path | None = None, side: int = 16) ->
         shape |= {2: 32 * torch.export.Dim("rows"), 3: 32 * torch.export.Dim("columns")}
     elif isinstance(net, LandmarkNet):
         side, outputs = LANDMARK_SIDE, ["points"]
-    elif isinstance(net, RescoreNet):
+    elif isinstance(net, VerificationNet):
         side, outputs, more = net.side, ["logits_of_faces"], {"logits": torch.zeros(2), "octaves": torch.zeros(2)}
-    elif side in ENTRIES:
+    elif side in ENTRY_LEVELS:
         outputs = ["picture"]
     else:
-        raise ValueError(f"side = {side}: must be one of {ENTRIES}")
+        raise ValueError(f"side = {side}: must be one of {ENTRY_LEVELS}")
     pictures = torch.rand(2, 3, side, side)
     write(net, out, {"pictures": pictures, **more}, outputs, (shape, *({0: batch} for _ in more)))
 

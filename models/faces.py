@@ -1,4 +1,4 @@
-"""What a detector takes and gives: a frame, its faces, and the non-maximum suppression they all share."""
+"""Faces of a frame, and the non-maximum suppression that all detectors share."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-NESTED, ALIKE = 0.6, 0.15  # share of the smaller box, and IoU, from which on two finds are one face
+NESTED_SHARE, NESTED_IOU = 0.6, 0.15  # two boxes are one face above both: share of the smaller box covered, and IoU
 
 
 @dataclass(frozen=True)
 class Faces:
     """Faces of one frame, best score first.
 
-    ``boxes`` float32 (N, 4) x1 y1 x2 y2 and ``landmarks`` float32 (N, 5, 2) in pixels of the frame
-    (left eye, right eye, nose, mouth corners, as seen in the picture); ``scores`` float32 (N,) in 0..1.
+    Attributes:
+        boxes: float32 (N, 4), x1 y1 x2 y2 in pixels of the frame.
+        landmarks: float32 (N, 5, 2) in pixels: left eye, right eye, nose, left and right mouth corner, as seen in the image.
+        scores: float32 (N,) in 0..1.
     """
 
     boxes: NDArray[np.float32]
@@ -30,13 +32,15 @@ class Faces:
         return Faces(self.boxes[rows], self.landmarks[rows], self.scores[rows])
 
     @staticmethod
-    def none() -> Faces:
+    def empty() -> Faces:
+        """No faces."""
         return Faces(np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros(0, np.float32))
 
     @staticmethod
-    def join(parts: list[Faces]) -> Faces:
+    def merge(parts: list[Faces]) -> Faces:
+        """The faces of all parts, in their order, duplicates included."""
         if not parts:
-            return Faces.none()
+            return Faces.empty()
         return Faces(
             np.concatenate([p.boxes for p in parts]),
             np.concatenate([p.landmarks for p in parts]),
@@ -44,29 +48,38 @@ class Faces:
         )
 
     def scaled(self, factor: float, x: float = 0.0, y: float = 0.0) -> Faces:
-        """The same faces in a picture ``factor`` times as large, moved by (x, y)."""
+        """The same faces in an image ``factor`` times as large, then moved by (x, y) pixels."""
         boxes = self.boxes * factor + np.array([x, y, x, y], np.float32)
         return Faces(boxes.astype(np.float32), (self.landmarks * factor + (x, y)).astype(np.float32), self.scores)
 
-    def clear_of(self, region: tuple[int, int, int, int], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-        """Which lie in the part x1 y1 x2 y2 of a picture (H, W, ...) without being cut by it: a pixel or more from those of its
-        edges that are none of the picture's."""
+    def not_cut_by(self, region: tuple[int, int, int, int], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        """Which faces the borders of a region do not cut.
+
+        Args:
+            region: x1 y1 x2 y2, a part of the image, in pixels.
+            shape: of the image, (H, W, ...). Where a border of the region is one of the image, nothing is cut.
+
+        Returns:
+            bool (N,): the box lies in the region, a pixel or more from its inner borders.
+        """
         x1, y1, x2, y2 = region
         low = [x1 + 1 if x1 > 0 else -np.inf, y1 + 1 if y1 > 0 else -np.inf]
         high = [x2 - 1 if x2 < shape[1] else np.inf, y2 - 1 if y2 < shape[0] else np.inf]
         return np.asarray((self.boxes[:, :2] >= low).all(1) & (self.boxes[:, 2:] < high).all(1))
 
-    def suppressed(self, iou: float = 0.4) -> Faces:
-        """Greedy non-maximum suppression; what remains is sorted by score."""
+    def with_nms(self, iou: float = 0.4) -> Faces:
+        """Greedy non-maximum suppression, best score first. A higher ``iou`` keeps faces that overlap more."""
         sides = self.boxes[:, 2:] - self.boxes[:, :2]
         return self[np.array(cv2.dnn.NMSBoxes(np.hstack([self.boxes[:, :2], sides]), self.scores, 0.0, iou), np.intp)]
 
-    def once(self) -> Faces:
-        """The faces, best first, without those that lie within a better one, or about it, and are not much smaller or larger:
-        what suppression by IoU alone leaves of a face that was found at two sizes."""
-        inter = pairwise_overlap(self.boxes, self.boxes)
+    def without_nested(self) -> Faces:
+        """Drop faces that lie inside a better one, or around it, and are not much smaller or larger.
+
+        IoU alone keeps both boxes of a face that was found at two sizes. The faces must be sorted, best first.
+        """
+        inter = pairwise_intersection(self.boxes, self.boxes)
         areas = (self.boxes[:, 2:] - self.boxes[:, :2]).prod(1)
-        same = (inter > NESTED * np.minimum(areas[:, None], areas)) & (pairwise_iou(self.boxes, self.boxes) > ALIKE)
+        same = (inter > NESTED_SHARE * np.minimum(areas[:, None], areas)) & (pairwise_iou(self.boxes, self.boxes) > NESTED_IOU)
         alive = np.ones(len(self), bool)
         for i in range(len(self)):
             if alive[i]:
@@ -74,16 +87,16 @@ class Faces:
         return self[alive]
 
 
-def pairwise_overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Area that each of (N, 4) has in common with each of (M, 4) boxes: (N, M)."""
+def pairwise_intersection(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Areas (N, M) that boxes (N, 4) share with boxes (M, 4)."""
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
     return np.asarray(np.clip(high - low, 0, None).prod(2))
 
 
 def pairwise_iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Intersection over union of each of (N, 4) with each of (M, 4) boxes: (N, M)."""
-    inter = pairwise_overlap(a, b)
+    """Intersection over union (N, M) of boxes (N, 4) with boxes (M, 4)."""
+    inter = pairwise_intersection(a, b)
     areas_a = np.clip(a[:, 2:] - a[:, :2], 0, None).prod(1)
     areas_b = np.clip(b[:, 2:] - b[:, :2], 0, None).prod(1)
     union = areas_a[:, None] + areas_b[None] - inter
@@ -91,7 +104,7 @@ def pairwise_iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.f
 
 
 def as_rgb(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A frame as detectors take it: uint8 (H, W, 3); a grey one (H, W) three times. Raises ValueError for anything else."""
+    """Check a frame and return it as uint8 (H, W, 3); a grey one (H, W) is repeated. Raises ValueError for anything else."""
     array = np.asarray(frame)
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or 0 in array.shape or (array.ndim == 3 and array.shape[2] != 3):
         raise ValueError(f"a frame must be uint8 (H, W, 3) RGB or (H, W) grey, got {array.dtype} {array.shape}")

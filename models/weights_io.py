@@ -52,7 +52,7 @@ def load_network(network: type[Network], path: Path, kind: str) -> tuple[Network
     return net, card
 
 
-def shipped(network: type[Network], kind: str) -> Network:
+def load_shipped(network: type[Network], kind: str) -> Network:
     """The project's own network of a kind."""
     return load_network(network, WEIGHTS / f"{kind}.safetensors", kind)[0]
 
@@ -76,6 +76,6 @@ def update_card(path: Path, **entries: Any) -> None:
     card_path.write_text(json.dumps(json.loads(card_path.read_text()) | entries, indent=2) + "\n")
 
 
-def finite(values: torch.Tensor) -> torch.Tensor:
+def finite_or_zero(values: torch.Tensor) -> torch.Tensor:
     """The values with NaN and infinities replaced by 0: they never leave a network."""
     return torch.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)

@@ -31,7 +31,7 @@ class Detect:
     ) -> None:
         self._name, self._min_score, self._device, self._scales = detector, min_score, device, tuple(scales)
         self._gate = None if full_every_s is None else MotionGate(full_every_s)
-        self._last, self._source = Faces.none(), ""
+        self._last, self._source = Faces.empty(), ""
         self._still = self._part = 0
 
     def open(self) -> None:
@@ -47,7 +47,7 @@ class Detect:
         return [DetectedFrame(frame, faces) for frame, faces in zip(batch, found, strict=True)]
 
     def flush(self) -> Batch:
-        self._last = Faces.none()
+        self._last = Faces.empty()
         if self._gate:
             self._gate.forget()
         return []
@@ -90,7 +90,7 @@ class Detect:
         if (y2 - y1, x2 - x1) != frame.image.shape[:2]:
             self._part += 1
             found = found.scaled(1.0, x1, y1)
-            kept, fresh = (~self._last.clear_of(region, frame.image.shape), found.clear_of(region, frame.image.shape))
-            found = Faces.join([self._last[kept], found[fresh]]).suppressed()
+            kept, fresh = (~self._last.not_cut_by(region, frame.image.shape), found.not_cut_by(region, frame.image.shape))
+            found = Faces.merge([self._last[kept], found[fresh]]).with_nms()
         self._last = found
         return found

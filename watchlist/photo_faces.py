@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.chip import template_fit, warp_chip
-from models.faces import Faces, pairwise_overlap
+from models.faces import Faces, pairwise_intersection
 
 SIZES = (320, 640, 1280)  # long sides a photo is searched at, so that no face is too large or too small
 ENOUGH = 640  # that tells which way up a photo is, unless no face is found at it
@@ -111,11 +111,11 @@ def find_faces(detector: Detector, photo: NDArray[np.uint8], most: int = max(SIZ
         parts.append(detector.detect([framed])[0].scaled(1.0, -pad, -pad).scaled(1 / scale))
         if scale == 1.0:
             break
-    faces = Faces.join(parts).suppressed(0.3)
+    faces = Faces.merge(parts).with_nms(0.3)
     faces = faces[faces.scores >= LEAST_SCORE]
     # At a smaller scale a mouth or an eye may pass for a face: what lies within a surer face is part of it.
     own = (faces.boxes[:, 2:] - faces.boxes[:, :2]).prod(1)
-    inside = pairwise_overlap(faces.boxes, faces.boxes) > 0.6 * own[:, None]
+    inside = pairwise_intersection(faces.boxes, faces.boxes) > 0.6 * own[:, None]
     surer = faces.scores[None, :] > faces.scores[:, None]
     return faces[~(inside & surer).any(1)]
 

@@ -20,7 +20,7 @@ OVERLAP = 64
 MOUTH_SHARE = 0.4  # from the middle of the mouth to its corner, in eye distances: BlazeFace knows the middle only
 
 
-class Tiled:
+class TiledDetector:
     """Looks at a frame whole, then tile by tile, in tiles twice as large again and again, for a face larger than the overlap may
     lie whole in none of the small ones. One that several see is kept once, with its best score."""
 
@@ -36,18 +36,18 @@ class Tiled:
         parts = [self._find(frame)]
         side, overlap = self._tile, self._overlap
         while side < max(height, width):
-            for y in starts(height, side, overlap):
-                for x in starts(width, side, overlap):
+            for y in tile_starts(height, side, overlap):
+                for x in tile_starts(width, side, overlap):
                     tile = np.ascontiguousarray(frame[y : y + side, x : x + side])
                     found = self._find(tile).scaled(1.0, x, y)
                     # A face cut by an inner edge of the tile lies whole in the next one.
                     region = (x, y, x + tile.shape[1], y + tile.shape[0])
-                    parts.append(found[found.clear_of(region, frame.shape)])
+                    parts.append(found[found.not_cut_by(region, frame.shape)])
             side, overlap = 2 * side, 2 * overlap
-        return Faces.join(parts).suppressed().once()
+        return Faces.merge(parts).with_nms().without_nested()
 
 
-def starts(length: int, tile: int, overlap: int) -> list[int]:
+def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
     """Where tiles begin so that they cover ``length`` and overlap by at least ``overlap``."""
     if length <= tile:
         return [0]
@@ -55,7 +55,7 @@ def starts(length: int, tile: int, overlap: int) -> list[int]:
     return [round(i * (length - tile) / (count - 1)) for i in range(count)]
 
 
-def load_mediapipe_detector(path: Path, min_score: float) -> Tiled:
+def load_mediapipe_detector(path: Path, min_score: float) -> TiledDetector:
     """Open a BlazeFace file. Raises ValueError with the reason if it cannot be read or MediaPipe is not installed."""
     try:
         import mediapipe as mp
@@ -75,13 +75,13 @@ def load_mediapipe_detector(path: Path, min_score: float) -> Tiled:
         size = np.array([picture.shape[1], picture.shape[0]], np.float32)
         found = net.detect(mp.Image(image_format=mp.ImageFormat.SRGB, data=picture)).detections
         if not found:
-            return Faces.none()
+            return Faces.empty()
         corners = [(b.origin_x, b.origin_y, b.origin_x + b.width, b.origin_y + b.height) for b in (f.bounding_box for f in found)]
         points = np.array([[(k.x, k.y) for k in face.keypoints[:4]] for face in found], np.float32) * size
         scores = np.array([face.categories[0].score for face in found], np.float32)
         return Faces(np.array(corners, np.float32), with_mouth_corners(points), scores)
 
-    return Tiled(find)
+    return TiledDetector(find)
 
 
 def with_mouth_corners(points: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SCALES = (0.1, 4.0)
 
 
-class Pyramid:
+class MultiScaleDetector:
     """``scales``: how many times as large each frame is searched too; 2.0 takes five times the time. Raises ValueError for scales
     that are none."""
 
@@ -34,7 +34,7 @@ class Pyramid:
         for scale in self._scales:
             for parts, faces in zip(found, self._detector.detect([_resized(p, scale) for p in pictures]), strict=True):
                 parts.append(faces.scaled(1 / scale))
-        return [Faces.join(parts).suppressed().once() for parts in found]
+        return [Faces.merge(parts).with_nms().without_nested() for parts in found]
 
 
 def _resized(picture: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:

@@ -32,7 +32,7 @@ class YuNet:
         self._net.setInputSize((frame.shape[1], frame.shape[0]))
         _, rows = self._net.detect(np.ascontiguousarray(frame[..., ::-1]))
         if rows is None:
-            return Faces.none()
+            return Faces.empty()
         rows = np.asarray(rows, np.float32)
         boxes = np.hstack([rows[:, :2], rows[:, :2] + rows[:, 2:4]])
         return Faces(boxes, rows[:, 4:14].reshape(-1, 5, 2), rows[:, 14])
@@ -74,7 +74,7 @@ class Scrfd:
             boxes = np.hstack([centres - reach[:, :2], centres + reach[:, 2:]])
             landmarks = centres[:, None] + points[keep].reshape(-1, 5, 2) * stride
             parts.append(Faces(boxes.astype(np.float32), landmarks.astype(np.float32), scores[keep, 0]))
-        return Faces.join(parts).suppressed().scaled(1 / scale)
+        return Faces.merge(parts).with_nms().scaled(1 / scale)
 
 
 def _rows(output: object) -> NDArray[np.float32]:

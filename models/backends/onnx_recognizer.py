@@ -35,7 +35,7 @@ class OnnxEmbedder(Embedder):
         square = len(shape) == 4 and len({side for side in shape[2:] if isinstance(side, int)}) < 2
         if not square or shape[1] != 3 or len(vector) != 2 or not isinstance(vector[1], int):
             raise ValueError(f"{path}: not a recogniser: takes {shape}, gives {vector}; (N, 3, side, side) and (N, D) are needed")
-        self.card = card_of(path)
+        self.card = read_or_new_card(path)
         self.digest, self.dim = self.card["sha256"], vector[1]
         self._input, self._output = entry.name, first.name
         self._side = shape[2] if isinstance(shape[2], int) else VIEW
@@ -67,7 +67,7 @@ class OnnxEmbedder(Embedder):
         )
 
 
-def card_of(path: Path) -> dict[str, Any]:
+def read_or_new_card(path: Path) -> dict[str, Any]:
     """The card beside an ONNX file, or one that holds its digest only. Raises ValueError for the card of another file."""
     found = digest(path)
     try:

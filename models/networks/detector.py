@@ -1,7 +1,7 @@
 """The small-face detector: an anchor-free, fully convolutional network with strides 4, 8 and 16.
 
-Each cell says how sure it is that a face is centred on it, how far the face's sides are, and where the
-five landmarks lie. Stride 4 exists for faces of 8 to 24 pixels, which coarser grids cannot tell apart.
+Each cell predicts the score of a face centred on it, the distances to the box's sides and the five landmarks (as FCOS,
+arXiv 1904.01355, does for boxes). Stride 4 is for faces of 8 to 24 pixels, which coarser grids cannot separate.
 """
 
 from __future__ import annotations
@@ -15,17 +15,21 @@ from torch import Tensor, nn
 from models.blocks import HALF_RANGE, FpnJoin, ResidualBlock, conv_bn_relu
 
 STRIDES = (4, 8, 16)
-OUTPUTS = 1 + 4 + 10
-FAST: dict[str, Any] = {"widths": (32, 32, 64, 96), "depths": (1, 1, 1), "stem": 4}  # half of the work
+OUTPUTS = 1 + 4 + 10  # of a cell: score, box, landmarks
+FAST: dict[str, Any] = {"widths": (32, 32, 64, 96), "depths": (1, 1, 1), "stem": 4}  # of `detector-fast`: half of the work
 
 
 class DetectorNet(nn.Module):
-    """``forward``: float (N, 3, H, W) in [-1, 1], H and W multiples of 32 -> one map a stride.
+    """The detector network.
 
-    A map is (N, 15, H/s, W/s): score logit, log of the distances to left, top, right, bottom in strides,
-    and the five landmarks as offsets from the cell's centre in strides.
-    ``widths`` are channels at strides 4, 8, 16 and 32, ``depths`` residual blocks at 8, 16 and 32, ``stem`` the side of what the
-    first convolution sees at once.
+    Args:
+        widths: channels at strides 4, 8, 16 and 32.
+        depths: residual blocks at strides 8, 16 and 32.
+        stem: kernel size of the first convolution, which has stride 4.
+
+    ``forward`` takes float (N, 3, H, W) in [-1, 1], H and W multiples of 32, and returns one map for each of `STRIDES`:
+    (N, 15, H/s, W/s). Its channels are the score logit; the log of the distances to left, top, right and bottom, in strides;
+    and the five landmarks as offsets from the cell's centre, in strides.
     """
 
     def __init__(
@@ -37,7 +41,7 @@ class DetectorNet(nn.Module):
         super().__init__()
         w4, w8, w16, w32 = widths
         self.stem = conv_bn_relu(3, w4, stem, stride=4)
-        self.around = self.stem[0].padding[0]
+        self.stem_padding = self.stem[0].padding[0]
         self.stages = nn.ModuleList(
             nn.Sequential(conv_bn_relu(inputs, outputs, stride=2), *(ResidualBlock(outputs) for _ in range(depth)))
             for inputs, outputs, depth in zip(widths, widths[1:], depths, strict=False)
@@ -47,23 +51,23 @@ class DetectorNet(nn.Module):
         self.merge16 = conv_bn_relu(w16, w16)
         self.down8 = conv_bn_relu(w16, w8, 1)
         self.merge8 = conv_bn_relu(w8, w8)
-        # The four cells of stride 4 in one of stride 8 are told from its features: a whole level of wide maps is saved.
+        # One cell of stride 8 predicts its four cells of stride 4: this saves a whole level of wide maps.
         heads = nn.Conv2d(w8, 4 * OUTPUTS, 1), nn.Conv2d(w8, OUTPUTS, 1), nn.Conv2d(w16, OUTPUTS, 1)
         self.heads = nn.ModuleList(heads)
         for head in heads:
             cells = head.out_channels // OUTPUTS
             nn.init.normal_(head.weight, std=0.01)
             bias = torch.zeros(OUTPUTS)
-            bias[0] = -4.6  # a cell starts out 1 % sure of a face
+            bias[0] = -4.6  # initial score 0.01
             bias[1:5] = 0.7
             head.bias.data.copy_(bias.repeat_interleave(cells))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        fine, middle, coarse = self.cells(x)
+        fine, middle, coarse = self.folded_maps(x)
         return [F.pixel_shuffle(fine, 2), middle, coarse]
 
-    def cells(self, x: Tensor) -> list[Tensor]:
-        """The same maps, but for the finest: (N, 4·15, H/8, W/8), the four cells of each value in one of stride 8."""
+    def folded_maps(self, x: Tensor) -> list[Tensor]:
+        """The maps of ``forward``, the finest before its pixel shuffle: (N, 15·4, H/8, W/8), each value's four cells together."""
         f8 = self.stages[0](self.stem(x))
         f16 = self.stages[1](f8)
         f32 = self.stages[2](f16)
@@ -72,9 +76,15 @@ class DetectorNet(nn.Module):
         return [head(f) for head, f in zip(self.heads, (f8, f8, f16), strict=True)]
 
 
-def fed_bytes(net: DetectorNet) -> DetectorNet:
-    """The network, its batch norms folded, made to take pictures of bytes 0..255 in its own number format, with ``around`` pixels
-    of grey around them: scaled by the first convolution, they need no pass of their own."""
+def accept_uint8(net: DetectorNet) -> DetectorNet:
+    """Fold the scaling of uint8 images into the first convolution, in place, so that it needs no pass of its own.
+
+    Args:
+        net: a detector with its batch norms folded.
+
+    Returns:
+        The same network. It takes values 0..255 in its own dtype, with ``stem_padding`` pixels of grey around them.
+    """
     stem = net.stem[0]
     weight = (stem.weight.data / HALF_RANGE).to(stem.weight.dtype)
     stem.bias.data = (stem.bias.data.float() - HALF_RANGE * weight.float().sum((1, 2, 3))).to(weight.dtype)
@@ -83,14 +93,14 @@ def fed_bytes(net: DetectorNet) -> DetectorNet:
 
 
 def decode_cells(values: Tensor, centres: Tensor, stride: int) -> tuple[Tensor, Tensor]:
-    """Turn cell outputs (M, 14) at cell centres (M, 2) into boxes (M, 4) and landmarks (M, 5, 2) in pixels."""
-    reach = values[:, :4].clamp(max=6).exp() * stride
-    boxes = torch.cat([centres - reach[:, :2], centres + reach[:, 2:]], 1)
+    """Decode cell outputs (M, 14) at cell centres (M, 2) into boxes (M, 4) and landmarks (M, 5, 2), in pixels."""
+    distances = values[:, :4].clamp(max=6).exp() * stride
+    boxes = torch.cat([centres - distances[:, :2], centres + distances[:, 2:]], 1)
     landmarks = centres[:, None] + values[:, 4:].reshape(-1, 5, 2) * stride
     return boxes, landmarks
 
 
 def cell_centres(height: int, width: int, stride: int, device: torch.device | str = "cpu") -> Tensor:
-    """Centres (height, width, 2), x and y in pixels, of a map's cells; a pixel's own centre is at its integer."""
+    """Centres (height, width, 2) of a map's cells, x and y in pixels; pixel centres have integer coordinates."""
     y, x = torch.meshgrid(torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij")
     return torch.stack([x, y], -1) * float(stride) + (stride - 1) / 2

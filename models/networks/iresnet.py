@@ -53,7 +53,7 @@ class Block(nn.Module):
         return out
 
 
-def stages_of(inputs: int, widths: tuple[int, ...], depths: tuple[int, ...], cbam: bool = False) -> nn.ModuleList:
+def build_stages(inputs: int, widths: tuple[int, ...], depths: tuple[int, ...], cbam: bool = False) -> nn.ModuleList:
     """Stages of so many blocks, each of which opens with stride 2."""
     stages = nn.ModuleList()
     for width, depth in zip(widths, depths, strict=True):
@@ -62,7 +62,7 @@ def stages_of(inputs: int, widths: tuple[int, ...], depths: tuple[int, ...], cba
     return stages
 
 
-def begin_as(grown: nn.Module, less: nn.Module) -> None:
+def init_from_shallower(grown: nn.Module, less: nn.Module) -> None:
     """Give a network the weights of one with fewer blocks a stage: what is added does nothing at first, as its last norm's scale
     is 0 (Net2Net, arXiv 1511.05641). Raises ValueError if they differ in anything else."""
     missing, foreign = grown.load_state_dict(less.state_dict(), strict=False)
@@ -78,7 +78,7 @@ def begin_as(grown: nn.Module, less: nn.Module) -> None:
         nn.init.zeros_(last.weight)
 
 
-def through(stages: nn.ModuleList, x: Tensor) -> list[Tensor]:
+def stage_features(stages: nn.ModuleList, x: Tensor) -> list[Tensor]:
     """What each stage makes of the one before it."""
     seen = []
     for stage in stages:
@@ -98,7 +98,7 @@ class IResNet(nn.Module):
         super().__init__()
         self.side, self.widths, self.dim = SIDE, WIDTHS, DIM
         self.stem = nn.Sequential(nn.Conv2d(3, WIDTHS[0], 3, 1, 1, bias=False), nn.BatchNorm2d(WIDTHS[0]), nn.PReLU(WIDTHS[0]))
-        self.stages = stages_of(WIDTHS[0], WIDTHS, DEPTHS[depth], cbam)
+        self.stages = build_stages(WIDTHS[0], WIDTHS, DEPTHS[depth], cbam)
         if pooled:
             self.head: nn.Module = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         else:
@@ -116,5 +116,5 @@ class IResNet(nn.Module):
 
     def with_features(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The embedding and the four stages' features."""
-        seen = through(self.stages, self.stem(x))
+        seen = stage_features(self.stages, self.stem(x))
         return self.head(seen[-1]), seen

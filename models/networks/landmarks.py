@@ -1,7 +1,7 @@
-"""Where exactly the five landmarks are: a small network that looks at each found face once more, aligned as it is.
+"""Landmark refinement: a small network locates the five landmarks again in each face's aligned chip.
 
-A detector tells landmarks from maps whose cells are as large as a small face's eye. Cut out and enlarged, the same face shows
-them to about half that error, and alignment decides how well a small face is recognised.
+The detector reads landmarks from maps whose cells are as large as a small face's eye. In the enlarged chip the error is about
+half of that, and alignment decides how well a small face is recognised.
 """
 
 from __future__ import annotations
@@ -14,19 +14,25 @@ from torch import Tensor, nn
 
 from models.blocks import ResidualBlock, conv_bn_relu
 from models.chip import CHIP, EYE_DISTANCE, TEMPLATE, eye_distance, similarity, warp_chip
-from models.runtime.image_pyramid import Halvings
-from models.runtime.session import Quickest
+from models.runtime.image_pyramid import ImagePyramid
+from models.runtime.session import InferenceSession
 from models.weights_io import WEIGHTS, load_network
 
-SIDE = 48  # pixels of the network's view
-SEEN = 0.875  # the centre of the chip that it sees
-UNIT = CHIP / 4  # chip pixels to one unit of its output, from the chip's centre
-AROUND = 2.5  # of the landmarks' spread that the chip may need around them
-FURTHEST = 0.5  # eye distances; a face whose landmarks would move further keeps its own
+SIDE = 48  # of the network's input, in pixels
+VIEW_SHARE = 0.875  # of the chip, about its centre, that the input shows
+OUTPUT_UNIT = CHIP / 4  # chip pixels in one unit of the network's output
+CROP_MARGIN = 2.5  # around the landmarks, in their extents: as much as the chip may need
+MAX_SHIFT = 0.5  # eye distances; a face whose landmarks would move further keeps its own
 
 
 class LandmarkNet(nn.Module):
-    """``forward``: float (N, 3, 48, 48) in [-1, 1], the centre of chips -> landmarks (N, 5, 2) in `UNIT`s from the centre."""
+    """Locates the five landmarks in the centre of a chip. Untrained, it returns the template.
+
+    Args:
+        widths: channels at 24, 12, 6 and 3 pixels.
+
+    ``forward`` takes float (N, 3, 48, 48) in [-1, 1] and returns (N, 5, 2) in `OUTPUT_UNIT` from the chip's centre.
+    """
 
     def __init__(self, widths: tuple[int, ...] = (24, 48, 96, 128)) -> None:
         super().__init__()
@@ -49,16 +55,16 @@ class LandmarkNet(nn.Module):
 
 
 def to_units(points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Points of a 128 chip (..., 2) in the network's units."""
-    return ((points - (CHIP - 1) / 2) / UNIT).astype(np.float32)
+    """Convert points (..., 2) from pixels of a 128 chip to the network's output units."""
+    return ((points - (CHIP - 1) / 2) / OUTPUT_UNIT).astype(np.float32)
 
 
 def landmark_view(chip: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The network's view (48, 48, 3) of a chip of any side."""
+    """The network's input uint8 (48, 48, 3): the centre of a chip (r, r, 3) of any side."""
     side = chip.shape[0]
-    scale = SIDE / (SEEN * side)
+    scale = SIDE / (VIEW_SHARE * side)
     away = (SIDE - 1) / 2 - scale * (side - 1) / 2
-    if scale < 0.6:  # averaged down first, so that nothing aliases
+    if scale < 0.6:  # averaged first, so that it does not alias
         return landmark_view(cv2.resize(chip, (side // 2, side // 2), interpolation=cv2.INTER_AREA).astype(np.uint8))
     matrix = np.array([[scale, 0, away], [0, scale, away]])
     return np.asarray(
@@ -66,43 +72,67 @@ def landmark_view(chip: NDArray[np.uint8]) -> NDArray[np.uint8]:
     )
 
 
-def halved(frame: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """A face's surroundings in a frame (H, W, 3), and its landmarks (5, 2) there, halved until its chip would be no wider than
-    twice `CHIP`: that is many times quicker than averaging down at once. Raises ValueError as `similarity` does."""
+def crop_and_halve(frame: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Cut a large face out of a frame and halve it until its chip would be at most twice `CHIP` wide.
+
+    This is many times faster than to average it down in one step. The frame of a smaller face is returned as it is.
+
+    Args:
+        frame: uint8 (H, W, 3).
+        landmarks: float32 (5, 2) in its pixels.
+
+    Returns:
+        The crop uint8 (h, w, 3), and the landmarks in its pixels.
+
+    Raises:
+        ValueError: as `similarity`.
+    """
     side = eye_distance(landmarks) / EYE_DISTANCE * CHIP
     if side <= 2 * CHIP:
         return frame, landmarks
     low, high = landmarks.min(0), landmarks.max(0)
-    reach = AROUND * float((high - low).max())
-    (left, top), (right, bottom) = np.maximum(low - reach, 0).astype(int), np.maximum(high + reach, 0).astype(int) + 1
-    times = int(np.ceil(np.log2(side / (2 * CHIP))))
-    points = (landmarks - (left, top) + 0.5) / 2**times - 0.5
-    return Halvings(frame[top:bottom, left:right]).at(times), points.astype(np.float32)
+    margin = CROP_MARGIN * float((high - low).max())
+    (left, top), (right, bottom) = np.maximum(low - margin, 0).astype(int), np.maximum(high + margin, 0).astype(int) + 1
+    halvings = int(np.ceil(np.log2(side / (2 * CHIP))))
+    points = (landmarks - (left, top) + 0.5) / 2**halvings - 0.5
+    return ImagePyramid(frame[top:bottom, left:right]).level(halvings), points.astype(np.float32)
 
 
 class LandmarkRefiner:
-    """Moves a detector's landmarks to where a closer look finds them."""
+    """Refines a detector's landmarks with `LandmarkNet`, with the project's own weights.
+
+    Args:
+        device: where the network runs.
+    """
 
     def __init__(self, device: torch.device) -> None:
-        self._net = Quickest(*load_network(LandmarkNet, WEIGHTS / "landmarks.safetensors", "landmarks"), device)
+        self._net = InferenceSession(*load_network(LandmarkNet, WEIGHTS / "landmarks.safetensors", "landmarks"), device)
 
     def refine(self, frame: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Landmarks (N, 5, 2) of faces in an RGB frame (H, W, 3), refined; those of degenerate faces stay as they are."""
-        views, ways, rows = [], [], []
+        """Refine the landmarks of one frame's faces.
+
+        Args:
+            frame: uint8 (H, W, 3) RGB.
+            landmarks: float32 (N, 5, 2) in its pixels.
+
+        Returns:
+            Refined landmarks (N, 5, 2). Those of degenerate faces, and those that would move beyond `MAX_SHIFT`, are unchanged.
+        """
+        views, transforms, rows = [], [], []
         for row, points in enumerate(landmarks):
             try:
-                views.append(landmark_view(warp_chip(*halved(frame, points))))
-                ways.append(similarity(points, TEMPLATE))
+                views.append(landmark_view(warp_chip(*crop_and_halve(frame, points))))
+                transforms.append(similarity(points, TEMPLATE))
             except (ValueError, cv2.error):
                 continue
             rows.append(row)
         if not rows:
             return landmarks
-        told = self._net(np.stack(views)).cpu().numpy() * UNIT + (CHIP - 1) / 2
+        located = self._net(np.stack(views)).cpu().numpy() * OUTPUT_UNIT + (CHIP - 1) / 2
         refined = landmarks.copy()
-        for row, way, points in zip(rows, ways, told, strict=True):
-            back = np.linalg.inv(way[:, :2])
-            # In the chip the landmarks' mean lies on the template's, so what they move by can be told there.
-            if np.linalg.norm((points - TEMPLATE).mean(0)) < FURTHEST * EYE_DISTANCE:
-                refined[row] = (points - way[:, 2]) @ back.T
+        for row, transform, points in zip(rows, transforms, located, strict=True):
+            back = np.linalg.inv(transform[:, :2])
+            # In the chip, the mean of the detector's landmarks is that of the template: the mean's shift is measured there.
+            if np.linalg.norm((points - TEMPLATE).mean(0)) < MAX_SHIFT * EYE_DISTANCE:
+                refined[row] = (points - transform[:, 2]) @ back.T
         return refined

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.chip import CHIP
-from models.networks.iresnet import stages_of, through
+from models.networks.iresnet import build_stages, stage_features
 
 VIEW = 112  # the recogniser sees the chip's centre 112 of 128 pixels
 
@@ -37,7 +37,7 @@ class Recognizer(nn.Module):
         super().__init__()
         self.side, self.widths, self.dim = side, widths, dim
         self.stem = nn.Sequential(nn.Conv2d(3, stem, 3, 2, 1, bias=False), nn.BatchNorm2d(stem), nn.PReLU(stem))
-        self.stages = stages_of(stem, widths, depths)
+        self.stages = build_stages(stem, widths, depths)
         cells = (side // 2 ** (len(widths) + 1)) ** 2
         self.neck = nn.Sequential(
             nn.BatchNorm2d(widths[-1]), nn.Flatten(), nn.Linear(widths[-1] * cells, dim, bias=False), nn.BatchNorm1d(dim)
@@ -52,7 +52,7 @@ class Recognizer(nn.Module):
 
     def with_features(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The embedding before its whitening, and the stages' features, which feature-similarity distillation compares."""
-        seen = through(self.stages, self.stem(x))
+        seen = stage_features(self.stages, self.stem(x))
         return self.neck(seen[-1]), seen
 
 

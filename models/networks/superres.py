@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from models.blocks import PlainResidualBlock, zero_init
 from models.networks.pkdn import ParsingFusion
 
-ENTRIES = (16, 32, 64)
+ENTRY_LEVELS = (16, 32, 64)
 
 
 class Attention(nn.Module):
@@ -59,12 +59,13 @@ class SuperResNet(nn.Module):
         self.entries = nn.ModuleDict(
             {
                 f"{r}-{s}": nn.Sequential(nn.PixelUnshuffle(r // s), nn.Conv2d(3 * (r // s) ** 2, w, 3, 1, 1))
-                for r in ENTRIES
-                for s, w in zip(ENTRIES, widths, strict=True)
+                for r in ENTRY_LEVELS
+                for s, w in zip(ENTRY_LEVELS, widths, strict=True)
                 if s <= r
             }
         )
-        self.places = nn.Parameter(torch.zeros(1, widths[0], ENTRIES[0], ENTRIES[0]))  # faces are aligned: where says much
+        # Faces are aligned, so the position says much.
+        self.places = nn.Parameter(torch.zeros(1, widths[0], ENTRY_LEVELS[0], ENTRY_LEVELS[0]))
         self.steps = nn.ModuleList(
             [nn.Sequential(*[PlainResidualBlock(w) for _ in range(d)]) for w, d in zip(widths, depths, strict=True)]
         )
@@ -76,8 +77,8 @@ class SuperResNet(nn.Module):
         self.to_rgb = nn.ModuleDict(
             {
                 f"{r}-{2 * s}": nn.Sequential(nn.Conv2d(w, 12, 3, 1, 1), nn.PixelShuffle(2))
-                for r in ENTRIES
-                for s, w in zip(ENTRIES, widths, strict=True)
+                for r in ENTRY_LEVELS
+                for s, w in zip(ENTRY_LEVELS, widths, strict=True)
                 if s >= r
             }
         )
@@ -85,7 +86,7 @@ class SuperResNet(nn.Module):
             nn.init.zeros_(head[0].weight)
             nn.init.zeros_(head[0].bias)
         self.fusions = nn.ModuleList(
-            ParsingFusion(w, regions, softmax=s == ENTRIES[0]) for s, w in zip(ENTRIES, widths, strict=True) if regions
+            ParsingFusion(w, regions, softmax=s == ENTRY_LEVELS[0]) for s, w in zip(ENTRY_LEVELS, widths, strict=True) if regions
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -99,7 +100,7 @@ class SuperResNet(nn.Module):
         entry = x.shape[-1]
         pictures, seen = [], []
         features = self.places
-        for step, side in enumerate(ENTRIES):
+        for step, side in enumerate(ENTRY_LEVELS):
             if step:
                 features = self.doublings[step - 1](features)
             if side <= entry:
@@ -108,7 +109,7 @@ class SuperResNet(nn.Module):
                 features = self.fusions[step](features, parsing)
             features = self.steps[step](features)
             seen.append(features)
-            if side >= entry and (self.training or side == ENTRIES[-1]):
+            if side >= entry and (self.training or side == ENTRY_LEVELS[-1]):
                 base = F.interpolate(x, scale_factor=2 * side / entry, mode="bicubic", align_corners=False)
                 pictures.append(base + self.to_rgb[f"{entry}-{2 * side}"](features))
         return pictures, seen

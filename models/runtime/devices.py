@@ -1,4 +1,4 @@
-"""Where and how the networks run: device, number format, memory."""
+"""Choose the device, the number format and the memory settings that networks run with."""
 
 from __future__ import annotations
 
@@ -12,11 +12,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+from models.blocks import HALF_RANGE
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # parameters of glibc's mallopt
 
 
 def pick_device(device: str) -> torch.device:
-    """``cpu``, ``cuda`` or ``auto``. Raises ValueError for anything else, or if a GPU is asked for and there is none."""
+    """Resolve a device name.
+
+    Args:
+        device: ``cpu``, ``cuda``, or ``auto`` for the GPU where there is one.
+
+    Raises:
+        ValueError: for another name, or if a GPU is requested and none is usable.
+    """
     if device not in ("cpu", "cuda", "auto"):
         raise ValueError(f"device = {device!r}: must be 'cpu', 'cuda' or 'auto'")
     if device == "auto":
@@ -27,44 +36,49 @@ def pick_device(device: str) -> torch.device:
 
 
 @functools.cache
-def number_format(device: str) -> tuple[torch.dtype, str]:
-    """The format the networks compute in, and why."""
+def compute_dtype(device: str) -> tuple[torch.dtype, str]:
+    """The dtype that networks compute in on ``cpu`` or ``cuda``, and the reason in words."""
     if device == "cuda":
         return torch.bfloat16, "GPU"
     if (
         torch.backends.cpu.get_cpu_capability() == "AVX512"
         and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        and processor_has("avx512_bf16", "amx_bf16")
+        and cpu_has_any("avx512_bf16", "amx_bf16")
     ):
         return torch.bfloat16, "the processor multiplies bfloat16 itself"
     return torch.float32, "the processor has no bfloat16 arithmetic"
 
 
 def machine(device: str) -> str:
-    """What figures were measured on: ``2 CPU cores, bfloat16``."""
+    """The machine that figures were measured on, such as ``2 CPU cores, bfloat16``."""
     name = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} CPU cores"
-    return f"{name}, {str(number_format(device)[0]).removeprefix('torch.')}"
+    return f"{name}, {str(compute_dtype(device)[0]).removeprefix('torch.')}"
 
 
 def autocast(device: str) -> torch.autocast:
-    """The context in which a network is trained or measured: bfloat16 where that pays, else as it is (emulated, it was seven
-    times slower than float32)."""
-    dtype, _ = number_format(device)
+    """The autocast context for training and measuring: bfloat16 where `compute_dtype` says so, else disabled.
+
+    Emulated bfloat16 was seven times slower than float32.
+    """
+    dtype, _ = compute_dtype(device)
     return torch.autocast(device, dtype, enabled=dtype is torch.bfloat16)
 
 
-def processor_has(*flags: str) -> bool:
-    """Whether the processor names one of these abilities; of one that does not tell, False."""
+def cpu_has_any(*flags: str) -> bool:
+    """Whether /proc/cpuinfo lists one of these CPU flags; False where it cannot be read."""
     try:
-        told = Path("/proc/cpuinfo").read_text().split()
+        listed = Path("/proc/cpuinfo").read_text().split()
     except OSError:
         return False
-    return any(flag in told for flag in flags)
+    return any(flag in listed for flag in flags)
 
 
 @functools.cache
-def keep_big_buffers() -> None:
-    """Ask glibc not to hand big activations back to the kernel after every layer (page faults took half the time)."""
+def keep_freed_memory() -> None:
+    """Make glibc keep large freed buffers instead of returning them to the kernel.
+
+    Otherwise every layer's activations are mapped anew, and page faults took half of the time.
+    """
     if os.name != "posix":
         return
     try:
@@ -75,22 +89,26 @@ def keep_big_buffers() -> None:
         return
 
 
-def ready(net: nn.Module, device: torch.device) -> tuple[nn.Module, torch.dtype]:
-    """Put a network into the form it is run in: evaluation, batch norms folded, channels_last, the device's number format."""
-    keep_big_buffers()
-    dtype, _ = number_format(device.type)
-    net = folded(net.eval())
+def prepare_for_inference(net: nn.Module, device: torch.device) -> tuple[nn.Module, torch.dtype]:
+    """Put a network into evaluation mode on a device, with batch norms folded, channels_last, in `compute_dtype`.
+
+    Returns:
+        The network, changed in place, and its dtype.
+    """
+    keep_freed_memory()
+    dtype, _ = compute_dtype(device.type)
+    net = fold_batch_norms(net.eval())
     return net.to(device=device, dtype=dtype, memory_format=torch.channels_last), dtype
 
 
-def as_input(pictures: NDArray[np.uint8], device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Pictures (N, H, W, 3) as networks that look at [-1, 1] take them: (N, 3, H, W), channels_last."""
-    x = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).to(dtype).sub_(127.5).div_(127.5)
+def to_input(images: NDArray[np.uint8], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Turn uint8 images (N, H, W, 3) into a channels_last tensor (N, 3, H, W) in [-1, 1]."""
+    x = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).to(dtype).sub_(HALF_RANGE).div_(HALF_RANGE)
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def folded(net: nn.Module) -> nn.Module:
-    """Fold each batch norm that directly follows a convolution into it."""
+def fold_batch_norms(net: nn.Module) -> nn.Module:
+    """Fold each batch norm that directly follows a convolution into it; changes the network in place and returns it."""
     for module in net.modules():
         if not isinstance(module, nn.Sequential):
             continue

@@ -1,5 +1,6 @@
-"""Small convolutional networks as oneDNN runs them fastest on a CPU: ReLU and the residual sum in the convolution itself. Layer
-by layer torch passes over the maps once more for every sum and ReLU.
+"""Fused convolutions for CPUs: oneDNN applies ReLU and the residual sum within the convolution.
+
+Layer by layer, torch would pass over the feature maps once more for every sum and every ReLU.
 """
 
 from __future__ import annotations
@@ -12,24 +13,32 @@ from models.blocks import ResidualBlock
 OPERATIONS = torch.ops.mkldnn
 
 
-def packed(net: nn.Module) -> nn.Module:
-    """The network, made `ready` for the CPU, with its convolutions packed; on another device, or where torch has no oneDNN, as
-    it is. What it gives differs by rounding. It can be neither copied nor pickled."""
+def fuse_convolutions(net: nn.Module) -> nn.Module:
+    """Replace a network's convolutions by fused ones, in place; results differ by rounding only.
+
+    Nothing changes on other devices and where torch has no oneDNN. A fused network can be neither copied nor pickled.
+
+    Args:
+        net: a network from `prepare_for_inference`, so without batch norms after convolutions.
+
+    Raises:
+        ValueError: if a sequence holds a layer that cannot be fused.
+    """
     weights = next(net.parameters())
-    known = hasattr(OPERATIONS, "_convolution_pointwise") and hasattr(OPERATIONS, "_reorder_convolution_weight")
-    if weights.device.type == "cpu" and torch.backends.mkldnn.is_available() and known:
-        _pack_children(net)
+    available = hasattr(OPERATIONS, "_convolution_pointwise") and hasattr(OPERATIONS, "_reorder_convolution_weight")
+    if weights.device.type == "cpu" and torch.backends.mkldnn.is_available() and available:
+        _fuse_children(net)
     return net
 
 
-class PackedConv(nn.Module):
-    """A convolution whose result, to which ``other`` may be added, goes through ReLU if told so."""
+class FusedConv(nn.Module):
+    """A convolution, then an optional sum with ``other``, then an optional ReLU, in one call."""
 
     def __init__(self, conv: nn.Conv2d, relu: bool) -> None:
         super().__init__()
         self._geometry = [list(n) for n in (conv.padding, conv.stride, conv.dilation)] + [conv.groups]
         self.weight = conv.weight.detach()
-        if conv.kernel_size == (1, 1):  # of the others the order in which they are read quickest depends on the input's size
+        if conv.kernel_size == (1, 1):  # for larger kernels the fastest weight layout depends on the input's size
             self.weight = OPERATIONS._reorder_convolution_weight(self.weight, *self._geometry, None)
         self.bias = None if conv.bias is None else conv.bias.detach()
         self._after = "relu" if relu else "none"
@@ -43,36 +52,38 @@ class PackedConv(nn.Module):
         )
 
 
-class PackedResidual(nn.Module):
+class FusedResidual(nn.Module):
+    """A `ResidualBlock` whose last convolution adds the identity and applies ReLU itself."""
+
     def __init__(self, block: ResidualBlock) -> None:
         super().__init__()
-        *self.before, self.last = _chain(nn.Sequential(*block.first, *block.second, nn.ReLU()))
+        *self.before, self.last = _fused_chain(nn.Sequential(*block.first, *block.second, nn.ReLU()))
 
     def forward(self, x: Tensor) -> Tensor:
-        found = x
+        features = x
         for layer in self.before:
-            found = layer(found)
-        out: Tensor = self.last(found, x)
+            features = layer(features)
+        out: Tensor = self.last(features, x)
         return out
 
 
-def _chain(layers: nn.Sequential) -> list[PackedConv]:
-    """The convolutions of a sequence. Raises ValueError if anything else remains in it but ReLU and batch norms folded away."""
+def _fused_chain(layers: nn.Sequential) -> list[FusedConv]:
+    """The convolutions of a sequence, each with the ReLU that follows it. Raises ValueError if it holds other layers."""
     for layer in layers:
         if not isinstance(layer, nn.Conv2d | nn.ReLU | nn.Identity):
-            raise ValueError(f"a {type(layer).__name__} cannot be packed; `runtime.ready` folds batch norms")
+            raise ValueError(f"a {type(layer).__name__} cannot be fused; `prepare_for_inference` folds batch norms")
     kept = [layer for layer in layers if not isinstance(layer, nn.Identity)]
     following = [*kept[1:], None]
-    return [PackedConv(a, isinstance(b, nn.ReLU)) for a, b in zip(kept, following, strict=True) if isinstance(a, nn.Conv2d)]
+    return [FusedConv(a, isinstance(b, nn.ReLU)) for a, b in zip(kept, following, strict=True) if isinstance(a, nn.Conv2d)]
 
 
-def _pack_children(net: nn.Module) -> None:
+def _fuse_children(net: nn.Module) -> None:
     for name, child in net.named_children():
         if isinstance(child, ResidualBlock):
-            setattr(net, name, PackedResidual(child))
+            setattr(net, name, FusedResidual(child))
         elif isinstance(child, nn.Conv2d):
-            setattr(net, name, PackedConv(child, False))
+            setattr(net, name, FusedConv(child, False))
         elif isinstance(child, nn.Sequential) and len(child) and isinstance(child[0], nn.Conv2d):
-            setattr(net, name, nn.Sequential(*_chain(child)))
+            setattr(net, name, nn.Sequential(*_fused_chain(child)))
         else:
-            _pack_children(child)
+            _fuse_children(child)

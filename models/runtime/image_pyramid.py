@@ -1,4 +1,4 @@
-"""A picture at its own size, half of it, and so on."""
+"""An image pyramid: an image at its own size, half of it, a quarter, and so on."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Halvings:
-    """A picture (H, W, 3) and its halvings by averaging, each made when it is first asked for: twice half is three times as quick
-    as once a quarter. An odd edge is left out."""
+class ImagePyramid:
+    """An image and its halvings by 2x2 averaging. Each level is computed once, when it is first requested.
 
-    def __init__(self, picture: NDArray[np.uint8]) -> None:
-        self._kept = [picture]
+    Halving twice is three times as fast as one reduction to a quarter. An odd last row or column is left out.
 
-    def at(self, times: int) -> NDArray[np.uint8]:
-        """The picture halved so many times, no side under a pixel."""
-        while len(self._kept) <= times:
-            height, width = (max(1, n // 2) for n in self._kept[-1].shape[:2])
-            even = self._kept[-1][: 2 * height, : 2 * width]
-            self._kept.append(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False))
-        return self._kept[times]
+    Args:
+        image: uint8 (H, W, 3).
+    """
+
+    def __init__(self, image: NDArray[np.uint8]) -> None:
+        self._levels = [image]
+
+    def level(self, number: int) -> NDArray[np.uint8]:
+        """The image halved ``number`` times; no side falls below one pixel. Level 0 is the image itself."""
+        while len(self._levels) <= number:
+            height, width = (max(1, n // 2) for n in self._levels[-1].shape[:2])
+            even = self._levels[-1][: 2 * height, : 2 * width]
+            self._levels.append(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False))
+        return self._levels[number]

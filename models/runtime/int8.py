@@ -1,9 +1,8 @@
-"""Small convolutional networks in 8-bit integers, on processors that multiply those (VNNI): half the time of bfloat16 and a
-quarter of float32's.
+"""Small convolutional networks in int8, for CPUs with VNNI: half the time of bfloat16, a quarter of float32's.
 
-Weights are whole numbers of a scale for each output channel, maps whole numbers 0..255 of one scale each: how far each map's
-numbers reach was measured on training pictures and stands in the network's card (`training.detector.quantization`). The last
-convolutions give floating-point numbers. Quantisation as in Jacob et al. 2018 (arXiv 1712.05877), without training for it.
+Weights are int8 with per-channel scales. Feature maps are uint8 with one scale each, whose range was measured on training images
+and stands in the network's card (`training.detector.quantization`). The last convolutions give float32. Post-training
+quantisation as in Jacob et al. 2018 (arXiv 1712.05877).
 """
 
 from __future__ import annotations
@@ -17,94 +16,127 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.blocks import HALF_RANGE, FpnJoin, ResidualBlock
-from models.runtime.devices import folded, keep_big_buffers, processor_has
+from models.runtime.devices import cpu_has_any, fold_batch_norms, keep_freed_memory
 
-FLAGS = "avx512_vnni", "avx_vnni"  # of processors that multiply bytes four at a time
-GREY = 128  # of a picture, is 0
-SIZES = 8  # of maps, that weights are kept packed for
-JOINED = {"join16": ("stages.1", "down16"), "join8": ("stages.0", "down8")}  # maps that are added up, so of one scale
+VNNI_FLAGS = "avx512_vnni", "avx_vnni"
+ZERO_POINT = 128  # of images: the grey level that stands for 0
+PACKED_SIZES = 8  # feature map sizes for which weights are kept packed
+# Feature maps that are added, so they share one scale: join -> prefixes of the maps that enter it.
+SHARED_SCALES = {"join16": ("stages.1", "down16"), "join8": ("stages.0", "down8")}
 
 
-class Map(NamedTuple):
-    """A map (N, C, H, W), channels_last: its numbers are (values - zero) * scale."""
+class QuantizedMap(NamedTuple):
+    """A quantised feature map: its real values are (values - zero) * scale.
+
+    ``values`` uint8 (N, C, H, W), channels_last; ``zero`` is the zero point.
+    """
 
     values: Tensor
     scale: float
     zero: int = 0
 
     def floats(self) -> Tensor:
+        """The real values as float32 (N, C, H, W)."""
         return (self.values.float() - self.zero) * self.scale
 
 
-def pays(device: torch.device) -> bool:
-    """Whether networks run quicker in 8 bits on this device than in the number format of `runtime.number_format`."""
-    known = hasattr(torch.ops.onednn, "qconv2d_pointwise") and torch.backends.mkldnn.is_available()
-    return device.type == "cpu" and known and processor_has(*FLAGS)
+def int8_is_faster(device: torch.device) -> bool:
+    """Whether int8 is faster on this device than `compute_dtype`: a CPU with VNNI, and a torch with oneDNN's int8 operations."""
+    available = hasattr(torch.ops.onednn, "qconv2d_pointwise") and torch.backends.mkldnn.is_available()
+    return device.type == "cpu" and available and cpu_has_any(*VNNI_FLAGS)
 
 
-def as_map(pictures: Tensor) -> Map:
-    """Pictures of bytes (N, H, W, 3) as networks that look at [-1, 1] take them, half a grey level brighter."""
-    return Map(pictures.permute(0, 3, 1, 2), 1 / HALF_RANGE, GREY)
+def quantize_images(images: Tensor) -> QuantizedMap:
+    """Images uint8 (N, H, W, 3) as input of networks that take [-1, 1]. They are offset by half a grey level."""
+    return QuantizedMap(images.permute(0, 3, 1, 2), 1 / HALF_RANGE, ZERO_POINT)
 
 
-def if_it_pays(net: nn.Module, card: dict[str, Any], device: torch.device) -> nn.Module | None:
-    """The network `in_int8`, if its card tells the ranges of its maps and that `pays` on the device; else None, and the network
-    as it was."""
-    if "ranges" not in card or not pays(device):
+def to_int8_where_faster(net: nn.Module, card: dict[str, Any], device: torch.device) -> nn.Module | None:
+    """Convert a network to int8 if its card holds ``ranges`` and `int8_is_faster` on the device.
+
+    Returns:
+        The converted network, which takes a `QuantizedMap`; or None, and the network is unchanged.
+    """
+    if "ranges" not in card or not int8_is_faster(device):
         return None
-    keep_big_buffers()
-    return in_int8(folded(net.eval()), card["ranges"])
+    keep_freed_memory()
+    return convert_to_int8(fold_batch_norms(net.eval()), card["ranges"])
 
 
-def in_int8(net: nn.Module, ranges: dict[str, float]) -> nn.Module:
-    """The network, its batch norms folded, made to take a `Map`. Raises ValueError if ``ranges`` is not of this network."""
+def convert_to_int8(net: nn.Module, ranges: dict[str, float]) -> nn.Module:
+    """Make a network compute in int8, in place.
+
+    Args:
+        net: a network with its batch norms folded.
+        ranges: the largest value of each feature map, as `record_ranges` measures. Smaller values give finer steps and cut more.
+
+    Returns:
+        The same network. It takes a `QuantizedMap` and can be neither copied nor pickled.
+
+    Raises:
+        ValueError: if ``ranges`` belongs to another network.
+    """
     try:
         _convert(net, "", ranges)
     except KeyError as error:
-        raise ValueError(f"the card's ranges tell nothing of {error}") from None
+        raise ValueError(f"the card's ranges lack {error}; they belong to another network") from None
     body = getattr(net, "body", None)
     if isinstance(body, nn.Sequential):
-        body.append(Floats())
+        body.append(Dequantize())
     return net
 
 
-def watch(net: nn.Module) -> dict[str, float]:
-    """Has the network, its batch norms folded, write down from now on the largest number of each map that `in_int8` needs."""
-    largest: dict[str, float] = {}
+def record_ranges(net: nn.Module) -> dict[str, float]:
+    """Record the largest value of each feature map from now on, whenever the network runs.
 
-    def keep(name: str, layer: nn.Module) -> None:
+    Args:
+        net: a network with its batch norms folded.
+
+    Returns:
+        A dictionary that fills as the network runs: what `convert_to_int8` needs.
+    """
+    ranges: dict[str, float] = {}
+
+    def observe(name: str, layer: nn.Module) -> None:
         def hook(_layer: nn.Module, _inputs: object, out: Tensor) -> None:
-            largest[name] = max(largest.get(name, 0.0), float(out.max()))
-            for prefix in JOINED.get(name, ()):
-                last = [known for known in largest if known.startswith(prefix)][-1]
-                largest[last] = largest[name] = max(largest[name], largest[last])
+            ranges[name] = max(ranges.get(name, 0.0), float(out.max()))
+            for prefix in SHARED_SCALES.get(name, ()):
+                last = [known for known in ranges if known.startswith(prefix)][-1]
+                ranges[last] = ranges[name] = max(ranges[name], ranges[last])
 
         layer.register_forward_hook(hook)
 
-    for name, layer in _measured(net, ""):
-        keep(name, layer)
-    return largest
+    for name, layer in _quantized_layers(net, ""):
+        observe(name, layer)
+    return ranges
 
 
 class Int8Conv(nn.Module):
-    """A convolution of a `Map`, to whose result ``other`` may be added (which is written over): with ``largest`` the `Map` of it
-    after ReLU, that reaches so far, else floats (N, C, H, W)."""
+    """An int8 convolution of a `QuantizedMap`, with an optional sum.
 
-    def __init__(self, conv: nn.Conv2d, largest: float | None = None) -> None:
+    Args:
+        conv: the float convolution.
+        max_value: the largest value of the result. With it, ReLU and requantisation follow and the result is a `QuantizedMap`;
+            without, the result is float32 (N, C, H, W).
+
+    ``forward`` adds ``other`` to the result, in the memory of ``other``.
+    """
+
+    def __init__(self, conv: nn.Conv2d, max_value: float | None = None) -> None:
         super().__init__()
         weight = conv.weight.detach().float()
         self._scales = (weight.abs().amax((1, 2, 3)) / 127).clamp(min=1e-9)
         self._zeros = torch.zeros(len(weight), dtype=torch.int32)
-        whole = (weight / self._scales[:, None, None, None]).round().to(torch.int8)
+        quantized = (weight / self._scales[:, None, None, None]).round().to(torch.int8)
         self._geometry = [list(n) for n in (conv.stride, conv.padding, conv.dilation)] + [conv.groups]
-        pack = functools.partial(torch.ops.onednn.qconv_prepack, whole, self._scales, 1.0, 0, *self._geometry)
-        # Which order of weights is read quickest depends on the map's size: others are put into order anew in each call.
-        self._packed = functools.lru_cache(SIZES)(lambda height, width: pack([1, conv.in_channels, height, width]))
+        pack = functools.partial(torch.ops.onednn.qconv_prepack, quantized, self._scales, 1.0, 0, *self._geometry)
+        # The fastest weight layout depends on the size of the map; another one is repacked in every call.
+        self._packed = functools.lru_cache(PACKED_SIZES)(lambda height, width: pack([1, conv.in_channels, height, width]))
         self._bias = None if conv.bias is None else conv.bias.detach().float()
-        self._scale = 1.0 if largest is None else max(largest, 1e-6) / 255
-        self._format, self._after = (torch.float32, "none") if largest is None else (torch.uint8, "relu")
+        self._scale = 1.0 if max_value is None else max(max_value, 1e-6) / 255
+        self._format, self._after = (torch.float32, "none") if max_value is None else (torch.uint8, "relu")
 
-    def forward(self, x: Map, other: Map | None = None) -> Map | Tensor:
+    def forward(self, x: QuantizedMap, other: QuantizedMap | None = None) -> QuantizedMap | Tensor:
         inputs = x.values, x.scale, x.zero, self._packed(*x.values.shape[2:]), self._scales, self._zeros
         call, out = torch.ops.onednn.qconv2d_pointwise, (self._scale, 0, self._format)
         if other is None:
@@ -112,35 +144,39 @@ class Int8Conv(nn.Module):
         else:
             added = other.scale, other.zero, "sum", 1.0
             values = call.binary(*inputs, other.values, self._bias, *self._geometry, *out, *added, self._after, [], "")
-        return values if self._format is torch.float32 else Map(values, self._scale)
+        return values if self._format is torch.float32 else QuantizedMap(values, self._scale)
 
 
 class Int8Residual(nn.Module):
+    """`ResidualBlock` in int8; ``path`` is its name in the network, by which ``ranges`` knows it."""
+
     def __init__(self, block: ResidualBlock, path: str, ranges: dict[str, float]) -> None:
         super().__init__()
         self.first = Int8Conv(block.first[0], ranges[f"{path}.first"])
         self.second = Int8Conv(block.second[0], ranges[path])
 
-    def forward(self, x: Map) -> Map:
-        out: Map = self.second(self.first(x), x)
+    def forward(self, x: QuantizedMap) -> QuantizedMap:
+        out: QuantizedMap = self.second(self.first(x), x)
         return out
 
 
-class Int8Join(nn.Module):
-    """`FpnJoin` of two maps of one scale; what is too large stays at the largest."""
+class Int8FpnJoin(nn.Module):
+    """`FpnJoin` of two maps of one scale; the sum saturates at 255."""
 
-    def forward(self, fine: Map, coarse: Map) -> Map:
+    def forward(self, fine: QuantizedMap, coarse: QuantizedMap) -> QuantizedMap:
         added = F.interpolate(coarse.values, scale_factor=2.0)
         return fine._replace(values=fine.values + torch.minimum(added, fine.values.bitwise_not()))
 
 
-class Floats(nn.Module):
-    def forward(self, x: Map) -> Tensor:
+class Dequantize(nn.Module):
+    """A `QuantizedMap` as float32."""
+
+    def forward(self, x: QuantizedMap) -> Tensor:
         return x.floats()
 
 
-def _measured(net: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
-    """What gives a network's maps, by name: sequences of a convolution and ReLU, residual blocks and sums."""
+def _quantized_layers(net: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
+    """The layers whose outputs are quantised, by name: convolutions with ReLU, residual blocks and FPN joins."""
     for name, child in net.named_children():
         here = f"{path}{name}"
         if isinstance(child, ResidualBlock):
@@ -148,7 +184,7 @@ def _measured(net: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
         if isinstance(child, ResidualBlock | FpnJoin) or _is_conv(child):
             yield here, child
         else:
-            yield from _measured(child, f"{here}.")
+            yield from _quantized_layers(child, f"{here}.")
 
 
 def _convert(net: nn.Module, path: str, ranges: dict[str, float]) -> None:
@@ -157,7 +193,7 @@ def _convert(net: nn.Module, path: str, ranges: dict[str, float]) -> None:
         if isinstance(child, ResidualBlock):
             setattr(net, name, Int8Residual(child, here, ranges))
         elif isinstance(child, FpnJoin):
-            setattr(net, name, Int8Join())
+            setattr(net, name, Int8FpnJoin())
         elif isinstance(child, nn.Conv2d):
             setattr(net, name, Int8Conv(child))
         elif _is_conv(child):
@@ -167,5 +203,5 @@ def _convert(net: nn.Module, path: str, ranges: dict[str, float]) -> None:
 
 
 def _is_conv(module: nn.Module) -> bool:
-    """Whether it is a `conv`, whose batch norm is folded."""
+    """Whether it is a `conv_bn_relu`."""
     return isinstance(module, nn.Sequential) and len(module) > 0 and isinstance(module[0], nn.Conv2d)

@@ -97,7 +97,7 @@ class UpTo:
     def detect(self, frames: list[np.ndarray]) -> list[Faces]:
         rows, columns = np.nonzero(frames[0][..., 0] > 127)
         of = np.array([[columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]], np.float32)
-        return [found(of, [0.9]) if np.ptp(columns) < self._most else Faces.none()]
+        return [found(of, [0.9]) if np.ptp(columns) < self._most else Faces.empty()]
 
 
 def test_near_faces_are_enlarged_within_a_picture() -> None:

@@ -24,7 +24,7 @@ from models import load_recognizer, load_superres
 from models.networks.facegen import FaceGenerator, Look
 from models.networks.iresnet import IResNet
 from models.networks.recognizer import Recognizer
-from models.runtime.devices import number_format
+from models.runtime.devices import compute_dtype
 from models.weights_io import WEIGHTS, digest
 
 
@@ -155,5 +155,5 @@ def test_a_run_of_any_network_is_a_recognizer(tmp_path: Path, chips: np.ndarray)
     vectors, quality = open_recognizers([f"paper={tmp_path}"])["paper"].embed_with_quality(chips[:, ::8, ::8])
     assert vectors.shape[0] == len(quality) == 8 and np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     mirrored, _ = open_recognizers([f"paper={tmp_path}"])["paper"].embed_with_quality(chips[:, ::8, ::8][:, :, ::-1])
-    rounding = 1e-4 if number_format("cpu")[0] is torch.float32 else 2e-3  # bfloat16 rounds the two ways otherwise
+    rounding = 1e-4 if compute_dtype("cpu")[0] is torch.float32 else 2e-3  # bfloat16 rounds the two ways otherwise
     assert np.allclose(vectors, mirrored, atol=rounding)

@@ -11,9 +11,9 @@ from models.export import export
 from models.networks.detector import DetectorNet
 from models.networks.landmarks import LandmarkNet
 from models.networks.recognizer import Recognizer
-from models.networks.superres import ENTRIES, SuperResNet
-from models.networks.verification import RescoreNet
-from models.weights_io import shipped
+from models.networks.superres import ENTRY_LEVELS, SuperResNet
+from models.networks.verification import VerificationNet
+from models.weights_io import load_shipped
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
@@ -27,7 +27,7 @@ def both(
     """First output of ONNX Runtime and of torch for pictures of another shape than were exported, and for what else it takes;
     the others are compared here."""
     export(kind, folder / "net.onnx", side=shape[-1])
-    net = shipped(network, kind)
+    net = load_shipped(network, kind)
     pictures = np.random.default_rng(0).random(shape, np.float32)
     outputs = onnxruntime.InferenceSession(str(folder / "net.onnx")).run(None, {"pictures": pictures, **more})
     theirs = net.eval()(torch.from_numpy(pictures), *map(torch.from_numpy, more.values()))
@@ -37,7 +37,7 @@ def both(
     return outputs[0], expected[0].numpy()
 
 
-@pytest.mark.parametrize("side", ENTRIES)
+@pytest.mark.parametrize("side", ENTRY_LEVELS)
 def test_superres(tmp_path: Path, side: int) -> None:
     found, expected = both("superres", SuperResNet, (5, 3, side, side), tmp_path)
     assert found.shape == (5, 3, 128, 128) and np.abs(found - expected).max() < 2 / 255
@@ -60,9 +60,9 @@ def test_landmarks(tmp_path: Path) -> None:
 
 
 def test_rescore(tmp_path: Path) -> None:
-    side = shipped(RescoreNet, "rescore").side
+    side = load_shipped(VerificationNet, "rescore").side
     told = {"logits": np.array([-2, 0, 1], np.float32), "octaves": np.array([0, 2, -1], np.float32)}
-    found, expected = both("rescore", RescoreNet, (3, 3, side, side), tmp_path, **told)
+    found, expected = both("rescore", VerificationNet, (3, 3, side, side), tmp_path, **told)
     assert found.shape == (3,) and np.abs(found - expected).max() < 1e-3
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from models.chip import CHIP
 from models.networks.recognizer import VIEW
-from models.runtime.devices import number_format
+from models.runtime.devices import compute_dtype
 
 BATCH = 128
 
@@ -31,7 +31,7 @@ class EdgeFace:
             raise SystemExit(f"{weights}: timm is not installed; pip install timm") from None
         self._net: Any = timm.create_model("edgenext_x_small", num_classes=512)
         self._net.load_state_dict({k.removeprefix("model."): v.float() for k, v in load_file(str(weights)).items()})
-        self._dtype, self._device = number_format(device)[0], device
+        self._dtype, self._device = compute_dtype(device)[0], device
         self._net.eval().requires_grad_(False).to(device, self._dtype, memory_format=torch.channels_last)
 
     @torch.inference_mode()

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.runtime.devices import number_format
+from models.runtime.devices import compute_dtype
 
 MOMENTUM = 0.95
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
@@ -19,7 +19,7 @@ ADAMW_RMS = 0.2  # size of AdamW's usual step: learning rates mean the same
 
 def orthogonal(matrices: Tensor) -> Tensor:
     """Matrices (k, m, n) with their singular values brought near 1: 0.7 to 1.2, as five quintic iterations leave them."""
-    x = matrices.to(number_format(matrices.device.type)[0])
+    x = matrices.to(compute_dtype(matrices.device.type)[0])
     if tall := x.shape[1] > x.shape[2]:
         x = x.mT
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)

@@ -11,7 +11,7 @@ import cv2
 import torch
 from torch import nn
 
-from models.runtime.devices import machine, number_format
+from models.runtime.devices import compute_dtype, machine
 from training.common.loop import Run
 
 ENDLESS = 10**9  # steps: time ends the run
@@ -60,7 +60,7 @@ def plan(doc: str | None, presets: dict[str, dict[str, Any]], **own: dict[str, A
         parser.error(f"--samples: fewer than one batch, of {preset['batch']}")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     long = f"{args.minutes:g} minutes" if args.minutes else f"{steps} steps"
-    print(f"{machine(device)} ({number_format(device)[1]}), channels_last, {long} of {preset['batch']}", flush=True)
+    print(f"{machine(device)} ({compute_dtype(device)[1]}), channels_last, {long} of {preset['batch']}", flush=True)
     cv2.setNumThreads(1)
     return Plan(args, preset, steps, device)
 

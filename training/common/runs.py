@@ -19,6 +19,8 @@ from torch import nn
 from models.export import KINDS
 from models.weights_io import load_network
 
+FORMER_NAMES = {"RescoreNet": "VerificationNet"}  # networks as older runs call them
+
 
 @dataclass(frozen=True)
 class Made:
@@ -84,7 +86,8 @@ def saved(run: Path) -> dict[str, Any]:
         state = torch.load(run / "state.pt", weights_only=True, map_location="cpu")
     except (OSError, RuntimeError, LookupError, EOFError, pickle.UnpicklingError) as error:
         raise SystemExit(f"{run}: no run that can be read: {type(error).__name__} {error}") from None
-    return dict(state)
+    network = state.get("network")
+    return {**state, "network": FORMER_NAMES.get(network, network)} if network else dict(state)
 
 
 def _published(file: Path, makers: dict[str, Callable[..., nn.Module]]) -> nn.Module:

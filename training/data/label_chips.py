@@ -45,7 +45,7 @@ def in_chips(teacher: Detector, chips: NDArray[np.uint8]) -> Faces:
 def in_all(teacher: Detector, chips: NDArray[np.uint8]) -> Faces:
     """The same of any number of chips."""
     firsts = track(range(0, len(chips), SIDE**2), "chips")
-    return Faces.join([in_chips(teacher, np.asarray(chips[first : first + SIDE**2])) for first in firsts])
+    return Faces.merge([in_chips(teacher, np.asarray(chips[first : first + SIDE**2])) for first in firsts])
 
 
 def main() -> None:

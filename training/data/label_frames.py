@@ -37,7 +37,7 @@ def label(detector, frame: np.ndarray) -> Faces:
             cut = ((x1 < EDGE) & (left > 0)) | ((y1 < EDGE) & (top > 0))
             cut |= ((x2 > TILE - EDGE) & (left + TILE < width)) | ((y2 > TILE - EDGE) & (top + TILE < height))
             parts.append(found[~cut].scaled(1.0, left, top))
-    return Faces.join(parts).suppressed(0.35)
+    return Faces.merge(parts).with_nms(0.35)
 
 
 def main() -> None:

@@ -44,10 +44,10 @@ def votes(teacher: Detector, witness: Detector, image: NDArray[np.uint8]) -> Vot
     for scale in SCALES:
         sized = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC).astype(np.uint8)
         parts.append(witness.detect([sized])[0].scaled(1 / scale))
-    second = Faces.join(parts)
+    second = Faces.merge(parts)
     overlap = pairwise_iou(faces.boxes, second.boxes)
     agreed = (np.where(overlap >= SAME, second.scores[None], 0)).max(1, initial=0)
-    alone = second[(overlap.max(0, initial=0) < SAME) & (second.scores >= ALONE)].suppressed()
+    alone = second[(overlap.max(0, initial=0) < SAME) & (second.scores >= ALONE)].with_nms()
     return Votes(image.shape[1::-1], faces, agreed.astype(np.float32), alone)
 
 

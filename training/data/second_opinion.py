@@ -36,7 +36,7 @@ def seen(witness: Detector, image: np.ndarray) -> Faces:
     for scale in SCALES:
         sized = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC).astype(np.uint8)
         parts.append(witness.detect([sized])[0].scaled(1 / scale))
-    return Faces.join(parts).suppressed()
+    return Faces.merge(parts).with_nms()
 
 
 def with_second(scene: Scene, second: Faces) -> Scene:

@@ -49,7 +49,7 @@ class Votes:
         hard = ~sure & (scores >= DOUBTED) & (second >= SURE) & (scores + second >= AGREES)
         told = np.where(sure, scores, np.where(hard, SURE, UNSURE))
         alone = np.full(len(self.alone), UNSURE)
-        faces = Faces.join([self.faces, self.alone])
+        faces = Faces.merge([self.faces, self.alone])
         return Scene(image, faces.boxes, faces.landmarks, np.append(told, alone).astype(np.float32))
 
 
@@ -84,7 +84,7 @@ def save_votes(file: Path, votes: dict[str, Votes]) -> None:
         "second": np.round(np.concatenate([v.second for v in every]) * SCORE_STEPS).astype(np.uint8),
     }
     for name, faces in (("faces", [v.faces for v in every]), ("alone", [v.alone for v in every])):
-        whole = Faces.join(faces)
+        whole = Faces.merge(faces)
         parts[f"{name}_count"] = np.array([len(f) for f in faces], np.int16)
         parts[f"{name}_boxes"] = np.round(whole.boxes * PLACE_STEPS).astype(np.int16)
         parts[f"{name}_scores"] = np.round(whole.scores * SCORE_STEPS).astype(np.uint8)

@@ -22,10 +22,10 @@ from rich.progress import track
 from models.detection import SmallFaceDetector
 from models.networks.detector import DetectorNet
 from models.networks.landmarks import LandmarkNet, landmark_view
-from models.networks.verification import CANDIDATE, RescoreNet, octaves, to_logits, views
-from models.runtime.devices import as_input, folded
-from models.runtime.image_pyramid import Halvings
-from models.runtime.int8 import watch
+from models.networks.verification import CANDIDATE_MIN_SCORE, VerificationNet, candidate_views, octaves, to_logits
+from models.runtime.devices import fold_batch_norms, to_input
+from models.runtime.image_pyramid import ImagePyramid
+from models.runtime.int8 import record_ranges
 from models.weights_io import WEIGHTS, load_network, update_card
 from training.common import degradations
 from training.data.chips import load_chips
@@ -39,10 +39,10 @@ SMALLEST, LARGEST = 9, 100  # sides of chips
 @torch.inference_mode()
 def measure(network: type, path: Path, kind: str, shown: Iterable[tuple[NDArray[np.uint8], *tuple[NDArray, ...]]]) -> None:
     """Write into a card how far a network's maps reach when it is shown batches of pictures (N, H, W, 3) and its other inputs."""
-    net: Any = folded(load_network(network, path, kind)[0].eval()).to(memory_format=torch.channels_last)
-    largest = watch(net)
+    net: Any = fold_batch_norms(load_network(network, path, kind)[0].eval()).to(memory_format=torch.channels_last)
+    largest = record_ranges(net)
     for pictures, *others in shown:
-        net(as_input(pictures, torch.device("cpu"), torch.float32), *map(torch.from_numpy, others))
+        net(to_input(pictures, torch.device("cpu"), torch.float32), *map(torch.from_numpy, others))
     update_card(path, ranges={name: float(f"{KEPT * value:.4g}") for name, value in largest.items()})
     print(f"{path}: {min(largest.values()):.2f} to {max(largest.values()):.2f}", flush=True)
 
@@ -64,11 +64,13 @@ def main() -> None:
 
     second = args.detector.with_name(args.detector.name.replace("detector", "rescore"))
     if second.exists():
-        detector = SmallFaceDetector(args.detector, "cpu", CANDIDATE, again=False)
-        side = load_network(RescoreNet, second, "rescore")[0].side
+        detector = SmallFaceDetector(args.detector, "cpu", CANDIDATE_MIN_SCORE, verify=False)
+        side = load_network(VerificationNet, second, "rescore")[0].side
         found = zip(scenes, detector.candidates(scenes), strict=True)
-        looks = ((views(Halvings(s), f.boxes, side), to_logits(f.scores), octaves(f.boxes)) for s, f in found if len(f))
-        measure(RescoreNet, second, "rescore", looks)
+        inputs = (
+            (candidate_views(ImagePyramid(s), f.boxes, side), to_logits(f.scores), octaves(f.boxes)) for s, f in found if len(f)
+        )
+        measure(VerificationNet, second, "rescore", inputs)
 
     chips = load_chips(args.data, args.cache)
     rows = np.sort(rng.choice(np.flatnonzero(chips.train), args.number, replace=False))

@@ -51,7 +51,7 @@ _images: NDArray[np.uint8]
 def lures(scenes: list[Scene], witness: Detector | None = None) -> list[NDArray[np.uint8]]:
     """Pieces of pictures that the shipped detector takes for faces, with some room around them: those that share little with any
     labelled face, and in which the ``witness`` sees none."""
-    detector, found = SmallFaceDetector(SHIPPED, "auto", LURE_SCORE, again=False), []
+    detector, found = SmallFaceDetector(SHIPPED, "auto", LURE_SCORE, verify=False), []
     for scene in track(scenes, "hard negatives"):
         for scale in LURE_SCALES:
             small = cv2.resize(scene.image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.uint8)
@@ -184,7 +184,7 @@ def main() -> None:
             )
         more = np.load(args.turned / "images.npy")
         rows = np.concatenate([rows, len(faces) + np.arange(len(more))])
-        faces, told = np.concatenate([faces, more]), Faces.join([told, told_of_chips(args.turned / "faces.npz")])
+        faces, told = np.concatenate([faces, more]), Faces.merge([told, told_of_chips(args.turned / "faces.npz")])
     _maker = SceneMaker(photos, frames + voted, faces, rows, SIDE, pieces, told)
     args.out.mkdir(parents=True, exist_ok=True)
     part = args.out / "images.part"

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from models.chip import CHIP, TEMPLATE
-from models.networks.landmarks import UNIT, LandmarkNet, landmark_view, to_units
+from models.networks.landmarks import OUTPUT_UNIT, LandmarkNet, landmark_view, to_units
 from models.runtime.devices import autocast
 from training.common import degradations
 from training.common.plan import plan
@@ -88,7 +88,7 @@ def make_pool(args, count: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]
         np.savez(part, views=np.concatenate([v for v, _ in made])[:count], points=np.concatenate([p for _, p in made])[:count])
         part.rename(path)
     with np.load(path) as kept:
-        return kept["views"], kept["points"] + CONVENTION / UNIT
+        return kept["views"], kept["points"] + CONVENTION / OUTPUT_UNIT
 
 
 def main() -> None:

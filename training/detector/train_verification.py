@@ -30,9 +30,9 @@ from torch import Tensor
 from models import load_detector
 from models.detection import SmallFaceDetector
 from models.faces import Faces, pairwise_iou
-from models.networks.verification import RescoreNet, octaves, to_logits, views
+from models.networks.verification import VerificationNet, candidate_views, octaves, to_logits
 from models.runtime.devices import autocast
-from models.runtime.image_pyramid import Halvings
+from models.runtime.image_pyramid import ImagePyramid
 from models.weights_io import WEIGHTS
 from training.common.plan import plan
 from training.common.runs import averaged, made
@@ -90,7 +90,7 @@ class _Looker:
         if self.device == "cpu" and self.args.processes:
             torch.set_num_threads(1)
         cv2.setNumThreads(1)
-        self.detector = SmallFaceDetector(self.args.detector, self.device, OFFERED, again=False)
+        self.detector = SmallFaceDetector(self.args.detector, self.device, OFFERED, verify=False)
         self.witness = load_detector(self.args.witness, self.device, WITNESSED) if self.args.witness else None
         self.scenes = load_pool(self.args.scenes)[: self.args.number]
 
@@ -101,7 +101,7 @@ class _Looker:
             scene = several[number]
             doubtful = self.witness.detect([scene.image])[0].boxes if self.witness else None
             boxes, *rest = chosen(scene, faces, doubtful, np.random.default_rng((self.args.seed, first + number)))
-            made.append((views(Halvings(np.ascontiguousarray(scene.image)), boxes, self.side), *rest))
+            made.append((candidate_views(ImagePyramid(np.ascontiguousarray(scene.image)), boxes, self.side), *rest))
         return made
 
 
@@ -169,12 +169,12 @@ def main() -> None:
     )
     args = job.args
     arguments = made(args.start).architecture if args.start else {}
-    net = RescoreNet(**arguments)
+    net = VerificationNet(**arguments)
     pictures, own, told = make_pool(args, job.device, net.side)
     print(f"{len(told)} candidates, {told.mean():.0%} of them faces", flush=True)
     on_face, on_none = (np.flatnonzero(told == verdict) for verdict in (1, 0))
     if args.start:
-        net.load_state_dict(averaged(args.start, {"RescoreNet": RescoreNet}).state_dict())
+        net.load_state_dict(averaged(args.start, {"VerificationNet": VerificationNet}).state_dict())
     net = net.to(job.device, memory_format=torch.channels_last)
     made_of = (args.scenes / "command.txt").read_text().splitlines()
     shown = torch.from_numpy(pictures)

@@ -48,7 +48,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models import load_superres
-from models.networks.iresnet import IResNet, begin_as
+from models.networks.iresnet import IResNet, init_from_shallower
 from models.networks.recognizer import Recognizer, crop_view
 from models.runtime.devices import autocast
 from training.common import degradations
@@ -185,7 +185,7 @@ def main() -> None:
     if args.start:
         first = averaged(args.start, {type(net).__name__: type(net)})
         try:
-            begin_as(net, first) if args.depths else net.load_state_dict(first.state_dict())
+            init_from_shallower(net, first) if args.depths else net.load_state_dict(first.state_dict())
         except (ValueError, RuntimeError) as error:
             raise SystemExit(f"--start {args.start}: {error}") from None
     net = net.to(device, memory_format=torch.channels_last)

@@ -27,10 +27,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.networks.iresnet import begin_as
+from models.networks.iresnet import init_from_shallower
 from models.networks.recognizer import Recognizer
 from models.networks.superres import SuperResNet
-from models.runtime.devices import autocast, ready
+from models.runtime.devices import autocast, prepare_for_inference
 from models.weights_io import WEIGHTS, load_network
 from training.common.edgeface import EdgeFace
 from training.common.plan import plan
@@ -73,13 +73,13 @@ def main() -> None:
     restorer = None
     if not args.plain:
         net, _ = load_network(SuperResNet, WEIGHTS / "superres.safetensors", "superres")
-        restorer, _ = ready(net.requires_grad_(False), torch.device(device))
+        restorer, _ = prepare_for_inference(net.requires_grad_(False), torch.device(device))
 
     arguments = {"depths": args.depths} if args.depths else made(args.start).architecture if args.start else {}
     student = Recognizer(**arguments)
     if args.start:
         try:
-            begin_as(student, averaged(args.start, {"Recognizer": Recognizer}))
+            init_from_shallower(student, averaged(args.start, {"Recognizer": Recognizer}))
         except (ValueError, RuntimeError) as error:
             raise SystemExit(f"--start {args.start}: {error}") from None
     student = student.to(device, memory_format=torch.channels_last)

@@ -38,7 +38,7 @@ import torch
 import torch.nn.functional as F
 
 from models.networks.recognizer import Recognizer, crop_view
-from models.networks.superres import ENTRIES, SuperResNet
+from models.networks.superres import ENTRY_LEVELS, SuperResNet
 from models.runtime.devices import autocast
 from models.weights_io import WEIGHTS
 from training.common.edgeface import EdgeFace
@@ -110,9 +110,9 @@ def main() -> None:
         distil = Distillation(teacher, args.features)
     judges: list[tuple[tuple[int, ...], Callable[[torch.Tensor], torch.Tensor]]] = []
     if not args.no_identity and args.role == "student":
-        judges.append((ENTRIES, frozen_recognizer(args.recognizer, device)))
+        judges.append((ENTRY_LEVELS, frozen_recognizer(args.recognizer, device)))
         if args.judge:
-            judges.append((ENTRIES[:1], frozen_edgeface(args.judge, device)))
+            judges.append((ENTRY_LEVELS[:1], frozen_edgeface(args.judge, device)))
     pairs = PairMaker(chips, chips.detailed(dev=False), device, parsing=args.role == "teacher" or distil is not None)
     run = job.run(net, arguments=arguments, betas=(0.9, 0.99), clip=0.1, muon=True)
 
@@ -145,7 +145,7 @@ def main() -> None:
 
     while not run.done:
         rng, terms = run.rng(run.step), {}
-        for rung in ENTRIES:
+        for rung in ENTRY_LEVELS:
             given = pairs.draw(rung, max(1, round(job.batch * SHARES[rung])), int(rng.integers(2**31)))
             for name, term in losses(given).items():
                 terms[name] = terms.get(name, 0.0) + SHARES[rung] * term

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from models import load_detector
-from models.backends.mediapipe import Tiled, starts, with_mouth_corners
+from models.backends.mediapipe import TiledDetector, tile_starts, with_mouth_corners
 from models.faces import Faces
 
 WEIGHTS = Path(os.environ.get("FARSIGHT_BLAZEFACE", "/nowhere"))  # a folder with MediaPipe's .tflite files
@@ -18,7 +18,7 @@ def find_bright(picture: np.ndarray) -> Faces:
     """A detector of white squares that sees only those that fill a fair part of the picture."""
     rows, columns = np.nonzero(picture[..., 0] > 200)
     if len(rows) == 0 or np.ptp(columns) < picture.shape[1] / 12:
-        return Faces.none()
+        return Faces.empty()
     box = np.array([[columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]], np.float32)
     return Faces(box, np.repeat(box.reshape(1, 2, 2).mean(1)[:, None], 5, 1), np.array([0.9], np.float32))
 
@@ -29,7 +29,7 @@ def test_small_faces_are_found_in_tiles_once_and_whole(place: tuple[int, int]) -
     frame = np.zeros((720, 1280, 3), np.uint8)
     frame[y : y + 30, x : x + 30] = 255
     assert len(find_bright(frame)) == 0  # too small for the frame as a whole
-    (faces,) = Tiled(find_bright).detect([frame])
+    (faces,) = TiledDetector(find_bright).detect([frame])
     assert faces.boxes.tolist() == [[x, y, x + 30, y + 30]]
 
 
@@ -38,13 +38,13 @@ def test_a_face_larger_than_the_overlap_is_found_in_a_larger_tile(x: int) -> Non
     frame = np.zeros((720, 1280, 3), np.uint8)
     frame[310:410, x : x + 100] = 255
     assert len(find_bright(frame)) == 0
-    (faces,) = Tiled(find_bright).detect([frame])
+    (faces,) = TiledDetector(find_bright).detect([frame])
     assert faces.boxes.tolist() == [[x, 310, x + 100, 410]]
 
 
 @pytest.mark.parametrize("length", [100, 256, 257, 640, 1080, 1920])
 def test_tiles_cover_the_frame(length: int) -> None:
-    found = starts(length, 256, 64)
+    found = tile_starts(length, 256, 64)
     assert found[0] == 0 and found[-1] == max(0, length - 256)
     assert all(b - a <= 192 for a, b in pairwise(found))
 
@@ -52,11 +52,11 @@ def test_tiles_cover_the_frame(length: int) -> None:
 def test_a_face_that_reaches_out_of_the_frame_is_kept() -> None:
     def find(picture: np.ndarray) -> Faces:
         if picture.shape[1] > 256:
-            return Faces.none()
+            return Faces.empty()
         box = np.array([[-5, -4, 30, 31]], np.float32)  # MediaPipe's boxes may begin outside
         return Faces(box, np.zeros((1, 5, 2), np.float32), np.array([0.9], np.float32))
 
-    (faces,) = Tiled(find).detect([np.zeros((256, 600, 3), np.uint8)])
+    (faces,) = TiledDetector(find).detect([np.zeros((256, 600, 3), np.uint8)])
     assert [-5.0, -4.0] in faces.boxes[:, :2].tolist() and len(faces) == 1  # in other tiles the same box is a cut one
 
 

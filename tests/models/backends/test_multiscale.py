@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from models import load_detector
-from models.backends.multiscale import Pyramid
+from models.backends.multiscale import MultiScaleDetector
 from models.faces import Faces
 
 
@@ -16,7 +16,7 @@ class Sized:
         assert frame.ndim == 3
         rows, columns = np.nonzero(frame[..., 0] > 127)
         if not len(rows) or not 30 <= np.ptp(columns) + 1 <= 60:
-            return Faces.none()
+            return Faces.empty()
         box = np.array([[columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]], np.float32)
         return Faces(box, np.repeat(box.reshape(1, 2, 2).mean(1)[:, None], 5, 1), np.array([0.9], np.float32))
 
@@ -25,7 +25,7 @@ class Sized:
 def test_faces_of_other_sizes_are_found_in_the_frames_own_pixels(side: int, found: int) -> None:
     frame = np.zeros((240, 321), np.uint8)
     frame[20 : 20 + side, 30 : 30 + side] = 255
-    (faces,) = Pyramid(Sized(), (2.0, 0.5)).detect([frame])
+    (faces,) = MultiScaleDetector(Sized(), (2.0, 0.5)).detect([frame])
     assert len(faces) == found
     if found:
         assert np.allclose(faces.boxes, [[30, 20, 30 + side, 20 + side]], atol=1.0)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from models.chip import TEMPLATE, warp_chip
-from models.networks.landmarks import SIDE, LandmarkNet, LandmarkRefiner, halved, landmark_view, to_units
+from models.networks.landmarks import SIDE, LandmarkNet, LandmarkRefiner, crop_and_halve, landmark_view, to_units
 
 CPU = torch.device("cpu")
 
@@ -49,8 +49,8 @@ def test_a_large_face_is_halved_before_it_is_cut(chips: np.ndarray) -> None:
     frame = np.full((1200, 1400, 3), 90, np.uint8)
     frame[200:968, 300:1068] = cv2.resize(chips[0], (768, 768), interpolation=cv2.INTER_CUBIC)
     points = (TEMPLATE * 6 + (302.5, 202.5)).astype(np.float32)
-    part, moved = halved(frame, points)
+    part, moved = crop_and_halve(frame, points)
     assert part.shape[0] < 400 and max(part.shape[:2]) > 100
     straight, quick = (landmark_view(warp_chip(*given)).astype(int) for given in ((frame, points), (part, moved)))
     assert np.abs(straight - quick).mean() < 2
-    assert halved(frame, points / 6)[0] is frame
+    assert crop_and_halve(frame, points / 6)[0] is frame

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from models.networks.iresnet import IResNet, begin_as, stages_of, through
+from models.networks.iresnet import IResNet, build_stages, init_from_shallower, stage_features
 from models.networks.pfsr import Critic, Generator, HeatMapNet, peaks
 from models.networks.pkdn import Pkdn
-from models.networks.superres import ENTRIES, Attention, SuperResNet
+from models.networks.superres import ENTRY_LEVELS, Attention, SuperResNet
 from training.recognizer.feature_similarity import Hints
 
 
@@ -30,17 +30,17 @@ def test_pkdn_has_the_sizes_of_its_reconstruction(blocks: int, student: int, tea
 @pytest.mark.parametrize("cbam", [False, True])
 @torch.inference_mode()
 def test_blocks_that_are_added_do_nothing_at_first(cbam: bool) -> None:
-    less, grown = (nn.ModuleDict({"stages": stages_of(3, (16, 32), depths, cbam)}).eval() for depths in ((1, 2), (3, 2)))
+    less, grown = (nn.ModuleDict({"stages": build_stages(3, (16, 32), depths, cbam)}).eval() for depths in ((1, 2), (3, 2)))
     for module in less.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.running_mean)
-    begin_as(grown, less)
+    init_from_shallower(grown, less)
     x = torch.rand(2, 3, 16, 16)
-    assert torch.equal(through(grown["stages"], x)[-1], through(less["stages"], x)[-1])
+    assert torch.equal(stage_features(grown["stages"], x)[-1], stage_features(less["stages"], x)[-1])
     with pytest.raises(ValueError, match=r"fewer blocks: stages\.0\.1"):
-        begin_as(less, grown)
+        init_from_shallower(less, grown)
     with pytest.raises(RuntimeError, match="size mismatch"):
-        begin_as(nn.ModuleDict({"stages": stages_of(3, (16, 48), (1, 2), cbam)}), less)
+        init_from_shallower(nn.ModuleDict({"stages": build_stages(3, (16, 48), (1, 2), cbam)}), less)
 
 
 @pytest.mark.parametrize(("step", "side"), [(1, 32), (2, 64), (3, 128)])
@@ -81,7 +81,7 @@ def test_a_teacher_looks_at_the_parsing_map(make) -> None:  # type: ignore[no-un
 def test_an_untrained_student_is_bicubic_and_small_enough() -> None:
     net = SuperResNet().eval()
     assert count(net) < 3_000_000
-    for side in ENTRIES:
+    for side in ENTRY_LEVELS:
         x = torch.rand(2, 3, side, side)
         assert torch.allclose(net(x), nn.functional.interpolate(x, (128, 128), mode="bicubic"), atol=1e-5)
         pictures, _ = net.train().with_features(x)

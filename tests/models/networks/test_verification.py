@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from models.faces import Faces
-from models.networks.verification import HEIGHT, RescoreNet, Rescorer, octaves, to_logits, views
-from models.runtime.image_pyramid import Halvings
+from models.networks.verification import VIEW_HEIGHT, VerificationNet, Verifier, candidate_views, octaves, to_logits
+from models.runtime.image_pyramid import ImagePyramid
 from models.weights_io import WEIGHTS
 
 SIDE = 48
@@ -17,7 +17,7 @@ def faces(boxes: list[list[float]], scores: list[float]) -> Faces:
 
 def test_untrained_it_agrees_with_the_detector() -> None:
     logits = torch.tensor([-2.0, 0.5])
-    found = RescoreNet(side=SIDE).eval()(torch.zeros(2, 3, SIDE, SIDE), logits, torch.tensor([0.0, 2.0]))
+    found = VerificationNet(side=SIDE).eval()(torch.zeros(2, 3, SIDE, SIDE), logits, torch.tensor([0.0, 2.0]))
     assert found.tolist() == pytest.approx(logits.tolist(), abs=1e-5)
 
 
@@ -27,15 +27,15 @@ def test_a_view_is_the_box_in_the_middle_at_one_height(high: int) -> None:
     wide = high * 4 // 5
     frame[300 : 300 + high, 500 : 500 + wide] = 255
     box = np.array([[500, 300, 500 + wide, 300 + high]], np.float32) - 0.5  # a pixel's centre is at its integer
-    (seen,) = views(Halvings(frame), box, SIDE)
+    (seen,) = candidate_views(ImagePyramid(frame), box, SIDE)
     rows, columns = np.flatnonzero(seen[:, SIDE // 2, 0] > 127), np.flatnonzero(seen[SIDE // 2, :, 0] > 127)
-    assert len(rows) == pytest.approx(HEIGHT, abs=1.5) and rows.mean() == pytest.approx((SIDE - 1) / 2, abs=1.0)
-    assert len(columns) == pytest.approx(HEIGHT * wide / high, abs=1.5) and columns.mean() == pytest.approx(23.5, abs=1.0)
+    assert len(rows) == pytest.approx(VIEW_HEIGHT, abs=1.5) and rows.mean() == pytest.approx((SIDE - 1) / 2, abs=1.0)
+    assert len(columns) == pytest.approx(VIEW_HEIGHT * wide / high, abs=1.5) and columns.mean() == pytest.approx(23.5, abs=1.0)
 
 
 def test_boxes_at_the_edge_and_of_no_height_have_views() -> None:
     frame = np.full((4, 3, 3), 70, np.uint8)
-    seen = views(Halvings(frame), np.array([[0, 0, 3, 4], [2, 3, 2, 3], [0, 0, 0.1, 0.1]], np.float32), SIDE)
+    seen = candidate_views(ImagePyramid(frame), np.array([[0, 0, 3, 4], [2, 3, 2, 3], [0, 0, 0.1, 0.1]], np.float32), SIDE)
     assert seen.shape == (3, SIDE, SIDE, 3) and (seen == 70).all()
 
 
@@ -52,6 +52,6 @@ def test_a_face_outscores_what_is_none_and_comes_first(chips: np.ndarray) -> Non
     frame = np.repeat(np.linspace(40, 160, 500, dtype=np.uint8)[None, :, None], 300, 0).repeat(3, 2)
     frame[80:208, 300:428] = chips[0]
     offered = faces([[60, 60, 140, 165], [324, 98, 404, 205]], [0.5, 0.2])
-    found = Rescorer(CPU, WEIGHTS / "rescore.safetensors").rescore(Halvings(frame), offered)
+    found = Verifier(CPU, WEIGHTS / "rescore.safetensors").verify(ImagePyramid(frame), offered)
     assert found.boxes[0].tolist() == [324, 98, 404, 205] and found.scores[0] > 0.5 > found.scores[1]
-    assert len(Rescorer(CPU, WEIGHTS / "rescore.safetensors").rescore(Halvings(frame), Faces.none())) == 0
+    assert len(Verifier(CPU, WEIGHTS / "rescore.safetensors").verify(ImagePyramid(frame), Faces.empty())) == 0

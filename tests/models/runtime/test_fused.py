@@ -6,16 +6,16 @@ import pytest
 import torch
 from torch import nn
 
-from models.networks.detector import DetectorNet, fed_bytes
-from models.networks.verification import RescoreNet
-from models.runtime.devices import folded, number_format
-from models.runtime.fused import PackedConv, PackedResidual, packed
+from models.networks.detector import DetectorNet, accept_uint8
+from models.networks.verification import VerificationNet
+from models.runtime.devices import compute_dtype, fold_batch_norms
+from models.runtime.fused import FusedConv, FusedResidual, fuse_convolutions
 
 FORMATS = [
     torch.float32,
     pytest.param(
         torch.bfloat16,
-        marks=pytest.mark.skipif(number_format("cpu")[0] is not torch.bfloat16, reason="the processor has no bfloat16"),
+        marks=pytest.mark.skipif(compute_dtype("cpu")[0] is not torch.bfloat16, reason="the processor has no bfloat16"),
     ),
 ]
 ROUNDING = {torch.float32: 3e-5, torch.bfloat16: 0.15}  # what two orders of summing may differ by, as a share of what is summed
@@ -46,9 +46,9 @@ def same(before: torch.Tensor, after: torch.Tensor) -> bool:
 @pytest.mark.parametrize("size", [(64, 96), (160, 64)])
 @torch.inference_mode()
 def test_a_packed_detector_tells_the_same(dtype: torch.dtype, size: tuple[int, int]) -> None:
-    net = folded(lively(DetectorNet())).to(dtype=dtype, memory_format=torch.channels_last)
-    own = packed(copy.deepcopy(net))
-    assert any(isinstance(m, PackedResidual) for m in own.modules()) and not any(isinstance(m, nn.Conv2d) for m in own.modules())
+    net = fold_batch_norms(lively(DetectorNet())).to(dtype=dtype, memory_format=torch.channels_last)
+    own = fuse_convolutions(copy.deepcopy(net))
+    assert any(isinstance(m, FusedResidual) for m in own.modules()) and not any(isinstance(m, nn.Conv2d) for m in own.modules())
     x = torch.randn(2, 3, *size).to(dtype=dtype, memory_format=torch.channels_last)
     assert all(same(before, after) for before, after in zip(net(x), own(x), strict=True))
 
@@ -56,9 +56,9 @@ def test_a_packed_detector_tells_the_same(dtype: torch.dtype, size: tuple[int, i
 @pytest.mark.parametrize("dtype", FORMATS)
 @torch.inference_mode()
 def test_a_packed_second_look_tells_the_same_of_any_number(dtype: torch.dtype) -> None:
-    net = folded(lively(RescoreNet())).to(dtype=dtype, memory_format=torch.channels_last)
-    own = packed(copy.deepcopy(net))
-    assert any(isinstance(m, PackedConv) for m in own.modules())
+    net = fold_batch_norms(lively(VerificationNet())).to(dtype=dtype, memory_format=torch.channels_last)
+    own = fuse_convolutions(copy.deepcopy(net))
+    assert any(isinstance(m, FusedConv) for m in own.modules())
     for count in (1, 7):
         x = torch.randn(count, 3, net.side, net.side).to(dtype=dtype, memory_format=torch.channels_last)
         assert same(net.body(x), own.body(x))
@@ -68,9 +68,9 @@ def test_a_packed_second_look_tells_the_same_of_any_number(dtype: torch.dtype) -
 @pytest.mark.parametrize("stem", [4, 6])
 @torch.inference_mode()
 def test_a_network_fed_bytes_sees_the_same(dtype: torch.dtype, stem: int) -> None:
-    net = folded(lively(DetectorNet(stem=stem))).to(dtype)
-    own = fed_bytes(copy.deepcopy(net))
+    net = fold_batch_norms(lively(DetectorNet(stem=stem))).to(dtype)
+    own = accept_uint8(copy.deepcopy(net))
     picture = torch.randint(0, 256, (1, 3, 64, 64)).float()
-    around = nn.functional.pad(picture, (own.around,) * 4, value=127.5)
+    around = nn.functional.pad(picture, (own.stem_padding,) * 4, value=127.5)
     maps = zip(net(((picture - 127.5) / 127.5).to(dtype)), own(around.to(dtype)), strict=True)
     assert all(same(before, after) for before, after in maps)

@@ -8,13 +8,21 @@ from torch import nn
 
 from models.networks.detector import DetectorNet
 from models.networks.landmarks import LandmarkNet
-from models.networks.verification import RescoreNet
-from models.runtime.devices import folded
-from models.runtime.int8 import Int8Conv, Int8Join, Map, as_map, in_int8, pays, watch
+from models.networks.verification import VerificationNet
+from models.runtime.devices import fold_batch_norms
+from models.runtime.int8 import (
+    Int8Conv,
+    Int8FpnJoin,
+    QuantizedMap,
+    convert_to_int8,
+    int8_is_faster,
+    quantize_images,
+    record_ranges,
+)
 from tests.models.runtime.test_fused import lively
 
 CPU = torch.device("cpu")
-pytestmark = pytest.mark.skipif(not pays(CPU), reason="the processor does not multiply bytes")
+pytestmark = pytest.mark.skipif(not int8_is_faster(CPU), reason="the processor does not multiply bytes")
 
 
 def pictures(count: int, height: int, width: int) -> torch.Tensor:
@@ -36,44 +44,45 @@ def alike(before: torch.Tensor, after: torch.Tensor) -> bool:
 
 @torch.inference_mode()
 def test_a_detector_tells_the_same_in_frames_of_any_size() -> None:
-    net = folded(lively(DetectorNet()))
-    largest = watch(watched := copy.deepcopy(net))
+    net = fold_batch_norms(lively(DetectorNet()))
+    largest = record_ranges(watched := copy.deepcopy(net))
     for size in ((64, 96), (160, 64)):
         watched(floats(pictures(2, *size)))
-    own = in_int8(copy.deepcopy(net), largest)
+    own = convert_to_int8(copy.deepcopy(net), largest)
     assert not any(isinstance(module, nn.Conv2d) for module in own.modules())
     for size in ((64, 96), (160, 64), (64, 96)):
         shown = pictures(2, *size)
-        for before, after in zip(net.cells(floats(shown)), own.cells(as_map(shown)), strict=True):
+        for before, after in zip(net.folded_maps(floats(shown)), own.folded_maps(quantize_images(shown)), strict=True):
             assert before.shape == after.shape and alike(before, after)
 
 
-@pytest.mark.parametrize("network", [RescoreNet, LandmarkNet])
+@pytest.mark.parametrize("network", [VerificationNet, LandmarkNet])
 @torch.inference_mode()
 def test_a_closer_look_tells_the_same_of_any_number(network: type[nn.Module]) -> None:
-    net = folded(lively(network()))
+    net = fold_batch_norms(lively(network()))
     nn.init.normal_(net.head.weight)
     side = 48 if network is LandmarkNet else net.side
-    largest = watch(watched := copy.deepcopy(net))
+    largest = record_ranges(watched := copy.deepcopy(net))
     watched.body(floats(pictures(9, side, side)))
-    own = in_int8(copy.deepcopy(net), largest)
+    own = convert_to_int8(copy.deepcopy(net), largest)
     for count in (1, 9):
         shown = pictures(9, side, side)[:count]
         more = () if network is LandmarkNet else (torch.randn(count), torch.randn(count))
-        assert torch.isfinite(own(as_map(shown), *more)).all()
-        assert alike(net.body(floats(shown)), own.body(as_map(shown)))
+        assert torch.isfinite(own(quantize_images(shown), *more)).all()
+        assert alike(net.body(floats(shown)), own.body(quantize_images(shown)))
 
 
 @torch.inference_mode()
 def test_what_is_too_large_stays_at_the_largest() -> None:
     conv = nn.Conv2d(1, 1, 1, bias=False)
     nn.init.constant_(conv.weight, 1.0)
-    out = Int8Conv(conv, largest=1.0)(Map(torch.tensor([[[[0, 50, 255]]]], dtype=torch.uint8), 0.01))
+    out = Int8Conv(conv, max_value=1.0)(QuantizedMap(torch.tensor([[[[0, 50, 255]]]], dtype=torch.uint8), 0.01))
     assert out.floats().flatten().tolist() == pytest.approx([0.0, 0.5, 1.0], abs=0.003)
-    fine, coarse = Map(torch.full((1, 1, 2, 2), 200, dtype=torch.uint8), 0.1), torch.tensor([[[[100]]]], dtype=torch.uint8)
-    assert Int8Join()(fine, Map(coarse, 0.1)).values.unique().tolist() == [255]
+    fine = QuantizedMap(torch.full((1, 1, 2, 2), 200, dtype=torch.uint8), 0.1)
+    coarse = QuantizedMap(torch.tensor([[[[100]]]], dtype=torch.uint8), 0.1)
+    assert Int8FpnJoin()(fine, coarse).values.unique().tolist() == [255]
 
 
 def test_ranges_of_another_network_are_refused() -> None:
-    with pytest.raises(ValueError, match="ranges tell nothing of 'stem'"):
-        in_int8(folded(DetectorNet().eval()), {"body": 1.0})
+    with pytest.raises(ValueError, match="ranges lack 'stem'"):
+        convert_to_int8(fold_batch_norms(DetectorNet().eval()), {"body": 1.0})

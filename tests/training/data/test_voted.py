@@ -44,7 +44,10 @@ def test_what_both_see_is_a_face_and_what_one_sees_neither_face_nor_background()
 
 
 def test_votes_are_kept_to_a_quarter_of_a_pixel(tmp_path: Path) -> None:
-    votes = {"a+b/one.jpg": votes_of(LABEL), "a+b/none.jpg": Votes((30, 20), Faces.none(), np.zeros(0, np.float32), Faces.none())}
+    votes = {
+        "a+b/one.jpg": votes_of(LABEL),
+        "a+b/none.jpg": Votes((30, 20), Faces.empty(), np.zeros(0, np.float32), Faces.empty()),
+    }
     save_votes(tmp_path / "votes.npz", votes)
     kept = load_votes(tmp_path / "votes.npz")
     assert list(kept) == list(votes) and kept["a+b/one.jpg"].size == (200, 100) and len(kept["a+b/none.jpg"].faces) == 0

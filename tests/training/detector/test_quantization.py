@@ -10,7 +10,7 @@ import torch
 
 from models.detection import SmallFaceDetector
 from models.networks.detector import DetectorNet
-from models.runtime.int8 import pays
+from models.runtime.int8 import int8_is_faster
 from models.weights_io import WEIGHTS
 from training.detector.quantization import KEPT, measure
 
@@ -37,7 +37,7 @@ def test_a_card_is_told_the_largest_numbers_of_all_batches(weights: Path) -> Non
     assert both == pytest.approx(np.maximum(first, second), rel=1e-3) and (first != second).all() and KEPT < 1
 
 
-@pytest.mark.skipif(not pays(torch.device("cpu")), reason="the processor does not multiply bytes")
+@pytest.mark.skipif(not int8_is_faster(torch.device("cpu")), reason="the processor does not multiply bytes")
 def test_a_detector_computes_in_8_bits_once_its_card_tells_the_ranges(weights: Path, chips: np.ndarray) -> None:
     frame = np.full((160, 160 * len(chips), 3), 90, np.uint8)
     for number, chip in enumerate(chips):

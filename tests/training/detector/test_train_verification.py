@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from models.networks.verification import VerificationNet
+from training.common.runs import averaged
 from training.data.scenes import Scene
 from training.detector import train_verification as train_rescore
 from training.detector.train_verification import verdicts
@@ -26,4 +28,7 @@ def test_a_run_from_scenes_to_weights(run, chips: np.ndarray, monkeypatch: pytes
     out = run(train_rescore, "rescore", "--scenes", "@")
     with np.load(out / "pool.npz") as pool:
         assert pool["own"].shape == (2, len(pool["verdicts"])) and 1 in pool["verdicts"]
-    assert torch.load(out / "state.pt", weights_only=True)["network"] == "RescoreNet"
+    state = torch.load(out / "state.pt", weights_only=True)
+    assert state["network"] == "VerificationNet"
+    torch.save({**state, "network": "RescoreNet"}, out / "state.pt")  # its name in runs of before
+    assert isinstance(averaged(out, {"VerificationNet": VerificationNet}), VerificationNet)
