@@ -49,7 +49,7 @@ class Recipe:
 
 def super_resolution(args: argparse.Namespace) -> Measure:
     chips = load_chips(args.data, args.cache)
-    rows = chips.detailed(dev=True)[: args.faces]
+    rows = chips.rows_with_detail(dev=True)[: args.faces]
     judge, points = Evaluator(np.ascontiguousarray(chips.images[rows]), None, lpips=False), chips.landmarks68()[rows]
     low = np.stack([PRESETS["bicubic"](c, SIDE, np.random.default_rng(0)) for c in judge.sharp])
 

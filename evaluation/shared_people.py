@@ -17,7 +17,7 @@ import numpy as np
 from evaluation.lfw import SHARED_PEOPLE, load_lfw
 from training.common.edgeface import EdgeFace
 from training.data.chips import load_chips
-from training.data.morphs import axes
+from training.data.morphs import embedding_alignment
 
 ALIKE = 0.5
 
@@ -30,7 +30,7 @@ def main() -> None:
     args = parser.parse_args()
     chips, teacher, lfw = load_chips(args.data, args.cache), EdgeFace(args.teacher), load_lfw(args.data, include_shared=True)
     train = np.flatnonzero(chips.train)
-    turn = axes(teacher, chips, np.random.default_rng(0).choice(train, min(len(train), 2048), replace=False))
+    turn = embedding_alignment(teacher, chips, np.random.default_rng(0).choice(train, min(len(train), 2048), replace=False))
     vectors = teacher.embed(lfw.chips) @ turn
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     nearest = (vectors @ chips.teacher_embeddings()[train].T).max(1)

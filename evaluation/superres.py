@@ -172,7 +172,7 @@ def main() -> None:
             parser.error(f"--run {run}: NAME=FOLDER of a training run is needed")
         models += load_run(name, Path(folder))
     chips = load_chips(args.data, args.cache)
-    rows = chips.detailed(dev=True)[: args.faces]
+    rows = chips.rows_with_detail(dev=True)[: args.faces]
     judge = Evaluator(np.ascontiguousarray(chips.images[rows]), args.landmarks, args.lpips, args.recognizer)
     points = chips.landmarks68()[rows]
     found: list[dict[str, Any]] = []

@@ -13,7 +13,7 @@ import pytest
 
 from models.networks.facegen import FaceGenerator, Look
 from tests.faces68 import landmarks68
-from training.data.priors import pack
+from training.data.priors import write_chips
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def data(generator: FaceGenerator, tmp_path_factory: pytest.TempPathFactory) -> 
         chip = generator.render(generator.identity(person), Look())[0]
         (folder / "photos" / str(person)).mkdir(parents=True)
         cv2.imwrite(str(folder / "photos" / str(person) / "photo.png"), chip[..., ::-1])
-    assert pack(folder / "photos", lambda photo: landmarks68(), folder)[0] == 24
+    assert write_chips(folder / "photos", lambda photo: landmarks68(), folder)[0] == 24
     np.save(folder / "chips" / "edgeface_xs.npy", np.random.default_rng(0).integers(-99, 100, (24, 256), np.int8))
     return folder
 

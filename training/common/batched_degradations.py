@@ -25,7 +25,7 @@ from models.chip import CHIP
 from models.networks.recognizer import VIEW
 from training.common.degradations import CCTV_BLUR
 
-LEAST = 8  # pixels of the smallest side
+MIN_SIDE = 8  # pixels of the smallest side
 LUMINANCE = (
     (16, 11, 10, 16, 24, 40, 51, 61),
     (12, 12, 14, 19, 26, 58, 60, 55),
@@ -42,7 +42,7 @@ DEAD_ZONE = 1 / 3  # H.264 rounds a coefficient up from two thirds of a step on
 
 
 @dataclass(frozen=True)
-class Look:
+class CameraParameters:
     """One camera for each of N pictures, every field a float tensor (N,): ``blur`` in pixels of the small picture times 1 /
     CCTV_BLUR, ``noise`` in grey levels, JPEG ``quality`` 1..100, ``gain`` and ``gamma`` of the exposure; where ``step`` is above
     0, a video coder's quantiser step in grey levels in place of JPEG."""
@@ -55,34 +55,34 @@ class Look:
     step: Tensor
 
     @staticmethod
-    def drawn(n: int, generator: torch.Generator, even: bool = False, filmed: float = 0.0) -> Look:
+    def sample(n: int, generator: torch.Generator, even_exposure: bool = False, video_share: float = 0.0) -> CameraParameters:
         """As `degradations.cctv` draws them, or with ``even`` exposure as `degradations.cctv_even`; a share of ``filmed`` goes
         through a video coder."""
 
         def between(low: float, high: float) -> Tensor:
             return torch.rand(n, generator=generator, device=generator.device) * (high - low) + low
 
-        coded = between(0, 1) < filmed
+        coded = between(0, 1) < video_share
         ones = torch.ones(n, device=generator.device)
-        return Look(
+        return CameraParameters(
             between(0.3, 2.0),
             between(0.5, 8.0),
             between(35, 92).floor(),
-            ones if even else between(0.6, 1.15),
-            ones if even else between(0.75, 1.3),
+            ones if even_exposure else between(0.6, 1.15),
+            ones if even_exposure else between(0.75, 1.3),
             torch.where(coded, 0.625 * 2 ** (between(22, 37) / 6), 0 * ones),  # steps of the usual quality settings
         )
 
 
 @functools.cache
-def resampling(kind: str, to: int | None, device: torch.device) -> Tensor:
+def resampling_matrices(kind: str, to: int | None, device: torch.device) -> Tensor:
     """Matrices (CHIP + 1, rows, CHIP), one for each side of a small picture.
 
     ``to`` None: they shrink 128 pixels to the side (``kind`` area or bicubic, antialiased), the last row repeated down to 128.
     Else they turn the side into ``to`` pixels: ``cubic`` as `cv2.resize` enlarges, or ``view`` as the recogniser sees it.
     """
     found = np.zeros((CHIP + 1, to or CHIP, CHIP), np.float32)
-    for side in range(LEAST, CHIP + 1):
+    for side in range(MIN_SIDE, CHIP + 1):
         eye = np.eye(CHIP if to is None else side, dtype=np.float32)
         if to is None:
             rows = _shrinking(eye, kind, side)
@@ -116,41 +116,41 @@ def _viewing(eye: np.ndarray, to: int) -> np.ndarray:
     return cv2.warpAffine(eye, move, (side, to), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
-def resampled(pictures: Tensor, rows: Tensor) -> Tensor:
+def resample(pictures: Tensor, rows: Tensor) -> Tensor:
     """Pictures (N, 3, H, W), both of whose axes go through matrices (N, out, H)."""
     return rows[:, None] @ pictures @ rows[:, None].mT
 
 
-def shrunk(chips: Tensor, sides: Tensor, kind: str) -> Tensor:
+def shrink(chips: Tensor, sides: Tensor, kind: str) -> Tensor:
     """Chips (N, 3, 128, 128) at ``sides`` pixels, by ``area`` or antialiased ``bicubic``, on a canvas."""
-    return resampled(chips, resampling(kind, None, chips.device)[sides]).round().clamp(0, 255)
+    return resample(chips, resampling_matrices(kind, None, chips.device)[sides]).round().clamp(0, 255)
 
 
-def enlarged(canvas: Tensor, sides: Tensor, to: int) -> Tensor:
+def enlarge(canvas: Tensor, sides: Tensor, to: int) -> Tensor:
     """Small pictures at (N, 3, to, to), as `cv2.resize` enlarges them by cubic interpolation."""
-    return resampled(canvas, resampling("cubic", to, canvas.device)[sides]).round().clamp(0, 255)
+    return resample(canvas, resampling_matrices("cubic", to, canvas.device)[sides]).round().clamp(0, 255)
 
 
-def viewed(canvas: Tensor, sides: Tensor, side: int) -> Tensor:
+def recognizer_view(canvas: Tensor, sides: Tensor, side: int) -> Tensor:
     """The recogniser's view (N, 3, side, side) of small pictures: their centre 112/128."""
-    return resampled(canvas, resampling("view", side, canvas.device)[sides]).round().clamp(0, 255)
+    return resample(canvas, resampling_matrices("view", side, canvas.device)[sides]).round().clamp(0, 255)
 
 
-def camera(chips: Tensor, sides: Tensor, look: Look, generator: torch.Generator) -> Tensor:
+def apply_camera(chips: Tensor, sides: Tensor, look: CameraParameters, generator: torch.Generator) -> Tensor:
     """What a camera leaves of chips (N, 3, 128, 128) at ``sides`` pixels, on a canvas: lens, sensor, exposure, noise, coding."""
     sigma = (CCTV_BLUR * CHIP * look.blur / sides).clamp_min(0.05)[:, None, None]
     grid = torch.arange(CHIP, device=chips.device)
     lens = torch.exp(-((grid[:, None] - grid) ** 2) / (2 * sigma**2))
-    rows = resampling("area", None, chips.device)[sides] @ (lens / lens.sum(2, keepdim=True))
-    small = resampled(chips, rows).round().clamp(0, 255)
+    rows = resampling_matrices("area", None, chips.device)[sides] @ (lens / lens.sum(2, keepdim=True))
+    small = resample(chips, rows).round().clamp(0, 255)
     gain, gamma = (part[:, None, None, None] for part in (look.gain, look.gamma))
     small = (gain * 255 * (small / 255) ** gamma).clamp(0, 255)
     noise = torch.randn(small.shape, generator=generator, device=small.device) * look.noise[:, None, None, None]
     small = (small + noise).round().clamp(0, 255)
-    return coded(repeated(small, sides), look.quality, look.step)
+    return compress(repeat_border(small, sides), look.quality, look.step)
 
 
-def repeated(canvas: Tensor, sides: Tensor) -> Tensor:
+def repeat_border(canvas: Tensor, sides: Tensor) -> Tensor:
     """The canvas with the last row and column of each picture repeated beyond it."""
     n, colours, height, width = canvas.shape
     place = torch.minimum(torch.arange(width, device=canvas.device), sides[:, None] - 1)
@@ -182,7 +182,7 @@ def _tables(device: torch.device) -> tuple[Tensor, Tensor]:
     return luminance, chrominance
 
 
-def _quantised(planes: Tensor, table: Tensor, dead: Tensor) -> Tensor:
+def _quantise(planes: Tensor, table: Tensor, dead: Tensor) -> Tensor:
     """Planes (N, C, H, W) after their blocks of 8x8 went through a table (N, 8, 8) of steps; coefficients are rounded up from
     1 - ``dead`` (N,) of a step on."""
     cosines, (n, colours, height, width) = _cosines(planes.device), planes.shape
@@ -193,7 +193,7 @@ def _quantised(planes: Tensor, table: Tensor, dead: Tensor) -> Tensor:
     return (kept @ cosines).unflatten(4, (8, 8)).transpose(3, 4).reshape(n, colours, height, width)
 
 
-def coded(pictures: Tensor, quality: Tensor, step: Tensor) -> Tensor:
+def compress(pictures: Tensor, quality: Tensor, step: Tensor) -> Tensor:
     """Pictures (N, 3, H, W), H and W multiples of 16, as JPEG of a ``quality`` (N,) leaves them; where ``step`` (N,) is above 0,
     as one flat step for all frequencies does, with a dead zone: what H.264 leaves of a picture, less its prediction and its
     filter of block edges. Colours at half the size, as both have it."""
@@ -207,12 +207,12 @@ def coded(pictures: Tensor, quality: Tensor, step: Tensor) -> Tensor:
         torch.where(filmed, step[:, None, None], ((table * scale + 50) / 100).floor().clamp(1, 255))
         for table in _tables(pictures.device)
     ]
-    luma = _quantised(luma, tables[0], dead).round() + 128
-    chroma = F.interpolate(_quantised(chroma, tables[1], dead).round(), scale_factor=2, mode="bilinear", align_corners=False)
+    luma = _quantise(luma, tables[0], dead).round() + 128
+    chroma = F.interpolate(_quantise(chroma, tables[1], dead).round(), scale_factor=2, mode="bilinear", align_corners=False)
     return torch.einsum("ij,njhw->nihw", back, torch.cat([luma, chroma], 1)).round().clamp(0, 255)
 
 
-def relit(chips: Tensor, low: float, high: float, generator: torch.Generator) -> Tensor:
+def relight(chips: Tensor, low: float, high: float, generator: torch.Generator) -> Tensor:
     """The same faces in light of another strength and colour: each colour times a factor between ``low`` and ``high``."""
     factors = torch.rand(len(chips), 3, 1, 1, generator=generator, device=chips.device) * (high - low) + low
     return (chips * factors).round().clamp(0, 255)
@@ -229,7 +229,7 @@ def jitter_matrices(strength: Tensor, generator: torch.Generator) -> Tensor:
     return torch.stack([first, second], 1)
 
 
-def moved(chips: Tensor, matrices: Tensor, mode: str = "bicubic") -> Tensor:
+def warp(chips: Tensor, matrices: Tensor, mode: str = "bicubic") -> Tensor:
     """Chips (N, C, S, S), S pixels of a 128-pixel chip, each moved by its matrix (N, 2, 3), which says where in chip pixels a
     pixel goes to; borders repeated."""
     # affine_grid asks where a pixel comes from, in shares of half a side; pixel p lies at (2 p + 1) / CHIP - 1.
@@ -241,7 +241,7 @@ def moved(chips: Tensor, matrices: Tensor, mode: str = "bicubic") -> Tensor:
     return F.grid_sample(chips, grid.to(chips.dtype), mode=mode, padding_mode="border", align_corners=False)
 
 
-def points_moved(points: Tensor, matrices: Tensor) -> Tensor:
+def warp_points(points: Tensor, matrices: Tensor) -> Tensor:
     """Landmarks (N, P, 2) of the moved chips; where none were found (all zero), still none. They count from the pixels' edges,
     matrices from their middles."""
     found = points.abs().sum((1, 2), keepdim=True) > 0

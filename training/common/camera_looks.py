@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.common.degradations import jpeg
-from training.common.video_codec import coded
+from training.common.video_codec import h264_last_frame
 
 Image = NDArray[np.uint8]
 
@@ -42,7 +42,7 @@ def filmed(image: Image, noise: NDArray[np.float32], rng: np.random.Generator) -
         image = jpeg(image, int(rng.integers(*QUALITY)))
     if rng.random() < CODED:
         way = rng.integers(-4, 5, 2)
-        image = coded(np.stack([np.roll(image, n * way, (0, 1)) for n in (2, 1, 0)]), int(rng.integers(*CRF)))
+        image = h264_last_frame(np.stack([np.roll(image, n * way, (0, 1)) for n in (2, 1, 0)]), int(rng.integers(*CRF)))
     return image
 
 
@@ -51,7 +51,7 @@ def _optics(image: Image, rng: np.random.Generator) -> Image:
     if rng.random() < BLURRED:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.1)).astype(np.uint8)
     if rng.random() < MOVED:
-        kernel = motion(float(rng.uniform(1.5, MOST_MOVED)), float(rng.uniform(0, np.pi)))
+        kernel = motion_kernel(float(rng.uniform(1.5, MOST_MOVED)), float(rng.uniform(0, np.pi)))
         image = cv2.filter2D(image, -1, kernel).astype(np.uint8)
     if rng.random() < SOFT:
         height, width = image.shape[:2]
@@ -62,7 +62,7 @@ def _optics(image: Image, rng: np.random.Generator) -> Image:
     return image
 
 
-def motion(length: float, angle: float) -> NDArray[np.float32]:
+def motion_kernel(length: float, angle: float) -> NDArray[np.float32]:
     """The kernel of a movement by so many pixels during one exposure."""
     half = int(np.ceil(length / 2))
     kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)

@@ -19,8 +19,8 @@ from models.chip import CHIP
 Chip = NDArray[np.uint8]
 Degradation = Callable[[Chip, int, np.random.Generator], Chip]
 
-KERNELS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_AREA, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
-LIGHT = 0.85, 1.1  # of each colour
+OPENCV_KERNELS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_AREA, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
+CHANNEL_GAIN = 0.85, 1.1  # of each colour
 CCTV_BLUR = 0.35  # sigma in pixels of the small picture
 
 
@@ -57,7 +57,7 @@ def nearest(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
 
 def any_kernel(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
     """One of OpenCV's five kernels by chance: what F-SKD of 2024 trains on."""
-    return cv2.resize(chip, (side, side), interpolation=int(rng.choice(KERNELS)))
+    return cv2.resize(chip, (side, side), interpolation=int(rng.choice(OPENCV_KERNELS)))
 
 
 def cctv_fixed(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
@@ -98,9 +98,9 @@ def jpeg(picture: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(cv2.imdecode(code, cv2.IMREAD_COLOR)[..., ::-1])
 
 
-def relit(chip: Chip, rng: np.random.Generator) -> Chip:
+def relight(chip: Chip, rng: np.random.Generator) -> Chip:
     """The same face in light of another strength and colour."""
-    curves = np.clip(np.arange(256)[:, None] * rng.uniform(*LIGHT, 3) + 0.5, 0, 255)
+    curves = np.clip(np.arange(256)[:, None] * rng.uniform(*CHANNEL_GAIN, 3) + 0.5, 0, 255)
     return cv2.LUT(chip, curves.astype(np.uint8)[:, None])
 
 

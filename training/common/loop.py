@@ -1,7 +1,6 @@
-"""What every training script shares: schedule, weight average, checkpoints, log.
+"""The training loop that all recipes share: schedule, weight average, checkpoints and log.
 
-A run lives in one folder: ``state.pt`` (everything needed to go on), ``log.csv`` and the best weights.
-Starting the same command again continues where the last checkpoint stood.
+A run has one folder with ``state.pt`` (the checkpoint) and ``log.csv``. The same command resumes from the last checkpoint.
 """
 
 from __future__ import annotations
@@ -24,18 +23,23 @@ from torch import nn
 
 from models.runtime.devices import machine
 from training.common.muon import Muon
-from training.common.prefetch import ahead
+from training.common.prefetch import prefetch
 from training.common.runs import made, own_command, own_commit, saved
 
 CHECKPOINT_SECONDS = 150
 BAR = 20
 WARMUP = 300  # steps at most
-BROKEN = 10  # steps in a row without a number for a loss, before a run gives up
+MAX_BAD_STEPS = 10  # steps in a row with a loss that is not finite, before a run gives up
 
 
 def cosine_lr(step: int, total: int, progress: float | None = None) -> float:
-    """Factor on the learning rate: linear warm-up, at most a tenth of the run, then half a cosine to 1 %; the cosine by
-    ``progress`` 0..1 where that is known better than by the steps."""
+    """Learning rate factor: linear warm-up over at most a tenth of the run, then a half cosine down to 1 %.
+
+    Args:
+        step: steps done.
+        total: steps in all.
+        progress: 0..1 for runs scheduled by time; None: ``step / total``.
+    """
     warmup = min(WARMUP, total // 10)
     if step < warmup and (progress is None or progress < 0.1):
         return max((step + 1) / warmup, 10 * (progress or 0.0))
@@ -44,7 +48,7 @@ def cosine_lr(step: int, total: int, progress: float | None = None) -> float:
 
 
 def write_log(path: Path, row: dict[str, Any]) -> None:
-    """Add a row to a log whose columns may come and go, in place of rows from this step on that a broken run has left."""
+    """Append a row to a CSV log. Columns may be added or missing. Rows from the same step on, of a run cut off, are replaced."""
     rows: list[dict[str, Any]] = []
     if path.exists():
         with path.open(newline="") as file:
@@ -58,8 +62,8 @@ def write_log(path: Path, row: dict[str, Any]) -> None:
     part.replace(path)
 
 
-class Average:
-    """Exponential moving average of a network's weights and buffers, with a short memory at first."""
+class WeightAverage:
+    """Exponential moving average of weights and buffers. The decay ramps up from 0.1 to ``decay`` over the first steps."""
 
     def __init__(self, net: nn.Module, decay: float = 0.999) -> None:
         self.net = copy.deepcopy(net).eval().requires_grad_(False)
@@ -72,14 +76,16 @@ class Average:
         pairs = list(zip(self.net.state_dict().values(), net.state_dict().values(), strict=True))
         floating = [pair for pair in pairs if pair[0].dtype.is_floating_point]
         mine = [pair[0] for pair in floating]
-        torch._foreach_lerp_(mine, [other.to(own.dtype) for own, other in floating], 1 - decay)  # a GPU waits for each call
+        torch._foreach_lerp_(
+            mine, [other.to(own.dtype) for own, other in floating], 1 - decay
+        )  # one kernel launch in place of one a tensor
         for own, other in pairs:
             if not own.dtype.is_floating_point:
                 own.copy_(other)
 
 
 @dataclass(frozen=True)
-class Rival:
+class Adversary:
     """A critic and its optimiser: saved and resumed with the run."""
 
     net: nn.Module
@@ -99,30 +105,44 @@ class Run:
         weight_decay: float,
         seed: int,
         arguments: dict[str, Any] | None = None,
-        rival: Rival | None = None,
-        beside: nn.Module | None = None,
+        adversary: Adversary | None = None,
+        auxiliary: nn.Module | None = None,
         betas: tuple[float, float] = (0.9, 0.999),
         constant: bool = False,
         clip: float = 5.0,
         muon: bool = False,
         start: Path | None = None,
-        made_of: Sequence[str] = (),
+        data_commands: Sequence[str] = (),
         minutes: float | None = None,
     ) -> None:
-        """``arguments`` are those the network was made with, kept beside its weights; ``rival`` is trained against it;
-        ``beside`` is trained with it and saved, but no part of what is published.
+        """Start a run, or resume it if ``folder`` holds a checkpoint of the same command.
 
-        With ``constant`` the learning rate stays as it is; ``clip`` is the longest gradient; ``muon``: instead of AdamW.
-        ``start`` is the run or weight file whose weights ``net`` holds: the run keeps how they were made, and ``made_of``, the
-        commands that made its data. With ``minutes`` the schedule goes by time, not by steps.
+        Args:
+            folder: folder of the checkpoint and the log.
+            net: network to train, on its device.
+            steps: optimiser steps in all.
+            batch: samples a step, for the log.
+            lr: peak learning rate. A higher one learns faster until the loss diverges.
+            weight_decay: of matrices and convolutions; biases and norms have none.
+            seed: of `rng`.
+            arguments: keywords ``net`` was made with, kept with its weights.
+            adversary: a critic that is saved and resumed with the run.
+            auxiliary: modules trained with ``net`` and saved, but not published (margin head, projection).
+            betas: of Adam.
+            constant: keep the learning rate constant: no warm-up, no decay.
+            clip: largest norm of the gradient; lower is more stable and slower.
+            muon: use Muon in place of AdamW.
+            start: run or weight file whose weights ``net`` holds; its history goes into the card.
+            data_commands: commands that made the training data, for the card.
+            minutes: schedule by time in place of steps.
         """
-        self.arguments, self.rival, self.constant, self.clip = arguments or {}, rival, constant, clip
-        self.beside = beside or nn.Module()
-        self.command, self.commit, self.made_of = own_command(), own_commit(), list(made_of)
+        self.arguments, self.adversary, self.constant, self.clip = arguments or {}, adversary, constant, clip
+        self.auxiliary = auxiliary or nn.Module()
+        self.command, self.commit, self.data_commands = own_command(), own_commit(), list(data_commands)
         self.before = asdict(made(start)) if start else None
         self.folder, self.net, self.steps, self.batch, self.lr, self.seed = folder, net, steps, batch, lr, seed
         folder.mkdir(parents=True, exist_ok=True)
-        self.trained = [*net.parameters(), *self.beside.parameters()]
+        self.trained = [*net.parameters(), *self.auxiliary.parameters()]
         self.optimizer: torch.optim.AdamW | Muon
         if muon:
             self.optimizer = Muon(self.trained, lr, weight_decay, betas)
@@ -131,52 +151,64 @@ class Run:
             plain = [p for p in self.trained if p.ndim <= 1]
             groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
             self.optimizer = torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True)
-        self.average = Average(net)
+        self.average = WeightAverage(net)
         self.step = 0
         self.seconds, self.minutes = 0.0, minutes
         self._of = "" if minutes else f" of {steps}"
         if (folder / "state.pt").exists():
             self._resume()
-        self._told_to_stop = False
+        self._stop_requested = False
         if threading.current_thread() is threading.main_thread():
             for wish in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(wish, self._stop_soon)
+                signal.signal(wish, self._request_stop)
         self._started = self._saved = time.monotonic()
         self._first, self.done = self.step, self.progress >= 1
-        self._sums: dict[str, torch.Tensor | float] = {}  # tensors are read when they are logged: each reading waits for the GPU
+        self._sums: dict[
+            str, torch.Tensor | float
+        ] = {}  # tensors are read when they are logged: each read synchronises with the GPU
         self._count = self._broken = 0
 
     def batches(self, make: Callable[[int], Any], threads: int) -> Iterator[Any]:
-        """``make(step)`` of each step that is still to be done, made in the background; on a CPU by one thread."""
+        """Yield ``make(step)`` for each remaining step, computed in background threads (on a CPU by one)."""
         on_cpu = next(self.net.parameters()).device.type == "cpu"
-        with contextlib.closing(ahead(make, self.step, self.steps, 1 if on_cpu else threads)) as made:
+        with contextlib.closing(prefetch(make, self.step, self.steps, 1 if on_cpu else threads)) as made:
             while not self.done and (batch := next(made, None)) is not None:
                 yield batch
 
     def rng(self, step: int) -> np.random.Generator:
-        """The random numbers of one step: the same after a resume as without it, others than those it began with were made of."""
+        """The random generator of one step. It is the same after a resume, and differs from those of the run it started from."""
         return np.random.default_rng((self.seed, self.before["samples"] if self.before else 0, step))
 
     @property
     def progress(self) -> float:
-        """How much of the schedule is done, 0..1."""
+        """Share of the schedule done, 0..1."""
         return self.progress_at(self.step)
 
     def progress_at(self, step: int) -> float:
-        """The same when ``step`` is made; with ``minutes``, now."""
+        """`progress` at ``step``; of a run scheduled by time, the progress now."""
         if self.minutes is None:
             return step / self.steps
         return min(1.0, (self.seconds + time.monotonic() - self._saved) / (60 * self.minutes))
 
     def update(self, loss: torch.Tensor, *, then: Callable[[], None] | None = None, **parts: torch.Tensor | float) -> None:
-        """One optimiser step on ``loss``; ``parts`` are averaged into the log; ``then`` is called before anything is saved."""
+        """Take one optimiser step.
+
+        Args:
+            loss: scalar tensor.
+            then: called after the step and before a checkpoint is saved.
+            **parts: further values whose means go into the log.
+
+        Raises:
+            SystemExit: after SIGTERM or SIGINT, with the checkpoint saved; or after `MAX_BAD_STEPS` gradients in a row that are
+                not finite, with the last checkpoint kept.
+        """
         schedule = 1.0 if self.constant else cosine_lr(self.step, self.steps, self.progress if self.minutes else None)
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * schedule
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         parts["gradient"] = length = nn.utils.clip_grad_norm_(self.trained, self.clip)
-        if self._sound(length):
+        if self._is_finite(length):
             self.optimizer.step()
             self.average.update(self.net)
             if then:
@@ -188,21 +220,21 @@ class Run:
         self.done = self.progress >= 1
         if self.step % 100 == 0 or self.done:
             self._log()
-        due = self._told_to_stop or time.monotonic() - self._saved > CHECKPOINT_SECONDS or self.done
+        due = self._stop_requested or time.monotonic() - self._saved > CHECKPOINT_SECONDS or self.done
         if due and not self._broken:
             self.save()
-        if self._told_to_stop:
-            raise SystemExit(f"stopped at step {self.step}{self._of}; the same command goes on")
+        if self._stop_requested:
+            raise SystemExit(f"stopped at step {self.step}{self._of}; the same command resumes it")
 
-    def _sound(self, length: torch.Tensor) -> bool:
-        """Whether a gradient of this length may be followed. Raises SystemExit, with the last checkpoint left as it is, after
-        `BROKEN` in a row that may not: the weights are beyond help."""
+    def _is_finite(self, length: torch.Tensor) -> bool:
+        """Whether the gradient norm is finite. Raises SystemExit after `MAX_BAD_STEPS` in a row that are not."""
         self._broken = 0 if math.isfinite(float(length)) else self._broken + 1
-        if self._broken == BROKEN:
+        if self._broken == MAX_BAD_STEPS:
             raise SystemExit(
-                f"the loss is no number since step {self.step - BROKEN + 1}; {self.folder} keeps what was saved before"
+                f"{self.folder}: the loss is not finite since step {self.step - MAX_BAD_STEPS + 1}; "
+                "lower --lr and start again (the last checkpoint is kept)"
             )
-        if self._broken:  # running statistics have seen what was no number
+        if self._broken:  # running statistics may hold NaN: restore them
             for own, kept in zip(self.net.buffers(), self.average.net.buffers(), strict=True):
                 own.copy_(kept)
         return self._broken == 0
@@ -216,40 +248,40 @@ class Run:
             "arguments": self.arguments,
             "command": self.command,
             "commit": self.commit,
-            "made_of": self.made_of,
+            "made_of": self.data_commands,
             "samples": self.step * self.batch,
             "before": self.before,
             "machine": machine(next(self.net.parameters()).device.type),
             "net": self.net.state_dict(),
             "average": self.average.net.state_dict(),
             "average_steps": self.average.steps,
-            "beside": self.beside.state_dict(),
+            "auxiliary": self.auxiliary.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "seconds": self.seconds,
         }
-        if self.rival:
-            state["rival"] = self.rival.net.state_dict(), self.rival.optimizer.state_dict()
+        if self.adversary:
+            state["rival"] = self.adversary.net.state_dict(), self.adversary.optimizer.state_dict()
         torch.save(state, self.folder / "state.part")
         (self.folder / "state.part").rename(self.folder / "state.pt")
         self._saved = now
 
-    def _stop_soon(self, *_: object) -> None:
-        self._told_to_stop = True
+    def _request_stop(self, *_: object) -> None:
+        self._stop_requested = True
 
     def _resume(self) -> None:
         state = saved(self.folder)
         if state["command"] != self.command:
             raise SystemExit(
-                f"{self.folder} holds the run of another command; name another --out, or go on with\n{state['command']}"
+                f"{self.folder}: holds a run of another command; name another --out, or resume it with\n{state['command']}"
             )
         self.net.load_state_dict(state["net"])
         self.average.net.load_state_dict(state["average"])
         self.average.steps = state["average_steps"]
         self.optimizer.load_state_dict(state["optimizer"])
-        self.beside.load_state_dict(state.get("beside", {}))
-        if self.rival:
-            self.rival.net.load_state_dict(state["rival"][0])
-            self.rival.optimizer.load_state_dict(state["rival"][1])
+        self.auxiliary.load_state_dict(state.get("auxiliary", state.get("beside", {})))
+        if self.adversary:
+            self.adversary.net.load_state_dict(state["rival"][0])
+            self.adversary.optimizer.load_state_dict(state["rival"][1])
         self.step, self.seconds, self.before = state["step"], state["seconds"], state["before"]
         print(f"resumed at step {self.step}{self._of}")
 

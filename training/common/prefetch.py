@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 
-def ahead(make: Callable[[int], Any], start: int, stop: int, threads: int = 1, depth: int = 4) -> Iterator[Any]:
+def prefetch(make: Callable[[int], Any], start: int, stop: int, threads: int = 1, depth: int = 4) -> Iterator[Any]:
     """Yield ``make(step)`` for each step, made in background threads, which end with the generator; step order is kept."""
     slots: list[queue.Queue[Any]] = [queue.Queue(max(1, depth // threads)) for _ in range(threads)]
     ended = threading.Event()

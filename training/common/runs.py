@@ -76,7 +76,10 @@ def averaged(source: Path, makers: dict[str, Callable[..., nn.Module]]) -> nn.Mo
 def projection(run: Path) -> torch.Tensor | None:
     """What made a recogniser's vectors those of a teacher with fewer numbers, (fewer, D): the rest of them learned nothing. None
     where there is no such run."""
-    weight: torch.Tensor | None = saved(run).get("beside", {}).get("project.weight") if run.is_dir() else None
+    if not run.is_dir():
+        return None
+    state = saved(run)
+    weight: torch.Tensor | None = state.get("auxiliary", state.get("beside", {})).get("project.weight")  # beside: runs of before
     return weight if weight is not None and len(weight) < weight.shape[1] else None
 
 

@@ -28,23 +28,24 @@ Image = NDArray[np.uint8]
 Matrix = NDArray[np.float64]
 
 
-def filmed(chips: Sequence[Image], sides: Sequence[int], rng: np.random.Generator) -> list[Image]:
+def film_chips(chips: Sequence[Image], sides: Sequence[int], rng: np.random.Generator) -> list[Image]:
     """Chips (128, 128, 3) uint8 as cut from a clip in which they are ``sides`` pixels wide: (r, r, 3), r the rung of each."""
     tiles = [int(side * ROOM[0]) + ROOM[1] for side in sides]
-    places, height = shelves(tiles)
+    places, height = shelf_pack(tiles)
     clip = np.full((FRAMES, height, WIDTH, 3), 128, np.uint8)
     ways: list[Matrix] = []
     for chip, side, tile, (x, y) in zip(chips, sides, tiles, places, strict=True):
-        shots, way = walk(chip, side, tile, rng)
+        shots, way = moving_face(chip, side, tile, rng)
         clip[:, y : y + tile, x : x + tile] = shots
         ways.append(way)
-    last = coded(clip, int(rng.integers(*CRF)))
+    last = h264_last_frame(clip, int(rng.integers(*CRF)))
     return [
-        cut(last[y : y + t, x : x + t], way, rung_of(s)) for s, t, (x, y), way in zip(sides, tiles, places, ways, strict=True)
+        cut_chip(last[y : y + t, x : x + t], way, rung_of(s))
+        for s, t, (x, y), way in zip(sides, tiles, places, ways, strict=True)
     ]
 
 
-def shelves(tiles: Sequence[int]) -> tuple[list[tuple[int, int]], int]:
+def shelf_pack(tiles: Sequence[int]) -> tuple[list[tuple[int, int]], int]:
     """Top left corners of square tiles set row by row into `WIDTH` pixels, and the height they need (even)."""
     places = [(0, 0)] * len(tiles)
     x = y = tallest = 0
@@ -56,7 +57,7 @@ def shelves(tiles: Sequence[int]) -> tuple[list[tuple[int, int]], int]:
     return places, (y + tallest + 1) // 2 * 2
 
 
-def walk(chip: Image, side: int, tile: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], Matrix]:
+def moving_face(chip: Image, side: int, tile: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], Matrix]:
     """A chip moving through its tile, (frames, tile, tile, 3), and the matrix from chip to tile pixels in the last frame."""
     blur = rng.uniform(0.1, 1.5) * CCTV_BLUR * CHIP / side
     noise = rng.uniform(0.5, 6.0)
@@ -72,16 +73,16 @@ def walk(chip: Image, side: int, tile: int, rng: np.random.Generator) -> tuple[N
         shot = cv2.warpAffine(large, matrix, (tile, tile), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         noisy = shot * np.float32(brightness) + rng.standard_normal(shot.shape, np.float32) * np.float32(noise)
         shots.append(np.clip(noisy + 0.5, 0, 255).astype(np.uint8))
-    return np.stack(shots), of_scaled(turned, 2 * side / CHIP)
+    return np.stack(shots), rescale_matrix(turned, 2 * side / CHIP)
 
 
-def of_scaled(matrix: Matrix, scale: float) -> Matrix:
+def rescale_matrix(matrix: Matrix, scale: float) -> Matrix:
     """The matrix for pixels ``scale`` times as large as those it was made for; a pixel's own centre is at its integer."""
     shift = matrix[:, 2] + matrix[:, :2] @ np.full(2, (scale - 1) / 2)
     return np.hstack([matrix[:, :2] * scale, shift[:, None]])
 
 
-def coded(clip: NDArray[np.uint8], crf: int) -> Image:
+def h264_last_frame(clip: NDArray[np.uint8], crf: int) -> Image:
     """The last picture of an RGB clip (frames, height, width, 3) after H.264 at this rate factor."""
     coder = av.CodecContext.create("libx264", "w")
     coder.width, coder.height, coder.pix_fmt, coder.time_base = clip.shape[2], clip.shape[1], "yuv420p", Fraction(1, 25)
@@ -99,8 +100,8 @@ def coded(clip: NDArray[np.uint8], crf: int) -> Image:
     return np.asarray(frames[-1].to_ndarray(format="rgb24"), np.uint8)
 
 
-def cut(tile: Image, way: Matrix, rung: int) -> Image:
+def cut_chip(tile: Image, way: Matrix, rung: int) -> Image:
     """The chip at a rung from a tile, whose pixels ``way`` finds from those of a 128 chip."""
-    back = of_scaled(way, CHIP / rung)
+    back = rescale_matrix(way, CHIP / rung)
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
     return np.asarray(cv2.warpAffine(tile, back, (rung, rung), flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8)

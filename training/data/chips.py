@@ -24,8 +24,8 @@ from rich.progress import track
 
 from models import load_recognizer
 
-TWIN = 0.6  # cosine of the strong teacher's vectors of two pictures of one person, if not of one photo
-SOFT_LIMIT = 37.0  # PSNR in dB of a chip against itself halved and doubled, above which it has no true detail
+SAME_PERSON_COSINE = 0.6  # cosine of the strong teacher's vectors of two pictures of one person, if not of one photo
+MAX_SOFT_DB = 37.0  # PSNR in dB of a chip against itself halved and doubled, above which it has no true detail
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class ChipSet:
     train: NDArray[np.bool_]
     dev: NDArray[np.bool_]
 
-    def detailed(self, dev: bool) -> NDArray[np.intp]:
+    def rows_with_detail(self, dev: bool) -> NDArray[np.intp]:
         """Rows with true detail at 128 pixels, for super-resolution: of the dev split, or of the training rows."""
-        return np.flatnonzero((self.dev if dev else self.train) & (self.soft_db <= SOFT_LIMIT))
+        return np.flatnonzero((self.dev if dev else self.train) & (self.soft_db <= MAX_SOFT_DB))
 
     def landmarks68(self) -> NDArray[np.float32]:
         """(N, 68, 2) iBUG points in chip pixels; all zero where none was found."""
@@ -64,7 +64,7 @@ class ChipSet:
         vectors = np.load(path).astype(np.float32)
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
-    def vectors_of(self, file: Path, cache: Path, device: str) -> NDArray[np.float32]:
+    def embeddings_by(self, file: Path, cache: Path, device: str) -> NDArray[np.float32]:
         """(N, D) unit vectors that any recogniser gives the sharp chips and their mirrors, kept in ``cache``. SystemExit with the
         reason if the file is none."""
         try:
@@ -105,7 +105,7 @@ def load_chips(data: Path, cache: Path) -> ChipSet:
     )
     if (folder / "edgeface_xs.npy").exists():
         vectors = chips.teacher_embeddings()
-        dev[np.flatnonzero(dev)[(vectors[dev] @ vectors[~dev].T).max(1, initial=-1) > TWIN]] = False
+        dev[np.flatnonzero(dev)[(vectors[dev] @ vectors[~dev].T).max(1, initial=-1) > SAME_PERSON_COSINE]] = False
     return chips
 
 

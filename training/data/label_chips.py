@@ -26,7 +26,7 @@ SIDE = 5  # chips in a row, and rows
 LEAST_SCORE = 0.2
 
 
-def in_chips(teacher: Detector, chips: NDArray[np.uint8]) -> Faces:
+def detect_in_sheet(teacher: Detector, chips: NDArray[np.uint8]) -> Faces:
     """The best face whose centre lies near that of each chip (N, 128, 128, 3), N at most 25; score 0 where there is none."""
     sheet = np.zeros((SIDE * SIDE, CHIP, CHIP, 3), np.uint8)
     sheet[: len(chips)] = chips
@@ -42,10 +42,10 @@ def in_chips(teacher: Detector, chips: NDArray[np.uint8]) -> Faces:
     return Faces(boxes, landmarks, scores)
 
 
-def in_all(teacher: Detector, chips: NDArray[np.uint8]) -> Faces:
+def detect_in_chips(teacher: Detector, chips: NDArray[np.uint8]) -> Faces:
     """The same of any number of chips."""
     firsts = track(range(0, len(chips), SIDE**2), "chips")
-    return Faces.merge([in_chips(teacher, np.asarray(chips[first : first + SIDE**2])) for first in firsts])
+    return Faces.merge([detect_in_sheet(teacher, np.asarray(chips[first : first + SIDE**2])) for first in firsts])
 
 
 def main() -> None:
@@ -56,7 +56,7 @@ def main() -> None:
     args = parser.parse_args()
     cv2.setNumThreads(1)
     teacher, images = load_detector(args.teacher, "auto", LEAST_SCORE), load_chips(args.data, args.cache).images
-    faces = in_all(teacher, images)
+    faces = detect_in_chips(teacher, images)
     np.savez(args.out, boxes=faces.boxes.astype(np.float16), landmarks=faces.landmarks.astype(np.float16), scores=faces.scores)
     args.out.with_suffix(".txt").write_text(own_command())
     print(f"a face in {(faces.scores > 0).mean():.1%} of {len(images)} chips, a sure one in {(faces.scores >= 0.5).mean():.1%}")

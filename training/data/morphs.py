@@ -36,8 +36,8 @@ from training.data.chips import ChipSet, load_chips
 CANDIDATES = 4  # possible partners, the most alike of which is taken
 PARENTS = (0.4, 0.4, 0.2)  # shares of faces with one, two and three
 PATCHES, CONTRAST = 4, 2.5  # parts across a face, and how much each is one parent's
-AXES, DEPARTURE = 20, 1.0  # main axes of shape, and standard deviations of people along them
-TURNS = 3  # the first axes are of turned heads, which warping a picture only pretends: half as much
+AXES, SHAPE_STD = 20, 1.0  # main axes of shape, and standard deviations of people along them
+POSE_AXES = 3  # the first axes are of turned heads, which warping a picture only pretends: half as much
 STEP = 4  # pixels between the points at which the warp is worked out
 AT_ONCE = 512
 
@@ -50,35 +50,35 @@ GRID = np.stack(np.meshgrid(*[np.linspace(0, CHIP - 1, CHIP // STEP)] * 2), -1).
 FACE = slice(CHIP * 5 // 16, CHIP * 13 // 16)  # rows and columns that are skin in every chip
 
 
-class Shapes:
+class ShapeModel:
     """How faces' landmarks (N, 68, 2) differ from each other."""
 
     def __init__(self, points: Points) -> None:
         flat = points.reshape(len(points), -1)
         _, spread, axes = np.linalg.svd(flat - flat.mean(0), full_matrices=False)
         self.axes = (axes * spread[:, None] / np.sqrt(len(points)))[:AXES]
-        self.axes[:TURNS] /= 2
+        self.axes[:POSE_AXES] /= 2
 
-    def departure(self, rng: np.random.Generator) -> Points:
+    def sample_offset(self, rng: np.random.Generator) -> Points:
         """How far (68, 2) a new face is from its parents."""
-        steps = np.clip(rng.normal(0, DEPARTURE, len(self.axes)), -2, 2)
+        steps = np.clip(rng.normal(0, SHAPE_STD, len(self.axes)), -2, 2)
         return (steps @ self.axes).reshape(-1, 2).astype(np.float32)
 
 
-def shares(number: int, rng: np.random.Generator) -> NDArray[np.float32]:
+def blend_weights(number: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """How much of each pixel is each parent's, (number, 128, 128), changing smoothly over the face."""
     coarse = rng.normal(0, CONTRAST, (number, PATCHES, PATCHES))
     weight = np.exp(np.stack([cv2.resize(part, (CHIP, CHIP), interpolation=cv2.INTER_CUBIC) for part in coarse]))
     return (weight / weight.sum(0)).astype(np.float32)
 
 
-def at(points: Points, picture: NDArray[np.float32]) -> NDArray[np.float32]:
+def sample_at(points: Points, picture: NDArray[np.float32]) -> NDArray[np.float32]:
     """A map's values (N, 1) at points (N, 2)."""
     x, y = np.clip(points.round().astype(int), 0, CHIP - 1).T
     return picture[y, x, None]
 
 
-def warp(chips: Sequence[Image], sources: Sequence[Points], target: Points) -> list[Image]:
+def warp_to_shape(chips: Sequence[Image], sources: Sequence[Points], target: Points) -> list[Image]:
     """Chips (128, 128, 3), each moved so that its points (68, 2) come to lie on ``target``."""
     shifts = [np.concatenate([source - target, 0 * FRAME]) for source in sources]
     field = LinearNDInterpolator(np.concatenate([target, FRAME]), np.concatenate(shifts, 1))(GRID)
@@ -96,21 +96,21 @@ def warp(chips: Sequence[Image], sources: Sequence[Points], target: Points) -> l
 def morph(chips: Sequence[Image], points: Sequence[Points], parts: NDArray[np.float32], departure: Points | float = 0.0) -> Image:
     """The face of which each pixel is ``parts`` (parents, 128, 128) of each parent's; its shape is theirs plus a departure."""
     middle = np.mean(points, axis=0)
-    shape = np.sum([at(middle, part) * of_one for part, of_one in zip(parts, points, strict=True)], axis=0) + departure
-    faces = np.stack(warp(chips, points, shape.astype(np.float32))).astype(np.float32)
+    shape = np.sum([sample_at(middle, part) * of_one for part, of_one in zip(parts, points, strict=True)], axis=0) + departure
+    faces = np.stack(warp_to_shape(chips, points, shape.astype(np.float32))).astype(np.float32)
     tones = faces[:, FACE, FACE].mean((1, 2), keepdims=True)
     blended = (parts[..., None] * (faces - tones + tones.mean(0))).sum(0)
     return np.clip(blended + 0.5, 0, 255).astype(np.uint8)
 
 
-def chances(people: NDArray[np.str_]) -> NDArray[np.float64]:
+def sampling_weights(people: NDArray[np.str_]) -> NDArray[np.float64]:
     """How likely each picture is drawn, by its person's name: of n pictures of one person each 1 / sqrt(n) times as often."""
     _, person, pictures = np.unique(people, return_inverse=True, return_counts=True)
     weights = 1 / np.sqrt(pictures[person])
     return np.asarray(weights / weights.sum())
 
 
-def families(
+def choose_parents(
     rows: NDArray[np.intp], chance: NDArray[np.float64], vectors: NDArray[np.float32], number: int, rng: np.random.Generator
 ) -> list[NDArray[np.intp]]:
     """Rows of one to three parents for each of ``number`` faces: any first, then each the most alike of some others."""
@@ -123,7 +123,7 @@ def families(
     return [np.array([one, *rest[:size]]) for one, rest, size in zip(first, chosen, sizes, strict=True)]
 
 
-def axes(teacher: EdgeFace, chips: ChipSet, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+def embedding_alignment(teacher: EdgeFace, chips: ChipSet, rows: NDArray[np.intp]) -> NDArray[np.float32]:
     """The matrix (512, 256) that turns the teacher's vectors onto the axes of those kept beside the chips."""
     turn = np.linalg.lstsq(teacher.embed(chips.images[rows]), chips.teacher_embeddings()[rows], rcond=None)[0]
     return np.asarray(turn, np.float32)
@@ -143,8 +143,8 @@ def main() -> None:
     points, vectors = chips.landmarks68(), chips.teacher_embeddings()
     rows = np.flatnonzero(chips.train & points.any((1, 2)))
     people = np.where(chips.identity == "", np.arange(len(chips.identity)).astype(str), chips.identity)
-    chance, shapes = chances(people[rows]), Shapes(points[rows])
-    turn = axes(teacher, chips, rng.choice(rows, min(len(rows), 2048), replace=False))
+    chance, shapes = sampling_weights(people[rows]), ShapeModel(points[rows])
+    turn = embedding_alignment(teacher, chips, rng.choice(rows, min(len(rows), 2048), replace=False))
 
     args.out.mkdir(parents=True, exist_ok=True)
     part = args.out / "images.part"
@@ -153,8 +153,8 @@ def main() -> None:
     for start in track(range(0, args.number, AT_ONCE), "faces of nobody"):
         made = np.stack(
             [
-                morph(chips.images[family], points[family], shares(len(family), rng), shapes.departure(rng))
-                for family in families(rows, chance, vectors, min(AT_ONCE, args.number - start), rng)
+                morph(chips.images[family], points[family], blend_weights(len(family), rng), shapes.sample_offset(rng))
+                for family in choose_parents(rows, chance, vectors, min(AT_ONCE, args.number - start), rng)
             ]
         )
         images[start : start + len(made)] = made

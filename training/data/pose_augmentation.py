@@ -29,12 +29,12 @@ from models import load_detector
 from models.chip import CHIP
 from training.common.runs import own_command
 from training.data.chips import ChipSet, load_chips
-from training.data.label_chips import LEAST_SCORE, in_all
+from training.data.label_chips import LEAST_SCORE, detect_in_chips
 from training.data.scenes import SURE
 
 FACTORISED = 6000  # chips that tell of the solid
 YAW = 45.0, 95.0  # degrees that heads are turned to
-MOST_TURN = 75.0  # degrees by which one is turned
+MAX_ROTATION = 75.0  # degrees by which one is turned
 SCALE = 2  # pixels are moved on a grid so much finer than the chip's
 NEARER = 10.0  # pixels, of the chip, by which one must be nearer to the camera to hide another beside it
 CLOSED = 31  # pixels of the fine grid, of gaps in a head that are filled
@@ -44,7 +44,7 @@ Image = NDArray[np.uint8]
 Points = NDArray[np.floating]
 
 
-def solid(points: Points) -> NDArray[np.float64]:
+def mean_shape_3d(points: Points) -> NDArray[np.float64]:
     """The mean solid (68, 3) behind landmarks (N, 68, 2): x to the right, y down, z towards the camera; 1 is the distance of the
     outer corners of the eyes."""
     flat = (points - points.mean(1, keepdims=True)).transpose(0, 2, 1).reshape(-1, points.shape[1])
@@ -75,8 +75,8 @@ def solid(points: Points) -> NDArray[np.float64]:
     return np.asarray(found / np.linalg.norm(found[45] - found[36]))
 
 
-class Heads:
-    """Turns faces in chips, knowing the `solid` of their landmarks."""
+class HeadModel:
+    """Turns faces in chips, knowing the `mean_shape_3d` of their landmarks."""
 
     def __init__(self, points: NDArray[np.float64]) -> None:
         self.points = points - points.mean(0)
@@ -101,7 +101,7 @@ class Heads:
         """By how much the head is turned, in radians."""
         return float(np.arcsin(np.clip(self.camera(points)[1][0, 2], -1, 1)))
 
-    def turned(self, chip: Image, points: Points, angle: float) -> Image:
+    def rotate(self, chip: Image, points: Points, angle: float) -> Image:
         """The chip (128, 128, 3) with its head, of landmarks (68, 2), turned by so many radians."""
         side = CHIP * SCALE
         scale, axes = self.camera(points)
@@ -181,7 +181,7 @@ def _without(fine: Image, head: NDArray[np.bool_]) -> Image:
 
 _chips: ChipSet
 _points: Points
-_heads: Heads
+_heads: HeadModel
 
 
 def _turn(row: int, seed: int) -> Image:
@@ -190,7 +190,7 @@ def _turn(row: int, seed: int) -> Image:
     yaw = _heads.yaw(points)
     side = np.sign(yaw) if abs(yaw) > np.radians(5) else rng.choice([-1, 1])
     wanted = np.radians(rng.uniform(*YAW)) - abs(yaw)
-    return _heads.turned(chip, points, float(side * np.clip(wanted, 0, np.radians(MOST_TURN))))
+    return _heads.rotate(chip, points, float(side * np.clip(wanted, 0, np.radians(MAX_ROTATION))))
 
 
 def main() -> None:
@@ -207,12 +207,12 @@ def main() -> None:
     _points = _chips.landmarks68()
     rng = np.random.default_rng(args.seed)
     rows = rng.permutation(np.flatnonzero(_chips.train & _points.any((1, 2))))
-    _heads = Heads(solid(_points[rows[:FACTORISED]]))
+    _heads = HeadModel(mean_shape_3d(_points[rows[:FACTORISED]]))
     rows = rows[: args.number]
     with ProcessPoolExecutor(args.processes, mp_context=multiprocessing.get_context("fork")) as workers:
         made = workers.map(_turn, rows.tolist(), itertools.repeat(args.seed), chunksize=20)
         images = np.stack(list(track(made, "heads", total=len(rows))))
-    told = in_all(load_detector(args.teacher, "auto", LEAST_SCORE), images)
+    told = detect_in_chips(load_detector(args.teacher, "auto", LEAST_SCORE), images)
     sure = told.scores >= SURE
     args.out.mkdir(parents=True, exist_ok=True)
     np.save(args.out / "images.npy", images[sure])

@@ -115,21 +115,21 @@ def five_of(points: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.stack([*eyes, *(points[..., place, :] for place in (30, 48, 54))], -2).astype(np.float32)
 
 
-def cut(photo: NDArray[np.uint8], points: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def cut_chip(photo: NDArray[np.uint8], points: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """The canonical chip of a photo with 68 landmarks in its pixels, and the landmarks in the chip's."""
     five = five_of(points)
     matrix = similarity(five, FIVE_POINTS)
     return warp_chip(photo, five, CHIP), (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
 
 
-def softness(chip: NDArray[np.uint8]) -> float:
+def softness_db(chip: NDArray[np.uint8]) -> float:
     """PSNR in dB of a chip against itself halved and doubled: high where there is no detail to learn."""
     half = cv2.resize(chip, (CHIP // 2, CHIP // 2), interpolation=cv2.INTER_AREA)
     again = cv2.resize(half, (CHIP, CHIP), interpolation=cv2.INTER_CUBIC)
     return float(min(99.0, cv2.PSNR(chip, again)))
 
 
-def landmarker(path: Path) -> Any:
+def load_landmarker(path: Path) -> Any:
     """MediaPipe's Face Landmarker: a function from an RGB photo to (68, 2) landmarks of its largest face, or None."""
     try:
         import mediapipe as mp
@@ -152,7 +152,7 @@ def landmarker(path: Path) -> Any:
     return find
 
 
-def pack(photos: Path, find: Any, out: Path) -> tuple[int, int]:
+def write_chips(photos: Path, find: Any, out: Path) -> tuple[int, int]:
     """Cut the face of every photo under ``photos`` into ``out/chips``; how many were kept and how many had no face."""
     folder = out / "chips"
     folder.mkdir(parents=True, exist_ok=True)
@@ -164,14 +164,14 @@ def pack(photos: Path, find: Any, out: Path) -> tuple[int, int]:
             if points is None:
                 missed += 1
                 continue
-            chip, moved = cut(bgr[..., ::-1], points)
+            chip, moved = cut_chip(bgr[..., ::-1], points)
             _, code = cv2.imencode(".webp", chip[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 95])
             name = f"{len(rows):06d}.webp"
             info = tarfile.TarInfo(name)
             info.size = len(code)
             tar.addfile(info, io.BytesIO(code.tobytes()))
             identity = path.parent.name if path.parent != photos else ""
-            rows.append((name, "chips-000.tar", "own", identity, f"{softness(chip):.2f}"))
+            rows.append((name, "chips-000.tar", "own", identity, f"{softness_db(chip):.2f}"))
             marks.append(np.clip(np.round(moved * 2), 0, 255).astype(np.uint8))
     with (folder / "index.csv").open("w", newline="") as file:
         writer = csv.writer(file)
@@ -186,7 +186,7 @@ def main() -> None:
     for name in ("photos", "landmarker", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     args = parser.parse_args()
-    kept, missed = pack(args.photos, landmarker(args.landmarker), args.out)
+    kept, missed = write_chips(args.photos, load_landmarker(args.landmarker), args.out)
     print(f"{kept} chips in {args.out / 'chips'}, {missed} photos without a face that could be used")
 
 

@@ -24,13 +24,16 @@ from models.faces import Faces, pairwise_iou
 from training.common.runs import own_command
 from training.data.scenes import SURE, UNSURE, Scene, dev_photo, load_frame, of_dev_clip, photos
 
-AGREES, ALONE = 1.15, 0.6  # the sum of both scores that makes a label sure, and the other's from which on it adds an unsure one
+MIN_SCORE_SUM, MIN_SCORE_ALONE = (
+    1.15,
+    0.6,
+)  # the sum of both scores that makes a label sure, and the other's from which on it adds an unsure one
 LEAST_SCORE = 0.5
 SAME = 0.4  # IoU of two finds of one face
 SCALES = (1.0, 2.0)
 
 
-def seen(witness: Detector, image: np.ndarray) -> Faces:
+def detect_at_scales(witness: Detector, image: np.ndarray) -> Faces:
     """What the witness sees in a picture (H, W, 3) at its own and at doubled size."""
     parts = []
     for scale in SCALES:
@@ -39,13 +42,13 @@ def seen(witness: Detector, image: np.ndarray) -> Faces:
     return Faces.merge(parts).with_nms()
 
 
-def with_second(scene: Scene, second: Faces) -> Scene:
+def merge_second(scene: Scene, second: Faces) -> Scene:
     """The scene with unsure labels made sure that the other detector confirms, and unsure ones of what it alone sees."""
     overlap = pairwise_iou(second.boxes, scene.boxes)
     scores = scene.scores.copy()
     both = np.where(overlap >= SAME, second.scores[:, None], -np.inf).max(0, initial=-np.inf) + scores
-    scores[both >= AGREES] = np.maximum(scores[both >= AGREES], SURE)
-    alone = second[(second.scores >= ALONE) & (overlap.max(1, initial=0) < SAME)]
+    scores[both >= MIN_SCORE_SUM] = np.maximum(scores[both >= MIN_SCORE_SUM], SURE)
+    alone = second[(second.scores >= MIN_SCORE_ALONE) & (overlap.max(1, initial=0) < SAME)]
     return Scene(
         scene.image,
         np.concatenate([scene.boxes, alone.boxes]),
@@ -71,7 +74,7 @@ def main() -> None:
         before = after = added = 0
         told = {}
         for name, scene in track(scenes, file, total=len(wanted) if file == "frames.json" else None):
-            new = with_second(scene, seen(witness, scene.image))
+            new = merge_second(scene, detect_at_scales(witness, scene.image))
             told[name] = as_label(new)
             before, after = before + int((scene.scores >= SURE).sum()), after + int((new.scores >= SURE).sum())
             added += len(new.scores) - len(scene.scores)

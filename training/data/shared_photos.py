@@ -27,7 +27,7 @@ ECC = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
 Chip = NDArray[np.uint8]
 
 
-def coarse(chip: Chip) -> NDArray[np.float32]:
+def thumbnail(chip: Chip) -> NDArray[np.float32]:
     """A chip's middle in 24×24 grey values (576,), of mean 0 and length 1."""
     middle = cv2.cvtColor(np.ascontiguousarray(chip[24:120, 20:108]), cv2.COLOR_RGB2GRAY)
     flat = cv2.resize(middle, (24, 24), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
@@ -55,7 +55,7 @@ def main() -> None:
     args = parser.parse_args()
     chips = load_chips(args.data, args.cache)
     rows = np.flatnonzero(chips.train & (chips.source == "celeba"))
-    known = np.stack([coarse(chips.images[row]) for row in rows])
+    known = np.stack([thumbnail(chips.images[row]) for row in rows])
     found, total = [], 0
     for name, scene in track(photos(args.data, lambda _: True), "photos"):
         total += 1
@@ -63,7 +63,7 @@ def main() -> None:
             if box[2] - box[0] < LEAST_WIDTH or score < LEAST_SCORE:
                 continue
             chip = warp_chip(scene.image, points, CHIP)
-            alike = known @ coarse(chip)
+            alike = known @ thumbnail(chip)
             best = [k for k in np.argsort(-alike)[:CANDIDATES] if alike[k] > ALIKE]
             if any(correlation(chip, chips.images[rows[k]]) > SAME for k in best):
                 found.append(name)

@@ -106,12 +106,12 @@ def main() -> None:
         net.load_state_dict(averaged(args.start, {"DetectorNet": DetectorNet}).state_dict())
     net = net.to(device, memory_format=torch.channels_last)
     pool = load_pool(args.scenes)
-    made_of = (args.scenes / "command.txt").read_text().splitlines()
+    data_commands = (args.scenes / "command.txt").read_text().splitlines()
     print(f"{len(pool)} scenes, {sum(len(p.scores) for p in pool)} faces", flush=True)
     batches = SceneBatches(np.load(args.scenes / "images.npy", mmap_mode="c"), pool, device)
     if args.steady:
         steady(net)
-    run = job.run(net, 0.02, arguments, muon=True, made_of=made_of)
+    run = job.run(net, 0.02, arguments, muon=True, data_commands=data_commands)
     while not run.done:
         shown = batches.draw(run.rng(run.step), batch)
         with autocast(device):

@@ -23,7 +23,7 @@ from models.networks.landmarks import OUTPUT_UNIT, LandmarkNet, landmark_view, t
 from models.runtime.devices import autocast
 from training.common import degradations
 from training.common.plan import plan
-from training.common.video_codec import filmed
+from training.common.video_codec import film_chips
 from training.data.chips import load_chips
 from training.data.priors import five_of
 
@@ -61,7 +61,7 @@ def _make(job: tuple[NDArray[np.intp], int]) -> tuple[NDArray[np.uint8], NDArray
     sizes = [CHIP if rng.random() < SHARP else int(np.exp(rng.uniform(np.log(SMALLEST), np.log(100)))) for _ in rows]
     filming = rng.random() < 0.4  # a clip for the whole batch, or photos
     if filming:
-        small = filmed(moved, [min(s, 100) for s in sizes], rng)
+        small = film_chips(moved, [min(s, 100) for s in sizes], rng)
     else:
         small = [
             (degradations.cctv if rng.random() < 0.7 else degradations.area)(m, s, rng) for m, s in zip(moved, sizes, strict=True)

@@ -176,12 +176,12 @@ def main() -> None:
     if args.start:
         net.load_state_dict(averaged(args.start, {"VerificationNet": VerificationNet}).state_dict())
     net = net.to(job.device, memory_format=torch.channels_last)
-    made_of = (args.scenes / "command.txt").read_text().splitlines()
+    data_commands = (args.scenes / "command.txt").read_text().splitlines()
     shown = torch.from_numpy(pictures)
     if job.device != "cpu":
         shown = torch.cat([part.to(job.device) for part in shown.split(10_000)])
     own, told = (torch.from_numpy(v.astype(np.float32)).to(job.device) for v in (own, told))
-    run = job.run(net, 0.02, arguments, muon=True, made_of=made_of)
+    run = job.run(net, 0.02, arguments, muon=True, data_commands=data_commands)
     while not run.done:
         rng = run.rng(run.step)
         chosen_rows = np.where(rng.random(job.batch) < SHARE, rng.choice(on_face, job.batch), rng.choice(on_none, job.batch))

@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 from models.networks.pfsr import SIDES, Critic, Generator, HeatMapNet
 from models.runtime.devices import autocast
-from training.common.loop import Rival
+from training.common.loop import Adversary
 from training.common.plan import Plan, plan
 from training.common.runs import averaged
 from training.data.chips import ChipSet, load_chips
@@ -53,23 +53,23 @@ PERCEPTUAL = {32: 0.01, 64: 0.01, 128: 0.001}
 ATTENTION = {32: 0.0, 64: 500.0, 128: 50.0}
 HEAT_MAPS = {32: 0.0, 64: 50.0, 128: 50.0}
 GRADIENT_PENALTY, DRIFT = 10.0, 0.001
-SHARES = (0.25, 0.25, 0.5)
+STEP_SHARES = (0.25, 0.25, 0.5)
 Picture = Callable[[Tensor], Tensor]
 VGG_LAYERS = (3, 8, 15, 22)  # relu1_2, relu2_2, relu3_3, relu4_3
 VGG_WIDTHS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512)  # 0: pooling
 
 
-def step_of(progress: float) -> tuple[int, float]:
+def progressive_step(progress: float) -> tuple[int, float]:
     """Step 1 to 3 when ``progress`` 0..1 of the run is done, and how far it is faded in (0..1, whole after an eighth of it)."""
     start = 0.0
-    for step, share in enumerate(SHARES, 1):
-        if progress < start + share or step == len(SHARES):
-            return step, min(1.0, 2 * (progress - start) / SHARES[0])
+    for step, share in enumerate(STEP_SHARES, 1):
+        if progress < start + share or step == len(STEP_SHARES):
+            return step, min(1.0, 2 * (progress - start) / STEP_SHARES[0])
         start += share
     raise AssertionError
 
 
-def normalised(maps: Tensor, dims: tuple[int, ...]) -> Tensor:
+def normalise(maps: Tensor, dims: tuple[int, ...]) -> Tensor:
     """Moved and scaled to 0..1 over ``dims``."""
     low, high = maps.amin(dims, keepdim=True), maps.amax(dims, keepdim=True)
     return (maps - low) / (high - low).clamp_min(1e-6)
@@ -111,7 +111,7 @@ def train_landmarks(job: Plan, chips: ChipSet, rows: np.ndarray) -> None:
         run.update(((maps.float() - heat_maps(given.points, 64)) ** 2).mean() * 100)
 
 
-def chain(pictures: Tensor, side: int) -> Tensor:
+def downsample_chain(pictures: Tensor, side: int) -> Tensor:
     """Pictures (N, 3, S, S) halved again and again with antialiased bilinear (`degradations.pfsr_bilinear_chain`)."""
     while pictures.shape[-1] > side:
         pictures = F.interpolate(pictures, scale_factor=0.5, mode="bilinear", antialias=True)
@@ -129,8 +129,8 @@ def generator_loss(
     if perceptual is not None:
         loss = loss + PERCEPTUAL[side] * perceptual((fake + 1) / 2, (real + 1) / 2)
     if HEAT_MAPS[side]:
-        of_fake, of_real = (normalised(landmarks((x + 1) / 2).float(), (1, 2, 3)) for x in (fake, real))
-        attention = normalised(of_real.amax(1, keepdim=True), (0, 1, 2, 3))
+        of_fake, of_real = (normalise(landmarks((x + 1) / 2).float(), (1, 2, 3)) for x in (fake, real))
+        attention = normalise(of_real.amax(1, keepdim=True), (0, 1, 2, 3))
         parts |= {"attended": (attention * error).mean(), "heat": F.mse_loss(of_fake, of_real)}
         loss = loss + ATTENTION[side] * parts["attended"] + HEAT_MAPS[side] * parts["heat"]
     if judged is not None:
@@ -147,13 +147,13 @@ def critic_loss(critic: nn.Module, fake: Tensor, real: Tensor, step: int, fade: 
     return critic(fake, step, fade).mean() - real_score.mean() + DRIFT * (real_score**2).mean() + GRADIENT_PENALTY * penalty
 
 
-def teach(rival: Rival, fake: Tensor, real: Tensor, step: int, fade: float, mix: Tensor) -> None:
+def update_critic(adversary: Adversary, fake: Tensor, real: Tensor, step: int, fade: float, mix: Tensor) -> None:
     """One step of the critic."""
-    rival.net.requires_grad_(True)
-    loss = critic_loss(rival.net, fake, real, step, fade, mix)
-    rival.optimizer.zero_grad(set_to_none=True)
+    adversary.net.requires_grad_(True)
+    loss = critic_loss(adversary.net, fake, real, step, fade, mix)
+    adversary.optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    rival.optimizer.step()
+    adversary.optimizer.step()
 
 
 def train_generator(job: Plan, chips: ChipSet, rows: np.ndarray) -> None:
@@ -167,8 +167,8 @@ def train_generator(job: Plan, chips: ChipSet, rows: np.ndarray) -> None:
     if perceptual is None:
         print("without the perceptual term: no --vgg")
     optimizer = torch.optim.Adam(critic.parameters(), lr=job.preset["lr"], betas=(0.0, 0.99))
-    rival = None if args.no_critic else Rival(critic, optimizer)
-    run = job.run(net, rival=rival, betas=(0.0, 0.99), constant=True, clip=math.inf)
+    adversary = None if args.no_critic else Adversary(critic, optimizer)
+    run = job.run(net, adversary=adversary, betas=(0.0, 0.99), constant=True, clip=math.inf)
 
     def heat(pictures: Tensor) -> Tensor:
         with autocast(device):
@@ -177,18 +177,20 @@ def train_generator(job: Plan, chips: ChipSet, rows: np.ndarray) -> None:
 
     pairs = PairMaker(chips, rows, device, parsing=False, plain=True)
     while not run.done:
-        rng, (step, fade) = run.rng(run.step), step_of(run.progress)
+        rng, (step, fade) = run.rng(run.step), progressive_step(run.progress)
         sharp = pairs.draw(16, job.batch, int(rng.integers(2**31))).sharp * 2 - 1
-        x, y = (chain(sharp, side).contiguous(memory_format=torch.channels_last) for side in (16, SIDES[step - 1]))
+        x, y = (downsample_chain(sharp, side).contiguous(memory_format=torch.channels_last) for side in (16, SIDES[step - 1]))
         mix = torch.from_numpy(rng.random((job.batch, 1, 1, 1), np.float32)).to(device)
         with autocast(device):
             fake = net(x, step, fade)
         fake = fake.float()
         critic.requires_grad_(False)  # here it judges; what it would learn is thrown away
         with autocast(device):
-            judged = critic(fake, step, fade) if rival else None
+            judged = critic(fake, step, fade) if adversary else None
         loss, parts = generator_loss(fake, y, heat, perceptual, judged)
-        run.update(loss, then=partial(teach, rival, fake.detach(), y, step, fade, mix) if rival else None, **parts)
+        run.update(
+            loss, then=partial(update_critic, adversary, fake.detach(), y, step, fade, mix) if adversary else None, **parts
+        )
 
 
 def main() -> None:
@@ -201,7 +203,7 @@ def main() -> None:
         no_critic={"action": "store_true", "help": "leave the adversarial term out"},
     )
     chips = load_chips(job.args.data, job.args.cache)
-    rows = chips.detailed(dev=False)
+    rows = chips.rows_with_detail(dev=False)
     (train_landmarks if job.args.what == "landmarks" else train_generator)(job, chips, rows)
 
 

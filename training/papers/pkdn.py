@@ -56,7 +56,7 @@ def main() -> None:
         teacher = averaged(args.teacher, {"Pkdn": Pkdn}).to(device, memory_format=torch.channels_last)
         distil = Distillation(teacher, args.features)
     parsing = args.role == "teacher" or distil is not None
-    pairs = PairMaker(chips, chips.detailed(dev=False), device, parsing, plain=True)
+    pairs = PairMaker(chips, chips.rows_with_detail(dev=False), device, parsing, plain=True)
     run = job.run(net, arguments=arguments, betas=(0.9, 0.99))
 
     while not run.done:

@@ -16,9 +16,12 @@ from training.common import degradations
 LOOKS = ("video", "cctv", "fskd-nearest", "fskd-any-kernel")
 FSKD_SIDES = (14, 28, 56, 112)
 SMALLEST, LARGEST = 13, 100
-SHARP = 0.2  # share of whole chips
-KINDS = {"video": (0.35, 0.3, 0.2, 0.15), "cctv": (0.0, 0.6, 0.25, 0.15)}  # shares of H.264, CCTV with JPEG, area, bicubic
-GREY = 0.1
+SHARP_SHARE = 0.2  # share of whole chips
+CAMERA_SHARES = {
+    "video": (0.35, 0.3, 0.2, 0.15),
+    "cctv": (0.0, 0.6, 0.25, 0.15),
+}  # shares of H.264, CCTV with JPEG, area, bicubic
+GREY_SHARE = 0.1
 
 Image = NDArray[np.uint8]
 
@@ -39,28 +42,28 @@ def make_inputs(
     chips: Sequence[Image], side: int, progress: float, rng: np.random.Generator, look: str = "video", restored: int = 0
 ) -> Inputs:
     """A batch from chips (128, 128, 3) uint8; the last ``restored`` of them are small ones to be super-resolved."""
-    if look in KINDS:
-        chips = [degradations.relit(flipped(chip, rng), rng) for chip in chips]
-        chips, small = cameras(chips, progress, rng, look, restored)
+    if look in CAMERA_SHARES:
+        chips = [degradations.relight(random_flip(chip, rng), rng) for chip in chips]
+        chips, small = apply_cameras(chips, progress, rng, look, restored)
     else:
-        chips = [flipped(chip, rng) for chip in chips]
-        small = [paper_look(chip, look, rng) for chip in chips]
+        chips = [random_flip(chip, rng) for chip in chips]
+        small = [fskd_degrade(chip, look, rng) for chip in chips]
     to_restore = []
     for rung in FUSED:
         rows = [row for row in range(len(small) - restored, len(small)) if rung_of(small[row].shape[0]) == rung]
         if rows:
             low = np.stack([cv2.resize(small[row], (rung, rung), interpolation=cv2.INTER_CUBIC) for row in rows])
             to_restore.append((torch.tensor(rows), low))
-    views = [torch.from_numpy(np.stack([view_of(picture, side) for picture in pictures])) for pictures in (small, chips)]
+    views = [torch.from_numpy(np.stack([recognizer_view(picture, side) for picture in pictures])) for pictures in (small, chips)]
     return Inputs(views[0], views[1], to_restore)
 
 
-def flipped(chip: Image, rng: np.random.Generator) -> Image:
+def random_flip(chip: Image, rng: np.random.Generator) -> Image:
     """A chip or, half of the time, its mirror image."""
     return np.ascontiguousarray(chip[:, ::-1] if rng.random() < 0.5 else chip)
 
 
-def cameras(
+def apply_cameras(
     chips: Sequence[Image], progress: float, rng: np.random.Generator, look: str, restored: int
 ) -> tuple[list[Image], list[Image]]:
     """Chips moved as badly placed landmarks would, and what cameras leave of them; sizes fall with ``progress``."""
@@ -71,35 +74,35 @@ def cameras(
         if number >= len(chips) - restored:
             size = int(np.exp(rng.uniform(np.log(SMALLEST), np.log(HOLDS[FUSED[-1]]))))
         else:
-            size = degradations.CHIP if rng.random() < SHARP else int(np.exp(rng.uniform(np.log(least), np.log(LARGEST))))
+            size = degradations.CHIP if rng.random() < SHARP_SHARE else int(np.exp(rng.uniform(np.log(least), np.log(LARGEST))))
         sizes.append(size)
         moved.append(degradations.jitter(chip, float(np.clip(32 / size, 0.3, 1.6)), rng))
-    kinds = rng.choice(4, len(chips), p=KINDS[look])
-    small = [still(chip, size, kind, rng) for chip, size, kind in zip(moved, sizes, kinds, strict=True)]
+    kinds = rng.choice(4, len(chips), p=CAMERA_SHARES[look])
+    small = [photograph(chip, size, kind, rng) for chip, size, kind in zip(moved, sizes, kinds, strict=True)]
     video = [row for row, size in enumerate(sizes) if kinds[row] == 0 and size <= LARGEST]
     if video:
-        from training.common.video_codec import filmed  # needs PyAV, which a machine that only trains may lack
+        from training.common.video_codec import film_chips  # PyAV, which a machine that only trains may lack
 
-        for row, chip in zip(video, filmed([moved[r] for r in video], [sizes[r] for r in video], rng), strict=True):
+        for row, chip in zip(video, film_chips([moved[r] for r in video], [sizes[r] for r in video], rng), strict=True):
             small[row] = chip
-    for row in np.flatnonzero(rng.random(len(small)) < GREY):
+    for row in np.flatnonzero(rng.random(len(small)) < GREY_SHARE):
         small[row] = cv2.cvtColor(cv2.cvtColor(small[row], cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     return moved, small
 
 
-def still(chip: Image, size: int, kind: int, rng: np.random.Generator) -> Image:
+def photograph(chip: Image, size: int, kind: int, rng: np.random.Generator) -> Image:
     """A chip at (size, size, 3) as a photo camera, an ideal sensor or a picture editor leaves it."""
     preset = degradations.cctv if kind == 1 else degradations.bicubic if kind == 3 else degradations.area
     return preset(chip, size, rng)
 
 
-def paper_look(chip: Image, preset: str, rng: np.random.Generator) -> Image:
+def fskd_degrade(chip: Image, preset: str, rng: np.random.Generator) -> Image:
     """What F-SKD leaves of a chip: one of four sizes, there and back with the preset's kernels."""
     size = int(rng.choice(FSKD_SIDES)) * 128 // 112
     return degradations.PRESETS[preset](degradations.PRESETS[preset](chip, size, rng), 128, rng)
 
 
-def view_of(small: Image, side: int) -> Image:
+def recognizer_view(small: Image, side: int) -> Image:
     """The recogniser's view of a square chip of any size: its centre 112/128 at (side, side, 3)."""
     size = small.shape[0]
     scale = side / size * 128 / 112

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from models.chip import CHIP, FUSED, HOLDS
 from models.networks.recognizer import crop_view
 from training.common import batched_degradations as batched
-from training.common.degradations import LIGHT
-from training.recognizer.inputs import GREY, KINDS, LARGEST, SMALLEST
+from training.common.degradations import CHANNEL_GAIN
+from training.recognizer.inputs import CAMERA_SHARES, GREY_SHARE, LARGEST, SMALLEST
 
-SHARP = 0.25  # share of whole faces: of these the student learns soonest what the teacher looks for
-RESTORED = 0.1  # share of faces that are small and shown super-resolved
+SHARP_SHARE = 0.25  # share of whole faces: of these the student learns soonest what the teacher looks for
+SUPERRES_SHARE = 0.1  # share of faces that are small and shown super-resolved
 GREYS = 0.299, 0.587, 0.114
 
 
@@ -30,33 +30,33 @@ class Cameras:
         """Faces, float (N, 3, 128, 128) RGB 0..255 -> float (N, 3, side, side) in [-1, 1], in their order."""
         rungs = self._rungs(len(faces))
         order = torch.randperm(len(faces), generator=self.generator, device=faces.device)
-        canvas, sides = self.seen(faces[order], rungs)
+        canvas, sides = self.degrade(faces[order], rungs)
         views, first = torch.empty(len(faces), 3, self.side, self.side, device=faces.device), sum(rungs)
-        views[order[first:]] = batched.viewed(canvas[first:], sides[first:], self.side) / 127.5 - 1
+        views[order[first:]] = batched.recognizer_view(canvas[first:], sides[first:], self.side) / 127.5 - 1
         parts = [each.split(rungs) for each in (canvas[:first], sides[:first], order[:first])]
         for rung, low, small, where in zip(FUSED, *parts, strict=True):
             if len(where):
                 views[where] = self._restored(low, small, rung)
         return views
 
-    def seen(self, faces: Tensor, rungs: list[int]) -> tuple[Tensor, Tensor]:
+    def degrade(self, faces: Tensor, rungs: list[int]) -> tuple[Tensor, Tensor]:
         """Faces as cameras leave them, on canvases, and their sides (N,) in pixels; the first are of the rungs of `FUSED`, so
         many of each."""
         sides = self._sides(len(faces), rungs)
-        faces = batched.relit(faces, *LIGHT, self.generator)
-        faces = batched.moved(faces, batched.jitter_matrices((32 / sides).clamp(0.3, 1.6), self.generator))
+        faces = batched.relight(faces, *CHANNEL_GAIN, self.generator)
+        faces = batched.warp(faces, batched.jitter_matrices((32 / sides).clamp(0.3, 1.6), self.generator))
         order = torch.randperm(len(faces), generator=self.generator, device=faces.device)
-        filmed, photographed, area, _ = (round(share * len(faces)) for share in KINDS["video"])
+        filmed, photographed, area, _ = (round(share * len(faces)) for share in CAMERA_SHARES["video"])
         parts = order.tensor_split((filmed, filmed + photographed, filmed + photographed + area))
         canvas = torch.empty_like(faces)
         for part, share in zip(parts[:2], (1.0, 0.0), strict=True):
-            look = batched.Look.drawn(len(part), self.generator, filmed=share)
-            canvas[part] = batched.camera(faces[part], sides[part], look, self.generator)
+            look = batched.CameraParameters.sample(len(part), self.generator, video_share=share)
+            canvas[part] = batched.apply_camera(faces[part], sides[part], look, self.generator)
         whole = (sides[parts[0]] == CHIP)[:, None, None, None]  # no clip shows a face that large
         canvas[parts[0]] = torch.where(whole, faces[parts[0]].round().clamp(0, 255), canvas[parts[0]])
         for part, kind in zip(parts[2:], ("area", "bicubic"), strict=True):
-            canvas[part] = batched.shrunk(faces[part], sides[part], kind)
-        grey = torch.rand(len(faces), 1, 1, 1, generator=self.generator, device=faces.device) < GREY
+            canvas[part] = batched.shrink(faces[part], sides[part], kind)
+        grey = torch.rand(len(faces), 1, 1, 1, generator=self.generator, device=faces.device) < GREY_SHARE
         return torch.where(grey, (canvas * self._greys).sum(1, keepdim=True).round(), canvas), sides
 
     def _rungs(self, number: int) -> list[int]:
@@ -64,11 +64,11 @@ class Cameras:
         if self.restorer is None:
             return [0] * len(FUSED)
         edges = np.log([SMALLEST, *(HOLDS[rung] for rung in FUSED)])
-        return [round(RESTORED * number * part) for part in np.diff(edges) / (edges[-1] - edges[0])]
+        return [round(SUPERRES_SHARE * number * part) for part in np.diff(edges) / (edges[-1] - edges[0])]
 
     def _sides(self, number: int, rungs: list[int]) -> Tensor:
         drawn = torch.rand(2, number, generator=self.generator, device=self.generator.device)
-        sides = torch.where(drawn[0] < SHARP, CHIP, (SMALLEST * (LARGEST / SMALLEST) ** drawn[1]).long())
+        sides = torch.where(drawn[0] < SHARP_SHARE, CHIP, (SMALLEST * (LARGEST / SMALLEST) ** drawn[1]).long())
         least, first = SMALLEST, 0
         for rung, count in zip(FUSED, rungs, strict=True):
             part, most = slice(first, first + count), int(HOLDS[rung])
@@ -79,6 +79,6 @@ class Cameras:
     def _restored(self, canvas: Tensor, sides: Tensor, rung: int) -> Tensor:
         """The view of what the super-resolution student makes of small faces at their rung."""
         assert self.restorer is not None
-        low = batched.enlarged(canvas, sides, rung).div(255).to(next(self.restorer.parameters()).dtype)
+        low = batched.enlarge(canvas, sides, rung).div(255).to(next(self.restorer.parameters()).dtype)
         sharp = self.restorer(low.contiguous(memory_format=torch.channels_last)).float()
         return crop_view(sharp.mul(255).round().clamp(0, 255) / 127.5 - 1, self.side)

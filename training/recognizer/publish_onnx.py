@@ -21,10 +21,10 @@ from models.export import write
 from models.weights_io import write_card
 from training.common.publish import CARDS, LICENCE, history
 from training.common.runs import averaged, made, projection
-from training.recognizer.train import NETWORKS, own_network
+from training.recognizer.train import NETWORKS, load_custom_network
 
 
-class Vector(nn.Module):
+class EmbeddingOnly(nn.Module):
     """A recogniser's vector (N, D) alone, as its teacher's where that has fewer numbers."""
 
     def __init__(self, net: nn.Module, project: Tensor | None) -> None:
@@ -46,14 +46,14 @@ def main() -> None:
     args = parser.parse_args()
     if args.out.suffix != ".onnx":
         parser.error(f"--out {args.out}: must end in .onnx")
-    own = [own_network(args.network)] if args.network else []
+    own = [load_custom_network(args.network)] if args.network else []
     makers: dict[str, Callable[..., nn.Module]] = NETWORKS | {kind.__name__: kind for kind in own}
     net = averaged(args.run, makers)
     side = int(net.side)  # type: ignore[arg-type]
     project = projection(args.run)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     pictures, batch = torch.rand(2, 3, side, side), torch.export.Dim("batch")
-    write(Vector(net, project).eval(), args.out, {"pictures": pictures}, ["embedding"], ({0: batch},))
+    write(EmbeddingOnly(net, project).eval(), args.out, {"pictures": pictures}, ["embedding"], ({0: batch},))
     card = {
         "kind": "recognizer",
         "about": f"{type(net).__name__}, {net.dim if project is None else len(project)} numbers a face",

@@ -58,15 +58,15 @@ from training.data.chips import ChipSet, load_chips
 from training.recognizer import margins
 from training.recognizer.feature_similarity import KINDS, LAMBDA, RELATION, Hints, feature_distance, relation_distance
 from training.recognizer.inputs import LOOKS, Inputs, make_inputs
-from training.recognizer.vector_distillation import quality_term, vector_terms
+from training.recognizer.vector_distillation import embedding_loss, quality_loss
 
 PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {"samples": 680_000, "batch": 128, "lr": 2e-3},
     "gpu": {"samples": 8_000_000, "batch": 512, "lr": 3e-3},
 }
 NETWORKS: dict[str, type[nn.Module]] = {"Recognizer": Recognizer, "IResNet": IResNet}
-RESTORED, MORPHS = 0.1, 0.65  # shares of faces: shown super-resolved; of nobody
-MARGIN = 0.2  # beside the strong teacher's vectors; without them the margin counts whole, as in the paper
+SUPERRES_SHARE, MORPH_SHARE = 0.1, 0.65  # shares of faces: shown super-resolved; of nobody
+MARGIN_WEIGHT = 0.2  # beside the strong teacher's vectors; without them the margin counts whole, as in the paper
 MARGINS = {  # F-SKD: CosFace 0.25 (2023); of 2024 the others, smaller for the student
     "teacher": {"cosface": 0.25, "arcface": 0.5, "adaface": 0.4},
     "student": {"cosface": 0.25, "arcface": 0.2, "adaface": 0.2},
@@ -75,14 +75,14 @@ MARGINS = {  # F-SKD: CosFace 0.25 (2023); of 2024 the others, smaller for the s
 Image = NDArray[np.uint8]
 
 
-def labels_of(chips: ChipSet) -> torch.Tensor:
+def identity_labels(chips: ChipSet) -> torch.Tensor:
     """The number of each chip's identity (N,); -1 where nobody is named."""
     names, numbers = np.unique(chips.identity, return_inverse=True)
     numbers = np.where(chips.identity == "", -1, numbers - int(names[0] == ""))
     return torch.from_numpy(numbers)
 
 
-def choose(train: NDArray[np.intp], numbers: NDArray[np.intp], batch: int, rng: np.random.Generator) -> NDArray[np.intp]:
+def choose_pairs(train: NDArray[np.intp], numbers: NDArray[np.intp], batch: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """Rows of a batch whose second half are other pictures of the people in its first half."""
     people, sizes = np.unique(numbers[train], return_counts=True)
     twice = people[(people >= 0) & (sizes > 1)]
@@ -94,7 +94,7 @@ def choose(train: NDArray[np.intp], numbers: NDArray[np.intp], batch: int, rng: 
     return np.concatenate([first, second])
 
 
-def own_network(named: str) -> type[nn.Module]:
+def load_custom_network(named: str) -> type[nn.Module]:
     """Your own network, named package.module:Class. SystemExit if there is none."""
     module, _, name = named.partition(":")
     try:
@@ -103,7 +103,7 @@ def own_network(named: str) -> type[nn.Module]:
         raise SystemExit(f"--network {named}: {error}") from None
 
 
-def network(args: Any) -> tuple[nn.Module, dict[str, Any]]:
+def build_network(args: Any) -> tuple[nn.Module, dict[str, Any]]:
     """The network asked for and what it was made with. SystemExit if there is none, or yours lacks what is used of it."""
     if args.network == "small":
         begun = made(args.start).architecture if args.start else {}
@@ -111,7 +111,7 @@ def network(args: Any) -> tuple[nn.Module, dict[str, Any]]:
         return Recognizer(**arguments), arguments
     if ":" in args.network:
         try:
-            own = own_network(args.network)()
+            own = load_custom_network(args.network)()
         except TypeError as error:
             raise SystemExit(f"--network {args.network}: {error}") from None
         if lacking := {"side", "widths", "dim", "with_features"} - set(dir(own)):
@@ -163,13 +163,13 @@ def main() -> None:
     missing = [folder for folder in args.morphs if not (folder / "command.txt").exists()]
     if missing:
         raise SystemExit(f"{missing[0]}: holds no morphs, or those of another version; make them with training.data.morphs")
-    made_of = [(folder / "command.txt").read_text() for folder in args.morphs]
+    data_commands = [(folder / "command.txt").read_text() for folder in args.morphs]
     chips = load_chips(args.data, args.cache)
     targets = None
     if not args.no_embedding:
         own = args.embedding_teacher
-        targets = torch.from_numpy(chips.vectors_of(own, args.cache, device) if own else chips.teacher_embeddings())
-    labels = labels_of(chips)
+        targets = torch.from_numpy(chips.embeddings_by(own, args.cache, device) if own else chips.teacher_embeddings())
+    labels = identity_labels(chips)
     train, dev = np.flatnonzero(chips.train), np.flatnonzero(chips.dev)[:512]
     if args.margin != "none" and not bool((labels[train] >= 0).any()):
         raise SystemExit("--margin: no chip says whose it is (photos in PHOTOS/NAME/ do)")
@@ -181,7 +181,7 @@ def main() -> None:
         labels = F.pad(labels, (0, len(drawn)), value=-1)
     student = load_superres(args.superres, device) if args.restored else None
 
-    net, arguments = network(args)
+    net, arguments = build_network(args)
     if args.start:
         first = averaged(args.start, {type(net).__name__: type(net)})
         try:
@@ -193,16 +193,18 @@ def main() -> None:
     if args.teacher:
         kinds = NETWORKS | {type(net).__name__: type(net)}
         teacher = averaged(args.teacher, kinds).to(device, memory_format=torch.channels_last)
-    beside = nn.ModuleDict()
+    auxiliary = nn.ModuleDict()
     if args.margin != "none":
-        beside["margin"] = margins.MarginHead(net.dim, int(labels.max()) + 1, args.margin, margin=MARGINS[args.role][args.margin])
+        auxiliary["margin"] = margins.MarginHead(
+            net.dim, int(labels.max()) + 1, args.margin, margin=MARGINS[args.role][args.margin]
+        )
     if args.hints:
-        beside["hints"] = Hints(net.widths, teacher.widths)
+        auxiliary["hints"] = Hints(net.widths, teacher.widths)
     if targets is not None:
         wide = targets.shape[1]
-        beside["project"] = nn.Identity() if net.dim == wide else nn.Linear(net.dim, wide, bias=False)
+        auxiliary["project"] = nn.Identity() if net.dim == wide else nn.Linear(net.dim, wide, bias=False)
     muon = args.optimizer == "muon"
-    run = job.run(net, 0.05, arguments, beside=beside.to(device), muon=muon, made_of=made_of)
+    run = job.run(net, 0.05, arguments, auxiliary=auxiliary.to(device), muon=muon, data_commands=data_commands)
 
     def face(row: int) -> Image:
         part = int(np.searchsorted(firsts, row, "right")) - 1
@@ -211,13 +213,13 @@ def main() -> None:
     def make(step: int) -> tuple[Inputs, torch.Tensor]:
         rng = run.rng(step)
         if args.relation:
-            rows = choose(train, labels.numpy(), batch, rng)
+            rows = choose_pairs(train, labels.numpy(), batch, rng)
         else:
-            most = round(MORPHS * batch) if len(drawn) else 0
+            most = round(MORPH_SHARE * batch) if len(drawn) else 0
             rows = np.concatenate([rng.choice(train, batch - most, replace=False), rng.choice(drawn, most, replace=False)])
             rng.shuffle(rows)
         hardness = 1.0 if args.start else run.progress_at(step)
-        restored = round(RESTORED * batch) if student else 0
+        restored = round(SUPERRES_SHARE * batch) if student else 0
         return make_inputs([face(row) for row in rows], net.side, hardness, rng, args.look, restored), torch.from_numpy(rows)
 
     def signed(views: torch.Tensor | Image) -> torch.Tensor:
@@ -234,16 +236,16 @@ def main() -> None:
         embedding = embedding.float()
         terms: dict[str, torch.Tensor] = {}
         if targets is not None:
-            terms |= vector_terms(net, embedding, beside["project"], targets[rows].to(device), labels[rows].to(device))
+            terms |= embedding_loss(net, embedding, auxiliary["project"], targets[rows].to(device), labels[rows].to(device))
         elif args.role == "student" and isinstance(net, Recognizer):
             with torch.no_grad(), autocast(device):
                 sharp = run.average.net.with_features(y)[0].float()
-            terms |= quality_term(net, embedding, F.cosine_similarity(embedding, sharp))
+            terms |= quality_loss(net, embedding, F.cosine_similarity(embedding, sharp))
         if teacher is not None:
             with autocast(device):
                 with torch.no_grad():
                     told = teacher.with_features(y)[1]
-                followed = beside["hints"](stages) if args.hints else stages
+                followed = auxiliary["hints"](stages) if args.hints else stages
             if args.features != "none":
                 terms["stages"] = args.weight * feature_distance(args.features, followed, told)
             if args.relation:
@@ -251,7 +253,9 @@ def main() -> None:
                 terms["relation"] = RELATION * relation_distance(*halves[0], *halves[1])
         label = labels[rows].to(device)
         if args.margin != "none" and bool((label >= 0).any()):
-            terms["margin"] = (1.0 if targets is None else MARGIN) * beside["margin"](embedding[label >= 0], label[label >= 0])
+            terms["margin"] = (1.0 if targets is None else MARGIN_WEIGHT) * auxiliary["margin"](
+                embedding[label >= 0], label[label >= 0]
+            )
         run.update(sum(terms.values(), 0.0 * embedding.sum()), **terms)
         if targets is not None and (run.step % 1000 == 0 or run.done):
             print("  dev:", dev_cosines(run.average.net, seen_by_dev, targets[dev].to(device)), flush=True)

@@ -36,21 +36,21 @@ from training.common.edgeface import EdgeFace
 from training.common.plan import plan
 from training.common.runs import averaged, made
 from training.data.chips import load_chips
-from training.data.morphs import axes
-from training.data.online_morphs import Crowd
+from training.data.morphs import embedding_alignment
+from training.data.online_morphs import MorphSampler
 from training.recognizer.online_inputs import Cameras
 from training.recognizer.train import dev_cosines, dev_views
-from training.recognizer.vector_distillation import vector_terms
+from training.recognizer.vector_distillation import embedding_loss
 
 PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {"samples": 200_000, "batch": 128, "lr": 2e-3},
     "gpu": {"samples": 8_000_000, "batch": 1024, "lr": 2e-3},
 }
-VIEWS = 2  # cameras a face
-REAL = 0.15  # share of faces that are chips
-STRANGERS = 8192  # faces of steps before
-MEASURED = 250  # steps between two looks at the dev chips
-AXES_FROM = 4096  # chips that say how the teacher's axes are turned
+CAMERAS_PER_FACE = 2  # cameras a face
+CHIP_SHARE = 0.15  # share of faces that are chips
+NEGATIVE_QUEUE = 8192  # faces of steps before
+EVALUATE_EVERY = 250  # steps between two looks at the dev chips
+ALIGNMENT_CHIPS = 4096  # chips that say how the teacher's axes are turned
 
 
 def main() -> None:
@@ -67,9 +67,9 @@ def main() -> None:
     teacher = EdgeFace(args.teacher, device)
     generator = torch.Generator(device)
     generator.manual_seed(args.seed)
-    rows = np.random.default_rng(args.seed).permutation(np.flatnonzero(chips.train))[:AXES_FROM]
-    turn = torch.from_numpy(axes(teacher, chips, np.sort(rows))).to(device)
-    crowd = Crowd(chips, device, generator)
+    rows = np.random.default_rng(args.seed).permutation(np.flatnonzero(chips.train))[:ALIGNMENT_CHIPS]
+    turn = torch.from_numpy(embedding_alignment(teacher, chips, np.sort(rows))).to(device)
+    crowd = MorphSampler(chips, device, generator)
     restorer = None
     if not args.plain:
         net, _ = load_network(SuperResNet, WEIGHTS / "superres.safetensors", "superres")
@@ -87,9 +87,11 @@ def main() -> None:
     dev = np.flatnonzero(chips.dev)[:512]
     seen_by_dev = dev_views(chips.images[dev], student.side, device)
     targets_of_dev = torch.from_numpy(chips.teacher_embeddings()[dev]).to(device)
-    beside = nn.Module()
-    beside.register_buffer("strangers", F.normalize(torch.randn(STRANGERS, student.dim, generator=generator, device=device)))
-    run = job.run(student, 0.05, arguments, beside=beside, muon=True)
+    auxiliary = nn.Module()
+    auxiliary.register_buffer(
+        "strangers", F.normalize(torch.randn(NEGATIVE_QUEUE, student.dim, generator=generator, device=device))
+    )
+    run = job.run(student, 0.05, arguments, auxiliary=auxiliary, muon=True)
     # Faces are made on a stream of their own, so that the device need not idle while the optimiser's results are read.
     aside = torch.cuda.Stream() if device == "cuda" else None
     if aside:
@@ -99,9 +101,9 @@ def main() -> None:
     def make(step: int) -> tuple[tuple[Tensor, ...], torch.cuda.Event | None]:
         with torch.cuda.stream(aside) if aside else contextlib.nullcontext():
             generator.manual_seed(int(run.rng(step).integers(2**62)))
-            faces, whose = crowd.made(batch // VIEWS, round(REAL * batch / VIEWS))
+            faces, whose = crowd.sample(batch // CAMERAS_PER_FACE, round(CHIP_SHARE * batch / CAMERAS_PER_FACE))
             target = F.normalize(teacher.vectors(faces) @ turn)
-            views = cameras.views(faces.repeat(VIEWS, 1, 1, 1))
+            views = cameras.views(faces.repeat(CAMERAS_PER_FACE, 1, 1, 1))
             return (views, target, whose), aside.record_event() if aside else None
 
     for tensors, made_by_then in run.batches(make, threads=1):
@@ -112,11 +114,11 @@ def main() -> None:
         views, target, whose = tensors
         with autocast(device):
             embedding, _ = student.with_features(views.contiguous(memory_format=torch.channels_last))
-        targets, label = target.repeat(VIEWS, 1), whose.repeat(VIEWS)
-        terms = vector_terms(student, embedding.float(), nn.Identity(), targets, label, beside.strangers)
-        beside.strangers = torch.cat([target, beside.strangers])[:STRANGERS]
+        targets, label = target.repeat(CAMERAS_PER_FACE, 1), whose.repeat(CAMERAS_PER_FACE)
+        terms = embedding_loss(student, embedding.float(), nn.Identity(), targets, label, auxiliary.strangers)
+        auxiliary.strangers = torch.cat([target, auxiliary.strangers])[:NEGATIVE_QUEUE]
         run.update(sum(terms.values(), 0.0 * embedding.sum()), **terms)
-        if run.step % MEASURED == 0 or run.done:
+        if run.step % EVALUATE_EVERY == 0 or run.done:
             print("  dev:", dev_cosines(run.average.net, seen_by_dev, targets_of_dev), flush=True)
 
 

@@ -25,12 +25,12 @@ from models.networks.recognizer import Recognizer
 from models.weights_io import WEIGHTS, load_network, save_weights
 from training.common.runs import own_command, without_folders
 from training.data.chips import load_chips
-from training.recognizer.inputs import LOOKS, make_inputs, view_of
+from training.recognizer.inputs import LOOKS, make_inputs, recognizer_view
 
 BATCH = 50
 
 
-def whitening(departures: NDArray[np.float32]) -> NDArray[np.float32]:
+def wccn_matrix(departures: NDArray[np.float32]) -> NDArray[np.float32]:
     """The symmetric matrix (D, D) that evens out departures (N, D), mixed with as much of every direction alike; its mean
     eigenvalue is about 1."""
     scatter = departures.T.astype(np.float64) @ departures / len(departures)
@@ -39,13 +39,13 @@ def whitening(departures: NDArray[np.float32]) -> NDArray[np.float32]:
     return ((axes * values**-0.5) @ axes.T).astype(np.float32)
 
 
-def departures(net: Recognizer, chips: NDArray[np.uint8], look: str, seed: int) -> NDArray[np.float32]:
+def within_class_differences(net: Recognizer, chips: NDArray[np.uint8], look: str, seed: int) -> NDArray[np.float32]:
     """How unit vectors of chips (N, 128, 128, 3) change, (N, D), when they are seen as in training."""
     rng, found = np.random.default_rng(seed), []
     for start in track(range(0, len(chips), BATCH), "looks"):
         some = [np.ascontiguousarray(chip) for chip in chips[start : start + BATCH]]
         seen = make_inputs(some, net.side, 1.0, rng, look).seen
-        sharp = torch.from_numpy(np.stack([view_of(chip, net.side) for chip in some]))
+        sharp = torch.from_numpy(np.stack([recognizer_view(chip, net.side) for chip in some]))
         found.append((_vectors(net, seen) - _vectors(net, sharp)).numpy())
     return np.concatenate(found)
 
@@ -72,7 +72,9 @@ def main() -> None:
     chips = load_chips(args.data, args.cache)
     train = np.flatnonzero(chips.train)
     rows = np.sort(np.random.default_rng(args.seed).choice(train, min(args.chips, len(train)), replace=False))
-    matrix = whitening(departures(net.eval().to(memory_format=torch.channels_last), chips.images[rows], args.look, args.seed))
+    matrix = wccn_matrix(
+        within_class_differences(net.eval().to(memory_format=torch.channels_last), chips.images[rows], args.look, args.seed)
+    )
     net.whitening.copy_(torch.from_numpy(matrix))
     card = {key: value for key, value in card.items() if key not in ("impostors", "speed")}  # those were of other vectors
     save_weights(net, args.weights, card | {"command": f"{card['command']}; {without_folders(own_command())}", "figures": {}})

@@ -17,8 +17,8 @@ from torch import Tensor
 from models.runtime.devices import autocast
 from training.recognizer.feature_similarity import feature_distance
 
-FEATURES, OUTPUT = 10.0, 0.1
-FADED = 0.5  # share of the run after which nothing is distilled any more
+FEATURE_WEIGHT, OUTPUT_WEIGHT = 10.0, 0.1
+FADE_END = 0.5  # share of the run after which nothing is distilled any more
 KINDS = ("l1", "cosine", "none")
 
 
@@ -38,12 +38,12 @@ class Distillation:
         self, progress: float, x: Tensor, parsing: Tensor | None, picture: Tensor, seen: list[Tensor]
     ) -> dict[str, Tensor]:
         """Weighted terms of the loss by name, when ``progress`` 0..1 of the run is done."""
-        fade = max(0.0, 1 - progress / FADED)
+        fade = max(0.0, 1 - progress / FADE_END)
         if not fade:
             return {}
         with torch.no_grad(), autocast(x.device.type):
             pictures, told = self.teacher.with_features(x, parsing)
-        terms = {"output": OUTPUT * (picture.float() - pictures[-1].float()).abs().mean()}
+        terms = {"output": OUTPUT_WEIGHT * (picture.float() - pictures[-1].float()).abs().mean()}
         if self.kind != "none":
-            terms["features"] = FEATURES * fade * feature_distance(self.kind, seen, told)
+            terms["features"] = FEATURE_WEIGHT * fade * feature_distance(self.kind, seen, told)
         return terms

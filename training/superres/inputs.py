@@ -18,15 +18,15 @@ from torch import Tensor
 
 from models.chip import CHIP, HOLDS
 from training.common import batched_degradations as batched
-from training.common.degradations import LIGHT
+from training.common.degradations import CHANNEL_GAIN
 from training.data.chips import ChipSet
 from training.data.priors import mirrored, parsing_maps
 
 CLEAN_SHARE, FILMED_SHARE = 0.6, 0.25  # of all inputs; of those that cameras see
 SHIFT = 2  # pixels
 JITTER = 1.5  # of a camera's chips, at most
-LEAST = 10  # pixels of the smallest side
-AT_ONCE = 256  # parsing maps
+MIN_SIDE = 10  # pixels of the smallest side
+MAP_BATCH = 256  # parsing maps
 PARSING = 64  # side of the parsing maps: no network looks at larger ones
 
 
@@ -41,9 +41,9 @@ class Pairs:
     parsing: Tensor | None
 
 
-def sides_at(rung: int) -> tuple[int, int]:
+def side_range(rung: int) -> tuple[int, int]:
     """The smallest and the largest side that the pipeline cuts at a rung."""
-    return max(LEAST, int(HOLDS.get(rung // 2, 0)) + 1), int(HOLDS[rung])
+    return max(MIN_SIDE, int(HOLDS.get(rung // 2, 0)) + 1), int(HOLDS[rung])
 
 
 class PairMaker:
@@ -62,10 +62,10 @@ class PairMaker:
     @staticmethod
     def _maps(points: NDArray[np.float32]) -> Tensor:
         def small(first: int) -> Tensor:
-            return F.avg_pool2d(parsing_maps(points[first : first + AT_ONCE]).float(), CHIP // PARSING).round().byte()
+            return F.avg_pool2d(parsing_maps(points[first : first + MAP_BATCH]).float(), CHIP // PARSING).round().byte()
 
         with ThreadPoolExecutor() as threads:
-            return torch.cat(list(threads.map(small, range(0, len(points), AT_ONCE))))
+            return torch.cat(list(threads.map(small, range(0, len(points), MAP_BATCH))))
 
     def draw(self, rung: int, number: int, seed: int) -> Pairs:
         """Pairs of one rung; the same seed draws the same."""
@@ -85,7 +85,7 @@ class PairMaker:
             parsing = torch.where(turned[..., None], parsing.flip(3), parsing)
 
         if self._plain:
-            low = batched.shrunk(sharp, torch.full_like(rows, rung), "bicubic")[..., :rung, :rung]
+            low = batched.shrink(sharp, torch.full_like(rows, rung), "bicubic")[..., :rung, :rung]
             return Pairs(low / 255, sharp / 255, points, parsing)
 
         clean = round(CLEAN_SHARE * number)
@@ -93,17 +93,17 @@ class PairMaker:
         strength = torch.rand(number, generator=generator, device=self._device) * JITTER * seen
         matrices = batched.jitter_matrices(strength, generator)
         matrices[:, :, 2] += some(-SHIFT, SHIFT + 1, number, 2)
-        sharp = batched.moved(batched.relit(sharp, *LIGHT, generator), matrices).round().clamp(0, 255)
-        points = batched.points_moved(points, matrices)
+        sharp = batched.warp(batched.relight(sharp, *CHANNEL_GAIN, generator), matrices).round().clamp(0, 255)
+        points = batched.warp_points(points, matrices)
         if parsing is not None:
-            parsing = batched.moved(parsing, matrices, "bilinear")
+            parsing = batched.warp(parsing, matrices, "bilinear")
 
-        least, most = sides_at(rung)
+        least, most = side_range(rung)
         sides = torch.where(seen, some(least, most + 1, number), rung)
-        look = batched.Look.drawn(number - clean, generator, even=True, filmed=FILMED_SHARE)
+        look = batched.CameraParameters.sample(number - clean, generator, even_exposure=True, video_share=FILMED_SHARE)
         canvases = (
-            batched.shrunk(sharp[:clean], sides[:clean], "bicubic"),
-            batched.camera(sharp[clean:], sides[clean:], look, generator),
+            batched.shrink(sharp[:clean], sides[:clean], "bicubic"),
+            batched.apply_camera(sharp[clean:], sides[clean:], look, generator),
         )
-        low = batched.enlarged(torch.cat(canvases), sides, rung)
+        low = batched.enlarge(torch.cat(canvases), sides, rung)
         return Pairs(low / 255, sharp / 255, points, parsing)

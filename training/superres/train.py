@@ -54,7 +54,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {"samples": 110_000, "batch": 16, "lr": 1.5e-3},
     "gpu": {"samples": 4_000_000, "batch": 256, "lr": 2e-3},
 }
-SHARES = {16: 0.5, 32: 0.3, 64: 0.2}  # of every batch: rungs in turn made the training unstable
+LEVEL_SHARES = {16: 0.5, 32: 0.3, 64: 0.2}  # of every batch: rungs in turn made the training unstable
 STEP_WEIGHT = {32: 0.25, 64: 0.25, 128: 1.0}
 ATTENTION = 1.0
 IDENTITY = 0.06
@@ -113,7 +113,7 @@ def main() -> None:
         judges.append((ENTRY_LEVELS, frozen_recognizer(args.recognizer, device)))
         if args.judge:
             judges.append((ENTRY_LEVELS[:1], frozen_edgeface(args.judge, device)))
-    pairs = PairMaker(chips, chips.detailed(dev=False), device, parsing=args.role == "teacher" or distil is not None)
+    pairs = PairMaker(chips, chips.rows_with_detail(dev=False), device, parsing=args.role == "teacher" or distil is not None)
     run = job.run(net, arguments=arguments, betas=(0.9, 0.99), clip=0.1, muon=True)
 
     def losses(given: Pairs) -> dict[str, torch.Tensor]:
@@ -146,9 +146,9 @@ def main() -> None:
     while not run.done:
         rng, terms = run.rng(run.step), {}
         for rung in ENTRY_LEVELS:
-            given = pairs.draw(rung, max(1, round(job.batch * SHARES[rung])), int(rng.integers(2**31)))
+            given = pairs.draw(rung, max(1, round(job.batch * LEVEL_SHARES[rung])), int(rng.integers(2**31)))
             for name, term in losses(given).items():
-                terms[name] = terms.get(name, 0.0) + SHARES[rung] * term
+                terms[name] = terms.get(name, 0.0) + LEVEL_SHARES[rung] * term
         run.update(torch.stack(list(terms.values())).sum(), **terms)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from training.common import camera_looks
-from training.common.camera_looks import filmed, motion
+from training.common.camera_looks import filmed, motion_kernel
 
 NOISE = np.random.default_rng(1).standard_normal(64 * 64 * 3 * 2, np.float32)
 SHARES = ("BLURRED", "MOVED", "SOFT", "SHARPENED", "INTERLACED", "INFRA_RED", "GREY", "DAZZLED", "NOISY", "JPEG", "CODED")
@@ -51,5 +51,5 @@ def test_interlaced_pictures_are_of_two_moments(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize(("angle", "axis"), [(0.0, 0), (np.pi / 2, 1)])
 def test_movement_smears_along_its_way_and_keeps_the_light(angle: float, axis: int) -> None:
-    kernel = motion(4.0, angle)
+    kernel = motion_kernel(4.0, angle)
     assert kernel.sum() == pytest.approx(1) and (kernel.sum(axis) > 0).sum() == 5 and (kernel.sum(1 - axis) > 0).sum() == 1

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.common.loop import BROKEN, Run, cosine_lr, write_log
-from training.common.prefetch import ahead
+from training.common.loop import MAX_BAD_STEPS, Run, cosine_lr, write_log
+from training.common.prefetch import prefetch
 
 
 def train(folder: Path, steps: int, stop: int) -> torch.nn.Linear:
@@ -35,7 +35,7 @@ def test_a_run_that_is_told_to_stop_loses_nothing(tmp_path: Path) -> None:
     for step in range(7):
         if step == 6:
             signal.raise_signal(signal.SIGTERM)
-            with pytest.raises(SystemExit, match="stopped at step 7 of 50; the same command goes on"):
+            with pytest.raises(SystemExit, match="stopped at step 7 of 50; the same command resumes it"):
                 run.update(net(torch.ones(8, 4)).mean())
         else:
             run.update(net(torch.ones(8, 4)).mean())
@@ -47,12 +47,12 @@ def test_losses_that_are_no_numbers_change_nothing_and_end_the_run(tmp_path: Pat
     run, before = Run(tmp_path, net, 50, 8, 0.05, 0.0, seed=1), {k: v.clone() for k, v in net.state_dict().items()}
     run.save()
     saved = (tmp_path / "state.pt").read_bytes()
-    run.update(net(torch.full((8, 4), torch.nan)).mean(), then=lambda: pytest.fail("a critic learns from no number"))
+    run.update(net(torch.full((8, 4), torch.nan)).mean(), then=lambda: pytest.fail("a critic learns from NaN"))
     for network in (net, run.average.net):
         assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     monkeypatch.setattr("training.common.loop.CHECKPOINT_SECONDS", 0)
-    with pytest.raises(SystemExit, match="no number since step 0"):
-        for _ in range(BROKEN):
+    with pytest.raises(SystemExit, match="not finite since step 0"):
+        for _ in range(MAX_BAD_STEPS):
             run.update(net(torch.full((8, 4), torch.nan)).mean())
     assert (tmp_path / "state.pt").read_bytes() == saved
 
@@ -94,7 +94,7 @@ def test_a_run_of_minutes_ends_by_the_clock_and_counts_those_it_had_before(
             rates.append(run.optimizer.param_groups[0]["lr"])
         return run, rates
 
-    with pytest.raises(SystemExit, match="stopped at step 21; the same command goes on"):
+    with pytest.raises(SystemExit, match="stopped at step 21; the same command resumes it"):
         go(stop=True)
     clock[0] += 1000
     run, rates = go(stop=False)
@@ -108,7 +108,7 @@ def test_the_schedule_rises_and_falls() -> None:
 
 
 def test_batches_made_ahead_keep_their_order_and_hand_on_errors() -> None:
-    assert list(ahead(lambda s: s * s, 2, 9, threads=3)) == [s * s for s in range(2, 9)]
+    assert list(prefetch(lambda s: s * s, 2, 9, threads=3)) == [s * s for s in range(2, 9)]
 
     def bad(step: int) -> int:
         if step == 3:
@@ -116,12 +116,12 @@ def test_batches_made_ahead_keep_their_order_and_hand_on_errors() -> None:
         return step
 
     with pytest.raises(ValueError, match="no"):
-        list(ahead(bad, 0, 9, threads=2))
+        list(prefetch(bad, 0, 9, threads=2))
 
 
 def test_threads_end_with_a_training_that_is_stopped() -> None:
     before = threading.active_count()
-    for _ in (batches := ahead(lambda s: s, 0, 10**9, threads=3)):
+    for _ in (batches := prefetch(lambda s: s, 0, 10**9, threads=3)):
         break
     batches.close()
     assert threading.active_count() == before

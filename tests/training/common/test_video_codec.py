@@ -2,13 +2,13 @@ import cv2
 import numpy as np
 import pytest
 
-from training.common.video_codec import WIDTH, coded, filmed, shelves
+from training.common.video_codec import WIDTH, film_chips, h264_last_frame, shelf_pack
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_faces_come_back_from_the_clip_where_they_were(chips: np.ndarray, seed: int) -> None:
     sides = [13, 18, 30, 60, 100]
-    shots = filmed(list(chips[:5]), sides, np.random.default_rng(seed))
+    shots = film_chips(list(chips[:5]), sides, np.random.default_rng(seed))
     assert [s.shape for s in shots] == [(r, r, 3) for r in (16, 32, 32, 64, 128)]
     for chip, shot in zip(chips, shots, strict=False):
         side = shot.shape[0]
@@ -24,13 +24,13 @@ def test_faces_come_back_from_the_clip_where_they_were(chips: np.ndarray, seed: 
 
 def test_a_stingier_codec_leaves_less(chips: np.ndarray) -> None:
     clip = np.stack([np.roll(chips[0], step, 1) for step in range(3)])
-    errors = [float(np.abs(coded(clip, crf).astype(int) - clip[-1]).mean()) for crf in (15, 30, 45)]
+    errors = [float(np.abs(h264_last_frame(clip, crf).astype(int) - clip[-1]).mean()) for crf in (15, 30, 45)]
     assert errors[0] < errors[1] < errors[2]
 
 
 def test_tiles_do_not_overlap() -> None:
     tiles = [int(t) for t in np.random.default_rng(0).integers(17, 134, 40)]
-    places, height = shelves(tiles)
+    places, height = shelf_pack(tiles)
     taken = np.zeros((height, WIDTH), int)
     for tile, (x, y) in zip(tiles, places, strict=True):
         assert x + tile <= WIDTH and y + tile <= height

@@ -8,7 +8,7 @@ import pytest
 
 from models.faces import Faces
 from training.data import label_chips
-from training.data.label_chips import in_chips
+from training.data.label_chips import detect_in_sheet
 from training.detector.scene_pool import told_of_chips
 
 FACE = np.array([30, 20, 90, 110], np.float32)
@@ -32,7 +32,7 @@ class Teacher:
 def test_each_chip_has_the_best_face_near_its_middle() -> None:
     teacher = Teacher((0, 0, 0.9), (7, 4, 0.5), (7, 2, 0.8), (7, 6, 0.6), (2, 60, 0.9), (8, 0, 0.9))
     shades = np.repeat(np.arange(8, dtype=np.uint8), 128 * 128 * 3).reshape(8, 128, 128, 3)
-    found = in_chips(teacher, shades)
+    found = detect_in_sheet(teacher, shades)
     assert np.allclose(found.scores, [0.9, 0, 0, 0, 0, 0, 0, 0.8])  # not what lies between two chips or where there is none
     assert np.allclose(found.boxes[[0, 7]], [FACE, FACE + (2, 0, 2, 0)]) and np.allclose(found.landmarks[7], FACE[:2] + (2, 0))
     (sheet,) = teacher.sheets

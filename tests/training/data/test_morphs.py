@@ -26,7 +26,7 @@ class Teacher:
 def test_points_come_to_lie_on_their_targets() -> None:
     chip, points = np.zeros((128, 128, 3), np.uint8), landmarks68()
     chip[60:68, 60:68] = 255
-    moved, kept = morphs.warp((chip, chip), (points + np.float32([10, 0]), points), points)
+    moved, kept = morphs.warp_to_shape((chip, chip), (points + np.float32([10, 0]), points), points)
     bright = np.argwhere(moved[..., 0] > 128).mean(0)
     assert bright == pytest.approx([63.5, 53.5], abs=1.0)
     assert (kept == chip).all()
@@ -34,19 +34,19 @@ def test_points_come_to_lie_on_their_targets() -> None:
 
 def test_a_face_put_together_from_itself_is_the_face(generator: FaceGenerator) -> None:
     chip = generator.render(generator.identity(0), Look())[0]
-    parts = morphs.shares(3, np.random.default_rng(0))
+    parts = morphs.blend_weights(3, np.random.default_rng(0))
     assert np.abs(morphs.morph([chip] * 3, [landmarks68()] * 3, parts).astype(int) - chip).max() <= 1
 
 
 def test_parents_are_brought_to_one_colour(generator: FaceGenerator) -> None:
     chip = generator.render(generator.identity(0), Look())[0] // 2
-    parts = morphs.shares(2, np.random.default_rng(0))
+    parts = morphs.blend_weights(2, np.random.default_rng(0))
     made = morphs.morph([chip, chip + 40], [landmarks68()] * 2, parts)
     assert made.astype(int) == pytest.approx(chip + 20, abs=1)
 
 
 def test_shares_change_smoothly_over_the_face_and_leave_nothing_out() -> None:
-    many = np.stack([morphs.shares(2, np.random.default_rng(seed)) for seed in range(50)])
+    many = np.stack([morphs.blend_weights(2, np.random.default_rng(seed)) for seed in range(50)])
     assert many.sum(1) == pytest.approx(1, abs=1e-5) and many.mean() == pytest.approx(0.5, abs=0.1)
     assert np.abs(np.diff(many, axis=2)).mean() < 0.02 and many.std((2, 3)).mean() > 0.2
 
@@ -55,18 +55,18 @@ def test_shapes_depart_as_faces_differ() -> None:
     rng = np.random.default_rng(0)
     wide = landmarks68() * np.float32([1, 0])  # faces that differ in width alone
     points = landmarks68() + wide * rng.normal(0, 0.1, (200, 1, 1)).astype(np.float32)
-    found = np.stack([morphs.Shapes(points).departure(rng) for _ in range(50)])
+    found = np.stack([morphs.ShapeModel(points).sample_offset(rng) for _ in range(50)])
     assert np.abs(found[..., 0]).mean() > 1 and np.abs(found[..., 1]).max() < 0.01
 
 
 def test_much_photographed_people_do_not_prevail() -> None:
-    chance = morphs.chances(np.array(["a"] * 100 + ["b"]))
+    chance = morphs.sampling_weights(np.array(["a"] * 100 + ["b"]))
     assert chance.sum() == pytest.approx(1) and chance[:100].sum() == pytest.approx(10 * chance[100])
 
 
 def test_parents_are_one_to_three_alike_and_never_the_face_itself() -> None:
     vectors = np.repeat(np.eye(4, dtype=np.float32), 25, 0)  # four kinds of people
-    found = morphs.families(np.arange(100), np.full(100, 0.01), vectors, 400, np.random.default_rng(0))
+    found = morphs.choose_parents(np.arange(100), np.full(100, 0.01), vectors, 400, np.random.default_rng(0))
     assert {len(family) for family in found} == {1, 2, 3}
     several = [family for family in found if len(family) > 1]
     assert all((family[1:] != family[0]).all() for family in several)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.data.pose_augmentation import Heads, solid
+from training.data.pose_augmentation import HeadModel, mean_shape_3d
 
 
 def head() -> np.ndarray:
@@ -32,7 +32,7 @@ def seen(points: np.ndarray, yaw: float, pitch: float = 0.0, roll: float = 0.0, 
 def test_the_solid_behind_landmarks_is_found() -> None:
     rng, points = np.random.default_rng(1), head()
     pictures = [seen(points, *rng.normal(0, (20, 12, 8)), scale=rng.uniform(20, 50)) for _ in range(200)]  # type: ignore[misc]
-    found = solid(np.stack(pictures) + rng.normal(0, 0.2, (200, 68, 2)))
+    found = mean_shape_3d(np.stack(pictures) + rng.normal(0, 0.2, (200, 68, 2)))
     truth = points / np.linalg.norm(points[45] - points[36])
     apart = [np.linalg.norm(shape[:, None] - shape[None], axis=2) for shape in (found, truth)]
     assert np.abs(apart[0] - apart[1]).max() < 0.1
@@ -41,15 +41,15 @@ def test_the_solid_behind_landmarks_is_found() -> None:
 
 @pytest.mark.parametrize("yaw", [-35, -10, 0, 20, 50])
 def test_a_heads_yaw_is_told(yaw: float) -> None:
-    assert np.degrees(Heads(head()).yaw(seen(head(), yaw, 5, 8))) == pytest.approx(yaw, abs=3)
+    assert np.degrees(HeadModel(head()).yaw(seen(head(), yaw, 5, 8))) == pytest.approx(yaw, abs=3)
 
 
 @pytest.mark.parametrize("side", [-1, 1])
 def test_a_turned_face_shows_less_of_its_far_half(side: int) -> None:
-    heads, points = Heads(head()), seen(head(), 0)
+    heads, points = HeadModel(head()), seen(head(), 0)
     chip = np.full((128, 128, 3), 20, np.uint8)
     chip[20:108, 36:64], chip[20:108, 64:92] = (200, 40, 40), (40, 200, 40)  # red on the left, green on the right
-    assert np.abs(heads.turned(chip, points, 0.0)[30:110, 30:98].astype(int) - chip[30:110, 30:98]).mean() < 8
-    turned = heads.turned(chip, points, side * np.radians(50))
+    assert np.abs(heads.rotate(chip, points, 0.0)[30:110, 30:98].astype(int) - chip[30:110, 30:98]).mean() < 8
+    turned = heads.rotate(chip, points, side * np.radians(50))
     near, far = ((turned[..., c] > 120)[50:90].sum() for c in ((0, 1) if side > 0 else (1, 0)))
     assert turned.shape == (128, 128, 3) and near > 1.5 * far

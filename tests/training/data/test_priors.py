@@ -8,7 +8,7 @@ import torch
 
 from tests.faces68 import landmarks68
 from training.data.chips import load_chips
-from training.data.priors import MESH_68, REGIONS, attention_map, five_of, heat_maps, mirrored, pack, parsing_map
+from training.data.priors import MESH_68, REGIONS, attention_map, five_of, heat_maps, mirrored, parsing_map, write_chips
 
 
 def test_heat_maps_are_high_at_their_landmarks() -> None:
@@ -58,7 +58,7 @@ def test_your_own_photos_become_training_chips(chips: np.ndarray, tmp_path: Path
     def find(photo: np.ndarray) -> np.ndarray | None:
         return landmarks68() * (300 / 128) if photo.any() else None
 
-    assert pack(photos, find, tmp_path / "data") == (3, 2)
+    assert write_chips(photos, find, tmp_path / "data") == (3, 2)
     found = load_chips(tmp_path / "data", tmp_path / "cache")
     assert found.identity.tolist() == ["ada", "ada", "ben"]
     assert np.abs(found.images[0].astype(int) - chips[0]).mean() < 6  # aligned as it was

@@ -4,7 +4,7 @@ import numpy as np
 
 from models.faces import Faces
 from training.data.scenes import Scene
-from training.data.second_opinion import seen, with_second
+from training.data.second_opinion import detect_at_scales, merge_second
 from training.detector.scene_maker import SURE, UNSURE
 
 
@@ -20,15 +20,15 @@ def scene(of: Faces) -> Scene:
 
 def test_what_both_find_likely_is_sure_and_what_one_sees_is_not() -> None:
     teacher = scene(faces((0, 0.9), (50, 0.4), (100, 0.4), (150, 0.4)))
-    new = with_second(teacher, faces((1, 0.9), (51, 0.8), (101, 0.7), (200, 0.7), (250, 0.55)))
+    new = merge_second(teacher, faces((1, 0.9), (51, 0.8), (101, 0.7), (200, 0.7), (250, 0.55)))
     assert np.allclose(new.scores, [0.9, SURE, 0.4, 0.4, UNSURE])
     assert new.boxes[-1].tolist() == [200, 200, 220, 220] and new.landmarks.shape == (5, 5, 2)
     assert np.array_equal(new.boxes[:4], teacher.boxes) and np.allclose(teacher.scores, [0.9, 0.4, 0.4, 0.4])
 
 
 def test_where_either_sees_none() -> None:
-    assert np.allclose(with_second(scene(faces((0, 0.4))), faces()).scores, [0.4])
-    assert np.allclose(with_second(scene(faces()), faces((0, 0.9))).scores, [UNSURE])
+    assert np.allclose(merge_second(scene(faces((0, 0.4))), faces()).scores, [0.4])
+    assert np.allclose(merge_second(scene(faces()), faces((0, 0.9))).scores, [UNSURE])
 
 
 class Witness:
@@ -40,5 +40,5 @@ class Witness:
 
 
 def test_a_picture_is_shown_at_two_sizes_and_each_face_told_once() -> None:
-    found = seen(Witness(), np.zeros((300, 300, 3), np.uint8))
+    found = detect_at_scales(Witness(), np.zeros((300, 300, 3), np.uint8))
     assert np.allclose(found.boxes, faces((30, 0.8), (200, 0.6)).boxes) and np.allclose(found.scores, [0.8, 0.6])

@@ -5,7 +5,7 @@ import torch
 from models.chip import HOLDS
 from models.networks.superres import SuperResNet
 from training.recognizer.inputs import LARGEST, SMALLEST
-from training.recognizer.online_inputs import RESTORED, SHARP, Cameras
+from training.recognizer.online_inputs import SHARP_SHARE, SUPERRES_SHARE, Cameras
 
 
 def cameras(restorer: torch.nn.Module | None = None) -> Cameras:
@@ -26,11 +26,11 @@ def test_views_keep_the_order_of_faces_restored_or_not() -> None:
 def test_sizes_are_those_of_the_single_chips() -> None:
     maker = cameras(SuperResNet())
     rungs = maker._rungs(4000)
-    assert abs(sum(rungs) - RESTORED * 4000) <= 1 and rungs[1] > 2 * rungs[0] > 0
+    assert abs(sum(rungs) - SUPERRES_SHARE * 4000) <= 1 and rungs[1] > 2 * rungs[0] > 0
     sides = maker._sides(4000, rungs)
     first, second, rest = sides.split([*rungs, 4000 - sum(rungs)])
     assert first.min() >= SMALLEST and first.max() <= HOLDS[16] < second.min() and second.max() <= HOLDS[32]
-    assert abs(float((rest == 128).float().mean()) - SHARP) < 0.03
+    assert abs(float((rest == 128).float().mean()) - SHARP_SHARE) < 0.03
     small = rest[rest < 128]
     assert small.min() == SMALLEST and small.max() <= LARGEST and 30 < small.float().median() < 42
 
@@ -40,7 +40,7 @@ def test_whole_faces_are_sometimes_seen_as_they_are() -> None:
     torch.manual_seed(0)
     faces = torch.rand(200, 3, 8, 8).mul(255).repeat_interleave(16, 2).repeat_interleave(16, 3)
     maker = cameras()
-    canvas, sides = maker.seen(faces, [0, 0])
+    canvas, sides = maker.degrade(faces, [0, 0])
     assert torch.equal(canvas, canvas.round()) and canvas.min() >= 0 and canvas.max() <= 255
     whole = canvas[sides == 128]
     colourless = ((whole - whole.mean(1, keepdim=True)).abs().amax((1, 2, 3)) < 1).float().mean()

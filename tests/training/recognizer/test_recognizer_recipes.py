@@ -13,7 +13,7 @@ from training.common.runs import averaged, made
 from training.data.chips import load_chips
 from training.recognizer import publish_onnx
 from training.recognizer import train as train_recognizer
-from training.recognizer.train import NETWORKS, choose, labels_of
+from training.recognizer.train import NETWORKS, choose_pairs, identity_labels
 
 
 def columns(folder) -> list[str]:  # type: ignore[no-untyped-def]
@@ -26,7 +26,7 @@ def test_feature_similarity_from_a_teacher_of_the_same_build(run) -> None:  # ty
     student = run(train_recognizer, "student", *options)
     assert {"embedding", "contrast", "quality", "stages", "margin"} <= set(columns(student))
     state = torch.load(student / "state.pt", weights_only=True)
-    assert any(name.startswith("hints") for name in state["beside"]) and not any("hints" in name for name in state["net"])
+    assert any(name.startswith("hints") for name in state["auxiliary"]) and not any("hints" in name for name in state["net"])
     assert averaged(student, NETWORKS).with_features(torch.zeros(1, 3, 64, 64))[0].shape == (1, 256)
 
 
@@ -118,10 +118,10 @@ def test_a_deeper_network_begins_as_the_one_it_grew_from(run) -> None:  # type: 
 
 def test_partners_are_other_pictures_of_the_same_people(data) -> None:  # type: ignore[no-untyped-def]
     chips = load_chips(data, data)
-    numbers = labels_of(chips).numpy()
+    numbers = identity_labels(chips).numpy()
     assert len(set(numbers)) == 24 and numbers.min() == 0
     doubled = np.concatenate([numbers, numbers, np.full(9, -1), [99]])  # nobody, and somebody seen once
-    rows = choose(np.arange(len(doubled)), doubled, 12, np.random.default_rng(0))
+    rows = choose_pairs(np.arange(len(doubled)), doubled, 12, np.random.default_rng(0))
     assert (doubled[rows[:6]] == doubled[rows[6:]]).all() and (doubled[rows] >= 0).all() and (doubled[rows] != 99).all()
     assert (rows[:6] != rows[6:]).all()
 

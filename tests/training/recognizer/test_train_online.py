@@ -31,8 +31,8 @@ class Teacher:
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_recognizer_online, "EdgeFace", Teacher)
-    monkeypatch.setattr(train_recognizer_online, "STRANGERS", 16)
-    monkeypatch.setattr(online_morphs, "LOOKED_AT", 32)
+    monkeypatch.setattr(train_recognizer_online, "NEGATIVE_QUEUE", 16)
+    monkeypatch.setattr(online_morphs, "APPEARANCE_CHIPS", 32)
     monkeypatch.setattr(online_morphs, "AT_ONCE", 32)
 
 

@@ -13,12 +13,12 @@ from models import load_recognizer
 from models.networks.recognizer import Recognizer
 from models.weights_io import WEIGHTS, load_network
 from training.recognizer import wccn as whiten
-from training.recognizer.wccn import whitening
+from training.recognizer.wccn import wccn_matrix
 
 
 def test_directions_of_much_departure_count_less() -> None:
     departures = np.random.default_rng(0).standard_normal((5000, 4)).astype(np.float32) * np.float32([3, 1, 1, 0.1])
-    matrix = whitening(departures)
+    matrix = wccn_matrix(departures)
     assert np.allclose(matrix, matrix.T) and np.abs(matrix - np.diag(np.diag(matrix))).max() < 0.05
     expected = ((np.array([9, 1, 1, 0.01]) / (11.01 / 4) + 1) / 2) ** -0.5
     assert np.diag(matrix) == pytest.approx(expected, rel=0.05)

@@ -8,7 +8,7 @@ from models.chip import rung_of
 from training.common.degradations import bicubic
 from training.data.chips import load_chips
 from training.data.priors import parsing_maps
-from training.superres.inputs import CLEAN_SHARE, PairMaker, sides_at
+from training.superres.inputs import CLEAN_SHARE, PairMaker, side_range
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def chips(data: Path):  # type: ignore[no-untyped-def]
 
 @pytest.mark.parametrize("rung", [16, 32, 64])
 def test_sides_are_those_that_the_pipeline_cuts_at_a_rung(rung: int) -> None:
-    least, most = sides_at(rung)
+    least, most = side_range(rung)
     assert rung_of(least) == rung_of(most) == rung and rung_of(most + 1) > rung and (least == 10 or rung_of(least - 1) < rung)
 
 

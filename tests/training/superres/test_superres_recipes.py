@@ -18,7 +18,7 @@ from training.common.ssim import luma_ssim
 from training.data.priors import parsing_maps
 from training.papers import pfsr as train_pfsr
 from training.papers import pkdn as train_pkdn
-from training.papers.pfsr import chain, critic_loss, generator_loss, normalised, step_of
+from training.papers.pfsr import critic_loss, downsample_chain, generator_loss, normalise, progressive_step
 from training.recognizer.feature_similarity import feature_distance
 from training.superres import train as train_superres
 from training.superres.distillation import Distillation
@@ -77,7 +77,7 @@ def test_pkdn(run) -> None:  # type: ignore[no-untyped-def]
 
 
 def test_pfsr_to_32_pixels(run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr(train_pfsr, "SHARES", (1.0, 0.0, 0.0))  # the later steps of these networks cost ten times as much
+    monkeypatch.setattr(train_pfsr, "STEP_SHARES", (1.0, 0.0, 0.0))  # the later steps of these networks cost ten times as much
     run(train_pfsr, "marks", "landmarks", batch=2)
     assert load_run("pfsr", run(train_pfsr, "pfsr", "generator", "--landmarks", "@marks", batch=2))[0].sides == (16,)
 
@@ -109,13 +109,17 @@ def test_pfsr_stopped_and_gone_on_with_is_an_unbroken_run(run, monkeypatch: pyte
     for name, network in (("Generator", Generator), ("Critic", Critic)):
         monkeypatch.setattr(train_pfsr, name, network)
     monkeypatch.setattr(
-        train_pfsr, "step_of", lambda progress: (2 + round(2 * progress), 0.5)
+        train_pfsr, "progressive_step", lambda progress: (2 + round(2 * progress), 0.5)
     )  # one iteration each at 64 and 128 pixels
     run(train_pfsr, "marks", "landmarks", batch=2)
     options = ("generator", "--landmarks", "@marks")
     whole = run(train_pfsr, "whole", *options, batch=2)
     with monkeypatch.context() as patch:
-        patch.setattr(train_pfsr, "teach", lambda *a, teach=train_pfsr.teach: (teach(*a), signal.raise_signal(signal.SIGTERM)))
+        patch.setattr(
+            train_pfsr,
+            "update_critic",
+            lambda *a, teach=train_pfsr.update_critic: (teach(*a), signal.raise_signal(signal.SIGTERM)),
+        )
         with pytest.raises(SystemExit, match="stopped at step 1 of 2"):
             run(train_pfsr, "parts", *options, batch=2)
     parts = run(train_pfsr, "parts", *options, batch=2)
@@ -127,23 +131,23 @@ def test_pfsr_stopped_and_gone_on_with_is_an_unbroken_run(run, monkeypatch: pyte
 
 
 def test_each_step_fades_in_over_an_eighth_of_the_run() -> None:
-    assert step_of(0.0) == (1, 0.0) and step_of(0.2475)[0] == 1
-    assert step_of(0.25) == (2, 0.0) and step_of(0.375) == (2, 1.0)
-    assert step_of(0.5) == (3, 0.0) and step_of(0.5625) == (3, 0.5) and step_of(0.625) == (3, 1.0)
+    assert progressive_step(0.0) == (1, 0.0) and progressive_step(0.2475)[0] == 1
+    assert progressive_step(0.25) == (2, 0.0) and progressive_step(0.375) == (2, 1.0)
+    assert progressive_step(0.5) == (3, 0.0) and progressive_step(0.5625) == (3, 0.5) and progressive_step(0.625) == (3, 1.0)
 
 
 @pytest.mark.parametrize("side", [16, 32, 64])
 def test_pfsr_learns_from_the_degradation_it_is_measured_on(chips: np.ndarray, side: int) -> None:
     rng = np.random.default_rng(0)
-    learned = chain(torch.from_numpy(chips).permute(0, 3, 1, 2).float(), side).permute(0, 2, 3, 1).numpy()
+    learned = downsample_chain(torch.from_numpy(chips).permute(0, 3, 1, 2).float(), side).permute(0, 2, 3, 1).numpy()
     measured = np.stack([pfsr_bilinear_chain(chip, side, rng) for chip in chips])
     assert np.abs(learned - measured).max() < 2  # of 255, by rounding; one step to 16 or 32 differs by 8 and more
 
 
 def test_heat_maps_are_normalised_by_their_own_extremes() -> None:
     maps = torch.tensor([[[[2.0, 4.0]]], [[[0.0, 8.0]]]])
-    assert normalised(maps, (1, 2, 3)).flatten().tolist() == [0, 1, 0, 1]
-    assert normalised(maps, (0, 1, 2, 3)).flatten().tolist() == [0.25, 0.5, 0, 1]
+    assert normalise(maps, (1, 2, 3)).flatten().tolist() == [0, 1, 0, 1]
+    assert normalise(maps, (0, 1, 2, 3)).flatten().tolist() == [0.25, 0.5, 0, 1]
 
 
 @pytest.mark.parametrize(
