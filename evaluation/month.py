@@ -89,11 +89,11 @@ def build_database(out: Path, people: int, passes: int) -> dict[str, set[str]]:
             face_px = float(rng.uniform(12, 45))
             chips = pass_shots(generator, person, face_px, rng)
             (template,) = stages([chips])
-            if template.vector is None:
+            if template.embedding is None:
                 continue
             at = START.timestamp() + float(rng.uniform(0, DAYS * 86_400))
             camera = str(rng.choice(CAMERAS))
-            row = _row(out, camera, f"{number:03d}-{k:02d}", at, face_px, chips[0], template.vector, template.quality)
+            row = _row(out, camera, f"{number:03d}-{k:02d}", at, face_px, chips[0], template.embedding, template.quality)
             rows.append(row | {"recognizer": digest})
             tracks.setdefault(name, set()).add(f"{camera}/{row['track']}")
         store.put_tracks(rows)

@@ -40,7 +40,7 @@ class StageTemplates:
 
     Example:
         >>> templates = StageTemplates()
-        >>> templates([[chip_a, chip_b]])[0].vector.shape
+        >>> templates([[chip_a, chip_b]])[0].embedding.shape
         (256,)
     """
 
@@ -57,7 +57,7 @@ class StageTemplates:
             tracks: the chips of each track, uint8 (r, r, 3) RGB, r a resolution level.
 
         Returns:
-            Templates; ``vector`` is None where no shot has any quality.
+            Templates; ``embedding`` is None where no shot has any quality.
         """
         templates: list[Template] = []
         for start in range(0, len(tracks), BATCH):
@@ -70,7 +70,7 @@ class StageTemplates:
 
 def embeddings_of(templates: Sequence[Template], dim: int) -> NDArray[np.float32]:
     """Unit embeddings float32 (N, ``dim``) of templates; a row of zeros, which matches nobody, where there is none."""
-    return np.stack([np.zeros(dim, np.float32) if t.vector is None else t.vector for t in templates])
+    return np.stack([np.zeros(dim, np.float32) if t.embedding is None else t.embedding for t in templates])
 
 
 def aggregated(embeddings: NDArray[np.float32], quality: NDArray[np.float32], power: float) -> NDArray[np.float32]:

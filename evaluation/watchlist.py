@@ -73,7 +73,7 @@ class ObservedTrack:
     """One track: the walker it follows, its template (D,) or None, and the width of its best face in pixels."""
 
     walker: int
-    vector: NDArray[np.float32] | None
+    embedding: NDArray[np.float32] | None
     face_px: float
 
 
@@ -176,8 +176,8 @@ def evaluate(
     vectors = load_recognizer().embed_with_quality(lfw.chips[first])[0]
     walking = np.searchsorted(people, [t.walker.name for t in truth])
     known = np.searchsorted(people, known_names)
-    tracks = [t for t in seen if t.vector is not None]
-    scores = np.stack([t.vector for t in tracks if t.vector is not None]) @ vectors.T
+    tracks = [t for t in seen if t.embedding is not None]
+    scores = np.stack([t.embedding for t in tracks if t.embedding is not None]) @ vectors.T
     tracked = {t.walker for t in seen}
     result: dict[str, Any] = {
         "known": len(known),

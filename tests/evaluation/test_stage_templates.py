@@ -25,7 +25,7 @@ def test_fused_embeddings_of_the_tables_are_those_of_the_pipeline(chips: np.ndar
     for stage in stages:
         stage.open()
         batch = stage.process(batch)
-    assert np.array_equal(embeddings, batch[0].vectors) and np.array_equal(quality, batch[0].quality)
+    assert np.array_equal(embeddings, batch[0].embeddings) and np.array_equal(quality, batch[0].quality)
 
 
 def test_templates_of_the_tables_are_those_of_the_pipeline(chips: np.ndarray) -> None:
@@ -35,14 +35,14 @@ def test_templates_of_the_tables_are_those_of_the_pipeline(chips: np.ndarray) ->
     for stage in (Superres(device="cpu"), Embed(device="cpu"), Aggregate()):
         stage.open()
         batch = stage.process(batch)
-    assert all(np.array_equal(a.vector, b.vector) and a.quality == b.quality for a, b in zip(made, batch, strict=True))
+    assert all(np.array_equal(a.embedding, b.embedding) and a.quality == b.quality for a, b in zip(made, batch, strict=True))
 
 
 def test_shots_embedded_before_are_aggregated_as_the_pipeline_does(chips: np.ndarray) -> None:
     low = small(chips[:3], 64)
     (template,) = StageTemplates(device="cpu")([list(low)])
     embeddings, quality = load_recognizer(device="cpu").embed_with_quality(low)
-    assert np.array_equal(aggregated(embeddings[None], quality[None], power=2.0)[0], template.vector)
+    assert np.array_equal(aggregated(embeddings[None], quality[None], power=2.0)[0], template.embedding)
 
 
 def test_a_track_without_any_quality_matches_nobody() -> None:

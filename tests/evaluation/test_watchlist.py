@@ -28,7 +28,7 @@ def track(walker: int, *vector: float) -> ObservedTrack:
 
 
 def found(walkers: list[int], tracks: list[ObservedTrack]) -> Margins:
-    scores = np.stack([t.vector for t in tracks if t.vector is not None]) @ PEOPLE.T
+    scores = np.stack([t.embedding for t in tracks if t.embedding is not None]) @ PEOPLE.T
     return margins(walkers, tracks, scores, LIST, [0.5] * len(tracks))
 
 
