@@ -121,7 +121,7 @@ class Chain:
         for name, stage in stages.items():
             try:
                 stage.restore(state[name])
-            except (AttributeError, LookupError, TypeError, ValueError) as error:
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
                 why = f"{type(error).__name__}: {error}"
                 raise SettingsError(f"--resume: the checkpoint of {name} cannot be used ({why}); name another folder") from None
 

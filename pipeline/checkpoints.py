@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import sqlite3
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -40,9 +43,13 @@ class Checkpoint:
         try:
             held = json.loads(self.state)
             held.pop("made_by", None)
-            return SourceReport(**held)
-        except (ValueError, TypeError, AttributeError) as error:
+            report = SourceReport(**held)
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise _unusable(f"cannot be read ({error})") from None
+        for key, fits in _FITS.items():
+            if not fits(getattr(report, key)):
+                raise _unusable(f"cannot be read ({key})")
+        return report
 
     def require(self, made_by: str) -> None:
         """Raises SettingsError where this version, or these settings, cannot go on from it."""
@@ -63,6 +70,24 @@ class Checkpoint:
         """Whether a file that was read to its end is shorter now."""
         now = file_stamp(url)
         return self.done and now != "" and _size(now) < _size(self.report().file)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+_FITS: dict[str, Callable[[Any], bool]] = {  # what a report may hold
+    **dict.fromkeys(("name", "url", "status", "reason", "state", "started_from"), _is_text),
+    **dict.fromkeys(("duration_s", "delay_s", "started_at"), lambda value: value is None or _is_number(value)),
+    "position_s": _is_number,
+    "counts": lambda value: isinstance(value, dict) and all(type(count) is int for count in value.values()),
+    "choices": lambda value: isinstance(value, dict) and all(map(_is_text, value.values())),
+    "file": lambda value: _is_text(value) and re.fullmatch(r"(\d{1,20} -?\d{1,20})?", value, re.ASCII) is not None,
+}
 
 
 def seal(stages: dict[str, Any], made_by: str) -> bytes:
@@ -127,7 +152,12 @@ class Checkpoints:
     def load(self, source: str) -> Checkpoint | None:
         """The checkpoint of a source, or None if it has none."""
         row = self._db.execute("SELECT url, pts_s, done, state FROM checkpoints WHERE source = ?", (source,)).fetchone()
-        return None if row is None else Checkpoint(str(row[0]), float(row[1]), bool(row[2]), bytes(row[3]))
+        if row is None:
+            return None
+        url, pts_s, done, state = row
+        if not (isinstance(url, str) and _is_number(pts_s) and done in (0, 1) and isinstance(state, bytes)):
+            raise _unusable(f"of {source} is damaged")
+        return Checkpoint(url, float(pts_s), bool(done), state)
 
     def urls(self) -> dict[str, str]:
         """Address of each source that has a checkpoint."""

@@ -127,6 +127,42 @@ def group(**keywords: object) -> list[GroupSettings]:
     return [GroupSettings.model_validate(reading)]
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("state", 20_000_000_000), ("state", "text"), ("pts_s", "x"), ("pts_s", float("inf")), ("done", "maybe"), ("url", b"\xff")],
+)
+def test_a_row_of_another_kind_is_refused_in_one_line(tmp_path: Path, column: str, value: object) -> None:
+    checkpoints = Checkpoints(tmp_path / "farsight.db")
+    checkpoints.save("gate", "gate.mp4", 1.0, True, seal_report(SourceReport("gate", "gate.mp4"), "x"))
+    checkpoints._db.execute(f"UPDATE checkpoints SET {column} = ?", (value,))
+    with pytest.raises(SettingsError, match="damaged"):
+        checkpoints.load("gate")
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        {"file": 5},
+        {"file": "a b"},
+        {"status": 9},
+        {"position_s": float("inf")},
+        {"duration_s": "long"},
+        {"started_at": [1]},
+        {"counts": {"frames_decoded": "many"}},
+        {"choices": 3},
+    ],
+)
+def test_a_finished_report_of_other_kinds_of_values_is_refused_in_one_line(tmp_path: Path, held: dict[str, Any]) -> None:
+    url = tmp_path / "gate.mp4"
+    url.write_bytes(b"x")
+    state = json.dumps({"name": "gate", "url": str(url)} | held).encode()
+    for ask in (Checkpoint.report, lambda c: c.require("x"), lambda c: c.outgrown(str(url)), lambda c: c.shortened(str(url))):
+        with pytest.raises(SettingsError, match="cannot be read"):
+            ask(Checkpoint(str(url), 0.0, True, state))
+    with pytest.raises(SettingsError, match="cannot be read"):
+        Checkpoint(str(url), 0.0, True, b"[" * 200_000).report()
+
+
 def test_settings_that_change_nothing_found_may_change() -> None:
     def made_by(groups: list[GroupSettings], **context: object) -> str:
         return Job(groups, [], context, None, 1.0).made_by
