@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from watchlist import template_index
 from watchlist.database import StoreError
 from watchlist.search_back import DatabaseTracks, TrackSearch
 from watchlist.store import Store
-from watchlist.template_index import TemplateIndex
+from watchlist.template_index import TemplateIndex, folder_of
 from watchlist.thresholds import Thresholds
 from watchlist.tracks import TrackFilter
 
@@ -109,15 +111,65 @@ def test_a_purge_removes_tracks_alerts_and_vectors(store: Store) -> None:
     assert len(gone) == 25  # those whose hour is known and that ended before
     again = TemplateIndex(store)
     assert len(again) == 75 and not set(found(store, 3)) & {name for _, name in gone}
-    assert not any(VECTORS[3].astype(np.float16).tobytes() in path.read_bytes() for path in store.path.parent.rglob("*.faiss"))
+    assert not any(VECTORS[3].astype(np.float16).tobytes() in path.read_bytes() for path in store.path.parent.rglob("vectors-*"))
 
 
 def test_what_a_killed_process_left_is_not_trusted(store: Store) -> None:
     put(store, range(100))
     found(store, 3)
-    for path in store.path.parent.rglob("index-*"):
+    for path in store.path.parent.rglob("vectors-*"):
         path.write_bytes(path.read_bytes()[:1000])
     assert found(store, 3)[0] == "t003"
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A database whose index is kept in files."""
+    monkeypatch.setattr(template_index, "KEPT_FROM", 1)
+    return Store(tmp_path / "farsight.db")
+
+
+def test_an_index_handed_over_opens_no_other_file_and_deletes_none(kept: Store, tmp_path: Path) -> None:
+    store = kept
+    put(store, range(100))
+    found(store, 3)
+    folder, size = folder_of(store), VECTORS.shape[1]
+    name = json.loads((folder / "state.json").read_text())["name"]
+    lists, quantizer = tmp_path / "elsewhere", faiss.IndexFlatIP(size)
+    evil = faiss.IndexIVFFlat(quantizer, size, 1, faiss.METRIC_INNER_PRODUCT)
+    evil.train(VECTORS[:100])
+    on_disk = faiss.OnDiskInvertedLists(1, evil.code_size, str(lists))
+    evil.replace_invlists(on_disk, False)
+    evil.add(VECTORS[:100])
+    lists.unlink()
+    faiss.write_index(evil, str(folder / f"index-{name}.faiss"))
+    assert found(store, 3)[0] == "t003" and not lists.exists()
+
+    other = tmp_path / "precious"
+    folder.rename(other)
+    (other / "photo.jpg").write_bytes(b"mine")
+    folder.symlink_to(other)
+    put(store, range(100, 120))
+    assert found(store, 110)[0] == "t110" and (other / "photo.jpg").exists()
+
+
+@pytest.mark.parametrize("what", ["nan", "short", "wide", "pickle", "backwards", "huge"])
+def test_arrays_that_are_no_index_are_made_anew(kept: Store, what: str) -> None:
+    store = kept
+    put(store, range(100))
+    found(store, 3)
+    (vectors,), (ids,) = folder_of(store).glob("vectors-*"), folder_of(store).glob("ids-*")
+    held = np.load(vectors)
+    if what == "huge":
+        content = vectors.read_bytes()
+        vectors.write_bytes(content.replace(b"(100, ", b"(9**9,"))
+    elif what == "backwards":
+        np.save(ids, np.load(ids)[::-1])
+    else:
+        wrong = {"nan": held * np.nan, "short": held[:50], "wide": np.hstack([held, held]), "pickle": np.array([{}])}[what]
+        np.save(vectors, wrong, allow_pickle=True)
+    put(store, range(100, 110))
+    assert found(store, 3)[0] == "t003" and found(store, 105)[0] == "t105"
 
 
 def test_the_more_is_compared_the_more_a_match_needs(store: Store) -> None:
