@@ -17,6 +17,7 @@ from rich.text import Text
 from configs import CONFIGS as CONFIGS
 from pipeline.errors import SettingsError
 from pipeline.private import make_database_private, make_private
+from watchlist.output_folder import PREVIEWS as PREVIEWS
 
 if TYPE_CHECKING:
     from cli.settings import Settings
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 DATABASE = "farsight.db"
-
-PREVIEWS = "several-faces"  # folder beside a database for numbered pictures of photos that show several
 
 
 class Screen(Console):

@@ -70,14 +70,14 @@ def merge(
 ) -> None:
     """Make two people one: photos and sightings of ID become those of INTO."""
     from watchlist.database import StoreError
+    from watchlist.removal import merge_people
 
     store = open_own_list(db)
     try:
-        photos = store.merge(identity, into)
+        photos = merge_people(store, identity, into)
     except StoreError as error:
         raise SettingsError(str(error)) from None
     name = store.name_of(into)
-    store.log_audit("merge", identity=identity, into=into)
     store.close()
     console.print(f"merged {identity} into {into}: {name}, {photos} photos", markup=False)
 

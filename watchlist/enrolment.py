@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -228,7 +229,8 @@ def _keep(store: Store, judged: list[Verdict], photos: list[Entry], known: int |
                 store.add_enrolment(
                     known, shown(entry.photo), verdict.sha256, chip, verdict.vector, digest, verdict.quality, verdict.face_px
                 )
-        store.log_audit("enrol", name=name, identity=known, photos={v.photo: v.reason or "enrolled" for v in judged})
+        # No names, which the audit log would keep for ever; not the likeness's either.
+        store.log_audit("enrol", identity=known, photos=dict(Counter(v.reason.partition(":")[0] or "enrolled" for v in judged)))
     return [replace(verdict, identity=known) for verdict in judged]
 
 

@@ -79,7 +79,17 @@ class Identities(Database):
                     )
             changes = ", ".join(f"{key} = ?" for key in kept)
             self._db.execute(f"UPDATE identities SET {changes} WHERE id = ?", (*kept.values(), identity))
+            if kept["name"] != row["name"]:
+                self._renearest(str(row["name"]), str(kept["name"]))
         return True
+
+    def _renearest(self, old: str, new: str) -> None:
+        """Tracks tell whom they are nearest to by name alone: from now on the new one, unless somebody else has the old one."""
+        self._db.execute(
+            "UPDATE tracks SET nearest = ?2 WHERE nearest = ?1 "
+            "AND NOT EXISTS (SELECT 1 FROM identities WHERE name = ?1 AND removed IS NULL)",
+            (old, new),
+        )
 
     def remove_photo(self, identity: int, photo: int) -> bool:
         """Delete one photo of a person, with chip and vector. Returns whether there was one."""
@@ -109,8 +119,14 @@ class Identities(Database):
             self._db.execute("UPDATE OR IGNORE enrolments SET identity = ? WHERE identity = ?", (into, identity))
             self._db.execute("DELETE FROM enrolments WHERE identity = ?", (identity,))
             self._db.execute("UPDATE tracks SET identity = ?, name = ? WHERE identity = ?", (into, new["name"], identity))
+            self._db.execute(
+                "UPDATE alerts SET content = json_set(content, '$.name', ?, '$.identity', ?) "
+                "WHERE identity = ? AND json_valid(content)",
+                (new["name"], into, identity),
+            )
             self._db.execute("UPDATE alerts SET identity = ? WHERE identity = ?", (into, identity))
             self.erase_details(identity)
+            self._renearest(str(old["name"]), str(new["name"]))
             for key in DETAIL_FIELDS:
                 if old[key] and not new[key]:
                     self._db.execute(f"UPDATE identities SET {key} = ? WHERE id = ?", (old[key], into))
@@ -121,6 +137,11 @@ class Identities(Database):
         """Mark a person as removed and delete name and details; the id stays, so that it is never used again."""
         nothing = ", ".join(f"{key} = NULL" for key in DETAIL_FIELDS)
         self._db.execute(f"UPDATE identities SET removed = ?, name = '', {nothing} WHERE id = ?", (time.time(), identity))
+        self._db.execute(  # of earlier versions
+            "UPDATE audit SET detail = json_object('identity', ?1) "
+            "WHERE what = 'enrol' AND json_valid(detail) AND json_extract(detail, '$.identity') = ?1",
+            (identity,),
+        )
         self._db.execute("UPDATE generation SET erasing = CAST(strftime('%s', 'now') AS REAL) WHERE erasing IS NULL")
 
     def _must_exist(self, identity: int, other: int) -> None:

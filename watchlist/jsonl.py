@@ -11,15 +11,19 @@ from pathlib import Path
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """One at a time; the lock ends with the process that holds it."""
-    with (path.parent / ".lines.lock").open("w") as lock:
+    """One at a time; the lock ends with the process that holds it. A link in the lock's place is not followed."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    lock = os.open(path.parent / ".lines.lock", flags, 0o600)
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(lock)
 
 
 def append_whole(path: Path, text: str) -> None:
     """Add ``text`` to a file; if that fails half-way, what came of it is cut off again. Raises OSError."""
-    with _locked(path), path.open("ab", buffering=0) as file:
+    with _locked(path), open(path, "ab", buffering=0, opener=not_through_links) as file:
         end = file.seek(0, 2)
         try:
             content = text.encode()
@@ -52,8 +56,23 @@ def change_lines(path: Path, changed: Callable[[str], str]) -> None:
         _replace(path, map(changed, file))
 
 
+def replace_text(path: Path, text: str) -> None:
+    """Put ``text`` in place of a file in one step. Raises OSError."""
+    _replace(path, (text,))
+
+
+def not_through_links(path: str, flags: int) -> int:
+    """Opens a file that is written to: one that somebody put there as a link is refused (OSError)."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
 def _replace(path: Path, lines: Iterable[str]) -> None:
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with part.open("w", errors="surrogateescape") as file:
-        file.writelines(lines)
-    part.replace(path)
+    part.unlink(missing_ok=True)
+    try:
+        with part.open("x", errors="surrogateescape") as file:  # newly made, so through no link
+            file.writelines(lines)
+        part.replace(path)
+    except BaseException:  # a full disk: names are in it
+        part.unlink(missing_ok=True)
+        raise

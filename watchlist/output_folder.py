@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+PREVIEWS = "several-faces"  # folder beside a database for numbered pictures of photos that show several
 
 
 class Folder:

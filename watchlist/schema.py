@@ -162,6 +162,14 @@ CREATE TABLE remains (
 );
 """
 
+# The audit log outlives the people: it names them by their ids.
+NAMELESS = """
+UPDATE audit SET detail = json_object('identity', json_extract(detail, '$.identity'))
+    WHERE what = 'enrol' AND json_valid(detail);
+UPDATE generation SET erasing = CAST(strftime('%s', 'now') AS REAL)
+    WHERE erasing IS NULL AND EXISTS (SELECT 1 FROM audit WHERE what = 'enrol');
+"""
+
 # The n-th leads to ``user_version`` n.
-MIGRATIONS = (FIRST, LIVE, KEPT, SEARCHABLE, CALIBRATED, FOR_MONTHS, COPIED, NAMESAKES, RECORDINGS, PAGED)
+MIGRATIONS = (FIRST, LIVE, KEPT, SEARCHABLE, CALIBRATED, FOR_MONTHS, COPIED, NAMESAKES, RECORDINGS, PAGED, NAMELESS)
 VERSION = len(MIGRATIONS)

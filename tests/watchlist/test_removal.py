@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from typer.testing import CliRunner
 
 from cli import app
 from stages.record import write_jsonl
 from tests.stages.test_annotate import PATH, row
 from watchlist.alerts import Alert
+from watchlist.jsonl import change_lines
 from watchlist.store import Store
 
 RNG = np.random.default_rng(3)
@@ -96,3 +98,79 @@ def test_what_versions_before_left_of_removed_people_goes_when_the_database_is_o
     again = Store(tmp_path / "people.db")
     assert again.erasure_pending() and again.finish_erasure()
     assert b"Somebody gone" not in again.path.read_bytes()
+
+
+ODD = "O'Brien & Söhne <x>"
+
+
+def named_everywhere(out: Path) -> Store:
+    """A person of an odd name in everything that a run writes."""
+    store = listed(out / "farsight.db")
+    store.update_identity(8, name=ODD)
+    store.put_tracks([row(PATH) | {"identity": 8, "name": ODD, "nearest": ODD}])
+    store.put_tracks([row(PATH, "no_match") | {"track": "y-0001", "name": None, "nearest": ODD}])
+    write_jsonl(out / "sightings.jsonl", store.iter_final())
+    (out / "report.html").write_text("O&#39;Brien &amp; Söhne &lt;x&gt; <img>")
+    told = {
+        "refused": [
+            {"name": ODD, "photo": "brien-at-home.jpg", "reason": "no_face"},
+            {"name": "B", "photo": "b.jpg", "reason": "x"},
+        ],
+        "warnings": [f"{ODD!r} and 'o'brien' differ only in case"],
+        "not_looked_for": [ODD],
+        "left_out": [{"path": f"{ODD}/notes.txt", "reason": "no picture"}],
+    }
+    (out / "run.json").write_text(json.dumps({"watchlist": told, "runs": [{"watchlist": told}]}))
+    (out / "several-faces").mkdir()
+    (out / "several-faces" / "brien-12345678.jpg").write_bytes(b"a face")
+    store.log_audit("enrol", name=ODD, identity=8, photos={"brien-at-home.jpg": "enrolled"})  # as earlier versions did
+    return store
+
+
+def holding(out: Path, *texts: str) -> list[str]:
+    """The files, by name or content, that hold a text in any of its forms."""
+    forms = {form.encode() for text in texts for form in (text, json.dumps(text)[1:-1])}
+    return [p.name for p in out.rglob("*") if any(f in p.name.encode() or (p.is_file() and f in p.read_bytes()) for f in forms)]
+
+
+def test_a_name_with_quotes_and_umlauts_leaves_no_form_of_itself_behind(tmp_path: Path) -> None:
+    named_everywhere(tmp_path).close()
+    assert CliRunner().invoke(app, ["watchlist", "remove", "8", "--db", str(tmp_path)]).exit_code == 0
+    assert not holding(tmp_path, ODD, "Brien", "brien-")
+    told = json.loads((tmp_path / "run.json").read_text())["runs"][0]["watchlist"]
+    assert told["refused"][1] == {"name": "B", "photo": "b.jpg", "reason": "x"} and told["not_looked_for"] == ["removed (ID 8)"]
+
+
+def test_a_former_name_and_a_merged_one_leave_nothing_behind_either(tmp_path: Path) -> None:
+    store = named_everywhere(tmp_path)
+    content = json.dumps({"camera": "cam", "track": "x-0007", "identity": 8, "name": ODD})
+    store.put_alerts([Alert("k", "match", 1e9, "cam", "x-0007", 8, content)], ["webhook"])
+    store.update_identity(8, name="Somebody Renamed")
+    store.close()
+    assert CliRunner().invoke(app, ["watchlist", "merge", "8", "9", "--db", str(tmp_path)]).exit_code == 0
+    line = json.loads((tmp_path / "sightings.jsonl").read_text().splitlines()[0])
+    assert (line["identity"], line["name"]) == (9, "Somebody 008")
+    assert CliRunner().invoke(app, ["watchlist", "remove", "9", "--db", str(tmp_path)]).exit_code == 0
+    (tmp_path / "run.json").unlink()  # what a run has told of a former name stays in its record
+    assert not holding(tmp_path, ODD, "Brien", "Renamed", "Somebody 008")
+
+
+def test_a_removal_that_was_cut_off_can_be_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named_everywhere(tmp_path).close()
+    monkeypatch.setattr(Store, "remove_identity", lambda store, identity: 1 / 0)
+    CliRunner().invoke(app, ["watchlist", "remove", "8", "--db", str(tmp_path)])
+    monkeypatch.undo()
+    assert CliRunner().invoke(app, ["watchlist", "remove", "8", "--db", str(tmp_path)]).exit_code == 0
+    assert not holding(tmp_path, ODD, "Brien")
+
+
+def test_a_full_disk_leaves_no_half_written_file_with_names(tmp_path: Path) -> None:
+    path = tmp_path / "sightings.jsonl"
+    path.write_text('{"name": "Somebody"}\n')
+
+    def full(line: str) -> str:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        change_lines(path, full)
+    assert [p.name for p in tmp_path.iterdir() if p.name != ".lines.lock"] == ["sightings.jsonl"]
