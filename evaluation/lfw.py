@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.chip import CHIP, rung_of
+from models.chip import CHIP, level_for_side
 from stages.embed import fuse
 from training.common.degradations import PRESETS
 
@@ -100,7 +100,7 @@ def enlarge(chips: Chips, interpolation: int = cv2.INTER_CUBIC) -> Chips:
 
 def at_level(chip: Chips) -> Chips:
     """A chip (s, s, 3) of any side, resized to the resolution level at which the pipeline would cut it."""
-    level = rung_of(chip.shape[0])
+    level = level_for_side(chip.shape[0])
     return chip if level == chip.shape[0] else cv2.resize(chip, (level, level), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""The recogniser as the pipeline uses it: chips of any rung in, unit vectors and qualities out."""
+"""The recogniser as the pipeline uses it: chips of any resolution level in, unit embeddings and qualities out."""
 
 from __future__ import annotations
 
@@ -15,11 +15,21 @@ from models.runtime.devices import pick_device, prepare_for_inference
 from models.weights_io import finite_or_zero, load_network
 
 BATCH = 128
-FLAT = 3.0  # a chip none of whose channels spreads more than this shows no face
+FLAT_STD = 3.0  # grey levels: a chip with no channel of a higher standard deviation shows no face
 
 
 class Embedder:
-    """``digest`` names the weights: vectors of different digests must never be compared. ``dim`` is D."""
+    """Embeds faces.
+
+    Args:
+        weights: the recogniser's ``.safetensors`` file.
+        device: ``cpu``, ``cuda`` or ``auto``.
+
+    Attributes:
+        digest: sha256 of the weights. Embeddings of different digests must never be compared.
+        dim: D, the length of an embedding.
+        card: the JSON card beside the weights.
+    """
 
     def __init__(self, weights: Path, device: str) -> None:
         net, self.card = load_network(Recognizer, weights, "recognizer")
@@ -30,18 +40,35 @@ class Embedder:
         self._net, self._dtype = prepare_for_inference(net, self._device)
 
     def embed(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """uint8 (N, r, r, 3), r in 16, 32, 64, 128 -> float32 (N, D) of unit length. Raises ValueError for any other input."""
+        """Embed chips of one resolution level.
+
+        Args:
+            chips: uint8 (N, r, r, 3) RGB, r in 16, 32, 64, 128, N > 0.
+
+        Returns:
+            float32 (N, D), unit length. The cosine of two embeddings is their dot product.
+
+        Raises:
+            ValueError: for another shape or dtype.
+        """
         return self.embed_with_quality(chips)[0]
 
     def embed_with_quality(self, chips: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """As `embed`, and a quality float32 (N,) in 0..1: how near this vector is likely to be to one of a sharp picture.
+        """Embed chips and estimate their quality.
 
-        A flat chip has quality 0. Each chip is embedded with its mirror image and the two are averaged.
+        Each chip is embedded with its mirror image, and the two are averaged.
+
+        Args:
+            chips: as in `embed`.
+
+        Returns:
+            The embeddings of `embed`, and qualities float32 (N,) in 0..1: the predicted cosine to the embedding of a sharp image
+            of the same face. A flat chip has quality 0.
         """
         chips = check_chips(chips)
         parts = [self._batch(chips[i : i + BATCH]) for i in range(0, len(chips), BATCH)]
         quality = np.concatenate([q for _, q in parts])
-        quality[chips.std((1, 2)).max(1) < FLAT] = 0
+        quality[chips.std((1, 2)).max(1) < FLAT_STD] = 0
         return np.concatenate([v for v, _ in parts]), quality
 
     @torch.inference_mode()

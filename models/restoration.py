@@ -17,17 +17,35 @@ BATCH = 64
 
 
 class Restorer:
-    """Super-resolves faces. What it adds is likely, not seen: always label its output as synthetic."""
+    """Super-resolves chips. What it adds is likely, not observed: always label its output as synthetic.
+
+    Args:
+        weights: the network's ``.safetensors`` file.
+        device: ``cpu``, ``cuda`` or ``auto``.
+
+    Raises:
+        ValueError: if the file does not hold a student network.
+    """
 
     def __init__(self, weights: Path, device: str) -> None:
         net, _ = load_network(SuperResNet, weights, "superres")
         if len(net.fusions):
-            raise ValueError(f"{weights}: a teacher, which needs the parsing map of the sharp face")
+            raise ValueError(f"{weights}: a teacher, which needs the parsing map of the sharp face; use a student")
         self._device = pick_device(device)
         self._net, self._dtype = prepare_for_inference(net, self._device)
 
     def upscale(self, chips: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """uint8 (N, r, r, 3), r in 16, 32, 64 -> uint8 (N, 128, 128, 3). Raises ValueError for any other input."""
+        """Super-resolve chips of one resolution level.
+
+        Args:
+            chips: uint8 (N, r, r, 3) RGB, r in 16, 32, 64, N > 0.
+
+        Returns:
+            uint8 (N, 128, 128, 3) RGB.
+
+        Raises:
+            ValueError: for another shape or dtype.
+        """
         chips = check_chips(chips, ENTRY_LEVELS)
         return np.concatenate([self._batch(chips[i : i + BATCH]) for i in range(0, len(chips), BATCH)])
 

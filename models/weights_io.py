@@ -1,4 +1,4 @@
-"""Weight files: safetensors beside a JSON card that says what they are, and both are checked on loading."""
+"""Weight files: safetensors beside a JSON card. Loading checks that both fit together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,15 @@ def digest(path: Path) -> str:
 
 
 def read_card(path: Path, kind: str) -> dict[str, Any]:
-    """The card beside a weight file. Raises ValueError with the reason if it is missing, of another kind, or does not match."""
+    """Read the card beside a weight file.
+
+    Args:
+        path: the weight file.
+        kind: the kind of network it must hold, such as ``detector``.
+
+    Raises:
+        ValueError: with the reason, if the card is missing, of another kind, or its sha256 is not that of the file.
+    """
     card_path = path.with_suffix(".json")
     try:
         card: dict[str, Any] = json.loads(card_path.read_text())
@@ -39,7 +47,19 @@ def read_card(path: Path, kind: str) -> dict[str, Any]:
 
 
 def load_network(network: type[Network], path: Path, kind: str) -> tuple[Network, dict[str, Any]]:
-    """A network with the weights of a file, and its card. Raises ValueError with the reason if they do not fit together."""
+    """Build a network from a weight file and its card.
+
+    Args:
+        network: the class; it is called with the card's ``architecture``.
+        path: the weight file.
+        kind: the kind of network it must hold.
+
+    Returns:
+        The network in float32, and the card.
+
+    Raises:
+        ValueError: with the reason, if the weights, the card and the class do not fit together.
+    """
     card = read_card(path, kind)
     try:
         net = network(**card["architecture"])
@@ -53,12 +73,12 @@ def load_network(network: type[Network], path: Path, kind: str) -> tuple[Network
 
 
 def load_shipped(network: type[Network], kind: str) -> Network:
-    """The project's own network of a kind."""
+    """Load the project's own network of a kind."""
     return load_network(network, WEIGHTS / f"{kind}.safetensors", kind)[0]
 
 
 def save_weights(net: nn.Module, path: Path, card: dict[str, Any]) -> None:
-    """Write a network as float16 with its card."""
+    """Write a network as float16, and its card with the digest and the number of parameters."""
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {k: (v.half() if v.is_floating_point() else v).contiguous().cpu() for k, v in net.state_dict().items()}
     save_file(state, str(path))
@@ -66,16 +86,16 @@ def save_weights(net: nn.Module, path: Path, card: dict[str, Any]) -> None:
 
 
 def write_card(path: Path, card: dict[str, Any]) -> None:
-    """Put a card beside a weight file, with the file's digest."""
+    """Write the card of a weight file, with the file's sha256."""
     path.with_suffix(".json").write_text(json.dumps({**card, "sha256": digest(path)}, indent=2) + "\n")
 
 
 def update_card(path: Path, **entries: Any) -> None:
-    """Put figures into the card beside a weight file."""
+    """Add or replace entries of the card beside a weight file."""
     card_path = path.with_suffix(".json")
     card_path.write_text(json.dumps(json.loads(card_path.read_text()) | entries, indent=2) + "\n")
 
 
 def finite_or_zero(values: torch.Tensor) -> torch.Tensor:
-    """The values with NaN and infinities replaced by 0: they never leave a network."""
+    """Replace NaN and infinities by 0, so that they never leave a network."""
     return torch.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.chip import FUSED
+from models.chip import FUSED_LEVELS
 from pipeline.protocol import Batch
 from stages.records import EmbeddedTrack, FloatArray, Image, RestoredTrack
 from stages.shot_cache import ShotCache
@@ -36,7 +36,7 @@ class Embed:
     ) -> None:
         self._recognizer, self._device = recognizer, device
         fused_levels = for_vector if fused_levels is None else fused_levels
-        self._fused_levels = frozenset(FUSED if fused_levels is None else fused_levels)
+        self._fused_levels = frozenset(FUSED_LEVELS if fused_levels is None else fused_levels)
 
     def open(self) -> None:
         from models import load_recognizer

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.chip import sharpness_of, template_fit, warp_chip
+from models.chip import alignment_error, sharpness_of, warp_chip
 from pipeline.protocol import Batch
 from stages.records import Image, Shot, Track, TrackedFrame
 from stages.tracking.lost_budget import LostTrackBudget
@@ -142,7 +142,7 @@ class Select:
         outside = (landmarks < -0.5).any() or (landmarks[:, 0] > width).any() or (landmarks[:, 1] > height).any()
         try:
             chip = warp_chip(image, landmarks)
-            fit = template_fit(landmarks)
+            fit = alignment_error(landmarks)
         except ValueError:
             chip, fit = np.zeros((16, 16, 3), np.uint8), 9.0
         sharpness = sharpness_of(chip)

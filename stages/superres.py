@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.chip import CHIP, FUSED
+from models.chip import CHIP, FUSED_LEVELS
 from pipeline.protocol import Batch
 from stages.records import Image, RestoredTrack, Track
 from stages.shot_cache import ShotCache
@@ -30,7 +30,7 @@ class Superres:
     ) -> None:
         self._weights, self._device = weights, device
         fused_levels = for_vector if fused_levels is None else fused_levels
-        self._fused_levels = frozenset(FUSED if fused_levels is None else fused_levels)
+        self._fused_levels = frozenset(FUSED_LEVELS if fused_levels is None else fused_levels)
 
     def open(self) -> None:
         from models import load_superres

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.chip import template_fit, warp_chip
+from models.chip import alignment_error, warp_chip
 from models.faces import Faces, pairwise_intersection
 
 SIZES = (320, 640, 1280)  # long sides a photo is searched at, so that no face is too large or too small
@@ -134,7 +134,7 @@ def _embedded(recognizer: Recognizer, photo: NDArray[np.uint8], turns: int, face
         except ValueError:
             continue
         kept.append(row)
-        fits.append(template_fit(landmarks))
+        fits.append(alignment_error(landmarks))
     vectors, quality = np.zeros((len(kept), 1), np.float32), np.zeros(len(kept), np.float32)
     for side in {chip.shape[0] for chip in chips}:
         rows = [row for row, chip in enumerate(chips) if chip.shape[0] == side]

@@ -58,10 +58,10 @@ class Recognizer(nn.Module):
 
 def crop_view(chips: Tensor, side: int) -> Tensor:
     """Cut the centre 112/128 of float chips (N, 3, r, r) and scale it to (N, 3, side, side)."""
-    rung = chips.shape[-1]
-    if rung * VIEW > side * CHIP:
-        margin = (CHIP - VIEW) * rung // (2 * CHIP)
-        centre = chips[..., margin : rung - margin, margin : rung - margin]
+    level = chips.shape[-1]
+    if level * VIEW > side * CHIP:
+        margin = (CHIP - VIEW) * level // (2 * CHIP)
+        centre = chips[..., margin : level - margin, margin : level - margin]
         return F.interpolate(centre, (side, side), mode="bicubic", align_corners=False, antialias=True)
     # Not cut first: what lies beyond the centre belongs to its edges, of which a 16-pixel chip has most.
     move = VIEW / CHIP * torch.eye(2, 3, device=chips.device).expand(len(chips), 2, 3)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.chip import TEMPLATE, check_chips, eye_distance, rung_for, similarity, warp_chip
+from models.chip import TEMPLATE, check_chips, eye_distance, level_for_landmarks, similarity, warp_chip
 
 
 def test_similarity_finds_a_known_turn_scale_and_shift() -> None:
@@ -18,9 +18,9 @@ def test_the_warp_puts_the_landmarks_on_the_template(chips: np.ndarray) -> None:
     assert np.abs(chip[4:-4, 4:-4].astype(int) - chips[0][4:-4, 4:-4]).mean() < 1
 
 
-@pytest.mark.parametrize(("scale", "rung"), [(0.1, 16), (0.2, 32), (0.4, 64), (0.55, 64), (0.7, 128), (3.0, 128)])
-def test_the_lowest_rung_that_loses_nothing(scale: float, rung: int) -> None:
-    assert rung_for(TEMPLATE * scale) == rung
+@pytest.mark.parametrize(("scale", "level"), [(0.1, 16), (0.2, 32), (0.4, 64), (0.55, 64), (0.7, 128), (3.0, 128)])
+def test_the_lowest_level_that_loses_nothing(scale: float, level: int) -> None:
+    assert level_for_landmarks(TEMPLATE * scale) == level
     assert np.isclose(eye_distance(TEMPLATE * scale), scale * 35.24, atol=0.02)
 
 
@@ -43,7 +43,7 @@ def test_landmarks_that_are_none(landmarks: np.ndarray) -> None:
         np.zeros((1, 32, 32, 3), np.float32),  # not bytes
         np.zeros((1, 32, 32), np.uint8),  # no colours
         np.zeros((1, 32, 16, 3), np.uint8),  # not square
-        np.zeros((1, 40, 40, 3), np.uint8),  # not a rung
+        np.zeros((1, 40, 40, 3), np.uint8),  # not a level
     ],
 )
 def test_wrong_chips_are_named(chips: np.ndarray) -> None:

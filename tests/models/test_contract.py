@@ -114,9 +114,9 @@ def test_frames_that_are_none(detector: SmallFaceDetector, frame: np.ndarray) ->
         detector.detect([frame])
 
 
-@pytest.mark.parametrize(("rung", "share"), [(16, 1.0), (32, 1.0), (64, 1.3)])  # at 64 little is left to win on smooth faces
-def test_superres_is_nearer_to_the_truth_than_bicubic(superres: Restorer, chips: np.ndarray, rung: int, share: float) -> None:
-    low = shrunk(chips, rung)
+@pytest.mark.parametrize(("level", "share"), [(16, 1.0), (32, 1.0), (64, 1.3)])  # at 64 little is left to win on smooth faces
+def test_superres_is_nearer_to_the_truth_than_bicubic(superres: Restorer, chips: np.ndarray, level: int, share: float) -> None:
+    low = shrunk(chips, level)
     high = superres.upscale(low)
     assert high.shape == (8, 128, 128, 3) and high.dtype == np.uint8
     plain = np.stack([cv2.resize(c, (128, 128), interpolation=cv2.INTER_CUBIC) for c in low])
@@ -128,9 +128,9 @@ def test_superres_does_not_enlarge_what_is_large(superres: Restorer, chips: np.n
         superres.upscale(chips)
 
 
-@pytest.mark.parametrize("rung", [16, 32, 64, 128])
-def test_vectors_know_people_at_every_rung(recognizer: Embedder, chips: np.ndarray, rung: int) -> None:
-    vectors = recognizer.embed(shrunk(chips, rung))
+@pytest.mark.parametrize("level", [16, 32, 64, 128])
+def test_vectors_know_people_at_every_level(recognizer: Embedder, chips: np.ndarray, level: int) -> None:
+    vectors = recognizer.embed(shrunk(chips, level))
     assert vectors.dtype == np.float32 and np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
     likeness = vectors @ recognizer.embed(chips).T
     same = np.arange(8) // 2

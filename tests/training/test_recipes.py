@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.chip import FUSED, TEMPLATE
+from models.chip import FUSED_LEVELS, TEMPLATE
 from models.networks.detector import STRIDES, DetectorNet, cell_centres, decode_cells
 from models.networks.recognizer import crop_view
 from training.data.scenes import Scene, mirrored
@@ -133,6 +133,6 @@ def test_training_inputs_look_like_what_the_pipeline_feeds(chips: np.ndarray) ->
         for small, sharp in zip(made.seen.numpy(), made.sharp.numpy(), strict=True):
             assert np.corrcoef(small.reshape(-1), sharp.reshape(-1))[0, 1] > 0.6  # the same face in the same place
         assert sorted(row for rows, low in made.to_restore for row in rows.tolist()) == [6, 7]
-        assert all(low.shape[1] in FUSED and len(low) == len(rows) for rows, low in made.to_restore)
+        assert all(low.shape[1] in FUSED_LEVELS and len(low) == len(rows) for rows, low in made.to_restore)
     seen = crop_view(torch.from_numpy(chips[:1].copy()).permute(0, 3, 1, 2).float(), 64)
     assert seen.shape == (1, 3, 64, 64)

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.chip import CHIP, rung_of
+from models.chip import CHIP, level_for_side
 from training.common.degradations import CCTV_BLUR
 
 WIDTH = 640  # pixels of the clip
@@ -40,7 +40,7 @@ def film_chips(chips: Sequence[Image], sides: Sequence[int], rng: np.random.Gene
         ways.append(way)
     last = h264_last_frame(clip, int(rng.integers(*CRF)))
     return [
-        cut_chip(last[y : y + t, x : x + t], way, rung_of(s))
+        cut_chip(last[y : y + t, x : x + t], way, level_for_side(s))
         for s, t, (x, y), way in zip(sides, tiles, places, ways, strict=True)
     ]
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.chip import FUSED, HOLDS, rung_of
+from models.chip import FUSED_LEVELS, LEVEL_MAX_SIDE, level_for_side
 from training.common import degradations
 
 LOOKS = ("video", "cctv", "fskd-nearest", "fskd-any-kernel")
@@ -49,8 +49,8 @@ def make_inputs(
         chips = [random_flip(chip, rng) for chip in chips]
         small = [fskd_degrade(chip, look, rng) for chip in chips]
     to_restore = []
-    for rung in FUSED:
-        rows = [row for row in range(len(small) - restored, len(small)) if rung_of(small[row].shape[0]) == rung]
+    for rung in FUSED_LEVELS:
+        rows = [row for row in range(len(small) - restored, len(small)) if level_for_side(small[row].shape[0]) == rung]
         if rows:
             low = np.stack([cv2.resize(small[row], (rung, rung), interpolation=cv2.INTER_CUBIC) for row in rows])
             to_restore.append((torch.tensor(rows), low))
@@ -72,7 +72,7 @@ def apply_cameras(
     sizes, moved = [], []
     for number, chip in enumerate(chips):
         if number >= len(chips) - restored:
-            size = int(np.exp(rng.uniform(np.log(SMALLEST), np.log(HOLDS[FUSED[-1]]))))
+            size = int(np.exp(rng.uniform(np.log(SMALLEST), np.log(LEVEL_MAX_SIDE[FUSED_LEVELS[-1]]))))
         else:
             size = degradations.CHIP if rng.random() < SHARP_SHARE else int(np.exp(rng.uniform(np.log(least), np.log(LARGEST))))
         sizes.append(size)

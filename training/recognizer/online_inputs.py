@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.chip import CHIP, FUSED, HOLDS
+from models.chip import CHIP, FUSED_LEVELS, LEVEL_MAX_SIDE
 from models.networks.recognizer import crop_view
 from training.common import batched_degradations as batched
 from training.common.degradations import CHANNEL_GAIN
@@ -34,13 +34,13 @@ class Cameras:
         views, first = torch.empty(len(faces), 3, self.side, self.side, device=faces.device), sum(rungs)
         views[order[first:]] = batched.recognizer_view(canvas[first:], sides[first:], self.side) / 127.5 - 1
         parts = [each.split(rungs) for each in (canvas[:first], sides[:first], order[:first])]
-        for rung, low, small, where in zip(FUSED, *parts, strict=True):
+        for rung, low, small, where in zip(FUSED_LEVELS, *parts, strict=True):
             if len(where):
                 views[where] = self._restored(low, small, rung)
         return views
 
     def degrade(self, faces: Tensor, rungs: list[int]) -> tuple[Tensor, Tensor]:
-        """Faces as cameras leave them, on canvases, and their sides (N,) in pixels; the first are of the rungs of `FUSED`, so
+        """Faces as cameras leave them, on canvases, and their sides (N,) in pixels; the first are of `FUSED_LEVELS`, so
         many of each."""
         sides = self._sides(len(faces), rungs)
         faces = batched.relight(faces, *CHANNEL_GAIN, self.generator)
@@ -62,16 +62,16 @@ class Cameras:
     def _rungs(self, number: int) -> list[int]:
         """How many of so many faces are restored from each rung: sizes are even on a scale of logarithms."""
         if self.restorer is None:
-            return [0] * len(FUSED)
-        edges = np.log([SMALLEST, *(HOLDS[rung] for rung in FUSED)])
+            return [0] * len(FUSED_LEVELS)
+        edges = np.log([SMALLEST, *(LEVEL_MAX_SIDE[rung] for rung in FUSED_LEVELS)])
         return [round(SUPERRES_SHARE * number * part) for part in np.diff(edges) / (edges[-1] - edges[0])]
 
     def _sides(self, number: int, rungs: list[int]) -> Tensor:
         drawn = torch.rand(2, number, generator=self.generator, device=self.generator.device)
         sides = torch.where(drawn[0] < SHARP_SHARE, CHIP, (SMALLEST * (LARGEST / SMALLEST) ** drawn[1]).long())
         least, first = SMALLEST, 0
-        for rung, count in zip(FUSED, rungs, strict=True):
-            part, most = slice(first, first + count), int(HOLDS[rung])
+        for rung, count in zip(FUSED_LEVELS, rungs, strict=True):
+            part, most = slice(first, first + count), int(LEVEL_MAX_SIDE[rung])
             sides[part] = (least * ((most + 1) / least) ** drawn[1, part]).long().clamp(max=most)
             least, first = most + 1, first + count
         return sides

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.chip import CHIP, HOLDS
+from models.chip import CHIP, LEVEL_MAX_SIDE
 from training.common import batched_degradations as batched
 from training.common.degradations import CHANNEL_GAIN
 from training.data.chips import ChipSet
@@ -43,7 +43,7 @@ class Pairs:
 
 def side_range(rung: int) -> tuple[int, int]:
     """The smallest and the largest side that the pipeline cuts at a rung."""
-    return max(MIN_SIDE, int(HOLDS.get(rung // 2, 0)) + 1), int(HOLDS[rung])
+    return max(MIN_SIDE, int(LEVEL_MAX_SIDE.get(rung // 2, 0)) + 1), int(LEVEL_MAX_SIDE[rung])
 
 
 class PairMaker:

@@ -40,7 +40,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("side", [16, 64, 128])
-def test_it_embeds_any_rung(path: Path, chips: np.ndarray, side: int) -> None:
+def test_it_embeds_any_level(path: Path, chips: np.ndarray, side: int) -> None:
     net = load_recognizer(path, "cpu")
     small = chips[:, :: 128 // side, :: 128 // side]
     vectors, quality = net.embed_with_quality(small)

@@ -2,7 +2,7 @@
 
 import torch
 
-from models.chip import HOLDS
+from models.chip import LEVEL_MAX_SIDE
 from models.networks.superres import SuperResNet
 from training.recognizer.inputs import LARGEST, SMALLEST
 from training.recognizer.online_inputs import SHARP_SHARE, SUPERRES_SHARE, Cameras
@@ -29,7 +29,7 @@ def test_sizes_are_those_of_the_single_chips() -> None:
     assert abs(sum(rungs) - SUPERRES_SHARE * 4000) <= 1 and rungs[1] > 2 * rungs[0] > 0
     sides = maker._sides(4000, rungs)
     first, second, rest = sides.split([*rungs, 4000 - sum(rungs)])
-    assert first.min() >= SMALLEST and first.max() <= HOLDS[16] < second.min() and second.max() <= HOLDS[32]
+    assert first.min() >= SMALLEST and first.max() <= LEVEL_MAX_SIDE[16] < second.min() and second.max() <= LEVEL_MAX_SIDE[32]
     assert abs(float((rest == 128).float().mean()) - SHARP_SHARE) < 0.03
     small = rest[rest < 128]
     assert small.min() == SMALLEST and small.max() <= LARGEST and 30 < small.float().median() < 42

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.chip import rung_of
+from models.chip import level_for_side
 from training.common.degradations import bicubic
 from training.data.chips import load_chips
 from training.data.priors import parsing_maps
@@ -19,7 +19,11 @@ def chips(data: Path):  # type: ignore[no-untyped-def]
 @pytest.mark.parametrize("rung", [16, 32, 64])
 def test_sides_are_those_that_the_pipeline_cuts_at_a_rung(rung: int) -> None:
     least, most = side_range(rung)
-    assert rung_of(least) == rung_of(most) == rung and rung_of(most + 1) > rung and (least == 10 or rung_of(least - 1) < rung)
+    assert (
+        level_for_side(least) == level_for_side(most) == rung
+        and level_for_side(most + 1) > rung
+        and (least == 10 or level_for_side(least - 1) < rung)
+    )
 
 
 @pytest.mark.parametrize("rung", [16, 32, 64])
