@@ -28,7 +28,7 @@ def command(
     engine: Annotated[str | None, typer.Option(help="ray or inline")] = None,
 ) -> None:
     """Render a corridor with ten people who do not exist, four of them enrolled, and look for these."""
-    from synthetic.corridor import render
+    from synthetic.corridor import render_clip
     from synthetic.scoring import score
 
     if out.exists() and not out.is_dir():
@@ -39,7 +39,7 @@ def command(
     clip_folder = out / "clip"
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("rendering the clip", total=1.0)
-        clip = render(clip_folder, seconds, seed=SEED, told=lambda share: bar.update(task, completed=share))
+        clip = render_clip(clip_folder, seconds, seed=SEED, on_progress=lambda share: bar.update(task, completed=share))
     settings = load_settings(CONFIGS / "demo.yaml", engine=engine)
     code = run_recordings(settings, find_sources([str(clip)]), clip_folder / "people", out, resume=False, video=True, blur=False)
     truth = json.loads((clip_folder / MARKER).read_text())["walkers"]
@@ -47,7 +47,7 @@ def command(
     result = score(truth, store.tracks())
     store.close()
     table = Table("walker", "enrolled", "face px", "tracks", "reported as", "outcome", box=None)
-    for walk in result.walks:
+    for walk in result.walkers:
         sizes = f"{walk.smallest_px:.0f} to {walk.largest_px:.0f}"
         table.add_row(
             walk.name,
@@ -58,11 +58,11 @@ def command(
             walk.outcome,
         )
     console.print(table)
-    enrolled = sum(w.enrolled for w in result.walks)
+    enrolled = sum(w.enrolled for w in result.walkers)
     console.print(
         f"found {result.found} of {enrolled}, missed {result.missed}, falsely reported {result.false}; "
-        f"{len(result.walks) - enrolled} strangers, "
-        f"{result.count('rightly unmatched')} of them tracked and rightly unmatched; {result.stray} tracks on no face"
+        f"{len(result.walkers) - enrolled} strangers, "
+        f"{result.count('rightly unmatched')} of them tracked and rightly unmatched; {result.false_tracks} tracks on no face"
     )
     for name in ("report.html", f"annotated/{clip.stem}.mp4"):
         console.print(f"{out / name}", markup=False, soft_wrap=True)

@@ -32,8 +32,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.table import Table
 
-from synthetic.corridor import render, repeat
-from synthetic.memory import resident_mb
+from synthetic.corridor import render_clip, repeat_clip
+from synthetic.memory import total_pss_mb
 
 ROOT = Path(__file__).parent.parent
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -45,8 +45,8 @@ COOL_DOWN_S = 5.0  # so that everybody who passes again raises an alert again
 
 def make_film(folder: Path, seconds: float) -> tuple[Path, Path]:
     """A film of at least so many seconds, and the folder of the people in it who are looked for."""
-    clip = render(folder, seconds=32.0, width=640, walkers=4, fps=10, seed=6)
-    return repeat(clip, folder / "film.mp4", round(seconds / 32.0) + 2), folder / "people"
+    clip = render_clip(folder, seconds=32.0, width=640, walkers=4, fps=10, seed=6)
+    return repeat_clip(clip, folder / "film.mp4", round(seconds / 32.0) + 2), folder / "people"
 
 
 def free_port() -> int:
@@ -162,7 +162,7 @@ def measure(film: Path, people: Path, cameras: int, seconds: float) -> dict[str,
         memory: list[tuple[float, float]] = []
         while (elapsed := time.monotonic() - started) < seconds:
             time.sleep(min(5.0, seconds - elapsed + 0.01))
-            memory.append((time.monotonic() - started, resident_mb(program.process.pid)))
+            memory.append((time.monotonic() - started, total_pss_mb(program.process.pid)))
         end, took = program.scrape(), time.monotonic() - started
         delays = np.array(program.latencies[before:])
         stopped = program.stop()
@@ -202,7 +202,7 @@ def flap(film: Path, people: Path, seconds: float) -> dict[str, Any]:
             servers[1].kill()
             servers[1].wait()
             deaths += 1
-            memory.append(resident_mb(program.process.pid))
+            memory.append(total_pss_mb(program.process.pid))
             time.sleep(FLAP_S)
             before = program.camera(program.scrape(), "flapping")["decoded"]
             servers[1] = serve(ports[1], ["flapping"], film)

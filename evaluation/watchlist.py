@@ -41,8 +41,8 @@ from models.networks.facegen import Look
 from pipeline.engine import Job
 from pipeline.inline import InlineEngine
 from pipeline.protocol import SourceSpec
-from synthetic.corridor import Corridor, Image, Truth, Walker, film
-from synthetic.scoring import walker_of
+from synthetic.corridor import Corridor, Image, Truth, Walker, write_clip
+from synthetic.scoring import followed_walker
 from watchlist.store import Store
 from watchlist.thresholds import Thresholds
 
@@ -101,7 +101,7 @@ def run_pipeline(scene: Corridor, seconds: float, folder: Path, console: Console
     """Film the scene and let the pipeline see it."""
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("filming", total=1.0)
-        clip, truth = film(scene, folder / "walk.mp4", seconds, lambda share: bar.update(task, completed=share))
+        clip, truth = write_clip(scene, folder / "walk.mp4", seconds, lambda share: bar.update(task, completed=share))
     settings = load_settings(CONFIGS / "recording.yaml")
     database = folder / "farsight.db"
     Store(database).close()
@@ -116,7 +116,7 @@ def run_pipeline(scene: Corridor, seconds: float, folder: Path, console: Console
     boxes = [np.array(t.boxes, np.float32).reshape(-1, 5) for t in truth]
     seen = []
     for track in store.tracks():
-        walker = walker_of(track, boxes)
+        walker = followed_walker(track, boxes)
         if walker is not None:
             vector = None if track["template"] is None else np.frombuffer(track["template"], np.float16).astype(np.float32)
             assessable = track["outcome"] != "not_assessable"

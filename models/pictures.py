@@ -23,14 +23,14 @@ FORMATS = ("JPEG", "PNG", "WEBP", "HEIF", "AVIF", "GIF", "TIFF", "BMP", "JPEG200
 SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .heic .heif .hif .avif .gif .tif .tiff .bmp .dib .jp2 .j2k .jpx .jpf".split()
 )
-MOST_FILE_BYTES = 256_000_000
-MOST_BYTES = 800_000_000  # that the file and its decoding may take at once
-MOST_DECODED = 40_000_000  # pixels to which a JPEG is reduced while it is decoded
-MOST_JPEG = 500_000_000  # pixels of a JPEG before that: above it decoding takes too long
-MOST_SCANS = 200  # of a progressive JPEG; each is another pass over all of it
+MAX_FILE_BYTES = 256_000_000
+MAX_BYTES = 800_000_000  # that the file and its decoding may take at once
+MAX_DECODED_PIXELS = 40_000_000  # pixels to which a JPEG is reduced while it is decoded
+MAX_JPEG_PIXELS = 500_000_000  # pixels of a JPEG before that: above it decoding takes too long
+MAX_SCANS = 200  # of a progressive JPEG; each is another pass over all of it
 # Bytes for each pixel at the decoder's worst moment, and in the steps to RGB after it (tests/models/test_pictures.py measures).
-BYTES_A_PIXEL = {"JPEG": 14, "PNG": 14, "BMP": 14, "GIF": 14, "TIFF": 18, "HEIF": 18, "AVIF": 18, "WEBP": 20, "JPEG2000": 26}
-MOST_PROFILE_BYTES = 4_000_000
+BYTES_PER_PIXEL = {"JPEG": 14, "PNG": 14, "BMP": 14, "GIF": 14, "TIFF": 18, "HEIF": 18, "AVIF": 18, "WEBP": 20, "JPEG2000": 26}
+MAX_PROFILE_BYTES = 4_000_000
 FIRST_PAGES = 8  # of a TIFF, among which its first that is no thumbnail is looked for
 
 pillow_heif.register_heif_opener(thumbnails=False)
@@ -45,7 +45,7 @@ def read_picture(source: Path | bytes, formats: tuple[str, ...] = FORMATS) -> ND
     """Read a picture as it is meant to be seen.
 
     Upright by its EXIF orientation, in sRGB by its ICC profile, transparent parts on white, the first picture of several. A JPEG
-    above `MOST_DECODED` pixels comes at a half, a quarter or an eighth of its size.
+    above `MAX_DECODED_PIXELS` pixels comes at a half, a quarter or an eighth of its size.
 
     Args:
         source: the file, or its content.
@@ -77,7 +77,7 @@ def read_picture(source: Path | bytes, formats: tuple[str, ...] = FORMATS) -> ND
             raise PictureError(f"cannot be read ({' '.join(str(error).split()) or type(error).__name__})") from None
 
 
-def read_file(path: Path, most: int = MOST_FILE_BYTES) -> bytes:
+def read_file(path: Path, most: int = MAX_FILE_BYTES) -> bytes:
     """The content of an ordinary file. Raises PictureError for what is no file, is empty, or has more than ``most`` bytes."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # asked first: opening a device may do something
@@ -121,23 +121,23 @@ def _check_size(picture: Image.Image, content: bytes) -> None:
     width, height = picture.size
     needed = 0
     if kind == "JPEG":
-        if width * height > MOST_JPEG:
-            raise PictureError(_too_large(picture, MOST_JPEG))
+        if width * height > MAX_JPEG_PIXELS:
+            raise PictureError(_too_large(picture, MAX_JPEG_PIXELS))
         scans, progressive = _scans_of(content)
-        if scans > MOST_SCANS:
-            raise PictureError(f"a JPEG of {scans} scans, at most {MOST_SCANS} are read; save it anew")
+        if scans > MAX_SCANS:
+            raise PictureError(f"a JPEG of {scans} scans, at most {MAX_SCANS} are read; save it anew")
         if progressive:  # all coefficients are kept until the last scan
             needed += 2 * len(picture.getbands()) * width * height
-        factor = next((f for f in (1, 2, 4) if width * height <= MOST_DECODED * f * f), 8)
+        factor = next((f for f in (1, 2, 4) if width * height <= MAX_DECODED_PIXELS * f * f), 8)
         if factor > 1:
             picture.draft(picture.mode, (max(1, width // factor), max(1, height // factor)))
     elif kind == "TIFF":
         tags: Any = picture.tag_v2  # type: ignore[attr-defined]
         needed += 8 * int(tags.get(322, 0)) * int(tags.get(323, 0))  # a tile may be larger than its picture
-    a_pixel = BYTES_A_PIXEL[kind]
+    a_pixel = BYTES_PER_PIXEL[kind]
     needed += a_pixel * picture.width * picture.height + len(content)
-    if needed > MOST_BYTES:
-        raise PictureError(_too_large(picture, MOST_BYTES // a_pixel))
+    if needed > MAX_BYTES:
+        raise PictureError(_too_large(picture, MAX_BYTES // a_pixel))
 
 
 def _too_large(picture: Image.Image, most: int) -> str:
@@ -201,7 +201,7 @@ def _grey(values: NDArray[Any]) -> NDArray[np.uint8]:
 
 def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """The picture with the colours that its ICC profile means; unchanged where there is none, or one that cannot be used."""
-    if not profile or len(profile) > MOST_PROFILE_BYTES or image.mode not in ("RGB", "RGBA", "L", "CMYK"):
+    if not profile or len(profile) > MAX_PROFILE_BYTES or image.mode not in ("RGB", "RGBA", "L", "CMYK"):
         return image
     try:
         own = ImageCms.getOpenProfile(io.BytesIO(profile))

@@ -1,10 +1,10 @@
-"""A synthetic CCTV clip of people who do not exist, with ground truth: what the demo, tests and benchmarks run on.
+"""Renders a synthetic CCTV clip of people who do not exist, with ground truth, for the demo, tests and benchmarks.
 
     python -m synthetic.corridor --out clip/ [--seconds 24] [--width 960] [--walkers 10]
 
-A camera under the ceiling looks down a corridor; walkers come towards it, faces 14 to 60 pixels wide (in a picture
-960 wide). Then sensor noise, motion blur and H.264 at a camera's bit rate. Writes ``corridor.mp4``, ``truth.json``
-and ``people/NAME/photo.png`` of the enrolled.
+A camera under the ceiling looks down a corridor. Walkers come towards it; their faces grow from 14 to 60 pixels in a frame 960
+wide. Sensor noise, motion blur and H.264 at a camera's bit rate follow. It writes ``corridor.mp4``, ``truth.json`` and
+``people/NAME/photo.png`` for those enrolled.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from models.chip import CHIP
 from models.networks.facegen import FaceGenerator, Identity, Look
 from models.weights_io import WEIGHTS
-from synthetic.figures import background, body, paste
+from synthetic.figures import draw_background, draw_body, paste_head
 
 Image = NDArray[np.uint8]
 
@@ -47,15 +47,25 @@ NAMES = (
     "Pia",
 )
 ENROLLED = 4
-FACE = np.array([24.0, 18.5, 104.5, 126.0], np.float32)  # the face's box within a 128 chip, as detectors draw it
-FACE_WIDTH = float(FACE[2] - FACE[0])
-NEAR, FAR = 62.0, 13.0  # width of a face at the two ends of a walk, in a picture 960 wide
+FACE_BOX = np.array([24.0, 18.5, 104.5, 126.0], np.float32)  # x1 y1 x2 y2 of the face in a 128 chip, as detectors draw it
+FACE_WIDTH = float(FACE_BOX[2] - FACE_BOX[0])
+NEAR_FACE_PX, FAR_FACE_PX = 62.0, 13.0  # face width at the end and the start of a walk, in a frame 960 wide
 
 
 @dataclass(frozen=True)
 class Walker:
-    """One person's walk: ``start_s`` and ``end_s`` in the clip, ``lane`` -1..1 across the corridor, ``near`` the
-    largest face width."""
+    """One person's walk.
+
+    Attributes:
+        name: unique in the clip.
+        seed: of the person's looks.
+        enrolled: whether a photo of the person is on the watchlist.
+        start_s: seconds in the clip.
+        end_s: seconds in the clip.
+        lane: -1..1, left to right across the corridor.
+        near: 0..1, the largest face width as a share of `NEAR_FACE_PX`.
+        phase: radians, of the gait.
+    """
 
     name: str
     seed: int
@@ -69,14 +79,22 @@ class Walker:
 
 @dataclass(frozen=True)
 class Truth:
-    """What is in the clip: per walker its frames as [pts_s, x1, y1, x2, y2]."""
+    """Ground truth of one walker: a row [pts_s, x1, y1, x2, y2] for each frame that shows the face."""
 
     walker: Walker
     boxes: list[list[float]]
 
 
-def cast(count: int, seconds: float, seed: int) -> list[Walker]:
-    """Who walks when: starts spread over the clip, each walk 6 to 9 seconds, every second one of the first eight enrolled."""
+def make_walkers(count: int, seconds: float, seed: int) -> list[Walker]:
+    """Draw the walkers of a clip.
+
+    Starts are spread over the clip, and each walk takes 6 to 9 seconds. Every second one of the first eight is enrolled.
+
+    Args:
+        count: number of walkers.
+        seconds: length of the clip.
+        seed: of the draw and of the people.
+    """
     rng = np.random.default_rng(seed)
     walkers = []
     for i in range(count):
@@ -100,8 +118,8 @@ def cast(count: int, seconds: float, seed: int) -> list[Walker]:
     return walkers
 
 
-class Generated:
-    """Faces of people who do not exist."""
+class GeneratedFaces:
+    """Renders the faces of a clip's walkers, people who do not exist."""
 
     def __init__(self, walkers: list[Walker]) -> None:
         self.generator = FaceGenerator(WEIGHTS / "facegen.safetensors")
@@ -112,8 +130,16 @@ class Generated:
 
 
 class Corridor:
-    """Renders the scene frame by frame; ``width`` in pixels, 16:9. ``faces`` gives a walker's chip (128, 128, 3) and its mask
-    (128, 128) in 0..1; ``ground`` is another background (H, W, 3)."""
+    """Renders the scene frame by frame.
+
+    Args:
+        walkers: the people in it.
+        faces: renders a walker's face: uint8 (128, 128, 3) RGB and its mask float32 (128, 128) in 0..1.
+        width: of a frame, in pixels; the height follows from 16:9.
+        fps: frames a second.
+        seed: of background and noise.
+        background: uint8 (H, W, 3) RGB instead of the drawn corridor.
+    """
 
     def __init__(
         self,
@@ -122,25 +148,25 @@ class Corridor:
         width: int = 960,
         fps: int = 15,
         seed: int = 1,
-        ground: Image | None = None,
+        background: Image | None = None,
     ) -> None:
         self.walkers, self.width, self.height, self.fps = walkers, width, round(width * 9 / 16 / 2) * 2, fps
-        self._looks = faces
+        self._render_face = faces
         self._rng = np.random.default_rng(seed)
-        self._ground = background(self.width, self.height, self._rng) if ground is None else ground
+        self._background = draw_background(self.width, self.height, self._rng) if background is None else background
         self._noise = self._rng.standard_normal((self.height * 2, self.width * 2, 3), np.float32) * 4.0
         self._faces: dict[str, tuple[int, Image, NDArray[np.float32]]] = {}
 
     def frames(self, seconds: float) -> Iterator[tuple[Image, dict[str, list[float]]]]:
-        """RGB frames (H, W, 3), each with the boxes of the faces in view by name."""
+        """Yield uint8 RGB frames (H, W, 3), each with the boxes x1 y1 x2 y2 of the faces in view, by name."""
         for number in range(round(seconds * self.fps)):
             now = number / self.fps
-            frame = self._ground.copy()
+            frame = self._background.copy()
             boxes = {}
             present = [(self._face_px(w, now), w) for w in self.walkers if w.start_s <= now < w.end_s]
             for face_px, walker in sorted(present, key=lambda p: p[0]):
                 box = self._draw(frame, walker, now, number, face_px)
-                for name, (x1, y1, x2, y2) in list(boxes.items()):  # whoever is behind somebody is no longer in view
+                for name, (x1, y1, x2, y2) in list(boxes.items()):  # whoever is behind this walker is hidden
                     if box[0] < (x1 + x2) / 2 < box[2] and box[1] < (y1 + y2) / 2 < box[3] + 4 * (box[3] - box[1]):
                         del boxes[name]
                 if box[0] >= 0 and box[1] >= 0 and box[2] <= self.width and box[3] <= self.height:
@@ -150,9 +176,9 @@ class Corridor:
             yield cv2.add(frame, noise, dtype=cv2.CV_8U).astype(np.uint8), boxes
 
     def _face_px(self, walker: Walker, now: float) -> float:
-        """Walking at an even pace, one grows as one over the distance."""
+        """Face width in pixels: at an even pace, it grows as one over the distance."""
         done = (now - walker.start_s) / (walker.end_s - walker.start_s)
-        far, near = 1 / FAR, 1 / (NEAR * walker.near)
+        far, near = 1 / FAR_FACE_PX, 1 / (NEAR_FACE_PX * walker.near)
         return self.width / 960 / (far + (near - far) * done)
 
     def _draw(self, frame: Image, walker: Walker, now: float, number: int, face_px: float) -> NDArray[np.float32]:
@@ -170,17 +196,17 @@ class Corridor:
         )
         cached = self._faces.get(walker.name)
         if cached is None or number - cached[0] >= 2:
-            self._faces[walker.name] = cached = (number, *self._looks(walker, look))
+            self._faces[walker.name] = cached = (number, *self._render_face(walker, look))
         _, chip, mask = cached
-        body(frame, x, y, face_px, walker.seed, stride, chip)
-        paste(frame, chip, mask, x, y, face_px / FACE_WIDTH, blur=0.25 + 0.02 * face_px * 0.35)
+        draw_body(frame, x, y, face_px, walker.seed, stride, chip)
+        paste_head(frame, chip, mask, x, y, face_px / FACE_WIDTH, blur=0.25 + 0.02 * face_px * 0.35)
         scale = face_px / FACE_WIDTH
         centre = np.array([x, y, x, y], np.float32)
-        return ((FACE - CHIP / 2) * scale + centre).astype(np.float32)
+        return ((FACE_BOX - CHIP / 2) * scale + centre).astype(np.float32)
 
 
 def portrait(generator: FaceGenerator, person: Identity, seed: int) -> Image:
-    """An enrolment photo (480, 400, 3): the same person in another light, pose and mood."""
+    """Render an enrolment photo uint8 (480, 400, 3) RGB: the person in another light, pose and expression."""
     rng = np.random.default_rng(seed + 77)
     look = Look(
         yaw=float(rng.uniform(-0.15, 0.15)),
@@ -191,26 +217,26 @@ def portrait(generator: FaceGenerator, person: Identity, seed: int) -> Image:
     )
     chip, mask = generator.render(person, look)
     photo = np.full((480, 400, 3), (196, 204, 212), np.uint8)
-    body(photo, 200, 200, 150, seed, 0.0, chip)
-    paste(photo, chip, mask, 200, 200, 150 / FACE_WIDTH)
+    draw_body(photo, 200, 200, 150, seed, 0.0, chip)
+    paste_head(photo, chip, mask, 200, 200, 150 / FACE_WIDTH)
     return photo
 
 
-def render(
+def render_clip(
     out: Path,
     seconds: float = 24.0,
     width: int = 960,
     walkers: int = 10,
     fps: int = 15,
     seed: int = 1,
-    told: Callable[[float], None] = lambda share: None,
+    on_progress: Callable[[float], None] = lambda share: None,
 ) -> Path:
-    """Write clip, truth and enrolment photos to ``out``; ``told`` hears the share done. Returns the clip's path."""
+    """Write clip, truth and enrolment photos to ``out``; ``on_progress`` hears the share done. Returns the clip's path."""
     out.mkdir(parents=True, exist_ok=True)
-    people = cast(walkers, seconds, seed)
-    faces = Generated(people)
+    people = make_walkers(walkers, seconds, seed)
+    faces = GeneratedFaces(people)
     scene = Corridor(people, faces, width, fps, seed)
-    clip, truth = film(scene, out / "corridor.mp4", seconds, told)
+    clip, truth = write_clip(scene, out / "corridor.mp4", seconds, on_progress)
     (out / "truth.json").write_text(json.dumps({"clip": clip.name, "fps": fps, "walkers": [asdict(t) for t in truth]}))
     for walker in people:
         if walker.enrolled:
@@ -221,10 +247,10 @@ def render(
     return clip
 
 
-def film(
-    scene: Corridor, clip: Path, seconds: float, told: Callable[[float], None] = lambda share: None
+def write_clip(
+    scene: Corridor, clip: Path, seconds: float, on_progress: Callable[[float], None] = lambda share: None
 ) -> tuple[Path, list[Truth]]:
-    """Write so many seconds of a scene as H.264 at a camera's bit rate; returns its path and what is in it."""
+    """Encode ``seconds`` of a scene as H.264 at a camera's bit rate. Returns the clip's path and its ground truth."""
     width, fps = scene.width, scene.fps
     boxes: dict[str, list[list[float]]] = {w.name: [] for w in scene.walkers}
     with av.open(str(clip), "w") as container:
@@ -233,19 +259,19 @@ def film(
         stream.bit_rate = round(900_000 * (width / 960) ** 2 * fps / 15)
         stream.time_base = Fraction(1, fps)
         total = round(seconds * fps)
-        for number, (frame, seen) in enumerate(scene.frames(seconds)):
+        for number, (frame, visible) in enumerate(scene.frames(seconds)):
             for packet in stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")):
                 container.mux(packet)
-            for name, box in seen.items():
+            for name, box in visible.items():
                 boxes[name].append([round(v, 2) for v in (number / fps, *box)])
-            told((number + 1) / total)
+            on_progress((number + 1) / total)
         for packet in stream.encode():
             container.mux(packet)
     return clip, [Truth(w, boxes[w.name]) for w in scene.walkers]
 
 
-def repeat(clip: Path, path: Path, times: int) -> Path:
-    """The same recording so many times in one file, without encoding it again."""
+def repeat_clip(clip: Path, path: Path, times: int) -> Path:
+    """Write a recording ``times`` times over into one file, without encoding it again."""
     with av.open(str(path), "w") as output:
         stream, shift = None, 0
         for _ in range(times):
@@ -269,7 +295,7 @@ def main() -> None:
     parser.add_argument("--fps", type=int, default=15)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    print(render(args.out, args.seconds, args.width, args.walkers, args.fps, args.seed))
+    print(render_clip(args.out, args.seconds, args.width, args.walkers, args.fps, args.seed))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the synthetic scene is drawn with: an empty corridor, plain figures, and heads laid on them."""
+"""Draws the synthetic scene: an empty corridor, plain figures, and heads pasted onto them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,18 @@ from models.chip import CHIP
 Image = NDArray[np.uint8]
 
 
-def paste(frame: Image, chip: Image, mask: NDArray[np.float32], x: float, y: float, scale: float, blur: float = 0.0) -> None:
-    """Lay a chip's head on a frame, its centre at (x, y), ``scale`` frame pixels a chip pixel, blurred by ``blur``
-    frame pixels."""
+def paste_head(frame: Image, chip: Image, mask: NDArray[np.float32], x: float, y: float, scale: float, blur: float = 0.0) -> None:
+    """Paste the head of a chip onto a frame, in place.
+
+    Args:
+        frame: uint8 (H, W, 3) RGB.
+        chip: uint8 (128, 128, 3) RGB.
+        mask: float32 (128, 128) in 0..1, the head in it.
+        x: of the chip's centre, in pixels of the frame.
+        y: of the chip's centre.
+        scale: frame pixels to one chip pixel.
+        blur: sigma of a Gaussian blur, in frame pixels.
+    """
     reach = int(CHIP * scale / 2) + 3
     x0, y0 = int(x) - reach, int(y) - reach
     matrix = np.array([[scale, 0, x - x0 - scale * CHIP / 2], [0, scale, y - y0 - scale * CHIP / 2]])
@@ -33,8 +42,11 @@ def paste(frame: Image, chip: Image, mask: NDArray[np.float32], x: float, y: flo
     window[:] = (window * (1 - alpha[part]) + small[part] * alpha[part]).astype(np.uint8)
 
 
-def body(frame: Image, x: float, y: float, face_px: float, seed: int, stride: float, chip: Image) -> None:
-    """A plain figure below the head: legs, torso, neck, and hair behind the face."""
+def draw_body(frame: Image, x: float, y: float, face_px: float, seed: int, stride: float, chip: Image) -> None:
+    """Draw a plain figure below the head, in place: legs, torso, neck, and hair behind the face.
+
+    ``seed`` sets the colours, ``stride`` in -1..1 the legs' position; the skin's colour is taken from ``chip``.
+    """
     rng = np.random.default_rng(seed)
     shirt, trousers, hair = (tuple(int(v) for v in rng.integers(low, high, 3)) for low, high in ((40, 200), (20, 90), (15, 70)))
     skin = tuple(int(v * 0.8) for v in chip[80:100, 52:76].reshape(-1, 3).mean(0))
@@ -60,8 +72,8 @@ def body(frame: Image, x: float, y: float, face_px: float, seed: int, stride: fl
     cv2.ellipse(frame, at(0, -0.12), (round(0.62 * face_px), round(0.78 * face_px)), 0, 0, 360, hair, -1, cv2.LINE_AA)
 
 
-def background(width: int, height: int, rng: np.random.Generator) -> Image:
-    """An empty corridor in one-point perspective: ceiling with lamps, floor, walls with doors and notices."""
+def draw_background(width: int, height: int, rng: np.random.Generator) -> Image:
+    """Draw an empty corridor in one-point perspective, uint8 (height, width, 3): ceiling with lamps, floor, walls with doors."""
     picture = np.zeros((height, width, 3), np.uint8)
     vx, vy = 0.5, 0.26
     far_w, far_h = 0.055, 0.09
@@ -78,7 +90,7 @@ def background(width: int, height: int, rng: np.random.Generator) -> Image:
         ((at(left, top), at(right, top), at(right, bottom), at(left, bottom)), (96, 100, 108)),
     ):
         cv2.fillPoly(picture, [np.array(corners)], colour, cv2.LINE_AA)
-    for depth in (0.08, 0.3, 0.55, 0.75):  # from the camera, 0, to the far end, 1
+    for depth in (0.08, 0.3, 0.55, 0.75):  # 0 at the camera, 1 at the far end
         for side, edge in ((0.0, left), (1.0, right)):
             a, b = depth, depth + 0.1
             xa, xb = side + (edge - side) * a, side + (edge - side) * b

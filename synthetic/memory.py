@@ -1,4 +1,4 @@
-"""Resident memory of a program with all its processes."""
+"""Memory of a process tree."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 
-def resident_mb(root: int) -> float:
-    """Resident memory of a process and all its descendants, shared pages counted once (PSS)."""
+def total_pss_mb(root: int) -> float:
+    """Memory of a process and all its descendants in MiB, as proportional set size (PSS): shared pages count once."""
     rows = [
         line.split() for line in subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True).stdout.splitlines()[1:]
     ]

@@ -1,4 +1,4 @@
-"""Compares the tracks of a run with the ground truth of a synthetic clip: found, missed, falsely reported."""
+"""Scores the tracks of a run against the ground truth of a synthetic clip."""
 
 from __future__ import annotations
 
@@ -10,13 +10,22 @@ from numpy.typing import NDArray
 
 from models.faces import pairwise_iou
 
-LEAST_IOU = 0.3
-LEAST_SHARE = 0.5  # of a track's detections that must lie on one walker
+MIN_IOU = 0.3  # of a detection and the face it lies on
+MIN_SHARE = 0.5  # of a track's detections that must lie on one walker
 
 
 @dataclass
-class Walk:
-    """One walker: whether enrolled, widths of the face in pixels, tracks that follow it and the names they were given."""
+class WalkerResult:
+    """What a run made of one walker.
+
+    Attributes:
+        name: of the walker.
+        enrolled: whether the walker is on the watchlist.
+        smallest_px: smallest face width, in pixels.
+        largest_px: largest face width, in pixels.
+        tracks: number of tracks that follow the walker.
+        reported: the names those tracks were matched to.
+    """
 
     name: str
     enrolled: bool
@@ -27,6 +36,7 @@ class Walk:
 
     @property
     def outcome(self) -> str:
+        """``found``, ``missed``, ``missed, not tracked``, ``rightly unmatched``, ``not tracked`` or ``false`` (a wrong name)."""
         if any(name != self.name for name in self.reported):
             return "false"
         if not self.enrolled:
@@ -38,14 +48,21 @@ class Walk:
 
 @dataclass
 class Score:
-    """The walkers, and tracks that follow nobody (false faces), with how many of those were matched."""
+    """Result of a run.
 
-    walks: list[Walk]
-    stray: int = 0
-    stray_matches: int = 0
+    Attributes:
+        walkers: one entry a walker.
+        false_tracks: tracks that follow no walker.
+        false_track_matches: how many of those were matched.
+    """
+
+    walkers: list[WalkerResult]
+    false_tracks: int = 0
+    false_track_matches: int = 0
 
     def count(self, *outcomes: str) -> int:
-        return sum(w.outcome in outcomes for w in self.walks)
+        """Number of walkers with one of these outcomes."""
+        return sum(w.outcome in outcomes for w in self.walkers)
 
     @property
     def found(self) -> int:
@@ -57,49 +74,59 @@ class Score:
 
     @property
     def false(self) -> int:
-        return self.count("false") + self.stray_matches
+        return self.count("false") + self.false_track_matches
 
 
 def score(truth: list[dict[str, Any]], tracks: list[dict[str, Any]]) -> Score:
-    """``truth`` is the ``walkers`` of a ``truth.json``; ``tracks`` rows of the store's tracks table."""
-    walks = []
+    """Score a run.
+
+    Args:
+        truth: ``walkers`` of the clip's ``truth.json``.
+        tracks: rows of the store's table ``tracks``.
+    """
+    walkers = []
     boxes: list[NDArray[np.float32]] = []
     for entry in truth:
-        found = np.array(entry["boxes"], np.float32).reshape(-1, 5)
-        widths = found[:, 3] - found[:, 1] if len(found) else np.zeros(1)
-        walks.append(Walk(entry["walker"]["name"], entry["walker"]["enrolled"], float(widths.min()), float(widths.max())))
-        boxes.append(found)
-    result = Score(walks)
+        faces = np.array(entry["boxes"], np.float32).reshape(-1, 5)
+        widths = faces[:, 3] - faces[:, 1] if len(faces) else np.zeros(1)
+        walker = entry["walker"]
+        walkers.append(WalkerResult(walker["name"], walker["enrolled"], float(widths.min()), float(widths.max())))
+        boxes.append(faces)
+    result = Score(walkers)
     for track in tracks:
-        best = walker_of(track, boxes)
+        best = followed_walker(track, boxes)
         if best is None:
-            result.stray += 1
-            result.stray_matches += track["outcome"] == "match"
+            result.false_tracks += 1
+            result.false_track_matches += track["outcome"] == "match"
             continue
-        walk = walks[best]
-        walk.tracks += 1
+        walkers[best].tracks += 1
         if track["outcome"] == "match":
-            walk.reported.append(track["name"])
+            walkers[best].reported.append(track["name"])
     return result
 
 
-def walker_of(track: dict[str, Any], boxes: list[NDArray[np.float32]]) -> int | None:
-    """Which walker a track follows, given the boxes of each (M, 5) as PTS and box; None if it follows nobody."""
+def followed_walker(track: dict[str, Any], boxes: list[NDArray[np.float32]]) -> int | None:
+    """Index of the walker that a track follows, or None.
+
+    Args:
+        track: a row of the store's table ``tracks``.
+        boxes: for each walker float32 (M, 5), PTS seconds and box.
+    """
     path = np.frombuffer(track["path"], np.float32).reshape(-1, 5)
     shares = {
-        place: _share(path, found)
-        for place, found in enumerate(boxes)
-        if len(found) and found[0, 0] <= path[-1, 0] and found[-1, 0] >= path[0, 0]
+        place: _share(path, faces)
+        for place, faces in enumerate(boxes)
+        if len(faces) and faces[0, 0] <= path[-1, 0] and faces[-1, 0] >= path[0, 0]
     }
     best = max(shares, key=lambda place: shares[place], default=None)
-    return None if best is None or shares[best] < LEAST_SHARE else best
+    return None if best is None or shares[best] < MIN_SHARE else best
 
 
 def _share(path: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
-    """Share of a path's detections that lie on a walker's face at that time."""
+    """Share 0..1 of a path's detections (N, 5) that lie on a walker's face (M, 5) at that time."""
     if not len(truth):
         return 0.0
     nearest = np.abs(path[:, None, 0] - truth[None, :, 0]).argmin(1)
     same = np.abs(truth[nearest, 0] - path[:, 0]) < 0.05
     overlap = np.array([pairwise_iou(p[None, 1:], t[None, 1:])[0, 0] for p, t in zip(path, truth[nearest], strict=True)])
-    return float((same & (overlap >= LEAST_IOU)).mean())
+    return float((same & (overlap >= MIN_IOU)).mean())

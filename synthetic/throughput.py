@@ -1,4 +1,4 @@
-"""How fast the pipeline is: the limits, the stages and both engines on one recording, so that ratios are of one run."""
+"""Measures throughput: decoding alone, each stage and both engines on one recording, so that all ratios are of one run."""
 
 from __future__ import annotations
 
@@ -17,15 +17,21 @@ from pipeline.errors import NothingReadError
 from pipeline.inline import InlineEngine
 from pipeline.protocol import SourceSpec
 from pipeline.settings import EngineSettings
-from synthetic.corridor import render
+from synthetic.corridor import render_clip
 from watchlist.enrolment import Gate, enrol
 from watchlist.photo_list import list_people
 from watchlist.store import Store
 
 
-def decode_alone(path: Path) -> tuple[float, float]:
-    """Seconds to decode every frame and do nothing with it, and the length of the recording in seconds. Raises NothingReadError
-    where there is nothing to decode."""
+def time_decoding(path: Path) -> tuple[float, float]:
+    """Decode a recording and discard its frames: the upper limit of throughput.
+
+    Returns:
+        Seconds it took, and the length of the recording in seconds.
+
+    Raises:
+        NothingReadError: if there is nothing to decode.
+    """
     started = time.perf_counter()
     frames, rate = 0, 25.0
     try:
@@ -37,14 +43,25 @@ def decode_alone(path: Path) -> tuple[float, float]:
     except av.FFmpegError as error:
         raise NothingReadError(f"{path}: {error.strerror}") from None
     if not frames:
-        raise NothingReadError(f"{path}: no picture in it")
+        raise NothingReadError(f"{path}: no frame in it; check the file with ffprobe")
     return time.perf_counter() - started, frames / rate
 
 
 def run_once(
     engine: Any, settings: EngineSettings, fpir: float, clip: Path, out: Path, people: Path | None
 ) -> tuple[float, Status]:
-    """Seconds from the engine's start to the last written track, without enrolment and drawing."""
+    """Run a recording once and time it.
+
+    Args:
+        engine: `InlineEngine` or `RayEngine`.
+        settings: of the run.
+        clip: the recording.
+        out: output folder; it must not exist.
+        people: photos to enrol first, a folder ``NAME/*``; None for none.
+
+    Returns:
+        Seconds from the engine's start to the last written track, without enrolment and drawing; and the final status.
+    """
     out.mkdir(parents=True)
     database = out / "farsight.db"
     store = Store(database)
@@ -62,13 +79,23 @@ def run_once(
 def measure(
     settings: EngineSettings, fpir: float, source: Path | None, seconds: float, folder: Path, console: Console
 ) -> dict[str, Any]:
-    """All figures for a recording, or for a synthetic one of 1920×1080 at 25 frames a second with 5 to 10 faces in view."""
+    """Measure everything on one recording.
+
+    Args:
+        source: the recording; None: a synthetic one of 1920×1080 at 25 frames a second, with 5 to 10 faces in view.
+        seconds: length of the synthetic one.
+        folder: where it and the runs are written.
+        console: for progress.
+
+    Returns:
+        A dictionary for JSON: clip, machine, rows with seconds and their share of the length, ratios, sources.
+    """
     from pipeline.ray.recordings import RayEngine
 
     clip, people = source, None
     if clip is None:
         with console.status(f"rendering {seconds:.0f} s of 1080p"):
-            clip = render(folder / "clip", seconds, 1920, max(8, round(seconds * 0.9)), 25, seed=3)
+            clip = render_clip(folder / "clip", seconds, 1920, max(8, round(seconds * 0.9)), 25, seed=3)
         people = folder / "clip" / "people"
     rows: list[dict[str, Any]] = []
 
@@ -76,7 +103,7 @@ def measure(
         rows.append({"what": what, "seconds": took, "share": took / length})
 
     with console.status("decoding alone"):
-        decoding, length = decode_alone(clip)
+        decoding, length = time_decoding(clip)
     add("decode alone (limit)", decoding)
     with console.status("inline"):
         inline, status = run_once(InlineEngine(), settings, fpir, clip, folder / "inline", people)

@@ -10,7 +10,7 @@ import pytest
 
 from models.networks.facegen import FaceGenerator, Look
 from models.weights_io import WEIGHTS
-from synthetic.corridor import render
+from synthetic.corridor import render_clip
 from tests import fakes
 from tests.running import farsight, watching
 
@@ -40,7 +40,7 @@ def chips(generator: FaceGenerator) -> np.ndarray:
 def corridor(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an 8 second clip of four walkers, two enrolled, its truth and their photos."""
     folder = tmp_path_factory.mktemp("corridor")
-    render(folder, seconds=8.0, width=640, walkers=4, fps=10, seed=6)
+    render_clip(folder, seconds=8.0, width=640, walkers=4, fps=10, seed=6)
     return folder
 
 

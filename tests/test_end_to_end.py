@@ -45,7 +45,7 @@ def test_the_enrolled_are_found_and_strangers_are_not(corridor: Path, inline: Pa
     truth = json.loads((corridor / "truth.json").read_text())["walkers"]
     found = score(truth, Store(inline / "farsight.db").tracks())
     assert found.found == 2 and found.false == 0
-    assert all(w.tracks for w in found.walks)
+    assert all(w.tracks for w in found.walkers)
 
 
 def test_everything_promised_is_there(inline: Path) -> None:

@@ -92,13 +92,13 @@ def test_mixed_sizes_and_grey_in_one_call(detector: SmallFaceDetector) -> None:
 def test_a_face_is_found_where_it_is(detector: SmallFaceDetector, generator, face_px: int) -> None:
     from models.networks.facegen import Look
     from synthetic.corridor import FACE_WIDTH
-    from synthetic.figures import background, body, paste
+    from synthetic.figures import draw_background, draw_body, paste_head
 
     width, height, x, y = (640, 360, 400, 120) if face_px < 100 else (1280, 720, 640, 300)
-    frame = background(width, height, np.random.default_rng(3))
+    frame = draw_background(width, height, np.random.default_rng(3))
     chip, mask = generator.render(generator.identity(21), Look())
-    body(frame, x, y, face_px, 21, 0.0, chip)
-    paste(frame, chip, mask, x, y, face_px / FACE_WIDTH)
+    draw_body(frame, x, y, face_px, 21, 0.0, chip)
+    paste_head(frame, chip, mask, x, y, face_px / FACE_WIDTH)
     faces = detector.detect([frame])[0]
     assert len(faces) == 1
     centre = faces.boxes[0].reshape(2, 2).mean(0)

@@ -178,7 +178,7 @@ def grey16(width: int, height: int, rows: int) -> bytes:
 
 @pytest.mark.parametrize("kind", [kind for kind in FORMATS if kind not in ("JPEG", "PNG")])
 def test_what_would_take_too_much_memory_is_refused(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    monkeypatch.setattr(pictures, "MOST_BYTES", 30_000)
+    monkeypatch.setattr(pictures, "MAX_BYTES", 30_000)
     with pytest.raises(PictureError, match=f"64x48 pixels as {kind} would take too much memory; at most"):
         read_picture(encoded(gradient(), kind))
 
@@ -191,14 +191,14 @@ def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
 
 
 def test_a_large_jpeg_is_reduced_while_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "MOST_DECODED", 64 * 48)
+    monkeypatch.setattr(pictures, "MAX_DECODED_PIXELS", 64 * 48)
     code = encoded(gradient(640, 480), "JPEG")
     assert read_picture(code).shape == (60, 80, 3)  # an eighth: more than a JPEG cannot be reduced
-    monkeypatch.setattr(pictures, "MOST_BYTES", 14 * 60 * 80 + len(code))
+    monkeypatch.setattr(pictures, "MAX_BYTES", 14 * 60 * 80 + len(code))
     assert read_picture(code).shape == (60, 80, 3)
     with pytest.raises(PictureError, match="too much memory"):  # all of a progressive one is kept
         read_picture(encoded(gradient(640, 480), "JPEG", progressive=True))
-    monkeypatch.setattr(pictures, "MOST_JPEG", 640 * 480 - 1)
+    monkeypatch.setattr(pictures, "MAX_JPEG_PIXELS", 640 * 480 - 1)
     with pytest.raises(PictureError, match="too much memory"):
         read_picture(code)
 
@@ -222,7 +222,7 @@ def test_the_largest_that_are_read_take_less_than_a_gigabyte(tmp_path: Path) -> 
 def test_a_jpeg_of_very_many_scans_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     code = encoded(gradient(), "JPEG", progressive=True)
     assert read_picture(code).shape == (48, 64, 3)
-    monkeypatch.setattr(pictures, "MOST_SCANS", 3)
+    monkeypatch.setattr(pictures, "MAX_SCANS", 3)
     with pytest.raises(PictureError, match="scans"):
         read_picture(code)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from synthetic.corridor import cast
+from synthetic.corridor import make_walkers
 from synthetic.scoring import score
 
 
@@ -26,7 +26,7 @@ def test_the_clip_holds_what_its_truth_says(corridor: Path) -> None:
 
 
 def test_the_demo_has_the_sizes_it_promises() -> None:
-    walkers = cast(10, 24.0, 1)
+    walkers = make_walkers(10, 24.0, 1)
     assert sum(w.enrolled for w in walkers) == 4 and len({w.name for w in walkers}) == 10
     assert all(0 <= w.start_s < w.end_s <= 24.01 for w in walkers)
 
@@ -56,5 +56,5 @@ def test_found_missed_and_false() -> None:
         track("match", "Bo", 900),
     ]
     found = score(truth, tracks)
-    assert [w.outcome for w in found.walks] == ["found", "missed", "false", "rightly unmatched", "missed, not tracked"]
-    assert (found.found, found.missed, found.false, found.stray) == (1, 2, 2, 1)
+    assert [w.outcome for w in found.walkers] == ["found", "missed", "false", "rightly unmatched", "missed, not tracked"]
+    assert (found.found, found.missed, found.false, found.false_tracks) == (1, 2, 2, 1)
