@@ -35,7 +35,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "dlib.dat"
 
 
-def test_chips_of_any_rung_are_asked_for_at_full_size(weights: Path) -> None:
+def test_chips_of_any_level_are_embedded_at_full_size(weights: Path) -> None:
     dlib = open_recognizers([f"dlib={weights}"])["dlib"]
     chips = np.full((70, 32, 32, 3), (200, 100, 50), np.uint8)
     vectors, quality = dlib.embed_with_quality(chips)

@@ -1,13 +1,11 @@
-"""What cameras do to faces, for whole batches and on the device that trains.
+"""Camera degradations for whole batches, on the training device.
 
-`training.common.degradations` and `training.common.video_codec` take one chip at a time through OpenCV and a real coder, which
-a GPU would wait
-for. Here every picture of a batch has its own size and its own camera, and all of it is matrix products: a small picture is
-R X Rᵀ, where R (side, 128) blurs and samples rows. Pictures are float (N, 3, H, W) RGB in 0..255, whole numbers where a camera
-leaves them.
+`training.common.degradations` and `training.common.video_codec` degrade one chip at a time with OpenCV and a real encoder. That
+is too slow for a GPU. Here each image of a batch has its own size and camera, and all steps are matrix products: a small image
+is R X R^T, where R (side, 128) blurs and samples rows.
 
-A picture of any side up to 128 lies in the upper left corner of a canvas (N, 3, 128, 128), its last row and column repeated
-beyond it; ``sides`` (N,) int64 says how large it is.
+Images are float (N, 3, H, W) RGB in 0..255. An image with a side below 128 lies in the upper left corner of a canvas
+(N, 3, 128, 128); its last row and column are repeated to fill the canvas. ``sides`` int64 (N,) holds the sides in pixels.
 """
 
 from __future__ import annotations
@@ -43,9 +41,16 @@ DEAD_ZONE = 1 / 3  # H.264 rounds a coefficient up from two thirds of a step on
 
 @dataclass(frozen=True)
 class CameraParameters:
-    """One camera for each of N pictures, every field a float tensor (N,): ``blur`` in pixels of the small picture times 1 /
-    CCTV_BLUR, ``noise`` in grey levels, JPEG ``quality`` 1..100, ``gain`` and ``gamma`` of the exposure; where ``step`` is above
-    0, a video coder's quantiser step in grey levels in place of JPEG."""
+    """One camera for each of N images. Every field is a float tensor (N,).
+
+    Attributes:
+        blur: standard deviation of the lens blur, in units of `CCTV_BLUR` pixels of the small image.
+        noise: standard deviation of the sensor noise in grey levels.
+        quality: JPEG quality, 1..100.
+        gain: factor on brightness.
+        gamma: exponent on brightness.
+        step: quantiser step of a video codec in grey levels; it replaces JPEG where it is above 0.
+    """
 
     blur: Tensor
     noise: Tensor
@@ -56,8 +61,14 @@ class CameraParameters:
 
     @staticmethod
     def sample(n: int, generator: torch.Generator, even_exposure: bool = False, video_share: float = 0.0) -> CameraParameters:
-        """As `degradations.cctv` draws them, or with ``even`` exposure as `degradations.cctv_even`; a share of ``filmed`` goes
-        through a video coder."""
+        """Draw ``n`` random cameras, distributed as in `training.common.degradations.cctv`.
+
+        Args:
+            n: number of cameras.
+            generator: on the device of the result.
+            even_exposure: leave gain and gamma at 1, as in `training.common.degradations.cctv_even`.
+            video_share: share 0..1 with a video codec in place of JPEG.
+        """
 
         def between(low: float, high: float) -> Tensor:
             return torch.rand(n, generator=generator, device=generator.device) * (high - low) + low
@@ -76,10 +87,13 @@ class CameraParameters:
 
 @functools.cache
 def resampling_matrices(kind: str, to: int | None, device: torch.device) -> Tensor:
-    """Matrices (CHIP + 1, rows, CHIP), one for each side of a small picture.
+    """Resampling matrices (129, rows, 128), indexed by the side of the small image.
 
-    ``to`` None: they shrink 128 pixels to the side (``kind`` area or bicubic, antialiased), the last row repeated down to 128.
-    Else they turn the side into ``to`` pixels: ``cubic`` as `cv2.resize` enlarges, or ``view`` as the recogniser sees it.
+    Args:
+        kind: ``area`` or ``bicubic`` (antialiased) to shrink; ``cubic`` (as `cv2.resize`) or ``view`` (the recogniser's crop) to
+            enlarge.
+        to: None: shrink 128 pixels to the side, and repeat the last row up to 128. Else: resample the side to ``to`` pixels.
+        device: of the result.
     """
     found = np.zeros((CHIP + 1, to or CHIP, CHIP), np.float32)
     for side in range(MIN_SIDE, CHIP + 1):
@@ -117,27 +131,27 @@ def _viewing(eye: np.ndarray, to: int) -> np.ndarray:
 
 
 def resample(pictures: Tensor, rows: Tensor) -> Tensor:
-    """Pictures (N, 3, H, W), both of whose axes go through matrices (N, out, H)."""
+    """Apply matrices (N, out, H) to both axes of images (N, 3, H, H)."""
     return rows[:, None] @ pictures @ rows[:, None].mT
 
 
 def shrink(chips: Tensor, sides: Tensor, kind: str) -> Tensor:
-    """Chips (N, 3, 128, 128) at ``sides`` pixels, by ``area`` or antialiased ``bicubic``, on a canvas."""
+    """Shrink chips (N, 3, 128, 128) to ``sides`` pixels on a canvas; ``kind`` is ``area`` or antialiased ``bicubic``."""
     return resample(chips, resampling_matrices(kind, None, chips.device)[sides]).round().clamp(0, 255)
 
 
 def enlarge(canvas: Tensor, sides: Tensor, to: int) -> Tensor:
-    """Small pictures at (N, 3, to, to), as `cv2.resize` enlarges them by cubic interpolation."""
+    """Enlarge small images on a canvas to (N, 3, to, to) by cubic interpolation, as `cv2.resize` does."""
     return resample(canvas, resampling_matrices("cubic", to, canvas.device)[sides]).round().clamp(0, 255)
 
 
 def recognizer_view(canvas: Tensor, sides: Tensor, side: int) -> Tensor:
-    """The recogniser's view (N, 3, side, side) of small pictures: their centre 112/128."""
+    """The recogniser's crop (N, 3, side, side) of small images on a canvas: the centre 112/128."""
     return resample(canvas, resampling_matrices("view", side, canvas.device)[sides]).round().clamp(0, 255)
 
 
 def apply_camera(chips: Tensor, sides: Tensor, look: CameraParameters, generator: torch.Generator) -> Tensor:
-    """What a camera leaves of chips (N, 3, 128, 128) at ``sides`` pixels, on a canvas: lens, sensor, exposure, noise, coding."""
+    """Degrade chips (N, 3, 128, 128) to ``sides`` pixels on a canvas: blur, sampling, exposure, noise and compression."""
     sigma = (CCTV_BLUR * CHIP * look.blur / sides).clamp_min(0.05)[:, None, None]
     grid = torch.arange(CHIP, device=chips.device)
     lens = torch.exp(-((grid[:, None] - grid) ** 2) / (2 * sigma**2))
@@ -151,7 +165,7 @@ def apply_camera(chips: Tensor, sides: Tensor, look: CameraParameters, generator
 
 
 def repeat_border(canvas: Tensor, sides: Tensor) -> Tensor:
-    """The canvas with the last row and column of each picture repeated beyond it."""
+    """Fill a canvas beyond each image with the image's last row and column."""
     n, colours, height, width = canvas.shape
     place = torch.minimum(torch.arange(width, device=canvas.device), sides[:, None] - 1)
     canvas = canvas.gather(3, place[:, None, None].expand(n, colours, height, width))
@@ -160,7 +174,7 @@ def repeat_border(canvas: Tensor, sides: Tensor) -> Tensor:
 
 @functools.cache
 def _cosines(device: torch.device) -> Tensor:
-    """The matrix (64, 64) of the cosine transform of whole blocks."""
+    """The 2-D DCT of an 8x8 block as a matrix (64, 64)."""
     n = torch.arange(8, device=device, dtype=torch.float64)
     rows = torch.cos((2 * n + 1) * n[:, None] * torch.pi / 16) / 2
     rows[0] /= 2**0.5
@@ -169,7 +183,7 @@ def _cosines(device: torch.device) -> Tensor:
 
 @functools.cache
 def _colours(device: torch.device) -> tuple[Tensor, Tensor]:
-    """The matrices (3, 3) from RGB to YCbCr and back."""
+    """Matrices (3, 3) from RGB to YCbCr and back."""
     to_ycc = torch.tensor(TO_YCC)
     return to_ycc.to(device), torch.linalg.inv(to_ycc.double()).float().to(device)
 
@@ -183,20 +197,32 @@ def _tables(device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def _quantise(planes: Tensor, table: Tensor, dead: Tensor) -> Tensor:
-    """Planes (N, C, H, W) after their blocks of 8x8 went through a table (N, 8, 8) of steps; coefficients are rounded up from
-    1 - ``dead`` (N,) of a step on."""
+    """Quantise the 8x8 DCT blocks of planes (N, C, H, W).
+
+    Args:
+        planes: pixel values around 0; H and W multiples of 8.
+        table: quantiser steps (N, 8, 8), or one table for all.
+        dead: rounding offset (N,): 0.5 rounds to nearest; a smaller one widens the dead zone around 0.
+    """
     cosines, (n, colours, height, width) = _cosines(planes.device), planes.shape
     blocks = planes.reshape(n, colours, height // 8, 8, width // 8, 8).transpose(3, 4).flatten(4)
     table, dead = table.expand(n, 8, 8).flatten(1)[:, None, None, None], dead[:, None, None, None, None]
-    told = (blocks @ cosines.T) / table
-    kept = told.sign() * (told.abs() + dead).floor() * table
+    levels = (blocks @ cosines.T) / table
+    kept = levels.sign() * (levels.abs() + dead).floor() * table
     return (kept @ cosines).unflatten(4, (8, 8)).transpose(3, 4).reshape(n, colours, height, width)
 
 
 def compress(pictures: Tensor, quality: Tensor, step: Tensor) -> Tensor:
-    """Pictures (N, 3, H, W), H and W multiples of 16, as JPEG of a ``quality`` (N,) leaves them; where ``step`` (N,) is above 0,
-    as one flat step for all frequencies does, with a dead zone: what H.264 leaves of a picture, less its prediction and its
-    filter of block edges. Colours at half the size, as both have it."""
+    """Compress images with JPEG (ITU-T T.81), or with a model of H.264 intra coding where ``step`` is above 0.
+
+    The model of H.264 is one flat quantiser step with a dead zone, without prediction and without deblocking. Chroma is
+    subsampled 2x in both (4:2:0).
+
+    Args:
+        pictures: (N, 3, H, W) RGB in 0..255, H and W multiples of 16.
+        quality: JPEG quality (N,), 1..100; lower compresses more.
+        step: quantiser step (N,) in grey levels; 0 selects JPEG; higher compresses more.
+    """
     to_ycc, back = _colours(pictures.device)
     planes = torch.einsum("ij,njhw->nihw", to_ycc, pictures).round()
     luma, chroma = planes[:, :1] - 128, F.avg_pool2d(planes[:, 1:], 2).round()
@@ -213,14 +239,18 @@ def compress(pictures: Tensor, quality: Tensor, step: Tensor) -> Tensor:
 
 
 def relight(chips: Tensor, low: float, high: float, generator: torch.Generator) -> Tensor:
-    """The same faces in light of another strength and colour: each colour times a factor between ``low`` and ``high``."""
+    """Change strength and colour of the light: multiply each colour channel by a factor between ``low`` and ``high``."""
     factors = torch.rand(len(chips), 3, 1, 1, generator=generator, device=chips.device) * (high - low) + low
     return (chips * factors).round().clamp(0, 255)
 
 
 def jitter_matrices(strength: Tensor, generator: torch.Generator) -> Tensor:
-    """Matrices (N, 2, 3) that move chips as badly placed landmarks would, as `degradations.jitter_matrix` draws them;
-    ``strength`` (N,)."""
+    """Random matrices (N, 2, 3) that misalign chips as landmark errors do; see `degradations.jitter_matrix`.
+
+    Args:
+        strength: (N,); 1 is an error of about 3 % of the chip's side.
+        generator: on the device of the result.
+    """
     scale, angle, x, y = torch.randn(4, len(strength), generator=generator, device=strength.device) * strength
     scale, angle, middle = 1 + 0.03 * scale, torch.deg2rad(3.0 * angle), CHIP / 2 - 0.5
     cos, sin = scale * angle.cos(), scale * angle.sin()
@@ -230,10 +260,12 @@ def jitter_matrices(strength: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def warp(chips: Tensor, matrices: Tensor, mode: str = "bicubic") -> Tensor:
-    """Chips (N, C, S, S), S pixels of a 128-pixel chip, each moved by its matrix (N, 2, 3), which says where in chip pixels a
-    pixel goes to; borders repeated."""
-    # affine_grid asks where a pixel comes from, in shares of half a side; pixel p lies at (2 p + 1) / CHIP - 1.
-    back, _ = torch.linalg.inv_ex(matrices[:, :, :2])  # unchecked: a check would wait for the device
+    """Warp chips (N, C, S, S) by matrices (N, 2, 3) that map source to target in 128-pixel chip coordinates.
+
+    Borders are repeated. ``mode`` is that of `torch.nn.functional.grid_sample`.
+    """
+    # affine_grid takes the inverse mapping in -1..1; pixel p lies at (2 p + 1) / CHIP - 1.
+    back, _ = torch.linalg.inv_ex(matrices[:, :, :2])  # unchecked: a check would synchronise with the GPU
     middle = (CHIP - 1) / 2
     away = (back @ (middle - matrices[:, :, 2:]) - middle) / (CHIP / 2)
     theta = torch.cat([back, away], 2)
@@ -242,8 +274,10 @@ def warp(chips: Tensor, matrices: Tensor, mode: str = "bicubic") -> Tensor:
 
 
 def warp_points(points: Tensor, matrices: Tensor) -> Tensor:
-    """Landmarks (N, P, 2) of the moved chips; where none were found (all zero), still none. They count from the pixels' edges,
-    matrices from their middles."""
+    """Warp landmarks (N, P, 2) by matrices (N, 2, 3). All-zero rows (no landmarks) stay zero.
+
+    Landmarks count from pixel edges, matrices from pixel centres.
+    """
     found = points.abs().sum((1, 2), keepdim=True) > 0
     there = (points - 0.5) @ matrices[:, :, :2].mT + matrices[:, None, :, 2] + 0.5
     return torch.where(found, there, torch.zeros_like(there))

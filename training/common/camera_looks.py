@@ -1,7 +1,7 @@
-"""What cameras do to a whole picture in which faces are small: lens, light, movement, sensor and coding, each drawn at random.
+"""Random camera degradations of whole frames: blur, motion, light, noise, interlacing and compression.
 
-Surveillance footage is not a dim photo: infra-red light is bright in the middle and grey, doors dazzle, old cameras show the two
-halves of a moving picture at once, streams are enlarged from a smaller one, sharpened, and coded at few bits.
+They cover what surveillance footage shows: infra-red light (grey, bright in the middle), backlight, interlaced fields, streams
+upscaled from a lower resolution, sharpening, and H.264 at low bitrates.
 """
 
 from __future__ import annotations
@@ -23,7 +23,16 @@ QUALITY, CRF = (22, 90), (20, 40)
 
 
 def filmed(image: Image, noise: NDArray[np.float32], rng: np.random.Generator) -> Image:
-    """A picture (H, W, 3) as a camera drawn at random would have it; ``noise`` is a long row of normal numbers to take from."""
+    """Degrade a frame by a random camera.
+
+    Args:
+        image: uint8 (H, W, 3) RGB.
+        noise: float32 (M,) standard normal numbers to draw from, M above the number of values in the image.
+        rng: draws every parameter.
+
+    Returns:
+        uint8 (H, W, 3) RGB.
+    """
     image = _optics(image, rng)
     image = _light(image, rng)
     if rng.random() < SHARPENED:
@@ -47,7 +56,7 @@ def filmed(image: Image, noise: NDArray[np.float32], rng: np.random.Generator) -
 
 
 def _optics(image: Image, rng: np.random.Generator) -> Image:
-    """Out of focus, moved while exposed, or enlarged from a smaller picture."""
+    """Defocus, motion blur, or upscaling from a lower resolution."""
     if rng.random() < BLURRED:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.1)).astype(np.uint8)
     if rng.random() < MOVED:
@@ -63,7 +72,7 @@ def _optics(image: Image, rng: np.random.Generator) -> Image:
 
 
 def motion_kernel(length: float, angle: float) -> NDArray[np.float32]:
-    """The kernel of a movement by so many pixels during one exposure."""
+    """A motion blur kernel; ``length`` in pixels, ``angle`` in radians."""
     half = int(np.ceil(length / 2))
     kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
     for step in np.linspace(-length / 2, length / 2, 8 * half + 1):
@@ -72,7 +81,7 @@ def motion_kernel(length: float, angle: float) -> NDArray[np.float32]:
 
 
 def _light(image: Image, rng: np.random.Generator) -> Image:
-    """Exposure, grey, infra-red light that falls off from its middle, or a bright background that leaves little of the rest."""
+    """Exposure, greyscale, infra-red light that falls off from its centre, or backlight that flattens contrast."""
     infra_red = rng.random() < INFRA_RED
     if infra_red or rng.random() < GREY:
         image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB).astype(np.uint8)

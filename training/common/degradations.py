@@ -1,7 +1,7 @@
-"""What cameras do to a face, as named, versioned presets.
+"""Degradations of face chips, as named and versioned presets.
 
-A preset takes a sharp 128×128 RGB uint8 chip and a side ``s`` and gives the ``s×s`` chip a camera would
-have seen. Results move by whole points when one is swapped for another, so cards and tables name it.
+A preset takes a sharp chip uint8 (128, 128, 3) RGB, a side s and a random generator, and returns the chip (s, s, 3) a camera
+would see. Results differ by whole points between presets, so model cards and tables name the preset and `VERSION`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Chip = NDArray[np.uint8]
 Degradation = Callable[[Chip, int, np.random.Generator], Chip]
 
 OPENCV_KERNELS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_AREA, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
-CHANNEL_GAIN = 0.85, 1.1  # of each colour
+CHANNEL_GAIN = 0.85, 1.1  # random factor on each colour channel
 CCTV_BLUR = 0.35  # sigma in pixels of the small picture
 
 
@@ -32,7 +32,7 @@ def _antialiased(chip: Chip, side: int, kernel: str) -> Chip:
 
 
 def pfsr_bilinear_chain(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
-    """Halve again and again with antialiased bilinear, as PFSR does (arXiv 1908.08239, its data loader)."""
+    """Halve repeatedly with antialiased bilinear, as PFSR does (arXiv 1908.08239, its data loader)."""
     size = chip.shape[0]
     while size // 2 >= side:
         size //= 2
@@ -41,32 +41,32 @@ def pfsr_bilinear_chain(chip: Chip, side: int, rng: np.random.Generator) -> Chip
 
 
 def bicubic(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
-    """One antialiased bicubic step: what super-resolution papers test on."""
+    """One antialiased bicubic step, the standard test of super-resolution papers."""
     return chip if side == chip.shape[0] else _antialiased(chip, side, "bicubic")
 
 
 def area(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
-    """Area sampling, the mean over each pixel's patch: an ideal sensor without a lens."""
+    """Area sampling: the mean over each pixel's area, as an ideal sensor without a lens."""
     return cv2.resize(chip, (side, side), interpolation=cv2.INTER_AREA)
 
 
 def nearest(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
-    """Every so many pixels one: what F-SKD of 2023 trains and tests on."""
+    """Nearest-neighbour sampling, the degradation of F-SKD (arXiv 2303.04681)."""
     return cv2.resize(chip, (side, side), interpolation=cv2.INTER_NEAREST)
 
 
 def any_kernel(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
-    """One of OpenCV's five kernels by chance: what F-SKD of 2024 trains on."""
+    """A random one of OpenCV's five kernels, the degradation of the extended F-SKD of 2024."""
     return cv2.resize(chip, (side, side), interpolation=int(rng.choice(OPENCV_KERNELS)))
 
 
 def cctv_fixed(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
-    """The middle of `cctv`, for tests: blur 0.35 px, area sampling, noise sigma 4, JPEG quality 70."""
+    """The median camera of `cctv`, for tests: blur 0.35 px, area sampling, noise sigma 4, JPEG quality 70."""
     return _camera(chip, side, rng, blur=1.0, noise=4.0, quality=70, gain=1.0, gamma=1.0)
 
 
 def cctv(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
-    """A surveillance camera drawn at random: lens, exposure, sensor noise and compression vary."""
+    """A random surveillance camera: blur, exposure, sensor noise and JPEG quality vary."""
     return _camera(
         chip,
         side,
@@ -93,19 +93,19 @@ def _camera(
 
 
 def jpeg(picture: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """An RGB picture (H, W, 3) as JPEG leaves it, which keeps brightness finer than colour."""
+    """Encode and decode an RGB image uint8 (H, W, 3) as JPEG; ``quality`` 1..100, lower compresses more."""
     _, code = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.ascontiguousarray(cv2.imdecode(code, cv2.IMREAD_COLOR)[..., ::-1])
 
 
 def relight(chip: Chip, rng: np.random.Generator) -> Chip:
-    """The same face in light of another strength and colour."""
+    """Change strength and colour of the light by a random factor on each channel (`CHANNEL_GAIN`)."""
     curves = np.clip(np.arange(256)[:, None] * rng.uniform(*CHANNEL_GAIN, 3) + 0.5, 0, 255)
     return cv2.LUT(chip, curves.astype(np.uint8)[:, None])
 
 
 def jitter_matrix(strength: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """The 2×3 matrix that moves a chip as badly placed landmarks would: ``strength`` 1 errs by about 3 % of the chip's side."""
+    """A random matrix (2, 3) that misaligns a chip as landmark errors do; ``strength`` 1 is about 3 % of the chip's side."""
     scale = 1 + strength * rng.normal(0, 0.03)
     angle = strength * rng.normal(0, 3.0)
     matrix = cv2.getRotationMatrix2D((CHIP / 2 - 0.5, CHIP / 2 - 0.5), angle, scale)
@@ -114,13 +114,13 @@ def jitter_matrix(strength: float, rng: np.random.Generator) -> NDArray[np.float
 
 
 def jitter(chip: Chip, strength: float, rng: np.random.Generator) -> Chip:
-    """A chip moved by `jitter_matrix`."""
+    """Warp a chip (128, 128, 3) by `jitter_matrix`; borders are repeated."""
     matrix = jitter_matrix(strength, rng)
     return cv2.warpAffine(chip, matrix, (CHIP, CHIP), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
 def cctv_even(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
-    """`cctv` at even exposure: what can be restored. How bright a face really was, nobody can tell from its picture."""
+    """`cctv` without exposure changes, for super-resolution: true brightness cannot be restored from the image."""
     blur, noise, quality = rng.uniform(0.3, 2.0), rng.uniform(0.5, 8.0), int(rng.integers(35, 92))
     return _camera(chip, side, rng, blur=blur, noise=noise, quality=quality, gain=1.0, gamma=1.0)
 

@@ -1,6 +1,6 @@
-"""EdgeFace-XS: the recogniser others teach with, as teacher for new pictures and as a yardstick (arXiv 2307.01838).
+"""EdgeFace-XS (arXiv 2307.01838), used as teacher and as a baseline.
 
-Needs timm (extra `eval`) and its weights, which are non-commercial and never part of this project.
+It needs timm (extra `eval`) and the published weights, which are non-commercial and not part of this project.
 """
 
 from __future__ import annotations
@@ -22,13 +22,21 @@ BATCH = 128
 
 
 class EdgeFace:
-    """Unit vectors of 512 numbers; knows nothing of this project's networks."""
+    """EdgeFace-XS with 512-dimensional embeddings.
+
+    Args:
+        weights: the published weights as safetensors.
+        device: ``cpu`` or ``cuda``.
+
+    Raises:
+        SystemExit: timm is not installed.
+    """
 
     def __init__(self, weights: Path, device: str = "cpu") -> None:
         try:
             import timm  # an extra, which only this needs
         except ImportError:
-            raise SystemExit(f"{weights}: timm is not installed; pip install timm") from None
+            raise SystemExit(f"{weights}: needs timm, which is not installed; run pip install timm") from None
         self._net: Any = timm.create_model("edgenext_x_small", num_classes=512)
         self._net.load_state_dict({k.removeprefix("model."): v.float() for k, v in load_file(str(weights)).items()})
         self._dtype, self._device = compute_dtype(device)[0], device
@@ -36,9 +44,14 @@ class EdgeFace:
 
     @torch.inference_mode()
     def embed(self, chips: NDArray[np.uint8], mirrored: bool = True) -> NDArray[np.float32]:
-        """Unit vectors (N, 512) of uint8 RGB chips (N, 128, 128, 3), each the sum of picture and mirror, or the picture's alone.
+        """Embed chips.
 
-        In bfloat16, whose vectors have a cosine of 0.9996 to those in float32; to the sum, the picture's alone has 0.998.
+        Args:
+            chips: uint8 (N, 128, 128, 3) RGB.
+            mirrored: sum the embeddings of the chip and its mirror image. The chip alone has a cosine of 0.998 to the sum.
+
+        Returns:
+            float32 (N, 512), unit length. Computed in bfloat16 where that is fast; cosine to float32 is 0.9996.
         """
         done = []
         for i in range(0, len(chips), BATCH):
@@ -50,8 +63,7 @@ class EdgeFace:
         return np.concatenate(done)
 
     def vectors(self, pictures: Tensor) -> Tensor:
-        """Vectors (N, 512), of any length, of RGB pictures (N, 3, 128, 128) in 0..255 on the teacher's device; gradients of the
-        pictures flow through."""
+        """Embed RGB images (N, 3, 128, 128) in 0..255 on the teacher's device to (N, 512), not normalised; differentiable."""
         edge = (CHIP - VIEW) // 2
         x = (pictures[..., edge:-edge, edge:-edge].float() / 127.5 - 1).to(self._dtype)
         vectors: Tensor = self._net(x.contiguous(memory_format=torch.channels_last))

@@ -1,5 +1,8 @@
-"""Muon (Jordan 2024; size of its steps after Liu et al., arXiv 2502.16982), for convolutions too and in whatever format the
-machine multiplies fastest: `torch.optim.Muon` knows matrices alone and computes in bfloat16, which some processors emulate."""
+"""The Muon optimiser (Jordan 2024), with the step size of Liu et al. (arXiv 2502.16982).
+
+`torch.optim.Muon` takes matrices only and computes in bfloat16, which some processors emulate. This one also takes convolutions
+and uses the fastest number format of the machine.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ ADAMW_RMS = 0.2  # size of AdamW's usual step: learning rates mean the same
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """Matrices (k, m, n) with their singular values brought near 1: 0.7 to 1.2, as five quintic iterations leave them."""
+    """Orthogonalise matrices (k, m, n) by five Newton-Schulz iterations; singular values end up between 0.7 and 1.2."""
     x = matrices.to(compute_dtype(matrices.device.type)[0])
     if tall := x.shape[1] > x.shape[2]:
         x = x.mT
@@ -31,7 +34,7 @@ def orthogonal(matrices: Tensor) -> Tensor:
 
 
 class Orthogonal(torch.optim.Optimizer):
-    """Nesterov momentum whose steps are orthogonal matrices; a layer's weights (out, ...) are one of (out, all else)."""
+    """Nesterov momentum with orthogonalised steps. Weights (out, ...) are flattened to matrices (out, rest)."""
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float) -> None:
         super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay})
@@ -39,7 +42,9 @@ class Orthogonal(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]
         for group in self.param_groups:
-            alike: dict[tuple[int, ...], list[nn.Parameter]] = {}  # a GPU takes as long for one small matrix as for several
+            alike: dict[
+                tuple[int, ...], list[nn.Parameter]
+            ] = {}  # one batched product a shape: small matrices alone leave a GPU idle
             for weight in (p for p in group["params"] if p.grad is not None):
                 momentum = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
                 momentum.lerp_(weight.grad, 1 - MOMENTUM)
@@ -53,7 +58,14 @@ class Orthogonal(torch.optim.Optimizer):
 
 
 class Muon:
-    """Looks like one optimiser and is two: `Orthogonal` for whatever has two axes or more, AdamW for the rest."""
+    """One optimiser made of two: `Orthogonal` for parameters with two axes or more, AdamW for the rest.
+
+    Args:
+        parameters: of the network.
+        lr: learning rate; the step size matches that of AdamW.
+        weight_decay: of matrices and convolutions only.
+        betas: of AdamW.
+    """
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float, betas: tuple[float, float]) -> None:
         parameters = list(parameters)

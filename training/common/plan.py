@@ -1,4 +1,4 @@
-"""What a training was asked for on its command line, and the run it makes of that."""
+"""The command line that all training scripts share, and the run it configures."""
 
 from __future__ import annotations
 
@@ -14,13 +14,19 @@ from torch import nn
 from models.runtime.devices import compute_dtype, machine
 from training.common.loop import Run
 
-ENDLESS = 10**9  # steps: time ends the run
+ENDLESS = 10**9  # steps of a run that --minutes ends
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a training command was asked for; ``preset`` holds at least samples, batch and lr. With ``--minutes`` ``steps`` is
-    more than can be made in them."""
+    """The parsed command line of a training.
+
+    Attributes:
+        args: all options.
+        preset: samples, batch and lr, with the command line's values in place of the preset's.
+        steps: optimiser steps; with ``--minutes`` a number that is never reached.
+        device: ``cpu`` or ``cuda``.
+    """
 
     args: argparse.Namespace
     preset: dict[str, Any]
@@ -32,32 +38,38 @@ class Plan:
         return int(self.preset["batch"])
 
     def run(self, net: nn.Module, weight_decay: float = 0.0, arguments: dict[str, Any] | None = None, **options: Any) -> Run:
-        """The run of a network as the command has it; ``options`` are further ones of `Run`."""
+        """A `Run` of ``net`` with the options of the command line; ``options`` are further keywords of `Run`."""
         args = self.args
         given = {"start": getattr(args, "start", None), "minutes": args.minutes, **options}
         return Run(args.out, net, self.steps, self.batch, self.preset["lr"], weight_decay, args.seed, arguments, **given)
 
 
 def plan(doc: str | None, presets: dict[str, dict[str, Any]], **own: dict[str, Any]) -> Plan:
-    """Read the command line every training script shares; ``own`` are a script's own options, as `add_argument` takes them."""
+    """Parse the command line.
+
+    Args:
+        doc: help text.
+        presets: samples, batch and lr of each ``--preset``.
+        **own: further options of the script: keywords of `argparse.ArgumentParser.add_argument` by name.
+    """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="see training/README.md")
     parser.add_argument("--out", type=Path, required=True, help="folder of this run")
     for name, option in own.items():
         parser.add_argument(name if option.pop("positional", False) else f"--{name.replace('_', '-')}", **option)
-    parser.add_argument("--cache", type=Path, default=Path(".cache"), help="decoded chips are kept here")
+    parser.add_argument("--cache", type=Path, default=Path(".cache"), help="folder of decoded chips")
     parser.add_argument("--preset", choices=presets, default="cpu")
-    parser.add_argument("--samples", type=int, help="instead of the preset's")
-    parser.add_argument("--batch", type=int, help="instead of the preset's")
-    parser.add_argument("--minutes", type=positive, help="as many samples as can be seen in these, on a schedule of time")
-    parser.add_argument("--lr", type=float, help="learning rate instead of the preset's")
+    parser.add_argument("--samples", type=int, help="in place of the preset's")
+    parser.add_argument("--batch", type=int, help="in place of the preset's")
+    parser.add_argument("--minutes", type=positive, help="train for this long, with a schedule by time, in place of --samples")
+    parser.add_argument("--lr", type=float, help="learning rate in place of the preset's")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     preset = presets[args.preset] | {name: given for name in ("lr", "batch") if (given := getattr(args, name))}
     steps = ENDLESS if args.minutes else (args.samples or preset["samples"]) // preset["batch"]
     if steps < 1:
-        parser.error(f"--samples: fewer than one batch, of {preset['batch']}")
+        parser.error(f"--samples: must be at least one batch ({preset['batch']})")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     long = f"{args.minutes:g} minutes" if args.minutes else f"{steps} steps"
     print(f"{machine(device)} ({compute_dtype(device)[1]}), channels_last, {long} of {preset['batch']}", flush=True)
@@ -66,7 +78,7 @@ def plan(doc: str | None, presets: dict[str, dict[str, Any]], **own: dict[str, A
 
 
 def positive(value: str) -> float:
-    """A number above 0, as argparse reads it."""
+    """Parse a number above 0 for argparse."""
     number = float(value)
     if not number > 0:
         raise argparse.ArgumentTypeError(f"{value}: must be above 0")

@@ -1,4 +1,4 @@
-"""Batches made in the background while the network learns from earlier ones."""
+"""Compute batches in background threads while the network trains on earlier ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,18 @@ from typing import Any
 
 
 def prefetch(make: Callable[[int], Any], start: int, stop: int, threads: int = 1, depth: int = 4) -> Iterator[Any]:
-    """Yield ``make(step)`` for each step, made in background threads, which end with the generator; step order is kept."""
+    """Yield ``make(step)`` for each step in order, computed in background threads.
+
+    Args:
+        make: computes one batch; called from several threads.
+        start: first step.
+        stop: step after the last.
+        threads: number of threads; they end with the generator.
+        depth: batches in memory at most. Raise it if batches take uneven time; memory grows with it.
+
+    Raises:
+        Exception: what ``make`` raised, at the step it belongs to.
+    """
     slots: list[queue.Queue[Any]] = [queue.Queue(max(1, depth // threads)) for _ in range(threads)]
     ended = threading.Event()
 
@@ -21,14 +32,14 @@ def prefetch(make: Callable[[int], Any], start: int, stop: int, threads: int = 1
                 return slot.put(item, timeout=0.2)
 
     def work(worker: int) -> None:
-        with contextlib.suppress(OSError, AttributeError):  # gives way to the threads that train, where the system knows how
+        with contextlib.suppress(OSError, AttributeError):  # background threads run at nice 10, so training has priority
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         for step in range(start + worker, stop, threads):
             if ended.is_set():
                 return
             try:
                 hand(slots[worker], make(step))
-            except Exception as error:  # handed to the consumer, who raises it
+            except Exception as error:  # passed to the consumer, which raises it
                 hand(slots[worker], error)
                 return
 

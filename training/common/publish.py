@@ -2,8 +2,8 @@
 
     python -m training.common.publish recognizer --run runs/recognizer --out models/weights/recognizer.safetensors
 
-Of several runs (or published weights) that began from the same weights, the mean is published: it generalises better than any
-of them, at the cost of one (model soups, arXiv 2203.05482).
+Of several runs (or published weights) that started from the same weights, the mean is published. It generalises better than each
+of them at the same cost (model soups, arXiv 2203.05482).
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ CARDS: dict[str, dict[str, Any]] = {
 
 
 def history(whole: Made) -> dict[str, Any]:
-    """How weights came about, as a card tells it."""
+    """The provenance fields of a card: commands, samples, minutes, machines and commits."""
     return {
         "command": "; ".join(whole.commands),
         "trained": {
@@ -90,7 +90,7 @@ def history(whole: Made) -> dict[str, Any]:
 
 
 def speed_of(file: Path, architecture: dict[str, Any]) -> dict[str, Any]:
-    """The speed that the card of the file to be replaced tells, which stays true of other weights of the same build."""
+    """The speed figures of the card to be replaced, if its architecture is the same; they do not depend on the weights."""
     card = file.with_suffix(".json")
     before = json.loads(card.read_text()) if card.exists() else {}
     return {"speed": before["speed"]} if "speed" in before and before.get("architecture") == architecture else {}
@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("kind", choices=CARDS)
     parser.add_argument("--run", type=Path, required=True, nargs="+", help="several: the mean of their weights")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--data-note", help="what it was trained on, if that is not what the project's own weights are")
+    parser.add_argument("--data-note", help="the training data, if it is not that of the shipped weights")
     parser.add_argument("--licence", default=LICENCE)
     args = parser.parse_args()
     nets = [averaged(run, {KINDS[args.kind].__name__: KINDS[args.kind]}) for run in args.run]
@@ -109,9 +109,9 @@ def main() -> None:
     architecture = built(KINDS[args.kind], runs[0].architecture)
     for run, each in zip(args.run, runs, strict=True):
         if (takes := built(KINDS[args.kind], each.architecture)).get("regions"):
-            raise SystemExit(f"{run}: a teacher, which needs the sharp face's parsing map: only a student can be published")
+            raise SystemExit(f"{run}: a teacher, which needs the parsing map of the sharp face; only a student can be published")
         if takes != architecture:
-            raise SystemExit(f"{run}: not of the same build as {args.run[0]}")
+            raise SystemExit(f"{run}: has another architecture than {args.run[0]}; only runs of one architecture can be averaged")
     net, whole = mean(nets), together(runs)
     card = {
         "kind": args.kind,

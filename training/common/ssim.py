@@ -1,4 +1,4 @@
-"""Structural similarity (Wang et al. 2004), for losses and for measures."""
+"""Structural similarity (SSIM, Wang et al. 2004), for losses and measures."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""What a video codec leaves of small faces: they move through a clip that is really encoded as H.264 and decoded again.
+"""Degrade small faces with a real video codec: they move through a clip that is encoded as H.264 and decoded again.
 
-JPEG, as in training/common/degradations.py, works each picture by itself and on blocks that start at the chip's corner. A
-camera's codec
-predicts from the picture before, smears what it does not hold worth its bits, and its blocks lie anywhere on a face.
+JPEG (`training.common.degradations`) codes each image alone, with blocks that start at the chip's corner. A video codec predicts
+from the previous frame, drops detail it has no bits for, and its blocks lie anywhere on a face.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from models.chip import CHIP, level_for_side
 from training.common.degradations import CCTV_BLUR
 
 WIDTH = 640  # pixels of the clip
-FRAMES = 3  # the last is kept
-ROOM = 1.3, 4  # a tile's side: times the face's, and more pixels
-TURN, SPEED = 12.0, 0.05  # degrees at most; face sides a frame, standard deviation
+FRAMES = 3  # of the clip; the last one is used
+ROOM = 1.3, 4  # tile side over face side, plus pixels
+TURN, SPEED = 12.0, 0.05  # largest rotation in degrees; standard deviation of the motion in face sides per frame
 CRF = 20, 35
 
 Image = NDArray[np.uint8]
@@ -29,7 +28,16 @@ Matrix = NDArray[np.float64]
 
 
 def film_chips(chips: Sequence[Image], sides: Sequence[int], rng: np.random.Generator) -> list[Image]:
-    """Chips (128, 128, 3) uint8 as cut from a clip in which they are ``sides`` pixels wide: (r, r, 3), r the rung of each."""
+    """Chips as cut from an H.264 clip in which they are small.
+
+    Args:
+        chips: sharp chips uint8 (128, 128, 3) RGB.
+        sides: side of each in the clip, pixels.
+        rng: draws motion, blur, noise, brightness and the rate factor.
+
+    Returns:
+        Chips uint8 (r, r, 3), r the resolution level of each side.
+    """
     tiles = [int(side * ROOM[0]) + ROOM[1] for side in sides]
     places, height = shelf_pack(tiles)
     clip = np.full((FRAMES, height, WIDTH, 3), 128, np.uint8)
@@ -46,7 +54,14 @@ def film_chips(chips: Sequence[Image], sides: Sequence[int], rng: np.random.Gene
 
 
 def shelf_pack(tiles: Sequence[int]) -> tuple[list[tuple[int, int]], int]:
-    """Top left corners of square tiles set row by row into `WIDTH` pixels, and the height they need (even)."""
+    """Pack square tiles row by row into `WIDTH` pixels.
+
+    Args:
+        tiles: sides in pixels.
+
+    Returns:
+        The top left corner (x, y) of each tile, and the height needed, rounded up to an even number.
+    """
     places = [(0, 0)] * len(tiles)
     x = y = tallest = 0
     for number in sorted(range(len(tiles)), key=lambda n: tiles[n]):
@@ -58,7 +73,17 @@ def shelf_pack(tiles: Sequence[int]) -> tuple[list[tuple[int, int]], int]:
 
 
 def moving_face(chip: Image, side: int, tile: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], Matrix]:
-    """A chip moving through its tile, (frames, tile, tile, 3), and the matrix from chip to tile pixels in the last frame."""
+    """Draw a moving face.
+
+    Args:
+        chip: uint8 (128, 128, 3) RGB.
+        side: side of the face chip in the clip, pixels.
+        tile: side of its tile in the clip, pixels.
+        rng: draws blur, noise, brightness, rotation and motion.
+
+    Returns:
+        Frames uint8 (`FRAMES`, tile, tile, 3), and the matrix (2, 3) from chip to tile pixels in the last one.
+    """
     blur = rng.uniform(0.1, 1.5) * CCTV_BLUR * CHIP / side
     noise = rng.uniform(0.5, 6.0)
     brightness = rng.uniform(0.7, 1.1)
@@ -77,13 +102,13 @@ def moving_face(chip: Image, side: int, tile: int, rng: np.random.Generator) -> 
 
 
 def rescale_matrix(matrix: Matrix, scale: float) -> Matrix:
-    """The matrix for pixels ``scale`` times as large as those it was made for; a pixel's own centre is at its integer."""
+    """Rescale a matrix (2, 3) to source pixels ``scale`` times as large. Pixel centres are at integers."""
     shift = matrix[:, 2] + matrix[:, :2] @ np.full(2, (scale - 1) / 2)
     return np.hstack([matrix[:, :2] * scale, shift[:, None]])
 
 
 def h264_last_frame(clip: NDArray[np.uint8], crf: int) -> Image:
-    """The last picture of an RGB clip (frames, height, width, 3) after H.264 at this rate factor."""
+    """Encode an RGB clip (frames, H, W, 3) as H.264 and return the last decoded frame; a higher ``crf`` compresses more."""
     coder = av.CodecContext.create("libx264", "w")
     coder.width, coder.height, coder.pix_fmt, coder.time_base = clip.shape[2], clip.shape[1], "yuv420p", Fraction(1, 25)
     coder.options = {"crf": str(crf), "preset": "veryfast", "tune": "zerolatency", "threads": "1"}
@@ -100,8 +125,8 @@ def h264_last_frame(clip: NDArray[np.uint8], crf: int) -> Image:
     return np.asarray(frames[-1].to_ndarray(format="rgb24"), np.uint8)
 
 
-def cut_chip(tile: Image, way: Matrix, rung: int) -> Image:
-    """The chip at a rung from a tile, whose pixels ``way`` finds from those of a 128 chip."""
-    back = rescale_matrix(way, CHIP / rung)
+def cut_chip(tile: Image, way: Matrix, level: int) -> Image:
+    """Cut a chip (level, level, 3) out of a tile; ``way`` (2, 3) maps 128-pixel chip coordinates to the tile."""
+    back = rescale_matrix(way, CHIP / level)
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(tile, back, (rung, rung), flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+    return np.asarray(cv2.warpAffine(tile, back, (level, level), flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8)

@@ -5,18 +5,18 @@
     python -m training.papers.pfsr generator ... --no-critic                                         # the same without GAN
     python -m training.papers.pfsr generator ... --vgg vgg16.pth                                     # with the perceptual term
 
-`landmarks`: the paper distils a FAN; here the targets are Gaussian heat maps at the chips' 68 landmarks, which come from
-a dense face mesh, at 64 pixels.
+`landmarks`: the paper distils a FAN. Here the targets are Gaussian heat maps (64 pixels) at the chips' 68 landmarks, which come
+from a dense face mesh.
 
-`generator`: 16 -> 32 -> 64 -> 128 with the critic growing alongside, the six loss terms with their weights at each step,
-WGAN-GP, the bilinear chain as degradation, fade-in over an eighth of all iterations at each step, and a quarter, a quarter
-and a half of the iterations for the three steps (paper: 50,000, 50,000 and 100,000 of 16). The perceptual term needs VGG16's
-ImageNet weights (torchvision's file), which are not ours to ship; without ``--vgg`` it is left out and the log says so.
+`generator`: progressive growing 16 -> 32 -> 64 -> 128 of generator and critic, the six loss terms with their weights at each
+step, WGAN-GP, and the bilinear chain as degradation. Each step fades in over an eighth of all iterations. The three steps take a
+quarter, a quarter and a half of the iterations (paper: 50,000, 50,000 and 100,000 with batches of 16). The perceptual term needs
+VGG16's ImageNet weights (torchvision's file), which this project does not ship. Without ``--vgg`` the term is left out.
 
-Of the released code's quirks the intended meaning is built: heat maps are normalised by their own minimum and maximum, the
-landmark network is in evaluation mode. Kept: attention is normalised over the batch; the generator is updated first, then
-the critic, on the same batch. Ours: what is evaluated is the average of the generator's weights over the last iterations, and the
-landmark network learns at 1e-3 with warm-up, decay and gradients clipped at 5 (paper: 1e-4), half of the time from mirror images.
+Where the released code deviates from the paper, the paper is followed: heat maps are normalised by their own minimum and
+maximum, and the landmark network is in evaluation mode. As in the code, attention is normalised over the batch, and the
+generator is updated before the critic on the same batch. Differences: the evaluated generator is the weight average of the last
+iterations; the landmark network trains at 1e-3 with warm-up, decay, gradients clipped at 5 (paper: 1e-4) and mirror images.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ VGG_WIDTHS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512)  # 0: poo
 
 
 def progressive_step(progress: float) -> tuple[int, float]:
-    """Step 1 to 3 when ``progress`` 0..1 of the run is done, and how far it is faded in (0..1, whole after an eighth of it)."""
+    """The growth step (1 to 3) at ``progress`` 0..1 of the run, and its fade-in 0..1."""
     start = 0.0
     for step, share in enumerate(STEP_SHARES, 1):
         if progress < start + share or step == len(STEP_SHARES):
@@ -70,13 +70,13 @@ def progressive_step(progress: float) -> tuple[int, float]:
 
 
 def normalise(maps: Tensor, dims: tuple[int, ...]) -> Tensor:
-    """Moved and scaled to 0..1 over ``dims``."""
+    """Scale maps to 0..1 by their minimum and maximum over ``dims``."""
     low, high = maps.amin(dims, keepdim=True), maps.amax(dims, keepdim=True)
     return (maps - low) / (high - low).clamp_min(1e-6)
 
 
 class Perceptual(nn.Module):
-    """MSE between VGG16 features of two pictures in [0, 1], summed over four layers; no ImageNet normalisation."""
+    """MSE between VGG16 features of two images in [0, 1], summed over four layers, without ImageNet normalisation."""
 
     def __init__(self, weights: Path) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ def train_landmarks(job: Plan, chips: ChipSet, rows: np.ndarray) -> None:
 
 
 def downsample_chain(pictures: Tensor, side: int) -> Tensor:
-    """Pictures (N, 3, S, S) halved again and again with antialiased bilinear (`degradations.pfsr_bilinear_chain`)."""
+    """Halve images (N, 3, S, S) repeatedly down to ``side`` (`training.common.degradations.pfsr_bilinear_chain`)."""
     while pictures.shape[-1] > side:
         pictures = F.interpolate(pictures, scale_factor=0.5, mode="bilinear", antialias=True)
     return pictures
@@ -121,8 +121,18 @@ def downsample_chain(pictures: Tensor, side: int) -> Tensor:
 def generator_loss(
     fake: Tensor, real: Tensor, landmarks: Picture, perceptual: Callable[[Tensor, Tensor], Tensor] | None, judged: Tensor | None
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The six terms for pictures (N, 3, S, S) in [-1, 1], weighted as at their side S, and those that are logged. ``landmarks``
-    gives heat maps of pictures in [0, 1]; ``judged`` is what the critic says of ``fake``."""
+    """The loss of the generator.
+
+    Args:
+        fake: generated images (N, 3, S, S) in [-1, 1].
+        real: sharp images of the same shape.
+        landmarks: computes heat maps of images in [0, 1].
+        perceptual: perceptual loss of two images in [0, 1], or None.
+        judged: the critic's output for ``fake``, or None.
+
+    Returns:
+        The weighted sum of the six terms, with the weights of side S, and terms for the log.
+    """
     side, error = fake.shape[-1], (fake - real).abs()
     parts = {"l1": error.mean()}
     loss = PIXEL[side] * parts["l1"]
@@ -139,7 +149,7 @@ def generator_loss(
 
 
 def critic_loss(critic: nn.Module, fake: Tensor, real: Tensor, step: int, fade: float, mix: Tensor) -> Tensor:
-    """WGAN with drift and two-sided gradient penalty at pictures mixed by ``mix`` (N, 1, 1, 1)."""
+    """WGAN-GP loss with drift; the two-sided gradient penalty is taken at images mixed by ``mix`` (N, 1, 1, 1)."""
     real_score = critic(real, step, fade)
     between = (mix * real + (1 - mix) * fake).requires_grad_()
     (gradient,) = torch.autograd.grad(critic(between, step, fade).sum(), between, create_graph=True)
@@ -148,7 +158,7 @@ def critic_loss(critic: nn.Module, fake: Tensor, real: Tensor, step: int, fade: 
 
 
 def update_critic(adversary: Adversary, fake: Tensor, real: Tensor, step: int, fade: float, mix: Tensor) -> None:
-    """One step of the critic."""
+    """One optimiser step of the critic."""
     adversary.net.requires_grad_(True)
     loss = critic_loss(adversary.net, fake, real, step, fade, mix)
     adversary.optimizer.zero_grad(set_to_none=True)
@@ -184,7 +194,7 @@ def train_generator(job: Plan, chips: ChipSet, rows: np.ndarray) -> None:
         with autocast(device):
             fake = net(x, step, fade)
         fake = fake.float()
-        critic.requires_grad_(False)  # here it judges; what it would learn is thrown away
+        critic.requires_grad_(False)  # no gradients for the critic in the generator's step
         with autocast(device):
             judged = critic(fake, step, fade) if adversary else None
         loss, parts = generator_loss(fake, y, heat, perceptual, judged)

@@ -1,15 +1,14 @@
-"""Train PKDN (arXiv 2409.14385): the teacher that sees the sharp face's parsing map, then the student that does not.
+"""Train PKDN (arXiv 2409.14385): a teacher that is given the parsing map of the sharp face, then a student without it.
 
     python -m training.papers.pkdn --data DATA --out runs/pkdn-teacher --role teacher
     python -m training.papers.pkdn --data DATA --out runs/pkdn --teacher runs/pkdn-teacher
     python -m training.papers.pkdn --data DATA --out runs/pkdn-alone                            # student without distillation
 
-×8 from clean bicubic. Teacher: L1. Student: L1 + 10 · fade · mean L1 of seven features + 0.1 · L1 to the teacher's
-picture, the fade falling to nothing over the first half, where distillation ends (`training.superres.distillation`; KDFSRNet,
-on which
-our reading of the paper rests, fades over 10 of 400 epochs). ``--blocks`` 2, 4 or 6 RCABs a stage. Ours, for shorter schedules:
-4e-4 (GPU: 2e-4, batches of 32) with warm-up, a cosine and gradients clipped at 5 in place of a steady 1e-4; mirror images, but no
-quarter turns; six regions in place of one merged map; what is evaluated is the average of the last weights.
+x8 from clean bicubic. Teacher loss: L1. Student loss: L1 + 10 * fade * mean L1 of seven features + 0.1 * L1 to the teacher's
+image. The fade falls to 0 over the first half, where distillation ends (`training.superres.distillation`; its predecessor
+KDFSRNet fades over 10 of 400 epochs). ``--blocks`` sets 2, 4 or 6 RCABs a stage. Differences, for shorter schedules: learning
+rate 4e-4 (GPU: 2e-4, batches of 32) with warm-up, cosine decay and gradients clipped at 5, in place of a constant 1e-4; mirror
+images but no rotations by 90 degrees; six regions in place of one merged map; the evaluated network is the weight average.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ def main() -> None:
         __doc__,
         PRESETS,
         role={"choices": ("student", "teacher"), "default": "student"},
-        teacher={"type": Path, "help": "distil this teacher's run"},
+        teacher={"type": Path, "help": "run of the teacher to distil"},
         features={"choices": KINDS, "default": "l1", "help": "how features are distilled"},
         blocks={"type": int, "default": 2, "help": "RCABs a stage"},
         no_softmax={"action": "store_true", "help": "ablation: no softmax attention in the teacher's fusion"},

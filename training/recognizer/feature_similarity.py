@@ -1,8 +1,7 @@
-"""Feature-similarity knowledge distillation (F-SKD, arXiv 2303.04681): a network that sees a small face learns to have the
-features that its teacher has of the sharp one.
+"""Feature-similarity knowledge distillation (F-SKD, arXiv 2303.04681).
 
-2023, the method: one cosine per face and stage, over all its features. 2024, options: hint layers between the two, and a loss on
-the relations between two pictures of one person.
+A student that sees a small face learns the features that its teacher has of the sharp face. The paper of 2023 uses one cosine
+per face and stage. The extension of 2024 adds hint layers and a loss on the relation between two pictures of one person.
 """
 
 from __future__ import annotations
@@ -15,8 +14,7 @@ from torch import Tensor, nn
 
 LAMBDA = 20.0
 RELATION = 4.0
-KINDS = ("cosine", "l2", "none")  # how stages may be compared
-
+KINDS = ("cosine", "l2", "none")  # distances between stage features
 
 DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "cosine": lambda a, b: (1 - F.cosine_similarity(a, b)).mean(),
@@ -26,13 +24,27 @@ DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def feature_distance(kind: str, student: list[Tensor], teacher: list[Tensor]) -> Tensor:
-    """Mean over layers and faces of how far flattened features are apart: 1 - ``cosine``, absolute (``l1``), squared (``l2``)."""
+    """Mean distance between stage features.
+
+    Args:
+        kind: ``cosine`` (1 - cosine of all features of a face), ``l1`` (absolute) or ``l2`` (squared).
+        student: maps (N, C, h, w), one a stage.
+        teacher: maps of the same shapes.
+
+    Returns:
+        Scalar tensor, the mean over stages and faces.
+    """
     pairs = zip(student, teacher, strict=True)
     return torch.stack([DISTANCES[kind](a.float().flatten(1), b.float().flatten(1)) for a, b in pairs]).mean()
 
 
 class Hints(nn.Module):
-    """1×1 convolution and batch norm for each stage of the student, to the widths of the teacher's; dropped after training."""
+    """1x1 convolution and batch norm that map each stage of the student to the teacher's width; used in training only.
+
+    Args:
+        widths: channels of the student's stages.
+        teacher: channels of the teacher's stages.
+    """
 
     def __init__(self, widths: Sequence[int], teacher: Sequence[int]) -> None:
         super().__init__()
@@ -44,10 +56,16 @@ class Hints(nn.Module):
 
 
 def relation_distance(student: Tensor, student_partner: Tensor, teacher: Tensor, teacher_partner: Tensor) -> Tensor:
-    """Cross-sample relation loss: last-stage features (N, C, h, w) of pictures and of other pictures of the same people.
+    """Cross-sample relation loss of F-SKD (2024).
 
-    With R(a, b) the affinity of all places of a with all places of b, features of unit Frobenius norm and d = 1 - cosine:
+    With R(a, b) the affinity of all positions of a with all positions of b, features of unit Frobenius norm and d = 1 - cosine:
     [d(R(T, T'), R(T, S')) + d(R(T, T'), R(S, T'))] / 2 + d(R(T, T'), R(S, S')).
+
+    Args:
+        student: last-stage features (N, C, h, w) of the student.
+        student_partner: the same of other pictures of the same people.
+        teacher: last-stage features of the teacher.
+        teacher_partner: the same of the other pictures.
     """
 
     def unit(x: Tensor) -> Tensor:
@@ -56,9 +74,9 @@ def relation_distance(student: Tensor, student_partner: Tensor, teacher: Tensor,
     def affinity(a: Tensor, b: Tensor) -> Tensor:
         return (unit(a).transpose(1, 2) @ unit(b)).flatten(1)
 
-    def away(r: Tensor) -> Tensor:
-        return (1 - F.cosine_similarity(told, r)).mean()
+    def distance(relation: Tensor) -> Tensor:
+        return (1 - F.cosine_similarity(target, relation)).mean()
 
-    told = affinity(teacher, teacher_partner)
-    mixed = (away(affinity(teacher, student_partner)) + away(affinity(student, teacher_partner))) / 2
-    return mixed + away(affinity(student, student_partner))
+    target = affinity(teacher, teacher_partner)
+    mixed = (distance(affinity(teacher, student_partner)) + distance(affinity(student, teacher_partner))) / 2
+    return mixed + distance(affinity(student, student_partner))

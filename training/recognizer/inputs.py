@@ -1,4 +1,4 @@
-"""What the recogniser sees in training: chips moved as badly placed landmarks would, and what a camera leaves of them."""
+"""Training inputs of the recogniser: misaligned chips, degraded by random cameras."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from training.common import degradations
 LOOKS = ("video", "cctv", "fskd-nearest", "fskd-any-kernel")
 FSKD_SIDES = (14, 28, 56, 112)
 SMALLEST, LARGEST = 13, 100
-SHARP_SHARE = 0.2  # share of whole chips
+SHARP_SHARE = 0.2  # of chips at full size
 CAMERA_SHARES = {
     "video": (0.35, 0.3, 0.2, 0.15),
     "cctv": (0.0, 0.6, 0.25, 0.15),
@@ -28,9 +28,12 @@ Image = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Inputs:
-    """One batch: views uint8 (N, side, side, 3) as a camera leaves them and sharp ones of the same chips.
+    """One batch.
 
-    ``to_restore``: rows whose view is still to be super-resolved, with their chips (n, rung, rung, 3) of one rung.
+    Attributes:
+        seen: uint8 (N, side, side, 3) RGB, the recogniser's views of degraded chips.
+        sharp: uint8 (N, side, side, 3) RGB, views of the same chips without degradation.
+        to_restore: rows (n,) whose view is to be super-resolved, with their chips (n, r, r, 3), one entry a resolution level r.
     """
 
     seen: torch.Tensor
@@ -41,7 +44,16 @@ class Inputs:
 def make_inputs(
     chips: Sequence[Image], side: int, progress: float, rng: np.random.Generator, look: str = "video", restored: int = 0
 ) -> Inputs:
-    """A batch from chips (128, 128, 3) uint8; the last ``restored`` of them are small ones to be super-resolved."""
+    """Make a batch.
+
+    Args:
+        chips: sharp chips uint8 (128, 128, 3) RGB.
+        side: side of the recogniser's input in pixels.
+        progress: 0..1 of the run. The smallest face shrinks from 48 to 13 pixels over the first third.
+        rng: draws cameras and sizes.
+        look: one of `LOOKS`.
+        restored: number of chips, the last ones, that become small and are to be super-resolved.
+    """
     if look in CAMERA_SHARES:
         chips = [degradations.relight(random_flip(chip, rng), rng) for chip in chips]
         chips, small = apply_cameras(chips, progress, rng, look, restored)
@@ -49,24 +61,24 @@ def make_inputs(
         chips = [random_flip(chip, rng) for chip in chips]
         small = [fskd_degrade(chip, look, rng) for chip in chips]
     to_restore = []
-    for rung in FUSED_LEVELS:
-        rows = [row for row in range(len(small) - restored, len(small)) if level_for_side(small[row].shape[0]) == rung]
+    for level in FUSED_LEVELS:
+        rows = [row for row in range(len(small) - restored, len(small)) if level_for_side(small[row].shape[0]) == level]
         if rows:
-            low = np.stack([cv2.resize(small[row], (rung, rung), interpolation=cv2.INTER_CUBIC) for row in rows])
+            low = np.stack([cv2.resize(small[row], (level, level), interpolation=cv2.INTER_CUBIC) for row in rows])
             to_restore.append((torch.tensor(rows), low))
     views = [torch.from_numpy(np.stack([recognizer_view(picture, side) for picture in pictures])) for pictures in (small, chips)]
     return Inputs(views[0], views[1], to_restore)
 
 
 def random_flip(chip: Image, rng: np.random.Generator) -> Image:
-    """A chip or, half of the time, its mirror image."""
+    """The chip or, with probability 0.5, its mirror image."""
     return np.ascontiguousarray(chip[:, ::-1] if rng.random() < 0.5 else chip)
 
 
 def apply_cameras(
     chips: Sequence[Image], progress: float, rng: np.random.Generator, look: str, restored: int
 ) -> tuple[list[Image], list[Image]]:
-    """Chips moved as badly placed landmarks would, and what cameras leave of them; sizes fall with ``progress``."""
+    """Misalign chips and degrade them; returns the misaligned chips (128, 128, 3) and the degraded ones (s, s, 3)."""
     # Easy first: the smallest face falls from 48 to 13 pixels over the first third.
     least = SMALLEST + max(0.0, 1 - 3 * progress) * (48 - SMALLEST)
     sizes, moved = [], []
@@ -81,7 +93,7 @@ def apply_cameras(
     small = [photograph(chip, size, kind, rng) for chip, size, kind in zip(moved, sizes, kinds, strict=True)]
     video = [row for row, size in enumerate(sizes) if kinds[row] == 0 and size <= LARGEST]
     if video:
-        from training.common.video_codec import film_chips  # PyAV, which a machine that only trains may lack
+        from training.common.video_codec import film_chips  # PyAV is optional for training
 
         for row, chip in zip(video, film_chips([moved[r] for r in video], [sizes[r] for r in video], rng), strict=True):
             small[row] = chip
@@ -91,19 +103,19 @@ def apply_cameras(
 
 
 def photograph(chip: Image, size: int, kind: int, rng: np.random.Generator) -> Image:
-    """A chip at (size, size, 3) as a photo camera, an ideal sensor or a picture editor leaves it."""
+    """A chip (size, size, 3) by a photo camera (kind 1), bicubic (3) or area sampling (else)."""
     preset = degradations.cctv if kind == 1 else degradations.bicubic if kind == 3 else degradations.area
     return preset(chip, size, rng)
 
 
 def fskd_degrade(chip: Image, preset: str, rng: np.random.Generator) -> Image:
-    """What F-SKD leaves of a chip: one of four sizes, there and back with the preset's kernels."""
+    """Degrade as F-SKD does: to one of four sizes and back with the kernels of the preset."""
     size = int(rng.choice(FSKD_SIDES)) * 128 // 112
     return degradations.PRESETS[preset](degradations.PRESETS[preset](chip, size, rng), 128, rng)
 
 
 def recognizer_view(small: Image, side: int) -> Image:
-    """The recogniser's view of a square chip of any size: its centre 112/128 at (side, side, 3)."""
+    """The recogniser's view (side, side, 3) of a chip of any size: its centre 112/128, resampled."""
     size = small.shape[0]
     scale = side / size * 128 / 112
     if scale < 1:

@@ -13,10 +13,18 @@ ADAFACE_H = 0.333
 
 
 class MarginHead(nn.Module):
-    """Cross-entropy over identities after a margin is taken from the right one's cosine.
+    """Cross-entropy over identities with a margin on the cosine of the true one.
 
-    ``margin`` in cosine (CosFace), radians (ArcFace) or both, by the embedding's norm as a sign of quality (AdaFace);
-    ``scale`` multiplies the cosines. F-SKD trains with CosFace, scale 30, margin 0.25.
+    Args:
+        dim: length of the embeddings.
+        identities: number of identities.
+        kind: ``cosface``, ``arcface`` or ``adaface``.
+        scale: factor on the cosines; higher makes the softmax sharper. F-SKD: 30.
+        margin: in cosine (CosFace), in radians (ArcFace), or both, weighted by the embedding's norm as quality (AdaFace). Higher
+            separates identities more and is harder to learn. F-SKD: CosFace 0.25.
+
+    Raises:
+        ValueError: unknown kind.
     """
 
     def __init__(self, dim: int, identities: int, kind: str = "cosface", scale: float = 30.0, margin: float = 0.25) -> None:
@@ -29,7 +37,7 @@ class MarginHead(nn.Module):
         self.register_buffer("norm_spread", torch.tensor(10.0))
 
     def forward(self, embedding: Tensor, label: Tensor) -> Tensor:
-        """Embeddings (N, dim), not normalised, and their identities' numbers (N,) -> mean loss."""
+        """Embeddings (N, dim), not normalised, and identity numbers int64 (N,) -> scalar loss."""
         embedding = embedding.float()
         cosines = F.normalize(embedding) @ F.normalize(self.centres).T
         right = cosines.gather(1, label[:, None])[:, 0].clamp(-1 + 1e-6, 1 - 1e-6)
@@ -41,7 +49,7 @@ class MarginHead(nn.Module):
             return cosine - self.margin
         if self.kind == "arcface":
             return torch.cos((torch.acos(cosine) + self.margin).clamp(max=math.pi))
-        if self.training and len(norm) > 1 and bool(norm.isfinite().all()):  # a broken step must not stay in them
+        if self.training and len(norm) > 1 and bool(norm.isfinite().all()):  # NaN must not enter the running statistics
             self.norm_mean.lerp_(norm.mean(), 0.01)
             self.norm_spread.lerp_(norm.std(), 0.01)
         quality = ((norm - self.norm_mean) / (self.norm_spread + 1e-3) * ADAFACE_H).clamp(-1, 1)

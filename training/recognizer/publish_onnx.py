@@ -1,10 +1,10 @@
-"""Turn a training of any recogniser, the papers' iResNets or a network of your own, into an ArcFace-style ONNX file.
+"""Export a trained recogniser (also an iResNet or a network of your own) as an ArcFace-style ONNX file.
 
     python -m training.recognizer.publish_onnx --run runs/iresnet50 --out iresnet50.onnx [--network package.module:Class]
     python -m evaluation.recognition --data DATA --recognizer iresnet50=iresnet50.onnx --write-card
 
-The second measures it, and how like each other strangers look to it, without which there is no threshold. Then the pipeline runs
-it by its path: ``shared: {recognizer: iresnet50.onnx}``. Needs the extra `onnx`.
+The second command measures it, including its impostor scores, which thresholds need. Then the pipeline runs it by its path:
+``shared: {recognizer: iresnet50.onnx}``. Needs the extra `onnx`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from training.recognizer.train import NETWORKS, load_custom_network
 
 
 class EmbeddingOnly(nn.Module):
-    """A recogniser's vector (N, D) alone, as its teacher's where that has fewer numbers."""
+    """A recogniser reduced to its embedding (N, D), projected to the teacher's dimension where that is smaller."""
 
     def __init__(self, net: nn.Module, project: Tensor | None) -> None:
         super().__init__()
@@ -40,8 +40,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--network", help="your own, as it was trained: package.module:Class")
-    parser.add_argument("--data-note", default=CARDS["recognizer"]["data"], help="what it was trained on")
+    parser.add_argument("--network", help="your own network: package.module:Class")
+    parser.add_argument("--data-note", default=CARDS["recognizer"]["data"], help="the training data, for the card")
     parser.add_argument("--licence", default=LICENCE)
     args = parser.parse_args()
     if args.out.suffix != ".onnx":

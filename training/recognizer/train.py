@@ -1,38 +1,39 @@
-"""Train the low-resolution recogniser: it sees what a camera would leave of a face and must know it as its teachers know
-the sharp picture. Needs DATA/chips (training/data/chips.py). On 2 cores, ten minutes and then about an hour:
+"""Train the low-resolution recogniser: its embedding of a degraded face must match its teachers' embedding of the sharp face.
+
+Needs DATA/chips (training/data/chips.py). On 2 cores, ten minutes and then about an hour:
 
     python -m training.data.morphs --data DATA --teacher edgeface_xs.safetensors --out .cache/morphs
     python -m training.recognizer.train --data DATA --morphs .cache/morphs --restored --out runs/recognizer
 
-With ``--morphs`` two of three faces are of people there never were. Without them the student learns the few thousand people of
-the chips by heart: it came to a cosine of 0.53 to the teacher on sharp dev chips, and went on to 0.60 within 130,000 samples with
-them. ``--restored`` shows some small faces as the shipped super-resolution student draws them. ``--start RUN`` goes on from
-another run's weights, not from easy to hard once more, and with ``--depths`` in a deeper network. ``--look cctv`` is for
-machines without PyAV: JPEG, no H.264.
+With ``--morphs`` two of three faces are synthetic identities. Without them the student overfits to the few thousand people of
+the chips: the cosine to the teacher on sharp dev chips stopped at 0.53, and rose to 0.60 within 130,000 samples with them.
+``--restored`` super-resolves some small faces with the shipped network. ``--start RUN`` starts from another run's weights,
+without the easy-to-hard schedule; with ``--depths`` the network is deeper. ``--look cctv`` needs no PyAV: JPEG in place of
+H.264.
 
-Always: the cosine to a strong teacher's vector of the sharp picture (EdgeFace-XS), and a contrast over the batch (the
-student's vector must pick its own teacher vector among all of them), which keeps strangers apart where the cosine alone is
-content with being near. On top of it, feature-similarity distillation (F-SKD, arXiv 2303.04681): first a network of the same
-build that sees sharp faces (the shipped one knows those as well), then the student whose stages follow that one's:
+The loss always has the cosine to a strong teacher's embedding of the sharp face (EdgeFace-XS) and a contrastive term over the
+batch (each embedding must pick its own teacher embedding), which separates identities. Feature-similarity distillation (F-SKD,
+arXiv 2303.04681) can be added: first train a network of the same architecture on sharp faces, then a student whose stages
+follow it:
 
     python -m training.recognizer.train --data DATA --out runs/recognizer-sharp --role teacher
     python -m training.recognizer.train --data DATA --out runs/recognizer --teacher runs/recognizer-sharp --margin cosface
 
-Ablations and options: ``--features l2|none`` in place of the cosine, ``--weight`` of the stages (20 in the paper; 120 did better
-beside the vectors: README, figures), ``--hints`` and ``--relation`` (F-SKD of 2024),
-``--no-embedding`` (no vectors of the strong teacher: labels and stages alone), ``--look fskd-nearest`` or ``fskd-any-kernel``
-(the paper's sizes and kernels in place of cameras), ``--network iresnet18|iresnet50 [--cbam] [--pooled]`` (the paper's
-networks, for a GPU). The margin counts labelled chips only.
+Ablations and options: ``--features l2|none`` in place of the cosine; ``--weight`` of the stages (20 in the paper; 120 was better
+together with embedding distillation: docs/results.md); ``--hints`` and ``--relation`` (F-SKD of 2024); ``--no-embedding`` (labels
+and stages only); ``--look fskd-nearest`` or ``fskd-any-kernel`` (the paper's sizes and kernels); ``--network iresnet18|iresnet50
+[--cbam] [--pooled]`` (the paper's networks, for a GPU). The margin loss uses labelled chips only.
 
-Your own: ``--embedding-teacher FILE`` learns the vectors of any ArcFace-style ONNX recogniser; ``--network package.module:Class``
-trains a torch module of yours, from the weights its constructor gives it; it has what is used of
-`models.networks.recognizer.Recognizer`:
-``side`` of its input, ``dim``, ``widths`` of its stages, and ``with_features(x)`` -> embedding (N, dim) and the stages' maps.
+Networks of your own: ``--embedding-teacher FILE`` distils any ArcFace-style ONNX recogniser. ``--network package.module:Class``
+trains your torch module, from the weights its constructor sets. It needs the interface of
+`models.networks.recognizer.Recognizer`: ``side`` of its input, ``dim``, ``widths`` of its stages, and ``with_features(x)`` ->
+embedding (N, dim) and the stages' maps.
 
-Ours, not the papers': Muon or AdamW with warm-up and a cosine (there: SGD at 0.1, divided by ten in steps, batches of 256); with
-``fskd-*`` every batch mixes the four sizes (there also one network a size); margins keep one scale of 30 (2024: 32 and 64); a
-partner of ``--relation`` is any other picture of the person (2024: one the teacher does not find too alike); no distillation of
-logits. Evaluation averages a picture's vector with its mirror's (there: side by side, less the mean of the other folds).
+Differences to the papers: Muon or AdamW with warm-up and a cosine schedule (papers: SGD at 0.1, divided by ten in steps,
+batches of 256). With ``fskd-*`` every batch mixes the four sizes (papers: also one network a size). Margins have one scale of
+30 (2024: 32 and 64). A partner of ``--relation`` is any other picture of the person (2024: one that is not too similar to the
+teacher). Logits are not distilled. Evaluation averages the embeddings of a picture and its mirror image (papers: concatenation,
+centred on other folds).
 """
 
 from __future__ import annotations
@@ -65,8 +66,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "gpu": {"samples": 8_000_000, "batch": 512, "lr": 3e-3},
 }
 NETWORKS: dict[str, type[nn.Module]] = {"Recognizer": Recognizer, "IResNet": IResNet}
-SUPERRES_SHARE, MORPH_SHARE = 0.1, 0.65  # shares of faces: shown super-resolved; of nobody
-MARGIN_WEIGHT = 0.2  # beside the strong teacher's vectors; without them the margin counts whole, as in the paper
+SUPERRES_SHARE, MORPH_SHARE = 0.1, 0.65  # of faces: super-resolved; synthetic identities
+MARGIN_WEIGHT = 0.2  # together with embedding distillation; alone the margin loss has weight 1, as in the paper
 MARGINS = {  # F-SKD: CosFace 0.25 (2023); of 2024 the others, smaller for the student
     "teacher": {"cosface": 0.25, "arcface": 0.5, "adaface": 0.4},
     "student": {"cosface": 0.25, "arcface": 0.2, "adaface": 0.2},
@@ -76,26 +77,38 @@ Image = NDArray[np.uint8]
 
 
 def identity_labels(chips: ChipSet) -> torch.Tensor:
-    """The number of each chip's identity (N,); -1 where nobody is named."""
+    """Identity numbers int64 (N,) of the chips; -1 where the person is not named."""
     names, numbers = np.unique(chips.identity, return_inverse=True)
     numbers = np.where(chips.identity == "", -1, numbers - int(names[0] == ""))
     return torch.from_numpy(numbers)
 
 
 def choose_pairs(train: NDArray[np.intp], numbers: NDArray[np.intp], batch: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Rows of a batch whose second half are other pictures of the people in its first half."""
+    """Rows of a batch whose second half shows the people of its first half in other pictures.
+
+    Args:
+        train: rows that may be drawn.
+        numbers: identity numbers of all rows, -1 where unknown.
+        batch: size of the batch, even.
+        rng: random generator.
+
+    Raises:
+        SystemExit: too few people have two pictures.
+    """
     people, sizes = np.unique(numbers[train], return_counts=True)
     twice = people[(people >= 0) & (sizes > 1)]
     able = train[np.isin(numbers[train], twice)]
     if len(able) < batch // 2:
-        raise SystemExit(f"--relation: {len(able)} chips of people with two and more, {batch // 2} are needed: a smaller --batch")
+        raise SystemExit(
+            f"--relation: needs {batch // 2} chips of people with two or more, there are {len(able)}; use a smaller --batch"
+        )
     first = rng.choice(able, batch // 2, replace=False)
     second = [rng.choice(train[(numbers[train] == numbers[row]) & (train != row)]) for row in first]
     return np.concatenate([first, second])
 
 
 def load_custom_network(named: str) -> type[nn.Module]:
-    """Your own network, named package.module:Class. SystemExit if there is none."""
+    """The class named package.module:Class. Raises SystemExit if it cannot be imported."""
     module, _, name = named.partition(":")
     try:
         return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
@@ -104,7 +117,11 @@ def load_custom_network(named: str) -> type[nn.Module]:
 
 
 def build_network(args: Any) -> tuple[nn.Module, dict[str, Any]]:
-    """The network asked for and what it was made with. SystemExit if there is none, or yours lacks what is used of it."""
+    """The network of ``--network`` and the keywords it was made with.
+
+    Raises:
+        SystemExit: there is no such network, or a custom one lacks part of the interface.
+    """
     if args.network == "small":
         begun = made(args.start).architecture if args.start else {}
         arguments = {"depths": args.depths} if args.depths else begun
@@ -127,24 +144,28 @@ def main() -> None:
     job = plan(
         __doc__,
         PRESETS,
-        role={"choices": ("student", "teacher"), "default": "student", "help": "a teacher sees sharp faces only"},
-        teacher={"type": Path, "help": "run or weight file whose stages are followed"},
-        features={"choices": KINDS, "default": "cosine", "help": "how stages are compared"},
-        weight={"type": float, "default": LAMBDA, "help": "of the stages; a squared distance is six times as long as a cosine's"},
+        role={"choices": ("student", "teacher"), "default": "student", "help": "a teacher trains on sharp faces only"},
+        teacher={"type": Path, "help": "run or weight file whose stage features are distilled"},
+        features={"choices": KINDS, "default": "cosine", "help": "distance between stage features"},
+        weight={
+            "type": float,
+            "default": LAMBDA,
+            "help": "weight of the stage features; l2 is about six times as large as cosine",
+        },
         hints={"action": "store_true", "help": "1x1 layers between the student's stages and the teacher's"},
         relation={"action": "store_true", "help": "also compare relations between two pictures of one person"},
         margin={"choices": (*margins.KINDS, "none"), "default": "none", "help": "margin loss over labelled identities"},
-        no_embedding={"action": "store_true", "help": "ablation: no vectors of the strong teacher"},
-        look={"choices": LOOKS, "default": "video", "help": "what the student's pictures go through"},
-        restored={"action": "store_true", "help": "show some small faces super-resolved"},
-        superres={"type": Path, "help": "published weights that draw them, in place of the shipped ones"},
-        embedding_teacher={"type": Path, "help": "recogniser (ONNX or own weights) whose vectors are learned, not EdgeFace-XS's"},
-        network={"default": "small", "help": "small, iresnet18, iresnet50, or your own as package.module:Class"},
-        depths={"type": int, "nargs": 3, "help": "blocks of the small network's stages; --start may have fewer"},
+        no_embedding={"action": "store_true", "help": "ablation: no embedding distillation"},
+        look={"choices": LOOKS, "default": "video", "help": "degradation of the student's inputs"},
+        restored={"action": "store_true", "help": "super-resolve some small faces"},
+        superres={"type": Path, "help": "super-resolution weights, in place of the shipped ones"},
+        embedding_teacher={"type": Path, "help": "recogniser (ONNX or weights) to distil in place of EdgeFace-XS"},
+        network={"default": "small", "help": "small, iresnet18, iresnet50, or package.module:Class"},
+        depths={"type": int, "nargs": 3, "help": "blocks of the small network's stages; those of --start may be fewer"},
         cbam={"action": "store_true"},
         pooled={"action": "store_true", "help": "mean of the last features as embedding"},
         morphs={"type": Path, "nargs": "+", "default": [], "help": "folders of training.data.morphs"},
-        start={"type": Path, "help": "run or weight file whose weights are the first ones"},
+        start={"type": Path, "help": "run or weight file to start from"},
         optimizer={"choices": ("muon", "adamw"), "default": "muon"},
     )
     args, batch, device = job.args, job.batch, job.device
@@ -153,13 +174,13 @@ def main() -> None:
     if args.no_embedding and args.teacher is None and args.margin == "none":
         raise SystemExit("nothing to learn from: --no-embedding needs --teacher or --margin")
     if args.morphs and args.embedding_teacher:
-        raise SystemExit("--morphs have the vectors of EdgeFace-XS: not with --embedding-teacher")
+        raise SystemExit("--morphs: hold embeddings of EdgeFace-XS; leave --embedding-teacher out")
     if args.morphs and (args.no_embedding or args.relation):
         raise SystemExit("--morphs have no label, only the strong teacher's vector: not with --no-embedding or --relation")
     if args.restored and args.role == "teacher":
         raise SystemExit("--restored shows small faces, and a teacher sees sharp ones only")
     if args.restored and args.look.startswith("fskd"):
-        raise SystemExit(f"--restored: --look {args.look} shows no face on a rung of the ladder")
+        raise SystemExit(f"--restored: --look {args.look} makes no chip at a resolution level; use --look video or cctv")
     missing = [folder for folder in args.morphs if not (folder / "command.txt").exists()]
     if missing:
         raise SystemExit(f"{missing[0]}: holds no morphs, or those of another version; make them with training.data.morphs")
@@ -244,12 +265,12 @@ def main() -> None:
         if teacher is not None:
             with autocast(device):
                 with torch.no_grad():
-                    told = teacher.with_features(y)[1]
+                    teacher_stages = teacher.with_features(y)[1]
                 followed = auxiliary["hints"](stages) if args.hints else stages
             if args.features != "none":
-                terms["stages"] = args.weight * feature_distance(args.features, followed, told)
+                terms["stages"] = args.weight * feature_distance(args.features, followed, teacher_stages)
             if args.relation:
-                halves = [t[-1].float().chunk(2) for t in (stages, told)]
+                halves = [t[-1].float().chunk(2) for t in (stages, teacher_stages)]
                 terms["relation"] = RELATION * relation_distance(*halves[0], *halves[1])
         label = labels[rows].to(device)
         if args.margin != "none" and bool((label >= 0).any()):
@@ -262,7 +283,7 @@ def main() -> None:
 
 
 def dev_views(images: NDArray[np.uint8], side: int, device: str) -> dict[str, torch.Tensor]:
-    """A network's views (N, 3, side, side) of dev chips, sharp and as cameras of several sizes see them."""
+    """Views (N, 3, side, side) in [-1, 1] of dev chips by name: sharp, and by the median camera at 32 and 20 pixels."""
     found: dict[str, torch.Tensor] = {}
     for name, size in (("area", 128), ("cctv-fixed", 32), ("cctv-fixed", 20)):
         rng = np.random.default_rng(0)
@@ -274,7 +295,7 @@ def dev_views(images: NDArray[np.uint8], side: int, device: str) -> dict[str, to
 
 @torch.no_grad()
 def dev_cosines(net: nn.Module, views: dict[str, torch.Tensor], target: torch.Tensor) -> dict[str, float]:
-    """Mean cosine to the teacher on each kind of views."""
+    """Mean cosine to the teacher's embeddings ``target`` (N, D) on each kind of views."""
     if net.dim != target.shape[1]:
         return {}
     units = {name: F.normalize(net.with_features(x)[0].float()) for name, x in views.items()}

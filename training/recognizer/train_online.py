@@ -1,19 +1,16 @@
-"""Train the low-resolution recogniser on a GPU, from faces of nobody that are never shown twice:
+"""Train the low-resolution recogniser on a GPU, from synthetic faces that are never repeated:
 
     python -m training.recognizer.train_online --data DATA --teacher edgeface_xs.safetensors \\
         --start models/weights/recognizer.safetensors --depths 4 7 2 --preset gpu --minutes 10 --out runs/recognizer-online
 
-`training.recognizer.train` reads its faces and what the teacher says of them from files, and on the third time round the student
-knows them by heart: its cosine to the teacher comes to 0.75 on those faces, and to 0.64 on people it has not seen, whatever its
-depth. Here each face is made for one step (`training.data.online_morphs`), named by the teacher (EdgeFace-XS, which needs timm
-and its
-weights), seen by two cameras (`training.recognizer.online_inputs`) and forgotten, all on the device that trains; a share of
-them are chips
-as they are. The student's terms are those of `training.recognizer.train`; what its contrast tells apart are also the faces of
-some steps before.
+`training.recognizer.train` reads faces and teacher embeddings from files, and in the third epoch the student overfits: its
+cosine to the teacher is 0.75 on these faces and 0.64 on unseen people, at any depth. Here each face is made for one step
+(`training.data.online_morphs`), embedded by the teacher (EdgeFace-XS, which needs timm and its weights), degraded by two
+cameras (`training.recognizer.online_inputs`) and discarded, all on the training device. A share of the faces are unchanged
+chips. The loss is that of `training.recognizer.train`; the contrastive term also has the faces of earlier steps as negatives.
 
-The chips' own vectors only say which axes the teacher's are turned onto. The teacher names every face anew, chips too: it sees
-the light, and the mirror image, that the student's view is made from. It runs on a CPU as well, to be tried: slowly.
+The stored embeddings of the chips only define the rotation of the teacher's axes. The teacher embeds every face again, because
+light and mirror image vary. It also runs on a CPU, slowly, for trials.
 """
 
 from __future__ import annotations
@@ -46,11 +43,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {"samples": 200_000, "batch": 128, "lr": 2e-3},
     "gpu": {"samples": 8_000_000, "batch": 1024, "lr": 2e-3},
 }
-CAMERAS_PER_FACE = 2  # cameras a face
-CHIP_SHARE = 0.15  # share of faces that are chips
-NEGATIVE_QUEUE = 8192  # faces of steps before
-EVALUATE_EVERY = 250  # steps between two looks at the dev chips
-ALIGNMENT_CHIPS = 4096  # chips that say how the teacher's axes are turned
+CAMERAS_PER_FACE = 2
+CHIP_SHARE = 0.15  # of faces that are unchanged chips
+NEGATIVE_QUEUE = 8192  # teacher embeddings of earlier steps, as negatives
+EVALUATE_EVERY = 250  # steps between two evaluations on the dev chips
+ALIGNMENT_CHIPS = 4096  # chips from which the rotation of the teacher's axes is fitted
 
 
 def main() -> None:
@@ -58,9 +55,9 @@ def main() -> None:
         __doc__,
         PRESETS,
         teacher={"type": Path, "required": True, "help": "weights of EdgeFace-XS"},
-        start={"type": Path, "help": "run or weight file whose weights are the first ones"},
-        depths={"type": int, "nargs": 3, "help": "blocks of the network's stages; --start may have fewer"},
-        plain={"action": "store_true", "help": "show no face as the super-resolution student draws it"},
+        start={"type": Path, "help": "run or weight file to start from"},
+        depths={"type": int, "nargs": 3, "help": "blocks of the network's stages; those of --start may be fewer"},
+        plain={"action": "store_true", "help": "super-resolve no face"},
     )
     args, batch, device = job.args, job.batch, job.device
     chips = load_chips(args.data, args.cache)
@@ -92,7 +89,7 @@ def main() -> None:
         "strangers", F.normalize(torch.randn(NEGATIVE_QUEUE, student.dim, generator=generator, device=device))
     )
     run = job.run(student, 0.05, arguments, auxiliary=auxiliary, muon=True)
-    # Faces are made on a stream of their own, so that the device need not idle while the optimiser's results are read.
+    # Faces are made on a separate CUDA stream, so that the GPU does not idle while the host reads results.
     aside = torch.cuda.Stream() if device == "cuda" else None
     if aside:
         aside.wait_stream(torch.cuda.current_stream())

@@ -1,4 +1,4 @@
-"""What the student's vectors learn from a strong teacher's: to be near them, and to tell them apart."""
+"""Embedding distillation: losses between the student's embeddings and a strong teacher's."""
 
 from __future__ import annotations
 
@@ -20,9 +20,23 @@ def embedding_loss(
     label: torch.Tensor,
     negatives: torch.Tensor | None = None,
 ) -> dict[str, torch.Tensor]:
-    """Cosine to the strong teacher's vectors, contrast over the batch, in which other pictures of one person (by ``label``, 0 and
-    up) are neither right nor wrong, and the quality's term. ``strangers`` (Q, D), the teacher's vectors of other faces, are told
-    apart as well, but for those that the teacher finds as alike as one person's."""
+    """Cosine loss, contrastive loss and quality loss of a batch.
+
+    The contrastive loss asks each embedding to pick its own teacher embedding among those of the batch (InfoNCE). Other pictures
+    of the same person are left out of it.
+
+    Args:
+        net: the student; the quality loss needs its quality head.
+        embedding: student embeddings (N, d), not normalised.
+        project: maps them to the teacher's dimension D.
+        target: teacher embeddings (N, D), unit length.
+        label: identity numbers (N,), -1 where unknown.
+        negatives: further teacher embeddings (Q, D) to contrast with. Those nearer to the target than
+            `training.data.chips.SAME_PERSON_COSINE` are left out.
+
+    Returns:
+        Weighted scalar terms by name.
+    """
     unit = F.normalize(project(embedding))
     cosine = (unit * target).sum(1)
     alike = (label[:, None] == label[None]) & (label >= 0)
@@ -37,8 +51,8 @@ def embedding_loss(
 
 
 def quality_loss(net: nn.Module, embedding: torch.Tensor, cosine: torch.Tensor) -> dict[str, torch.Tensor]:
-    """How well the quality head, of networks that have one, foresees the cosine (N,) to the sharp picture's vector."""
+    """Squared error of the quality head's prediction of ``cosine`` (N,); empty for networks without that head."""
     if not isinstance(net, Recognizer):
         return {}
-    foreseen = net.quality(embedding.detach()).sigmoid()[:, 0]
-    return {"quality": F.mse_loss(foreseen, cosine.detach().clamp(0, 1))}
+    predicted = net.quality(embedding.detach()).sigmoid()[:, 0]
+    return {"quality": F.mse_loss(predicted, cosine.detach().clamp(0, 1))}

@@ -1,12 +1,11 @@
-"""Weigh down what cameras do to a recogniser's vectors: the last step to its weights, once they are published.
+"""Within-class covariance normalisation (WCCN): the last step on published recogniser weights.
 
     python -m training.recognizer.wccn --data DATA [--weights models/weights/recognizer.safetensors]
 
-The directions in which the vector of a small, filmed, badly lit or badly placed face departs from that of its own sharp chip say
-little of whose it is. Each counts the less, the further vectors depart along it: within-class covariance normalisation (Hatch,
-Kajarekar, Stolcke 2006), a class being one photo in all its looks. Their scatter is mixed half with that of no direction more
-than another: chips that were trained on depart less than others. Trainings that go on from these weights are not touched by it:
-``with_features`` gives the vectors before it, the teacher's kind.
+Directions in which embeddings vary with the camera say little about identity. WCCN (Hatch, Kajarekar, Stolcke 2006)
+down-weights them. A class is one photo with all its degradations; its variation is measured between degraded and sharp chips.
+The covariance is mixed half and half with the identity matrix, because training chips vary less than unseen ones. Training that
+starts from these weights is not affected: ``with_features`` returns the embeddings before WCCN.
 """
 
 from __future__ import annotations
@@ -31,8 +30,7 @@ BATCH = 50
 
 
 def wccn_matrix(departures: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The symmetric matrix (D, D) that evens out departures (N, D), mixed with as much of every direction alike; its mean
-    eigenvalue is about 1."""
+    """The WCCN matrix (D, D) of within-class differences (N, D): symmetric, mean eigenvalue about 1."""
     scatter = departures.T.astype(np.float64) @ departures / len(departures)
     scatter = scatter / (np.trace(scatter) / len(scatter)) + np.eye(len(scatter))
     values, axes = np.linalg.eigh(scatter / 2)
@@ -40,7 +38,7 @@ def wccn_matrix(departures: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def within_class_differences(net: Recognizer, chips: NDArray[np.uint8], look: str, seed: int) -> NDArray[np.float32]:
-    """How unit vectors of chips (N, 128, 128, 3) change, (N, D), when they are seen as in training."""
+    """Differences (N, D) between the unit embeddings of degraded and of sharp chips uint8 (N, 128, 128, 3)."""
     rng, found = np.random.default_rng(seed), []
     for start in track(range(0, len(chips), BATCH), "looks"):
         some = [np.ascontiguousarray(chip) for chip in chips[start : start + BATCH]]
@@ -76,9 +74,11 @@ def main() -> None:
         within_class_differences(net.eval().to(memory_format=torch.channels_last), chips.images[rows], args.look, args.seed)
     )
     net.whitening.copy_(torch.from_numpy(matrix))
-    card = {key: value for key, value in card.items() if key not in ("impostors", "speed")}  # those were of other vectors
+    card = {key: value for key, value in card.items() if key not in ("impostors", "speed")}  # measured on other embeddings
     save_weights(net, args.weights, card | {"command": f"{card['command']}; {without_folders(own_command())}", "figures": {}})
-    print(f"{args.weights}: weighs directions {np.linalg.eigvalsh(matrix).min():.2f} to {np.linalg.eigvalsh(matrix).max():.2f}")
+    print(
+        f"{args.weights}: weights of directions {np.linalg.eigvalsh(matrix).min():.2f} to {np.linalg.eigvalsh(matrix).max():.2f}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
-"""Prior knowledge distillation (PKDN, arXiv 2409.14385), with the weights and the fade of KDFSRNet, its elder relative.
+"""Prior knowledge distillation (PKDN, arXiv 2409.14385), with the weights and the fade of its predecessor KDFSRNet.
 
-    loss += 10 · fade · distance of features + 0.1 · L1 to the teacher's picture
+    loss += 10 * fade * feature distance + 0.1 * L1 to the teacher's image
 
-``fade`` falls from 1 to 0 over the first half of the run, after which the teacher is not asked any more. Features are compared by
-L1 (KDFSRNet) or, as feature-similarity distillation does (F-SKD, arXiv 2303.04681), by the cosine of all of a face's features at
-once.
+``fade`` falls from 1 to 0 over the first half of the run; then the teacher is not evaluated any more. Features are compared by L1
+(KDFSRNet) or by cosine (F-SKD, arXiv 2303.04681).
 """
 
 from __future__ import annotations
@@ -18,18 +17,23 @@ from models.runtime.devices import autocast
 from training.recognizer.feature_similarity import feature_distance
 
 FEATURE_WEIGHT, OUTPUT_WEIGHT = 10.0, 0.1
-FADE_END = 0.5  # share of the run after which nothing is distilled any more
+FADE_END = 0.5  # share of the run after which distillation ends
 KINDS = ("l1", "cosine", "none")
 
 
 class Teacher(Protocol):
-    """A network that shows what it sees on the way."""
+    """A network that returns its images and its intermediate features."""
 
     def with_features(self, x: Tensor, parsing: Tensor | None) -> tuple[list[Tensor], list[Tensor]]: ...
 
 
 class Distillation:
-    """What a student loses for being unlike its frozen teacher."""
+    """The distillation loss.
+
+    Args:
+        teacher: frozen network.
+        kind: feature distance, one of `KINDS`; ``none`` compares images only.
+    """
 
     def __init__(self, teacher: Teacher, kind: str) -> None:
         self.teacher, self.kind = teacher, kind
@@ -37,7 +41,15 @@ class Distillation:
     def __call__(
         self, progress: float, x: Tensor, parsing: Tensor | None, picture: Tensor, seen: list[Tensor]
     ) -> dict[str, Tensor]:
-        """Weighted terms of the loss by name, when ``progress`` 0..1 of the run is done."""
+        """Weighted loss terms by name.
+
+        Args:
+            progress: 0..1 of the run.
+            x: input images (N, 3, r, r).
+            parsing: parsing maps (N, regions, 64, 64), for the teacher.
+            picture: the student's image (N, 3, 128, 128).
+            seen: the student's features.
+        """
         fade = max(0.0, 1 - progress / FADE_END)
         if not fade:
             return {}

@@ -1,8 +1,7 @@
-"""What super-resolution learns from, made on the device that trains: sharp chips, and what is left of them at a rung.
+"""Training pairs of super-resolution, made on the training device: sharp chips and their degraded copies at a resolution level.
 
-Inputs are clean bicubic ones, of the rung's own size, or what a camera leaves of a face of any size that the pipeline cuts at
-that rung, moved about as badly placed landmarks would. Targets are as sharp as the chips are, in other light and some whole
-pixels aside, so that there is less to learn by heart.
+Inputs are clean bicubic reductions at the level's size, or degraded faces of any size that the pipeline cuts at that level, with
+misalignment. Targets are the sharp chips with random light and shifts by whole pixels, as augmentation.
 """
 
 from __future__ import annotations
@@ -26,14 +25,20 @@ CLEAN_SHARE, FILMED_SHARE = 0.6, 0.25  # of all inputs; of those that cameras se
 SHIFT = 2  # pixels
 JITTER = 1.5  # of a camera's chips, at most
 MIN_SIDE = 10  # pixels of the smallest side
-MAP_BATCH = 256  # parsing maps
-PARSING = 64  # side of the parsing maps: no network looks at larger ones
+MAP_BATCH = 256  # parsing maps made at once
+PARSING = 64  # side of the parsing maps; no network uses larger ones
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Inputs float (N, 3, rung, rung) and sharp targets (N, 3, 128, 128) in 0..1, the targets' landmarks (N, 68, 2) in chip
-    pixels and, where they are asked for, their parsing maps (N, regions, 64, 64) in 0..1."""
+    """One batch.
+
+    Attributes:
+        low: inputs float (N, 3, r, r) RGB in 0..1, r the resolution level.
+        sharp: targets float (N, 3, 128, 128) RGB in 0..1.
+        points: landmarks (N, 68, 2) of the targets in chip pixels.
+        parsing: parsing maps (N, regions, 64, 64) of the targets in 0..1, or None.
+    """
 
     low: Tensor
     sharp: Tensor
@@ -41,14 +46,21 @@ class Pairs:
     parsing: Tensor | None
 
 
-def side_range(rung: int) -> tuple[int, int]:
-    """The smallest and the largest side that the pipeline cuts at a rung."""
-    return max(MIN_SIDE, int(LEVEL_MAX_SIDE.get(rung // 2, 0)) + 1), int(LEVEL_MAX_SIDE[rung])
+def side_range(level: int) -> tuple[int, int]:
+    """The smallest and the largest chip side that the pipeline cuts at a resolution level."""
+    return max(MIN_SIDE, int(LEVEL_MAX_SIDE.get(level // 2, 0)) + 1), int(LEVEL_MAX_SIDE[level])
 
 
 class PairMaker:
-    """Draws pairs of ``rows`` of the chips; on a GPU all of them lie in its memory (1.5 GB for 31,000). ``plain``, as papers do:
-    clean inputs of chips as they are or mirrored."""
+    """Draws training pairs. On a GPU all chips lie in its memory (1.5 GB for 31,000).
+
+    Args:
+        chips: the chip set.
+        rows: rows of it to draw from.
+        device: ``cpu`` or ``cuda``.
+        parsing: also return parsing maps.
+        plain: clean bicubic inputs and mirror images only, as papers do.
+    """
 
     def __init__(self, chips: ChipSet, rows: NDArray[np.intp], device: str, parsing: bool, plain: bool = False) -> None:
         points = chips.landmarks68()
@@ -67,8 +79,8 @@ class PairMaker:
         with ThreadPoolExecutor() as threads:
             return torch.cat(list(threads.map(small, range(0, len(points), MAP_BATCH))))
 
-    def draw(self, rung: int, number: int, seed: int) -> Pairs:
-        """Pairs of one rung; the same seed draws the same."""
+    def draw(self, level: int, number: int, seed: int) -> Pairs:
+        """Draw ``number`` pairs at a resolution level; the same seed draws the same pairs."""
         generator = torch.Generator(self._device).manual_seed(seed)
 
         def some(low: int, high: int, *shape: int) -> Tensor:
@@ -85,7 +97,7 @@ class PairMaker:
             parsing = torch.where(turned[..., None], parsing.flip(3), parsing)
 
         if self._plain:
-            low = batched.shrink(sharp, torch.full_like(rows, rung), "bicubic")[..., :rung, :rung]
+            low = batched.shrink(sharp, torch.full_like(rows, level), "bicubic")[..., :level, :level]
             return Pairs(low / 255, sharp / 255, points, parsing)
 
         clean = round(CLEAN_SHARE * number)
@@ -98,12 +110,12 @@ class PairMaker:
         if parsing is not None:
             parsing = batched.warp(parsing, matrices, "bilinear")
 
-        least, most = side_range(rung)
-        sides = torch.where(seen, some(least, most + 1, number), rung)
+        least, most = side_range(level)
+        sides = torch.where(seen, some(least, most + 1, number), level)
         look = batched.CameraParameters.sample(number - clean, generator, even_exposure=True, video_share=FILMED_SHARE)
         canvases = (
             batched.shrink(sharp[:clean], sides[:clean], "bicubic"),
             batched.apply_camera(sharp[clean:], sides[clean:], look, generator),
         )
-        low = batched.enlarge(torch.cat(canvases), sides, rung)
+        low = batched.enlarge(torch.cat(canvases), sides, level)
         return Pairs(low / 255, sharp / 255, points, parsing)

@@ -1,31 +1,30 @@
-"""Train the progressive super-resolution student that ships. On 2 cores, one after the other:
+"""Train the progressive super-resolution network. On 2 cores, one after the other:
 
     python -m training.superres.train --data DATA --out runs/superres-plain --no-identity                     # 80 min
     python -m training.superres.train --data DATA --out runs/superres --start runs/superres-plain \\
         --samples 8000 --lr 4e-4                                                                              #  8 min
 
-and to distil from a teacher who sees the sharp face's parsing map, in place of the second:
+In place of the second, to distil from a teacher that is given the parsing map of the sharp face:
 
     python -m training.superres.train --data DATA --out runs/superres-teacher --role teacher \\
         --start runs/superres-plain --samples 9600 --lr 4e-4
     python -m training.superres.train --data DATA --out runs/superres --start runs/superres-plain \\
         --teacher runs/superres-teacher --samples 42000 --lr 4e-4
 
-The optimiser is Muon: from scratch, after 8,000 samples, it was 0.30, 0.37 and 0.58 dB ahead of AdamW at x8, x4 and x2 (learning
-rates 1.5e-3 and 1.2e-3, dev chips). With a GPU the same with ``--preset gpu``. The loss joins both super-resolution papers:
+Muon is the optimiser: from scratch, after 8,000 samples, it was 0.30, 0.37 and 0.58 dB ahead of AdamW at x8, x4 and x2 (learning
+rates 1.5e-3 and 1.2e-3, dev chips). On a GPU add ``--preset gpu``. The loss combines both super-resolution papers:
 
-- L1 at every step of the ladder and PFSR's facial attention loss (arXiv 1908.08239, La: L1 weighted by the landmark
-  heat map of the target) at 64 and 128 pixels;
-- with ``--teacher``, PKDN's distillation (arXiv 2409.14385): the student's features at 16, 32 and 64 pixels follow
-  those of the teacher, who sees the parsing map of the sharp face, and its picture follows the teacher's; the features'
-  part fades to nothing over the first half, and then the teacher is not asked any more, as in KDFSRNet;
-- identity: 1 - cosine between the recogniser's vectors of the result and of the sharp chip, and at x8, with ``--judge``, the
-  same of another's (EdgeFace-XS), lest the result be made for one recogniser's eyes alone;
-- with ``--psnr``, from that share of the run on, PSNR itself and SSIM in place of L1 at 128 pixels: what L1 finds is a median,
-  which is further from the sharp face than the mean is where nobody can know.
+- L1 at every resolution level, and the facial attention loss of PFSR (arXiv 1908.08239, La: L1 weighted by the landmark heat map
+  of the target) at 64 and 128 pixels;
+- with ``--teacher``, the distillation of PKDN (arXiv 2409.14385): the student's features at 16, 32 and 64 pixels and its image
+  follow the teacher's. The feature term fades to 0 over the first half of the run, as in KDFSRNet;
+- identity: 1 - cosine between the recogniser's embeddings of the result and of the sharp chip. With ``--judge`` the same with
+  EdgeFace-XS at x8, so that the result is not tuned to one recogniser;
+- with ``--psnr``, from that share of the run on, PSNR and SSIM in place of L1 at 128 pixels. L1 estimates a median, and PSNR the
+  mean, which has the lower squared error.
 
-What it learns from is made where it trains (`training.superres.inputs`). The teacher learns without identity. There is no
-adversarial term: it would invent people (`training.papers.pfsr` has it).
+Training pairs are made on the training device (`training.superres.inputs`). The teacher trains without the identity term. There
+is no adversarial term, because it invents details (`training.papers.pfsr` has it).
 """
 
 from __future__ import annotations
@@ -54,15 +53,15 @@ PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {"samples": 110_000, "batch": 16, "lr": 1.5e-3},
     "gpu": {"samples": 4_000_000, "batch": 256, "lr": 2e-3},
 }
-LEVEL_SHARES = {16: 0.5, 32: 0.3, 64: 0.2}  # of every batch: rungs in turn made the training unstable
+LEVEL_SHARES = {16: 0.5, 32: 0.3, 64: 0.2}  # of every batch; alternating levels made the training unstable
 STEP_WEIGHT = {32: 0.25, 64: 0.25, 128: 1.0}
 ATTENTION = 1.0
 IDENTITY = 0.06
-PSNR, SSIM = 0.007, 0.06  # a dB, and all of it: their gradients are then that of L1 at x8
+PSNR, SSIM = 0.007, 0.06  # per dB, and of 1 - SSIM; their gradients then match that of L1 at x8
 
 
 def frozen_recognizer(source: Path, device: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """A recogniser as a function of chips (N, 3, 128, 128) in 0..1, through which gradients flow."""
+    """A frozen recogniser as a differentiable function of chips (N, 3, 128, 128) in 0..1 to embeddings (N, D)."""
     net = averaged(source, {"Recognizer": Recognizer}).to(device, memory_format=torch.channels_last)
 
     def embed(chips: torch.Tensor) -> torch.Tensor:
@@ -74,7 +73,7 @@ def frozen_recognizer(source: Path, device: str) -> Callable[[torch.Tensor], tor
 
 
 def frozen_edgeface(weights: Path, device: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """EdgeFace-XS in the same way."""
+    """EdgeFace-XS as such a function."""
     teacher = EdgeFace(weights, device)
     return lambda chips: teacher.vectors(chips * 255)
 
@@ -84,15 +83,15 @@ def main() -> None:
         __doc__,
         PRESETS,
         role={"choices": ("student", "teacher"), "default": "student"},
-        start={"type": Path, "help": "begin with the weights of this run or file"},
+        start={"type": Path, "help": "start from the weights of this run or file"},
         teacher={"type": Path, "help": "distil this teacher, a run"},
         features={"choices": KINDS, "default": "l1", "help": "how features are distilled"},
         identity={"type": float, "default": IDENTITY, "help": "weight of the identity term"},
-        psnr={"type": float, "default": 1.0, "help": "share of the run after which PSNR and SSIM are learned"},
+        psnr={"type": float, "default": 1.0, "help": "share of the run after which PSNR and SSIM replace L1"},
         no_attention={"action": "store_true", "help": "ablation: leave the facial attention loss out"},
         no_identity={"action": "store_true", "help": "ablation: leave the identity term out"},
         recognizer={"type": Path, "default": WEIGHTS / "recognizer.safetensors", "help": "run or weights of the identity term"},
-        judge={"type": Path, "help": "weights of EdgeFace-XS, for a second one at x8"},
+        judge={"type": Path, "help": "weights of EdgeFace-XS, for a second identity term at x8"},
     )
     args, device = job.args, job.device
     chips = load_chips(args.data, args.cache)
@@ -102,7 +101,7 @@ def main() -> None:
     if args.start:
         keys = net.load_state_dict(averaged(args.start, {"SuperResNet": SuperResNet}).state_dict(), strict=False)
         if keys.unexpected_keys:
-            raise SystemExit(f"--start {args.start}: a teacher, and a student has no place for what it learned of priors")
+            raise SystemExit(f"--start {args.start}: these are weights of a teacher, which a student cannot start from")
     net = net.to(device, memory_format=torch.channels_last)
     distil = None
     if args.teacher:
@@ -117,7 +116,7 @@ def main() -> None:
     run = job.run(net, arguments=arguments, betas=(0.9, 0.99), clip=0.1, muon=True)
 
     def losses(given: Pairs) -> dict[str, torch.Tensor]:
-        """The terms of the loss for chips of one rung, by name."""
+        """Loss terms by name, for pairs of one resolution level."""
         low, prior = given.low.contiguous(memory_format=torch.channels_last), given.parsing
         with autocast(device):
             pictures, seen = net.with_features(low, prior if args.role == "teacher" else None)
@@ -135,8 +134,8 @@ def main() -> None:
                 terms["attention"] = terms["attention"] + ATTENTION * attended
         if distil:
             terms |= distil(run.progress, low, prior, pictures[-1], seen)
-        for number, (rungs, embed) in enumerate(judges):
-            if low.shape[-1] in rungs:
+        for number, (levels, embed) in enumerate(judges):
+            if low.shape[-1] in levels:
                 with torch.no_grad():
                     wanted = embed(given.sharp)
                 similar = F.cosine_similarity(embed(pictures[-1].float()), wanted)
@@ -145,10 +144,10 @@ def main() -> None:
 
     while not run.done:
         rng, terms = run.rng(run.step), {}
-        for rung in ENTRY_LEVELS:
-            given = pairs.draw(rung, max(1, round(job.batch * LEVEL_SHARES[rung])), int(rng.integers(2**31)))
+        for level in ENTRY_LEVELS:
+            given = pairs.draw(level, max(1, round(job.batch * LEVEL_SHARES[level])), int(rng.integers(2**31)))
             for name, term in losses(given).items():
-                terms[name] = terms.get(name, 0.0) + LEVEL_SHARES[rung] * term
+                terms[name] = terms.get(name, 0.0) + LEVEL_SHARES[level] * term
         run.update(torch.stack(list(terms.values())).sum(), **terms)
 
 

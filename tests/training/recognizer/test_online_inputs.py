@@ -25,10 +25,10 @@ def test_views_keep_the_order_of_faces_restored_or_not() -> None:
 
 def test_sizes_are_those_of_the_single_chips() -> None:
     maker = cameras(SuperResNet())
-    rungs = maker._rungs(4000)
-    assert abs(sum(rungs) - SUPERRES_SHARE * 4000) <= 1 and rungs[1] > 2 * rungs[0] > 0
-    sides = maker._sides(4000, rungs)
-    first, second, rest = sides.split([*rungs, 4000 - sum(rungs)])
+    levels = maker._levels(4000)
+    assert abs(sum(levels) - SUPERRES_SHARE * 4000) <= 1 and levels[1] > 2 * levels[0] > 0
+    sides = maker._sides(4000, levels)
+    first, second, rest = sides.split([*levels, 4000 - sum(levels)])
     assert first.min() >= SMALLEST and first.max() <= LEVEL_MAX_SIDE[16] < second.min() and second.max() <= LEVEL_MAX_SIDE[32]
     assert abs(float((rest == 128).float().mean()) - SHARP_SHARE) < 0.03
     small = rest[rest < 128]

@@ -7,7 +7,7 @@ from torch import nn
 
 from training.recognizer.feature_similarity import Hints, feature_distance, relation_distance
 from training.recognizer.margins import KINDS, MarginHead
-from training.recognizer.train import vector_terms
+from training.recognizer.train import embedding_loss
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -51,7 +51,7 @@ def test_another_picture_of_the_same_person_is_neither_right_nor_wrong() -> None
     net = torch.nn.Module()
 
     def contrast(*label: int) -> float:
-        return float(vector_terms(net, vectors, torch.nn.Identity(), vectors, torch.tensor(label))["contrast"])
+        return float(embedding_loss(net, vectors, torch.nn.Identity(), vectors, torch.tensor(label))["contrast"])
 
     assert contrast(3, 3, 5) < 0.01 < contrast(3, 4, 5) == contrast(-1, -1, -1)  # -1: nobody knows who
 
@@ -60,7 +60,7 @@ def test_strangers_are_told_apart_unless_the_teacher_finds_them_alike() -> None:
     face, same = nn.Identity(), torch.eye(1, 16)
 
     def contrast(strangers: torch.Tensor) -> float:
-        return float(vector_terms(face, same, face, same, torch.tensor([0]), strangers)["contrast"])
+        return float(embedding_loss(face, same, face, same, torch.tensor([0]), strangers)["contrast"])
 
     assert contrast(same) == 0 < contrast(F.normalize(torch.eye(16)[1:] + 0.5 * same))
 

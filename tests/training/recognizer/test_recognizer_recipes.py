@@ -131,10 +131,10 @@ def test_partners_are_other_pictures_of_the_same_people(data) -> None:  # type: 
     [
         (("--hints",), "--teacher RUN is needed"),
         (("--no-embedding",), "nothing to learn from"),
-        (("--restored", "--look", "fskd-nearest"), "no face on a rung"),
+        (("--restored", "--look", "fskd-nearest"), "no chip at a resolution level"),
         (("--restored", "--role", "teacher"), "sees sharp ones only"),
         (("--morphs", "@none"), "holds no morphs"),
-        (("--morphs", "@none", "--embedding-teacher", "@none"), "have the vectors of EdgeFace-XS"),
+        (("--morphs", "@none", "--embedding-teacher", "@none"), "hold embeddings of EdgeFace-XS"),
         (("--network", "large"), "must be small, iresnet18"),
     ],
 )

@@ -16,27 +16,27 @@ def chips(data: Path):  # type: ignore[no-untyped-def]
     return load_chips(data, data)
 
 
-@pytest.mark.parametrize("rung", [16, 32, 64])
-def test_sides_are_those_that_the_pipeline_cuts_at_a_rung(rung: int) -> None:
-    least, most = side_range(rung)
+@pytest.mark.parametrize("level", [16, 32, 64])
+def test_sides_are_those_that_the_pipeline_cuts_at_a_level(level: int) -> None:
+    least, most = side_range(level)
     assert (
-        level_for_side(least) == level_for_side(most) == rung
-        and level_for_side(most + 1) > rung
-        and (least == 10 or level_for_side(least - 1) < rung)
+        level_for_side(least) == level_for_side(most) == level
+        and level_for_side(most + 1) > level
+        and (least == 10 or level_for_side(least - 1) < level)
     )
 
 
-@pytest.mark.parametrize("rung", [16, 32, 64])
-def test_clean_ones_come_nearer_to_the_sharp_face_than_what_cameras_leave(chips, rung: int) -> None:  # type: ignore[no-untyped-def]
-    found = PairMaker(chips, np.arange(24), "cpu", parsing=True).draw(rung, 20, seed=1)
-    assert found.low.shape == (20, 3, rung, rung) and found.sharp.shape == (20, 3, 128, 128)
+@pytest.mark.parametrize("level", [16, 32, 64])
+def test_clean_ones_come_nearer_to_the_sharp_face_than_what_cameras_leave(chips, level: int) -> None:  # type: ignore[no-untyped-def]
+    found = PairMaker(chips, np.arange(24), "cpu", parsing=True).draw(level, 20, seed=1)
+    assert found.low.shape == (20, 3, level, level) and found.sharp.shape == (20, 3, 128, 128)
     for part in (found.low, found.sharp, found.parsing):
         assert part is not None and part.min() >= 0 and part.max() <= 1
     large = torch.nn.functional.interpolate(found.low, (128, 128), mode="bicubic")
     error = (large - found.sharp).abs().mean((1, 2, 3))
     clean = round(CLEAN_SHARE * 20)
     assert error[:clean].mean() < error[clean:].mean()
-    assert torch.equal(found.low, PairMaker(chips, np.arange(24), "cpu", parsing=False).draw(rung, 20, seed=1).low)
+    assert torch.equal(found.low, PairMaker(chips, np.arange(24), "cpu", parsing=False).draw(level, 20, seed=1).low)
 
 
 def test_landmarks_and_maps_stay_on_their_face(chips) -> None:  # type: ignore[no-untyped-def]
