@@ -10,10 +10,10 @@ import typer
 
 from cli import bench, demo, doctor, live, run, search, serve, watchlist
 from cli import retention as keep
-from cli.common import Screen
+from cli.common import SafeConsole
 from pipeline import __version__
 from pipeline.errors import FarsightError, SettingsError, redact
-from pipeline.private import write_for_user_alone
+from pipeline.file_permissions import set_private_umask
 from watchlist.sqlite_connection import StoreError
 
 
@@ -55,7 +55,7 @@ app.command("doctor")(doctor.command)
 
 def main() -> None:
     """Run the program; errors a user can mend are one line and an exit code, never a traceback."""
-    write_for_user_alone()
+    set_private_umask()
     try:
         app()
     except FarsightError as error:
@@ -68,5 +68,5 @@ def main() -> None:
 
 
 def _fail(text: str, code: int) -> None:
-    Screen(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"farsight: {redact(' '.join(text.split()))}")
+    SafeConsole(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"farsight: {redact(' '.join(text.split()))}")
     sys.exit(code)

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from watchlist.store import Store
 
 
-class AlertLines:
-    """Prints the alerts that come into a database from now on; `look` is called again and again."""
+class AlertPrinter:
+    """Prints the alerts that come into a database from now on; `print_new` is called again and again."""
 
     def __init__(self, store: Store, console: Console) -> None:
         self._store, self._console = store, console
         self._last = self._store.last_alert_number()
 
-    def look(self) -> None:
+    def print_new(self) -> None:
         """Print what is new. A database that cannot be read just now is asked again at the next look."""
         try:
             self._last = min(self._last, self._store.last_alert_number())  # after a purge numbers begin anew
@@ -30,10 +30,10 @@ class AlertLines:
         for number, alert in fresh:
             self._last = number
             style = "bold red" if alert.kind == "match" else "yellow"
-            self._console.print(line_of(json.loads(alert.content), alert.at), markup=False, soft_wrap=True, style=style)
+            self._console.print(alert_line(json.loads(alert.content), alert.at), markup=False, soft_wrap=True, style=style)
 
 
-def line_of(content: dict[str, Any], at: float) -> str:
+def alert_line(content: dict[str, Any], at: float) -> str:
     """One line for an alert: local time, kind, camera, name, and what the decision rests on."""
     when = datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S %Z")
     score = "" if content["score"] is None else f", score {content['score']:.3f} (threshold {content['threshold']:.3f})"

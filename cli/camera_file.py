@@ -10,16 +10,16 @@ from typing import Any
 import structlog
 
 from cli.settings import Settings, load_settings
-from pipeline.addresses import address_from_environment, from_environment
+from pipeline.addresses import expand_url, expand_variables
 from pipeline.errors import SettingsError
 from pipeline.protocol import SourceSpec
 from pipeline.settings import CameraSettings
 
-AT_ONCE = {"cameras"}  # what is followed while it runs; the rest needs a restart
+RELOADED_KEYS = {"cameras"}  # what is followed while it runs; the rest needs a restart
 
 
 class CameraFile:
-    """Looks at the file at each call of `wanted`; a wrong file leaves the cameras as they are and is said once.
+    """Looks at the file at each call of `requested`; a wrong file leaves the cameras as they are and is said once.
 
     ``defaults`` are settings for keys the file does not name. Raises SettingsError if the file is wrong at first.
     """
@@ -30,7 +30,7 @@ class CameraFile:
         self._stamp, self._asked = self._look(), False
         self.settings, self._specs = self._read()
 
-    def wanted(self) -> list[SourceSpec]:
+    def requested(self) -> list[SourceSpec]:
         """The cameras to watch now."""
         stamp = None if self._asked else self._look()
         if stamp != self._stamp:
@@ -38,7 +38,7 @@ class CameraFile:
             self._reload()
         return self._specs
 
-    def look_again(self) -> None:
+    def request_reload(self) -> None:
         """Read the file at the next look even if it is the same; for signal handlers."""
         self._asked = True
 
@@ -49,7 +49,7 @@ class CameraFile:
             self._log.error("settings kept", why=str(error))
             return
         for key in Settings.model_fields:
-            if key not in AT_ONCE and getattr(settings, key) != getattr(self.settings, key):
+            if key not in RELOADED_KEYS and getattr(settings, key) != getattr(self.settings, key):
                 self._log.warning("needs a restart", key=key)
         before, now = {s.name: s for s in self._specs}, {s.name: s for s in specs}
         changed = [name for name in now if name in before and before[name] != now[name]]
@@ -61,10 +61,10 @@ class CameraFile:
         for key in ("cameras", "watchlist", "out"):
             if not getattr(settings, key):
                 raise SettingsError(f"{self._path.name}: {key} is missing")
-        shared = {k: path_of(v, f"shared.{k}") if isinstance(v, str) else v for k, v in settings.shared.items()}
-        places = {key: path_of(str(getattr(settings, key)), key) for key in ("watchlist", "out")}
+        shared = {k: expand_path(v, f"shared.{k}") if isinstance(v, str) else v for k, v in settings.shared.items()}
+        places = {key: expand_path(str(getattr(settings, key)), key) for key in ("watchlist", "out")}
         settings = settings.model_copy(update={**places, "shared": shared})
-        specs = [SourceSpec(c.name, address(c.url, f"camera {c.name}: url"), options_of(c)) for c in settings.cameras]
+        specs = [SourceSpec(c.name, camera_url(c.url, f"camera {c.name}: url"), reader_options(c)) for c in settings.cameras]
         by_address = defaultdict(list)
         for spec in specs:
             by_address[spec.url].append(spec.name)
@@ -81,22 +81,22 @@ class CameraFile:
         return found.st_mtime_ns, found.st_size
 
 
-def options_of(camera: CameraSettings) -> tuple[tuple[str, str], ...]:
+def reader_options(camera: CameraSettings) -> tuple[tuple[str, str], ...]:
     """What the camera's reader is told."""
     patience = () if camera.patience_s == "auto" else (("patience_s", str(camera.patience_s)),)
     return (("transport", camera.transport), ("poll_s", str(camera.poll_s)), *patience)
 
 
-def address(url: str, key: str) -> str:
+def camera_url(url: str, key: str) -> str:
     """Where a camera is, with variables filled in and credentials encoded. A file in a camera's place by its whole path, since
     cameras are read in another folder."""
-    filled = address_from_environment(url, key)
+    filled = expand_url(url, key)
     if "://" in filled:
         return filled
     path = os.path.expanduser(filled)  # noqa: PTH111
     return str(Path(path).absolute()) if Path(path).is_file() else path
 
 
-def path_of(text: str, key: str) -> str:
+def expand_path(text: str, key: str) -> str:
     """A path with ${VARIABLE} replaced and ``~`` at its beginning as the home folder."""
-    return os.path.expanduser(from_environment(text, key))  # noqa: PTH111  (pathlib raises for a user that is not known)
+    return os.path.expanduser(expand_variables(text, key))  # noqa: PTH111  (pathlib raises for a user that is not known)

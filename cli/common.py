@@ -16,7 +16,7 @@ from rich.text import Text
 
 from configs import CONFIGS as CONFIGS
 from pipeline.errors import SettingsError
-from pipeline.private import make_database_private, make_private
+from pipeline.file_permissions import make_database_private, make_private
 from watchlist.output_folder import PREVIEWS as PREVIEWS
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DATABASE = "farsight.db"
 
 
-class Screen(Console):
+class SafeConsole(Console):
     """A console that shows the control characters of names, paths and messages in place of letting the terminal obey them."""
 
     def render_str(self, text: str, **how: Any) -> Text:
@@ -44,7 +44,7 @@ class Screen(Console):
             yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
 
-console = Screen(highlight=False)
+console = SafeConsole(highlight=False)
 Recognizer = Annotated[
     Path | None,
     typer.Option("--recognizer", help="an ArcFace-style network (.onnx) whose vectors they are, if not the project's own"),

@@ -15,7 +15,7 @@ from cli.common import CONFIGS, DATABASE, console, finite, open_store
 from cli.run import run_recordings
 from cli.settings import load_settings
 from pipeline.errors import SettingsError
-from pipeline.ownership import LOCK, owned
+from pipeline.folder_lock import LOCK, locked_folder
 from pipeline.sources.find import find_sources
 
 MARKER = "truth.json"
@@ -73,7 +73,7 @@ def _clear(out: Path) -> None:
     """Delete an earlier demo, unless it is still running."""
     if not out.exists():
         return
-    with owned(out, "demo"):
+    with locked_folder(out, "demo"):
         for path in out.iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from watchlist.photos import Entry
     from watchlist.store import Store
 
-MOST_SEEN = 1000  # tracks of one person that looking back names
+MAX_TRACKS = 1000  # tracks of one person that looking back names
 
 Db = Annotated[Path, typer.Option(help="database file, or the folder that holds it")]
 AllowLookalike = Annotated[
@@ -82,7 +82,7 @@ def import_people(
     except PhotoError as error:
         raise SettingsError(str(error)) from None
     if not as_json:
-        tell_listing(listing)
+        print_listing(listing)
     _enrol(listing.entries, db, allow_lookalike or anyway, look_back, recognizer, as_json, listing.left_out)
 
 
@@ -108,7 +108,7 @@ def enrol_list(store: Store, people: Path, settings: Settings) -> dict[str, Any]
             verdicts = enrol(store, gate, listing.entries, digest, lambda verdict: bar.advance(task), listing.warnings.append)
     except StoreError as error:
         raise SettingsError(f"{store.path}: {error}") from None
-    tell_listing(listing)
+    print_listing(listing)
     refused = [v for v in verdicts if v.reason]
     for verdict in refused:
         console.print(f"refused {verdict.who}/{verdict.photo}: {verdict.reason}", markup=False, soft_wrap=True)
@@ -132,15 +132,15 @@ def enrol_list(store: Store, people: Path, settings: Settings) -> dict[str, Any]
     }
 
 
-def tell_listing(listing: Listing) -> None:
+def print_listing(listing: Listing) -> None:
     """Say what of a folder or CSV is left out, and what may be meant otherwise."""
     for path, reason in listing.left_out:
         console.print(f"left out {path}: {reason}", markup=False, soft_wrap=True)
     for warning in listing.warnings:
-        tell_warning(warning)
+        print_warning(warning)
 
 
-def tell_warning(text: str) -> None:
+def print_warning(text: str) -> None:
     console.print(f"note: {text}", markup=False, soft_wrap=True)
 
 
@@ -180,7 +180,7 @@ def _enrol(
         print(json.dumps(rows, indent=2))
     else:
         for warning in warnings:
-            tell_warning(warning)
+            print_warning(warning)
         for v in verdicts:
             turned = f", turned by {90 * v.turns}°" if v.turns else ""
             done = f"enrolled ({v.face_px:.0f} px, quality {v.quality:.2f}{turned})"
@@ -230,10 +230,10 @@ def _look_back(store: Store, card: dict[str, Any], people: dict[int, str]) -> No
     except StoreError as error:
         raise SettingsError(str(error)) from None
     for identity, name in people.items():
-        found, compared = past.search(np.stack([e.vector for e in store.enrolments(identity)]), MOST_SEEN)
+        found, compared = past.search(np.stack([e.vector for e in store.enrolments(identity)]), MAX_TRACKS)
         seen = [hit for hit in found if hit.outcome == "match"]
         for hit in seen:
             where = f"{hit.row['source']}/{hit.row['track']}"
             console.print(f"{name} was seen before: {where}, cosine {hit.score:.2f} (needs {hit.threshold:.2f})", markup=False)
-        count = f"at least {len(seen)}" if len(seen) == MOST_SEEN else str(len(seen))
+        count = f"at least {len(seen)}" if len(seen) == MAX_TRACKS else str(len(seen))
         console.print(f"{name}: seen in {count} of {compared} tracks of the past", markup=False)

@@ -11,18 +11,18 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.alert_lines import AlertLines
+from cli.alert_lines import AlertPrinter
 from cli.camera_file import CameraFile
 from cli.common import CONFIGS, DATABASE, card_of, console, context_of, finite, open_store
-from cli.run import fill_watchlist, finish, make_folder, require
+from cli.live_maintenance import LiveMaintenance
+from cli.run import finish, load_watchlist, make_output_folder, require_watchlist
 from cli.settings import AlertSettings, load_settings
-from cli.upkeep import Housekeeping
-from pipeline.addresses import address_from_environment, from_environment
+from pipeline.addresses import expand_url, expand_variables
 from pipeline.engine import Job, Status
 from pipeline.errors import SettingsError
-from pipeline.monitoring.log import Changes, open_log
+from pipeline.folder_lock import locked_folder
+from pipeline.monitoring.log import StatusLog, configure_log
 from pipeline.monitoring.progress import ProgressView
-from pipeline.ownership import owned
 from pipeline.settings import MetricsSettings
 from stages.boot import boot_id
 
@@ -37,14 +37,14 @@ def command(
     """Watch cameras until stopped (Ctrl-C or SIGTERM). Cameras are followed as the settings file changes."""
     for wish in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wish, _leave)
-    open_log((lambda line: console.print(line, markup=False, soft_wrap=True)) if console.is_terminal else None)
+    configure_log((lambda line: console.print(line, markup=False, soft_wrap=True)) if console.is_terminal else None)
     cameras = CameraFile(config, **_defaults(config))
     settings = cameras.settings
-    require(Path(str(settings.watchlist)))
+    require_watchlist(Path(str(settings.watchlist)))
     out = Path(str(settings.out))
     alerts = _alerts(settings.alerts)
-    make_folder(out)
-    with owned(out, "live"), ExitStack() as closing:
+    make_output_folder(out)
+    with locked_folder(out, "live"), ExitStack() as closing:
         # Before anything is loaded, so that a port in use is told at once.
         monitor = _monitor(settings.metrics)
         if monitor:
@@ -57,29 +57,29 @@ def _watch(cameras: CameraFile, out: Path, alerts: dict[str, Any], duration: flo
     settings = cameras.settings
     store = open_store(out / DATABASE)
     store.finish_abandoned()
-    people = fill_watchlist(store, Path(str(settings.watchlist)), settings)
+    people = load_watchlist(store, Path(str(settings.watchlist)), settings)
     if store.recognizers() - {card_of(settings.shared.get("recognizer"))["sha256"]}:
         raise SettingsError(f"out: {out} holds tracks of another recogniser, and nobody could search both: name another folder")
     started, epoch = time.monotonic(), time.time()
     context = {"epoch": epoch, "epoch_clock": (boot_id(), started), "alerts": alerts, "keep_trying": True} | context_of(
         settings, out
     )
-    job = Job(settings.groups, cameras.wanted(), context, None, 1e9)
+    job = Job(settings.groups, cameras.requested(), context, None, 1e9)
     engine = _engine(settings.engine, cameras, duration)
-    signal.signal(signal.SIGHUP, lambda *_: cameras.look_again())
+    signal.signal(signal.SIGHUP, lambda *_: cameras.request_reload())
     for wish in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wish, _once(engine.stop))
-    changes = Changes()
-    lines = AlertLines(store, console) if settings.alerts.console else None
-    housekeeping = Housekeeping(Path(str(settings.watchlist)), out, settings.retention)
+    changes = StatusLog()
+    alert_printer = AlertPrinter(store, console) if settings.alerts.console else None
+    housekeeping = LiveMaintenance(Path(str(settings.watchlist)), out, settings.retention)
     try:
         with ProgressView("watching", console, len(job.sources), endless=True) as view:
 
             def watch(status: Status) -> None:
                 view.update(status)
                 changes.update(status)
-                if lines:
-                    lines.look()
+                if alert_printer:
+                    alert_printer.print_new()
                 if monitor:
                     monitor.update(status)
 
@@ -89,8 +89,8 @@ def _watch(cameras: CameraFile, out: Path, alerts: dict[str, Any], duration: flo
     finally:
         engine.close()
         housekeeping.close()
-        if lines:
-            lines.look()
+        if alert_printer:
+            alert_printer.print_new()
     begun = min(epoch, time.time() - (time.monotonic() - started))  # by the clock of now as well, which may have been set
     since = max(begun, time.time() - REPORTED_S, store.start_of_newest(REPORTED_TRACKS) or 0.0)
     return finish(settings, job, status, store, out, {"all": time.monotonic() - started}, since, begun, people)
@@ -100,20 +100,20 @@ def _engine(name: str, cameras: CameraFile, duration: float | None) -> Any:
     if name == "inline":
         from pipeline.inline import InlineEngine
 
-        if len(cameras.wanted()) > 1:
-            raise SettingsError(f"engine = 'inline' watches one camera, here are {len(cameras.wanted())}: must be ray")
+        if len(cameras.requested()) > 1:
+            raise SettingsError(f"engine = 'inline' watches one camera, here are {len(cameras.requested())}: must be ray")
         return InlineEngine(duration)
     from pipeline.ray.live import RayLiveEngine
 
-    return RayLiveEngine(cameras.wanted, duration)
+    return RayLiveEngine(cameras.requested, duration)
 
 
 def _monitor(metrics: MetricsSettings) -> Any:
     if not metrics.port:
         return None
-    from pipeline.monitoring.prometheus import Monitor
+    from pipeline.monitoring.prometheus import MetricsServer
 
-    return Monitor(metrics.host, metrics.port, metrics.names)
+    return MetricsServer(metrics.host, metrics.port, metrics.names)
 
 
 def _leave(*_: object) -> None:
@@ -142,7 +142,7 @@ def _alerts(settings: AlertSettings) -> dict[str, Any]:
     given = settings.model_dump()
     for key, value in given.items():
         if isinstance(value, str):
-            fill = address_from_environment if key in ("webhook", "mqtt") else from_environment
+            fill = expand_url if key in ("webhook", "mqtt") else expand_variables
             given[key] = fill(value, f"alerts.{key}")
     try:
         build_sinks(Path(), given)

@@ -11,18 +11,18 @@ from cli.common import DATABASE, console, open_store
 from pipeline.checkpoints import Checkpoints, file_stamp
 from pipeline.engine import Status
 from pipeline.protocol import SourceReport, SourceSpec
-from pipeline.sources.find import Known, address_of, keep_names
-from pipeline.sources.folders import LeftOut
-from pipeline.sources.start_times import TOLD, NamePattern, Start, starts_of, tell, time_zone
+from pipeline.sources.find import EarlierSource, address_of, reuse_names
+from pipeline.sources.folders import SkippedFiles
+from pipeline.sources.start_times import FROM_USER, NamePattern, StartTime, report_start_times, resolve_start_times, time_zone
 
 if TYPE_CHECKING:
     from watchlist.store import Store
 
-MOST_TOLD = 3  # names on the console; run.json has them all
+MAX_PRINTED = 3  # names on the console; run.json has them all
 
 
 @dataclass(frozen=True)
-class Dating:
+class StartOptions:
     """When recordings began, as the user tells it: ``told`` are times or NAME=TIME, ``pattern`` finds a time in their names."""
 
     told: list[str] = field(default_factory=list)
@@ -30,55 +30,55 @@ class Dating:
     zone: tzinfo | None = None
 
     @classmethod
-    def of(cls, told: list[str] | None, pattern: str | None, zone: str | None) -> Dating:
+    def of(cls, told: list[str] | None, pattern: str | None, zone: str | None) -> StartOptions:
         """Raises SettingsError."""
         return cls(told or [], NamePattern(pattern) if pattern is not None else None, time_zone(zone))
 
 
-def with_earlier_names(out: Path, sources: list[SourceSpec]) -> list[SourceSpec]:
+def reuse_earlier_names(out: Path, sources: list[SourceSpec]) -> list[SourceSpec]:
     """The sources under the names they had in earlier runs into ``out``. Raises SettingsError."""
     if not (out / DATABASE).is_file():
         return sources
     store = open_store(out / DATABASE)
     checkpoints = Checkpoints(out / DATABASE)
     try:
-        earlier = {r.name: Known(r.name, r.address, r.stamp) for r in store.recordings()}
+        earlier = {r.name: EarlierSource(r.name, r.address, r.stamp) for r in store.recordings()}
         for name, url in checkpoints.urls().items():  # of versions that kept no list
-            earlier.setdefault(name, Known(name, url))
-        kept = keep_names(sources, list(earlier.values()))
+            earlier.setdefault(name, EarlierSource(name, url))
+        kept = reuse_names(sources, list(earlier.values()))
         for spec in kept:
-            checkpoints.moved(spec.name, address_of(spec))
+            checkpoints.update_url(spec.name, address_of(spec))
         return kept
     finally:
         checkpoints.close()
         store.close()
 
 
-def note_sources(store: Store, sources: list[SourceSpec]) -> None:
+def store_sources(store: Store, sources: list[SourceSpec]) -> None:
     """Write down which sources there are, so that a resume gives them the same names."""
     from watchlist.recordings import Recording
 
     store.put_recordings([Recording(s.name, address_of(s), file_stamp(s.url)) for s in sources])
 
 
-def told_starts(sources: list[SourceSpec], dating: Dating) -> dict[str, Start]:
+def given_start_times(sources: list[SourceSpec], dating: StartOptions) -> dict[str, StartTime]:
     """When sources began, as far as the user tells; says which names the pattern does not fit. Raises SettingsError."""
-    starts, unfit = starts_of(sources, dating.told, dating.pattern, dating.zone)
+    starts, unfit = resolve_start_times(sources, dating.told, dating.pattern, dating.zone)
     if unfit and dating.pattern:
         console.print(f"--start-from-name {dating.pattern.pattern} does not fit {_few(unfit)}", markup=False, soft_wrap=True)
     return starts
 
 
-def date_tracks(store: Store, status: Status, starts: dict[str, Start], dating: Dating) -> None:
+def date_tracks(store: Store, status: Status, starts: dict[str, StartTime], dating: StartOptions) -> None:
     """Give the tracks of each recording their time of day, as far as it is known. What the user tells, now or in an earlier run,
     goes before what the file says."""
     read = {s.name for s in status.sources if s.started_at is not None}
     earlier = {
-        r.name: Start(r.started_at, r.started_from)
+        r.name: StartTime(r.started_at, r.started_from)
         for r in store.recordings()
-        if r.started_at is not None and (r.name not in read or r.started_from.startswith(TOLD))
+        if r.started_at is not None and (r.name not in read or r.started_from.startswith(FROM_USER))
     }
-    tell(status.sources, earlier | starts, dating.zone)
+    report_start_times(status.sources, earlier | starts, dating.zone)
     for report in status.sources:
         store.set_recording_start(report.name, report.started_at, report.started_from)
     undated = [s.name for s in status.sources if s.started_at is None and s.status != "failed"]
@@ -108,7 +108,7 @@ def earlier_reports(store: Store, out: Path, sources: list[SourceSpec]) -> list[
     return reports
 
 
-def tell_left_out(left_out: LeftOut) -> None:
+def print_skipped(left_out: SkippedFiles) -> None:
     """Say what of the folders is not read."""
     reasons: dict[str, list[str]] = {}
     for path, reason in left_out.files:
@@ -120,5 +120,5 @@ def tell_left_out(left_out: LeftOut) -> None:
 
 
 def _few(names: list[str]) -> str:
-    more = f" and {len(names) - MOST_TOLD} more" if len(names) > MOST_TOLD else ""
-    return ", ".join(" ".join(name.split()) for name in names[:MOST_TOLD]) + more
+    more = f" and {len(names) - MAX_PRINTED} more" if len(names) > MAX_PRINTED else ""
+    return ", ".join(" ".join(name.split()) for name in names[:MAX_PRINTED]) + more

@@ -8,28 +8,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.choosing import with_engine
 from cli.common import CONFIGS, DATABASE, card_of, console, context_of, database_path, make_engine, open_store
+from cli.engine_choice import choose_engine
 from cli.enrolment import enrol_list
 from cli.recordings import (
-    Dating,
+    StartOptions,
     date_tracks,
     earlier_reports,
-    note_sources,
-    tell_left_out,
-    told_starts,
-    with_earlier_names,
+    given_start_times,
+    print_skipped,
+    reuse_earlier_names,
+    store_sources,
 )
 from cli.settings import Settings, load_settings
 from pipeline.engine import Engine, Job, Status, source_replicas, threads_for
 from pipeline.errors import Interrupted, NothingReadError, SettingsError, redact_url
+from pipeline.folder_lock import locked_folder
 from pipeline.monitoring.progress import ProgressView
-from pipeline.monitoring.summary import begin_record, end_record, write_summary
-from pipeline.ownership import owned
+from pipeline.monitoring.summary import begin_run, end_run, write_summary
 from pipeline.protocol import SourceSpec
-from pipeline.sources.find import address_of, survey
-from pipeline.sources.folders import LeftOut
-from pipeline.sources.naming import plain_url
+from pipeline.sources.find import address_of, find_all
+from pipeline.sources.folders import SkippedFiles
+from pipeline.sources.naming import stable_url
 from pipeline.stage_settings import fingerprint
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ def command(
     from stages.video.probe import why_no_video
 
     settings = load_settings(config, engine=engine, fpir=fpir)
-    dating = Dating.of(start, start_from_name, zone)
-    found = survey(source, why_no_video)
-    tell_left_out(found.left_out)
+    dating = StartOptions.of(start, start_from_name, zone)
+    found = find_all(source, why_no_video)
+    print_skipped(found.left_out)
     code = run_recordings(settings, found.sources, watchlist, out, resume, not no_video, blur_bystanders, dating, found.left_out)
     raise typer.Exit(code)
 
@@ -78,21 +78,21 @@ def run_recordings(
     resume: bool,
     video: bool,
     blur: bool,
-    dating: Dating | None = None,
-    left_out: LeftOut | None = None,
+    dating: StartOptions | None = None,
+    left_out: SkippedFiles | None = None,
 ) -> int:
     """Everything `run` does; returns the exit code."""
     from stages.video.video_tracks import each_track
 
-    require(watchlist)
+    require_watchlist(watchlist)
     sources = each_track(sources)
-    make_folder(out)
-    with owned(out, "run"):
-        told = {"left_out": (left_out or LeftOut()).as_json()}
+    make_output_folder(out)
+    with locked_folder(out, "run"):
+        told = {"left_out": (left_out or SkippedFiles()).as_json()}
         try:
-            return _run(settings, sources, watchlist, out, resume, video, blur, dating or Dating(), told)
+            return _run(settings, sources, watchlist, out, resume, video, blur, dating or StartOptions(), told)
         except BaseException as error:
-            end_record(out / "run.json", error)
+            end_run(out / "run.json", error)
             raise
 
 
@@ -104,22 +104,22 @@ def _run(
     resume: bool,
     video: bool,
     blur: bool,
-    dating: Dating,
+    dating: StartOptions,
     told: dict[str, Any],
 ) -> int:
     began = time.monotonic()
     elapsed: dict[str, float] = {}
     if resume:
-        sources = with_earlier_names(out, sources)
-    starts = told_starts(sources, dating)
-    settings, chosen = with_engine(settings, sources)
+        sources = reuse_earlier_names(out, sources)
+    starts = given_start_times(sources, dating)
+    settings, chosen = choose_engine(settings, sources)
     store = prepare_output(out, resume, sources, fingerprint(settings.groups, context_of(settings, out), settings.run_keywords))
     told["choices"] = {"engine": chosen} if chosen else {}
-    note_sources(store, sources)
-    begin_record(out / "run.json")
-    people = fill_watchlist(store, watchlist, settings)
+    store_sources(store, sources)
+    begin_run(out / "run.json")
+    people = load_watchlist(store, watchlist, settings)
     if resume:
-        decide_anew(store, settings)
+        update_decisions(store, settings)
     elapsed["watchlist"] = time.monotonic() - began
     context = {"blur_bystanders": blur} | context_of(settings, out)
     job = Job.of(settings, sources, context, context["database"], resume)
@@ -166,12 +166,12 @@ def draw_videos(engine: Engine, settings: Settings, sources: list[SourceSpec], s
     return "; ".join(f"{s.name}: {s.reason}" for s in drawn if s.status != "ok" and s.reason != known[s.name])
 
 
-def require(watchlist: Path) -> None:
+def require_watchlist(watchlist: Path) -> None:
     if not watchlist.exists():
         raise SettingsError(f"--watchlist {watchlist}: no such file or folder")
 
 
-def make_folder(out: Path) -> None:
+def make_output_folder(out: Path) -> None:
     """Make the output folder. Raises SettingsError where it cannot be."""
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -181,12 +181,21 @@ def make_folder(out: Path) -> None:
         raise SettingsError(f"--out {out}: {error.strerror or error}; name another folder") from None
 
 
-def prepare_output(out: Path, resume: bool, sources: list[SourceSpec], made_by: str = "") -> Store:
-    """Make the output folder and its database; forget what a resumed run will make again. ``made_by``: the `fingerprint` that
-    checkpoints must have."""
+def prepare_output(out: Path, resume: bool, sources: list[SourceSpec], settings_digest: str = "") -> Store:
+    """Make the output folder and its database. For a resumed run, delete the tracks that it will make again.
+
+    Args:
+        out: the output folder.
+        resume: whether the run continues an earlier one.
+        sources: what will be read.
+        settings_digest: the `fingerprint` that checkpoints must have; "": not checked.
+
+    Raises:
+        SettingsError: the folder cannot be written, holds a run that is not to be resumed, or checkpoints of other settings.
+    """
     from pipeline.checkpoints import Checkpoints
 
-    make_folder(out)
+    make_output_folder(out)
     store = open_store(out / DATABASE)
     checkpoints = Checkpoints(out / DATABASE)
     try:
@@ -195,19 +204,19 @@ def prepare_output(out: Path, resume: bool, sources: list[SourceSpec], made_by: 
             raise SettingsError(f"--out {out}: holds an earlier run; go on with --resume or name another folder")
         for spec in sources if resume else []:
             found, url = known[spec.name], redact_url(spec.url)
-            if found is not None and made_by:
-                found.require(made_by)
-            if found is not None and plain_url(found.url) not in (plain_url(url), address_of(spec)):
+            if found is not None and settings_digest:
+                found.require(settings_digest)
+            if found is not None and stable_url(found.url) not in (stable_url(url), address_of(spec)):
                 raise SettingsError(f"--resume: {spec.name} was {found.url} in the earlier run, now it is {url}")
             if store.is_camera(spec.name):
                 raise SettingsError(f"--resume: {spec.name} is a live camera in {out}; name another folder")
         for spec in sources if resume else []:
             found = known[spec.name]
-            if found is not None and found.outgrown(spec.url):
+            if found is not None and found.has_grown(spec.url):
                 console.print(f"{spec.name}: its file has changed since the earlier run: it is read again", markup=False)
                 checkpoints.forget(spec.name)
                 found = None
-            elif found is not None and found.shortened(spec.url):
+            elif found is not None and found.has_shrunk(spec.url):
                 console.print(f"{spec.name}: its file is shorter now; what was found in it is kept", markup=False)
             if found is None or not found.done:
                 store.delete_tracks_after(spec.name, found.pts_s if found else None)
@@ -216,7 +225,7 @@ def prepare_output(out: Path, resume: bool, sources: list[SourceSpec], made_by: 
     return store
 
 
-def fill_watchlist(store: Store, watchlist: Path, settings: Settings) -> dict[str, Any]:
+def load_watchlist(store: Store, watchlist: Path, settings: Settings) -> dict[str, Any]:
     """Bring the people into the run's own database: copied from another, or enrolled from photos. Returns what ``run.json`` tells
     of it."""
     if (watchlist.is_file() and watchlist.suffix.lower() != ".csv") or (watchlist.is_dir() and (watchlist / DATABASE).is_file()):
@@ -228,15 +237,15 @@ def fill_watchlist(store: Store, watchlist: Path, settings: Settings) -> dict[st
         else:
             store.detach_list()
         check_recognizer(store, settings.shared.get("recognizer"))
-        check_list(store)
+        require_active_people(store)
         return {"not_looked_for": store.inactive_names()}
     store.detach_list()
     record = enrol_list(store, watchlist, settings)
-    check_list(store)
+    require_active_people(store)
     return record
 
 
-def decide_anew(store: Store, settings: Settings) -> None:
+def update_decisions(store: Store, settings: Settings) -> None:
     """Compare what an earlier run has finished with the list and the rate of this one: the report speaks of one of each."""
     from watchlist.database import StoreError
     from watchlist.decision import redecide_tracks
@@ -259,7 +268,7 @@ def check_recognizer(store: Store, recognizer: str | None) -> None:
         raise SettingsError(f"{store.path}: {error}") from None
 
 
-def check_list(store: Store) -> None:
+def require_active_people(store: Store) -> None:
     """Say who on the list is not looked for. Raises SettingsError if that is everybody."""
     if not len(store.active_photos()[0]):
         raise SettingsError(f"{store.path}: nobody in it is looked for (none enrolled, or all disabled or expired)")
@@ -285,7 +294,7 @@ def finish(
     """Write ``sightings.jsonl``, ``run.json`` and the report, tell the user, and decide the exit code.
 
     With ``started_after`` (Unix time) only the tracks since then are in the report, and the lines are left as they are. Totals
-    are of all tracks, or of all since ``counted_after``. ``people``: what `fill_watchlist` told; ``told`` is put into
+    are of all tracks, or of all since ``counted_after``. ``people``: what `load_watchlist` told; ``told`` is put into
     ``run.json`` as it is; ``fault`` is what went wrong with the annotated videos.
     """
     from console.report import write_report

@@ -1,7 +1,7 @@
-"""The engine: stages in groups, run inline or on Ray. It knows nothing of faces."""
+"""The engine: it runs a graph of stages, in one process or on Ray. It knows nothing of faces."""
 
-from pipeline.threads import wait_passively
+from pipeline.threads import set_passive_wait
 
 __version__ = "0.1.0"
 
-wait_passively()  # here, because every entry point comes by here before it loads a numeric library
+set_passive_wait()  # here, because every entry point imports this before a numeric library

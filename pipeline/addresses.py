@@ -15,25 +15,25 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 KEPT = "!$&'()*+,;=:~%"  # what may stand in credentials as it is; % begins a sign that is encoded already
 
 
-def from_environment(text: str, key: str) -> str:
+def expand_variables(text: str, key: str) -> str:
     """``text`` with each ${VARIABLE} replaced. Raises SettingsError for one that is not set, or that holds a line break."""
     return VARIABLE.sub(lambda found: _value(found[1], key), text)
 
 
-def address_from_environment(url: str, key: str) -> str:
-    """`from_environment` for an address, whose credentials are then encoded: a password may hold any sign.
+def expand_url(url: str, key: str) -> str:
+    """`expand_variables` for an address, whose credentials are then encoded: a password may hold any sign.
 
     Raises SettingsError for a variable that is not set, and where nobody can tell which @ ends the password.
     """
     found = SCHEME.fullmatch(url)
     end = None if found is None else _end_of_credentials(found[2], key)
     if found is None or end is None:  # none written out; a variable may hold a whole address
-        return with_encoded_credentials(from_environment(url, key), key)
+        return encode_credentials(expand_variables(url, key), key)
     credentials = VARIABLE.sub(lambda v: _encoded(_value(v[1], key)), found[2][:end])
-    return with_encoded_credentials(found[1] + credentials + from_environment(found[2][end:], key), key)
+    return encode_credentials(found[1] + credentials + expand_variables(found[2][end:], key), key)
 
 
-def with_encoded_credentials(url: str, key: str) -> str:
+def encode_credentials(url: str, key: str) -> str:
     """The address with what stands before the @ of its host percent-encoded; signs that are encoded already stay as they are.
 
     Raises SettingsError, which names the setting ``key``, where nobody can tell which @ that is.

@@ -1,4 +1,4 @@
-"""Gathers the batches of many callers into larger ones, so that a network sees full batches across cameras."""
+"""Merges the batches of many callers, so that a network gets full batches across cameras."""
 
 from __future__ import annotations
 
@@ -10,59 +10,74 @@ from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.crash_counter import MAX_CRASHES, CrashCounter, SetAside
 from pipeline.protocol import Batch
-from pipeline.strikes import MOST, Aside, Strikes
 
 
 @dataclass
 class _Call:
-    """A caller's batch; ``alone``: it is not put together with others any more."""
+    """A caller's batch. ``alone``: it must not be merged with others."""
 
     records: Batch
     name: str
-    done: Future[Aside] = field(default_factory=Future)
+    done: Future[SetAside] = field(default_factory=Future)
     alone: bool = False
 
 
 class Batcher:
-    """`submit` gives a future that is done when the records are processed and delivered; it tells what was set aside.
+    """Processes batches of several callers together, in the order they came.
 
-    One thread runs ``work`` on up to ``size`` records, waiting ``wait_s`` for more, and then ``send``, which must not
-    block; so records leave in the order they came. ``confirm`` waits for what ``send`` gave, in other threads
-    (``confirmers`` of them), so that the next batch is computed while the last one travels.
+    One thread calls ``work`` and then ``send``. Other threads call ``confirm``, so the next batch is computed while the last
+    one travels. If a merged batch fails, each of its batches is tried again alone, and only the caller of the one that fails gets
+    the error.
 
-    A batch that ends in an error is no harm to those it was worked on with: each is tried again alone, and only the one that
-    fails is told so. With ``strikes`` a batch that has killed this process is tried again alone and record by record, and the
-    record that kills it for the third time is set aside.
+    Args:
+        work: processes records.
+        send: starts the delivery of the results; must not block.
+        confirm: waits for what ``send`` returned; returns the records that were set aside behind it.
+        size: largest number of records in a merged batch.
+        wait_s: longest wait for further batches; higher gives fuller batches and more delay.
+        confirmers: number of threads that wait in ``confirm``.
+        crash_counter: with it, a batch that has killed this process is tried again record by record, and the record that kills it
+            for the third time is set aside.
     """
 
     def __init__(
         self,
         work: Callable[[Batch], Batch],
         send: Callable[[Batch], Any],
-        confirm: Callable[[Any], Aside | None],
+        confirm: Callable[[Any], SetAside | None],
         size: int,
         wait_s: float,
         confirmers: int,
-        strikes: Strikes | None = None,
+        crash_counter: CrashCounter | None = None,
     ) -> None:
         self._work, self._send, self._confirm, self._size, self._wait_s = work, send, confirm, size, wait_s
-        self._strikes = strikes
+        self._crash_counter = crash_counter
         self._waiting: queue.Queue[_Call] = queue.Queue()
-        self._next: _Call | None = None  # taken from the queue, but not to be put together with those before it
+        self._next: _Call | None = None  # taken from the queue, but not to be merged with those before it
         self._confirmers = ThreadPoolExecutor(confirmers)
         threading.Thread(target=self._run, daemon=True).start()
 
-    def submit(self, batch: Batch, name: str = "") -> Future[Aside]:
-        """Have a batch processed. ``name`` is its own, and the same when it comes again."""
+    def submit(self, batch: Batch, name: str = "") -> Future[SetAside]:
+        """Queue a batch.
+
+        Args:
+            batch: the records.
+            name: unique for the batch, and the same when it is sent again.
+
+        Returns:
+            A future that is done when the results are delivered. Its value is what was set aside.
+        """
         call = _Call(batch, name)
-        if self._strikes and self._strikes.deaths(name):
+        if self._crash_counter and self._crash_counter.crashes(name):
             call.alone = True
         self._waiting.put(call)
         return call.done
 
     @property
     def queued(self) -> int:
+        """Number of batches that wait."""
         return self._waiting.qsize() + (self._next is not None)
 
     def _run(self) -> None:
@@ -71,7 +86,7 @@ class Batcher:
             try:
                 self._gather(calls)
                 self._process(calls)
-            except BaseException as error:  # whatever it is, this thread is the only one: callers are told, and it goes on
+            except BaseException as error:  # callers get it; this thread is the only one, so it goes on
                 for call in calls:
                     _settle(call, error)
 
@@ -92,42 +107,42 @@ class Batcher:
 
     def _process(self, calls: list[_Call]) -> None:
         names = [call.name for call in calls]
-        lost: Aside = {}
+        lost: SetAside = {}
         try:
-            if self._strikes and self._strikes.deaths(names[0]):  # such a call comes alone
-                results, lost = self._one_by_one(calls[0], self._strikes)
+            if self._crash_counter and self._crash_counter.crashes(names[0]):  # such a batch is never merged
+                results, lost = self._one_by_one(calls[0], self._crash_counter)
             else:
-                if self._strikes:
-                    self._strikes.begin(*names)
+                if self._crash_counter:
+                    self._crash_counter.begin(*names)
                 results = self._work([record for call in calls for record in call.records])
             sent = self._send(results) if results else None
         except BaseException as error:
             self._failed(calls, error)
             return
         finally:
-            if self._strikes:
-                self._strikes.end(*names)
+            if self._crash_counter:
+                self._crash_counter.end(*names)
         self._confirmers.submit(self._finish, sent, calls, lost)
 
-    def _one_by_one(self, call: _Call, strikes: Strikes) -> tuple[Batch, Aside]:
-        """The results of a batch that has killed this process before, without the record that did; and what was set aside."""
+    def _one_by_one(self, call: _Call, crash_counter: CrashCounter) -> tuple[Batch, SetAside]:
+        """Process a batch that has killed this process before. Returns the results, and the records that were set aside."""
         results: Batch = []
-        lost: Aside = {}
+        lost: SetAside = {}
         for number, record in enumerate(call.records):
             name = f"{call.name}.{number}"
-            if strikes.deaths(name) >= MOST - 1:  # once with the others
+            if crash_counter.crashes(name) >= MAX_CRASHES - 1:  # the first crash was in the whole batch
                 lost[name] = {str(getattr(record, "source", "")): 1}
-                strikes.set_aside(name, lost[name])
+                crash_counter.set_aside(name, lost[name])
                 continue
-            strikes.begin(name)
+            crash_counter.begin(name)
             try:
                 results += self._work([record])
             finally:
-                strikes.end(name)
+                crash_counter.end(name)
         return results, lost
 
     def _failed(self, calls: list[_Call], error: BaseException) -> None:
-        """Tell the caller; of several, find out whose batch it was."""
+        """Give the error to the caller. Several batches are tried again one by one."""
         if len(calls) == 1:
             _settle(calls[0], error)
             return
@@ -135,7 +150,7 @@ class Batcher:
             call.alone = True
             self._waiting.put(call)
 
-    def _finish(self, sent: Any, calls: list[_Call], lost: Aside) -> None:
+    def _finish(self, sent: Any, calls: list[_Call], lost: SetAside) -> None:
         try:
             aside = lost | ((self._confirm(sent) if sent is not None else None) or {})
         except BaseException as error:
@@ -145,11 +160,11 @@ class Batcher:
             _settle(call, aside)
 
 
-def _settle(call: _Call, result: Aside | BaseException) -> None:
+def _settle(call: _Call, result: SetAside | BaseException) -> None:
     try:
         if isinstance(result, BaseException):
             call.done.set_exception(result)
         else:
             call.done.set_result(result)
-    except InvalidStateError:  # the caller does not wait any more
+    except InvalidStateError:  # the caller has stopped waiting
         return

@@ -1,4 +1,4 @@
-"""A group's stages, one behind the other, with their times and counts."""
+"""Runs the stages of a group in order and measures them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.errors import FarsightError, SettingsError
-from pipeline.latency import Delays
+from pipeline.latency import LatencyHistogram
 from pipeline.protocol import Batch, Counting, Stage, Stateful
 from pipeline.settings import GroupSettings
 from pipeline.stage_settings import build_stage
@@ -18,28 +18,44 @@ from pipeline.stage_settings import build_stage
 
 @dataclass
 class StageMetrics:
-    """Batches and records of a stage, the seconds it was busy, and how old live records were when it was done with them."""
+    """What a stage has done.
+
+    Attributes:
+        name: the class name in lower case.
+        batches: batches taken in.
+        records_in: records taken in.
+        records_out: records given out.
+        busy_s: seconds in `process`.
+        latencies: bins of a `LatencyHistogram`: seconds from a live record's capture to the end of this stage.
+        counters: the stage's own counters.
+    """
 
     name: str
     batches: int = 0
     records_in: int = 0
     records_out: int = 0
     busy_s: float = 0.0
-    delays: dict[int, int] = field(default_factory=dict)
+    latencies: dict[int, int] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
 
 
 class Chain:
-    """Runs batches through stages in order. Plain Python: both engines and the tests use it."""
+    """Stages in order. Both engines and the tests use it.
+
+    Args:
+        stages: (name, stage) pairs.
+    """
 
     def __init__(self, stages: list[tuple[str, Stage]]) -> None:
         self.stages = [stage for _, stage in stages]
         self._metrics = [StageMetrics(name) for name, _ in stages]
-        self._delays = [Delays() for _ in stages]
+        self._latencies = [LatencyHistogram() for _ in stages]
         self._make: Callable[[], list[Stage]] | None = None
 
     @classmethod
     def build(cls, group: GroupSettings, context: dict[str, Any]) -> Chain:
+        """Make the stages of a group. ``context`` fills their keywords by name. Raises SettingsError."""
+
         def make() -> list[Stage]:
             return [build_stage(stage, context) for stage in group.stages]
 
@@ -49,7 +65,7 @@ class Chain:
         return found
 
     def open(self) -> None:
-        """Open every stage. Raises SettingsError where one cannot be opened as it was configured, or on this machine."""
+        """Open every stage. Raises SettingsError if one cannot be opened with its settings or on this machine."""
         for stage, metrics in zip(self.stages, self._metrics, strict=True):
             try:
                 stage.open()
@@ -59,7 +75,7 @@ class Chain:
                 raise SettingsError(f"{metrics.name}: {error or type(error).__name__}") from None
 
     def process(self, batch: Batch, first: int = 0) -> Batch:
-        """Pass a batch through the stages from ``first`` on."""
+        """Run a batch through the stages, starting with stage number ``first``."""
         for place in range(first, len(self.stages)):
             stage, metrics = self.stages[place], self._metrics[place]
             if not batch:
@@ -71,17 +87,17 @@ class Chain:
                 batch = stage.process(batch)
             except Exception as error:
                 if not getattr(error, "__notes__", None):
-                    error.add_note(metrics.name)  # whose fault it is, for `pipeline.faults`
+                    error.add_note(metrics.name)  # the name of the stage, for `pipeline.stage_errors`
                 raise
             metrics.busy_s += time.perf_counter() - started
             metrics.records_out += len(batch)
             for record in batch:
                 if (captured := getattr(record, "captured", None)) is not None:
-                    self._delays[place].add(time.time() - captured)
+                    self._latencies[place].add(time.time() - captured)
         return batch
 
     def flush(self) -> Batch:
-        """End of a source: what each stage still holds goes through those after it."""
+        """End of a source: flush each stage and run what it held through the stages after it."""
         rest: Batch = []
         for place, stage in enumerate(self.stages):
             held = stage.flush()
@@ -90,11 +106,12 @@ class Chain:
         return rest
 
     def close(self) -> None:
+        """Close every stage."""
         for stage in self.stages:
             stage.close()
 
     def renew(self) -> None:
-        """After a fault that left the stages in disorder: as new, without what they held."""
+        """Replace the stages by new ones after an error; what they held is dropped."""
         for stage in self.stages:
             with contextlib.suppress(Exception):
                 stage.close()
@@ -103,18 +120,19 @@ class Chain:
         self.open()
 
     def metrics(self) -> list[StageMetrics]:
-        for stage, metrics, delays in zip(self.stages, self._metrics, self._delays, strict=True):
-            metrics.delays = dict(delays.bins)
+        """The metrics of each stage until now."""
+        for stage, metrics, latencies in zip(self.stages, self._metrics, self._latencies, strict=True):
+            metrics.latencies = dict(latencies.bins)
             if isinstance(stage, Counting):
                 metrics.counters = stage.counters()
         return self._metrics
 
     def state(self) -> dict[str, Any]:
-        """What the stages remember, by their names, as plain data for a checkpoint."""
+        """The states of the stateful stages, by name, as plain data for a checkpoint."""
         return {name: stage.state() for name, stage in self._stateful()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Put back what `state` gave. Raises SettingsError for anything a stage would not have put there."""
+        """Restore what `state` returned. Raises SettingsError if it does not fit these stages."""
         stages = dict(self._stateful())
         if state.keys() != stages.keys():
             raise SettingsError(f"--resume: the checkpoint is of the stages {', '.join(state)}, here are {', '.join(stages)}")
@@ -126,7 +144,7 @@ class Chain:
                 raise SettingsError(f"--resume: the checkpoint of {name} cannot be used ({why}); name another folder") from None
 
     def _stateful(self) -> list[tuple[str, Stateful]]:
-        """The stages that remember, with their names; the second of a name is told by its place."""
+        """The stateful stages with their names. A second stage of the same name gets its position as a suffix."""
         found: dict[str, Stateful] = {}
         for place, (metrics, stage) in enumerate(zip(self._metrics, self.stages, strict=True)):
             if isinstance(stage, Stateful):

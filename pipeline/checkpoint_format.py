@@ -1,4 +1,4 @@
-"""What a checkpoint may hold: plain data and arrays, packed so that reading can build nothing else."""
+"""The file format of a checkpoint: msgpack with plain data and arrays. Reading it cannot create any other object."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 
 ARRAY = 1  # msgpack's extension type for an array
 DTYPES = frozenset({"uint8", "int32", "int64", "float16", "float32", "float64", "bool"})
-MOST_DEPTH = 16
-MOST_DIMENSIONS = 8
+MAX_DEPTH = 16
+MAX_DIMENSIONS = 8
 
 
 def pack(value: Any) -> bytes:
-    """Plain data as bytes: None, bool, int, float, str, bytes, lists, tuples (which come back as lists), dicts with keys of text
-    or whole numbers, and arrays of the dtypes above. Raises TypeError for anything else."""
+    """Pack plain data: None, bool, int, float, str, bytes, lists, tuples (unpacked as lists), dicts with str or int keys, and
+    arrays of `DTYPES`. Raises TypeError for anything else."""
     return bytes(msgpack.packb(value, default=_pack_array, strict_types=False))
 
 
 def unpack(content: bytes) -> Any:
-    """What `pack` was given. Raises ValueError where the bytes are not of that kind."""
+    """Unpack what `pack` made. Raises ValueError for any other bytes."""
     try:
         value = msgpack.unpackb(content, ext_hook=_unpack_array, strict_map_key=False, raw=False)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
@@ -45,7 +45,7 @@ def _unpack_array(code: int, content: bytes) -> Any:
     if not (isinstance(head, list) and len(head) == 3):
         raise ValueError("not an array")
     dtype, shape, values = head
-    if dtype not in DTYPES or not isinstance(values, bytes) or not isinstance(shape, list) or len(shape) > MOST_DIMENSIONS:
+    if dtype not in DTYPES or not isinstance(values, bytes) or not isinstance(shape, list) or len(shape) > MAX_DIMENSIONS:
         raise ValueError("not an array of a known kind")
     if not all(type(size) is int and size >= 0 for size in shape):
         raise ValueError("not a shape")
@@ -54,7 +54,7 @@ def _unpack_array(code: int, content: bytes) -> Any:
 
 
 def _require_shallow(value: Any, depth: int = 0) -> None:
-    if depth > MOST_DEPTH:
+    if depth > MAX_DEPTH:
         raise ValueError("nested too deeply")
     for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         _require_shallow(each, depth + 1)

@@ -1,4 +1,4 @@
-"""How far each source has been read, kept in the output database beside the results it vouches for."""
+"""Checkpoints: how far each source has been read. They are kept in the database of the results."""
 
 from __future__ import annotations
 
@@ -30,8 +30,14 @@ CREATE TABLE IF NOT EXISTS checkpoints (
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """How far a source has been read: ``state`` is what the stages held (`seal`), or how reading ended when it is ``done``
-    (`seal_report`)."""
+    """How far a source has been read.
+
+    Attributes:
+        url: its address without credentials.
+        pts_s: PTS seconds up to which all results are written.
+        done: whether it was read to its end.
+        state: what the stages held then (`pack_state`); of a source that is done, its report (`pack_report`).
+    """
 
     url: str
     pts_s: float
@@ -39,7 +45,7 @@ class Checkpoint:
     state: bytes
 
     def report(self) -> SourceReport:
-        """How reading ended, when it is ``done``. Raises SettingsError where that cannot be read."""
+        """How reading a source that is ``done`` ended. Raises SettingsError if that cannot be read."""
         try:
             held = json.loads(self.state)
             held.pop("made_by", None)
@@ -51,22 +57,21 @@ class Checkpoint:
                 raise _unusable(f"cannot be read ({key})")
         return report
 
-    def require(self, made_by: str) -> None:
-        """Raises SettingsError where this version, or these settings, cannot go on from it."""
+    def require(self, settings_digest: str) -> None:
+        """Raises SettingsError if this version, or these settings, cannot continue from it."""
         if not self.done:
-            unseal(self.state, made_by)
+            unpack_state(self.state, settings_digest)
             return
         self.report()
-        if json.loads(self.state).get("made_by", made_by) != made_by:
+        if json.loads(self.state).get("made_by", settings_digest) != settings_digest:
             raise _unusable("was made with other settings")
 
-    def outgrown(self, url: str) -> bool:
-        """Whether a file that was read to its end has been written to since, as one that is recorded or copied is. One that has
-        become shorter cannot show again what was seen: see `shortened`."""
+    def has_grown(self, url: str) -> bool:
+        """Whether a file that was read to its end has been written to since and is not shorter (see `has_shrunk`)."""
         now = file_stamp(url)
         return self.done and now not in ("", self.report().file) and _size(now) >= _size(self.report().file)
 
-    def shortened(self, url: str) -> bool:
+    def has_shrunk(self, url: str) -> bool:
         """Whether a file that was read to its end is shorter now."""
         now = file_stamp(url)
         return self.done and now != "" and _size(now) < _size(self.report().file)
@@ -90,20 +95,20 @@ _FITS: dict[str, Callable[[Any], bool]] = {  # what a report may hold
 }
 
 
-def seal(stages: dict[str, Any], made_by: str) -> bytes:
-    """What stages hold, by their names, as bytes. ``made_by``: the `fingerprint` of the settings."""
-    return pack({"version": VERSION, "made_by": made_by, "stages": stages})
+def pack_state(stages: dict[str, Any], settings_digest: str) -> bytes:
+    """Pack the states of stages, by name, into bytes. ``settings_digest``: the `fingerprint` of the settings."""
+    return pack({"version": VERSION, "made_by": settings_digest, "stages": stages})
 
 
-def unseal(state: bytes, made_by: str) -> dict[str, Any]:
-    """What `seal` was given. Raises SettingsError for bytes of another version or other settings, or that are none of its."""
+def unpack_state(state: bytes, settings_digest: str) -> dict[str, Any]:
+    """Unpack what `pack_state` made. Raises SettingsError for damaged bytes, another version or other settings."""
     try:
         held = unpack(state)
     except ValueError as error:
         raise _unusable(f"is of another version of Farsight, or damaged ({error})") from None
     if not isinstance(held, dict) or held.get("version") != VERSION:
         raise _unusable("is of another version of Farsight")
-    if held.get("made_by") != made_by:
+    if held.get("made_by") != settings_digest:
         raise _unusable("was made with other settings")
     stages = held.get("stages")
     if not isinstance(stages, dict):
@@ -111,9 +116,9 @@ def unseal(state: bytes, made_by: str) -> dict[str, Any]:
     return stages
 
 
-def seal_report(report: SourceReport, made_by: str) -> bytes:
-    """How reading a source ended, as bytes."""
-    return json.dumps({"made_by": made_by, **asdict(report)}).encode()
+def pack_report(report: SourceReport, settings_digest: str) -> bytes:
+    """Pack the report of a source that is done into bytes."""
+    return json.dumps({"made_by": settings_digest, **asdict(report)}).encode()
 
 
 def _unusable(why: str) -> SettingsError:
@@ -121,7 +126,7 @@ def _unusable(why: str) -> SettingsError:
 
 
 def file_stamp(url: str) -> str:
-    """Size and time of change of a file, which tell whether it was written to; nothing if there is no such file."""
+    """Size and modification time of a file, which show whether it was written to; "" if there is no such file."""
     try:
         found = Path(url).stat()
     except OSError:
@@ -134,7 +139,7 @@ def _size(stamp: str) -> int:
 
 
 class Checkpoints:
-    """One row a source: everything up to ``pts_s`` is written, ``state`` is what the stages still held then."""
+    """The table of checkpoints in a database, one row per source."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -143,6 +148,7 @@ class Checkpoints:
         self._db.execute(SCHEMA)
 
     def save(self, source: str, url: str, pts_s: float, done: bool, state: bytes) -> None:
+        """Write or replace the checkpoint of a source; for the arguments see `Checkpoint`."""
         self._db.execute(
             "INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?) ON CONFLICT (source) DO UPDATE SET "
             "url = excluded.url, pts_s = excluded.pts_s, done = excluded.done, state = excluded.state",
@@ -160,15 +166,15 @@ class Checkpoints:
         return Checkpoint(url, float(pts_s), bool(done), state)
 
     def urls(self) -> dict[str, str]:
-        """Address of each source that has a checkpoint."""
+        """The address of each source that has a checkpoint, by source name."""
         return {str(row[0]): str(row[1]) for row in self._db.execute("SELECT source, url FROM checkpoints")}
 
-    def moved(self, source: str, url: str) -> None:
-        """Note that a source is at another address now."""
+    def update_url(self, source: str, url: str) -> None:
+        """Change the address of a source."""
         self._db.execute("UPDATE checkpoints SET url = ? WHERE source = ?", (url, source))
 
     def forget(self, source: str) -> None:
-        """Have a source read from its start."""
+        """Delete a checkpoint, so that the source is read from its start."""
         self._db.execute("DELETE FROM checkpoints WHERE source = ?", (source,))
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.checkpoints import Checkpoints
-from pipeline.latency import Delays
+from pipeline.latency import LatencyHistogram
 from pipeline.protocol import SourceReport, SourceSpec
 from pipeline.settings import EngineSettings, GroupSettings
 from pipeline.stage_settings import fingerprint
@@ -31,7 +31,7 @@ class Job:
     run_keywords: frozenset[str] = EngineSettings.run_keywords
 
     @property
-    def made_by(self) -> str:
+    def settings_digest(self) -> str:
         """Tells whether checkpoints and results are of the same settings."""
         return fingerprint(self.groups, self.context, self.run_keywords)
 
@@ -49,7 +49,7 @@ class GroupStatus:
     name: str
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
-    delays: dict[str, Delays] = field(default_factory=dict)
+    latencies: dict[str, LatencyHistogram] = field(default_factory=dict)
     queued: int = 0
     dropped: int = 0
 
@@ -62,11 +62,11 @@ class Status:
     sources: list[SourceReport] = field(default_factory=list)
 
 
-Watch = Callable[[Status], None]
+StatusCallback = Callable[[Status], None]
 
 
 class Engine(Protocol):
-    def run(self, job: Job, watch: Watch) -> Status:
+    def run(self, job: Job, watch: StatusCallback) -> Status:
         """Run to the end, calling ``watch`` about twice a second. On KeyboardInterrupt everything is stopped first."""
 
     def close(self) -> None: ...
@@ -111,6 +111,6 @@ def add_metrics(into: GroupStatus, metrics: list[dict[str, Any]]) -> None:
         row = into.stages.setdefault(stage["name"], {"batches": 0, "records_in": 0, "records_out": 0, "busy_s": 0.0})
         for key in row:
             row[key] += stage[key]
-        into.delays.setdefault(stage["name"], Delays()).merge(stage["delays"])
+        into.latencies.setdefault(stage["name"], LatencyHistogram()).merge(stage["latencies"])
         for name, count in stage["counters"].items():
             into.counters[name] = into.counters.get(name, 0) + count

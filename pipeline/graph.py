@@ -1,4 +1,4 @@
-"""What a graph must be to work: refused when the settings are read, not found out when something is lost."""
+"""Rules that a stage graph must fulfil. They are checked when the settings are read, before anything can be lost."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ SOURCE_METHODS = ("start", "read", "report", "stop", "close")
 
 
 def first_fault(groups: list[GroupSettings], classes: dict[str, type[Any]]) -> tuple[tuple[int | str, ...], str]:
-    """The key of the first group that cannot work as it stands, below the graph's, and why; "" if all can.
+    """Find the first rule that a graph breaks.
 
-    ``classes``: by the names that ``use`` has.
+    Args:
+        groups: the graph.
+        classes: the class of each ``use``.
+
+    Returns:
+        The key below the graph's own, such as ``(1, "replicas")``, and what is wrong with it; "" if nothing is.
     """
     if groups[0].source is None:
         return (0, "source"), " is missing: the first group must read something"

@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from pipeline.chain import Chain
 from pipeline.checkpoints import Checkpoints
-from pipeline.engine import GroupStatus, Job, Status, Watch, add_metrics, resume_point
+from pipeline.engine import GroupStatus, Job, Status, StatusCallback, add_metrics, resume_point
 from pipeline.protocol import Batch, Source, SourceReport
 from pipeline.runner import SourceRunner
 from pipeline.stage_settings import build_stage
@@ -28,7 +28,7 @@ class DirectOutbox:
             batch = chain.process(batch)
         self._after_each()
 
-    def after_sent(self, action: Callable[[], None]) -> None:
+    def when_written(self, action: Callable[[], None]) -> None:
         action()
 
     def drain(self) -> None:
@@ -40,7 +40,7 @@ class DirectOutbox:
     def abandon(self) -> None:
         return
 
-    def set_aside(self, source: str) -> int:
+    def set_aside_count(self, source: str) -> int:
         return 0
 
 
@@ -64,7 +64,7 @@ class InlineEngine:
     def close(self) -> None:
         return
 
-    def run(self, job: Job, watch: Watch) -> Status:
+    def run(self, job: Job, watch: StatusCallback) -> Status:
         first = job.groups[0]
         assert first.source is not None
         source = self._source = build_stage(first.source, job.context)
@@ -94,7 +94,9 @@ class InlineEngine:
             timer = threading.Timer(self._duration_s, self.stop)
             timer.daemon = True
             timer.start()
-        runner = SourceRunner(source, chains[0], DirectOutbox(chains[1:], tell), save, job.checkpoint_every_s, job.made_by)
+        runner = SourceRunner(
+            source, chains[0], DirectOutbox(chains[1:], tell), save, job.checkpoint_every_s, job.settings_digest
+        )
         try:
             for spec in job.sources:
                 done, point = resume_point(job, spec)

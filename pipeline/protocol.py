@@ -108,14 +108,14 @@ class Outbox(Protocol):
 
     def send(self, batch: Batch) -> None: ...
 
-    def after_sent(self, action: Callable[[], None]) -> None:
+    def when_written(self, action: Callable[[], None]) -> None:
         """Run ``action`` once everything sent so far is written for good."""
 
     def drain(self) -> None:
         """Wait until everything sent is written for good."""
 
     def abandon(self) -> None:
-        """After a fault: wait for what was sent, whatever becomes of it; no action given to `after_sent` is run any more."""
+        """After a fault: wait for what was sent, whatever becomes of it; no action given to `when_written` is run any more."""
 
-    def set_aside(self, source: str) -> int:
+    def set_aside_count(self, source: str) -> int:
         """How many records of a source were given up, because the batch they were in killed every worker that took it."""

@@ -1,4 +1,4 @@
-"""Reads one source to its end: source, stages, outbox, checkpoints. Both engines run it, Ray inside an actor."""
+"""Reads one source to its end: source, stages, outbox, checkpoints. Both engines use it; on Ray it runs inside an actor."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from pipeline.chain import Chain
-from pipeline.checkpoints import file_stamp, seal, seal_report, unseal
+from pipeline.checkpoints import file_stamp, pack_report, pack_state, unpack_state
 from pipeline.errors import SourceError, redact, redact_url
-from pipeline.faults import ends_run, told
 from pipeline.protocol import Outbox, Source, SourceReport, SourceSpec
+from pipeline.stage_errors import describe_fault, ends_run
 
 SaveCheckpoint = Callable[[str, str, float, bool, bytes], None] | None
 
@@ -20,25 +20,44 @@ class StopFlag(Protocol):
 
 
 class SourceRunner:
-    """Runs sources one after another through one chain. ``made_by``: the `fingerprint` of the settings, for checkpoints."""
+    """Runs sources one after another through one chain.
+
+    Args:
+        source: reads.
+        chain: the stages of the first group.
+        outbox: takes the results to the later groups.
+        save: writes a checkpoint; None: keep none.
+        every_s: seconds between checkpoints.
+        settings_digest: the `fingerprint` of the settings, which a checkpoint must have.
+    """
 
     def __init__(
-        self, source: Source, chain: Chain, outbox: Outbox, save: SaveCheckpoint, every_s: float, made_by: str = ""
+        self, source: Source, chain: Chain, outbox: Outbox, save: SaveCheckpoint, every_s: float, settings_digest: str = ""
     ) -> None:
-        self._made_by = made_by
+        self._settings_digest = settings_digest
         self.source, self.chain, self.outbox, self._save, self._every_s = source, chain, outbox, save, every_s
 
     def run(self, spec: SourceSpec, resume: tuple[float, bytes] | None, stopping: StopFlag) -> SourceReport:
-        """Read ``spec`` from its beginning, or after the checkpoint ``(pts_s, state)``.
+        """Read one source.
 
-        A source that cannot be opened is reported as failed; what was read before a fault is processed to the end. A fault of a
-        stage makes the source failed as well, and a resume tries it again; only what `ends_run` is raised.
-        Stopped early, a recording leaves its open tracks to a resume; a camera's end now.
+        If the source breaks off, what was read before is processed to the end. If it is stopped early, a recording writes a
+        checkpoint from which a resume continues; a camera's open records are finished now.
+
+        Args:
+            spec: the source.
+            resume: the checkpoint ``(pts_s, state)`` to continue after; None: from the beginning.
+            stopping: set from another thread to end early.
+
+        Returns:
+            How reading ended. A source that cannot be opened, or that a stage fails on, is ``failed``; a resume tries it again.
+
+        Raises:
+            Exception: an error that `ends_run`.
         """
         after, file = None, file_stamp(spec.url)
         if resume:
             after, state = resume
-            self.chain.restore(unseal(state, self._made_by))
+            self.chain.restore(unpack_state(state, self._settings_digest))
         try:
             self.source.start(spec, after)
         except SourceError as error:
@@ -48,13 +67,13 @@ class SourceRunner:
             if ends_run(error):
                 raise
             self.chain.flush()
-            return SourceReport(spec.name, redact_url(spec.url), "failed", told(error, after or 0.0))
+            return SourceReport(spec.name, redact_url(spec.url), "failed", describe_fault(error, after or 0.0))
         fault = ""
         something = False
         last = time.monotonic()
         try:
             while not stopping.is_set() and (batch := self.source.read()) is not None:
-                if not batch:  # a stream broke off: what is open now ends here
+                if not batch:  # a stream broke off: finish what is open
                     self.outbox.send(self.chain.flush())
                     continue
                 something = True
@@ -93,20 +112,20 @@ class SourceRunner:
             return
         self.outbox.send(self.chain.flush())
         self.outbox.drain()
-        if lost := self.outbox.set_aside(spec.name):
+        if lost := self.outbox.set_aside_count(spec.name):
             report.counts["records set aside"] = lost
             if report.status == "ok":
                 report.status = "incomplete"
                 report.reason = f"{lost} records were set aside: each time they were worked on, the worker died"
         if self._save and report.status != "failed":
-            self._save(spec.name, redact_url(spec.url), report.position_s, True, seal_report(report, self._made_by))
+            self._save(spec.name, redact_url(spec.url), report.position_s, True, pack_report(report, self._settings_digest))
 
     def _failed(self, error: Exception) -> SourceReport:
-        """A stage's fault: what can still be brought to its end is, and the next source finds everything as new."""
+        """Report a stage's error. What can still be finished is, and the stages are left as new for the next source."""
         if ends_run(error):
             raise error
         report = self.source.report()
-        report.status, report.reason = "failed", told(error, report.position_s)
+        report.status, report.reason = "failed", describe_fault(error, report.position_s)
         self.outbox.abandon()
         try:
             self.outbox.send(self.chain.flush())
@@ -121,5 +140,5 @@ class SourceRunner:
 
     def _checkpoint(self, spec: SourceSpec) -> None:
         if save := self._save:
-            position, state = self.source.report().position_s, seal(self.chain.state(), self._made_by)
-            self.outbox.after_sent(lambda: save(spec.name, redact_url(spec.url), position, False, state))
+            position, state = self.source.report().position_s, pack_state(self.chain.state(), self._settings_digest)
+            self.outbox.when_written(lambda: save(spec.name, redact_url(spec.url), position, False, state))

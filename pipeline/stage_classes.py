@@ -1,4 +1,4 @@
-"""From the name of a stage to its class, and which names a settings file may give."""
+"""Resolves the names of stages to classes, and decides which names a settings file may use."""
 
 from __future__ import annotations
 
@@ -10,17 +10,29 @@ from typing import Any, get_type_hints
 from pipeline.errors import SettingsError
 from pipeline.graph import SOURCE_METHODS, has_methods
 
-RENAMED = {  # names of earlier versions, which settings files may still use
+FORMER_NAMES = {  # names of earlier versions, which settings files may still use
     "stages.decode.Decode": "stages.video.recording.Decode",
     "stages.camera.Camera": "stages.video.camera.Camera",
 }
 
 
 def allowed_class(use: str, methods: tuple[str, ...]) -> tuple[str, type[Any]]:
-    """The full name and the class of a stage that a settings file may use. Raises SettingsError for any other: whoever hands over
-    a settings file must not choose which code runs."""
+    """Resolve the ``use`` of a settings file.
+
+    Only stages of Farsight and registered ones are allowed: whoever hands over a settings file must not choose which code runs.
+
+    Args:
+        use: ``stages.module.Class``, or the name of a registered stage.
+        methods: the methods it must have.
+
+    Returns:
+        The full name, and the class.
+
+    Raises:
+        SettingsError: the name is not allowed.
+    """
     installed = installed_stages()
-    use = installed.get(use, RENAMED.get(use, use))
+    use = installed.get(use, FORMER_NAMES.get(use, use))
     if not use.startswith("stages.") and use not in installed.values():
         more = f", or one of {', '.join(sorted(installed))}" if installed else ""
         raise SettingsError(f"use = {use!r}: must be a stage of Farsight, like stages.detect.Detect{more}")
@@ -37,7 +49,7 @@ def installed_stages() -> dict[str, str]:
 
 
 def keyword_types(cls: type[Any]) -> dict[str, Any]:
-    """What each of a class's constructor's keywords may be, by its annotations."""
+    """The annotated type of each keyword of a class's constructor."""
     try:
         hints = get_type_hints(cls.__init__)
     except Exception:  # names that only a type checker imports, or whatever an installed package's annotations hold
@@ -46,7 +58,7 @@ def keyword_types(cls: type[Any]) -> dict[str, Any]:
 
 
 def stage_class(use: str) -> type[Any]:
-    """The class named ``package.module.Class``. Raises SettingsError if there is none."""
+    """Import ``package.module.Class``. Raises SettingsError if there is no such class."""
     module, _, name = use.rpartition(".")
     try:
         found = getattr(importlib.import_module(module), name)

@@ -1,20 +1,20 @@
-"""How the numeric libraries use the cores. They read this once, when they are loaded, so it is set before any of them is."""
+"""Threads of the numeric libraries. They read these variables once, when they are loaded, so set them before any is imported."""
 
 from __future__ import annotations
 
 import os
 
-COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-def wait_passively() -> None:
-    """Have threads that wait for each other sleep, not spin: where other work needs the cores, spinning halves the speed of all.
-    A value that the user has set stays."""
+def set_passive_wait() -> None:
+    """Let OpenMP threads sleep while they wait for each other. Spinning threads halve the speed of a machine whose cores are
+    needed elsewhere. A value that the user has set stays."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-def use_threads(count: int) -> None:
-    """Set how many threads the numeric libraries of this process take."""
-    wait_passively()
-    for name in COUNTS:
+def set_thread_count(count: int) -> None:
+    """Set the number of threads of the numeric libraries in this process."""
+    set_passive_wait()
+    for name in THREAD_VARIABLES:
         os.environ[name] = str(count)

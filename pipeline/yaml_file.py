@@ -11,10 +11,10 @@ import yaml
 
 from pipeline.errors import SettingsError
 
-MOST_BYTES = 200_000
-MOST_NODES = 50_000  # with what aliases stand for
-MOST_DEPTH = 40
-MOST_INT = 2**63
+MAX_BYTES = 200_000
+MAX_NODES = 50_000  # with what aliases stand for
+MAX_DEPTH = 40
+MAX_INT = 2**63
 Place = tuple[int | str, ...]
 
 
@@ -26,7 +26,7 @@ class _Loader(yaml.SafeLoader):
     """Gives up at once where brackets are nested too deeply, which the library would take minutes for."""
 
     def fetch_flow_collection_start(self, token: type[Any]) -> None:
-        if self.flow_level >= MOST_DEPTH:
+        if self.flow_level >= MAX_DEPTH:
             raise _TooDeepError
         super().fetch_flow_collection_start(token)
 
@@ -48,7 +48,7 @@ class YamlFile:
             mark = error.problem_mark or error.context_mark
             raise SettingsError(f"{path}{_at(mark)}: not YAML: {_without_content(error)}") from None
         except (RecursionError, _TooDeepError):
-            raise SettingsError(f"{path}: nested more than {MOST_DEPTH} levels deep") from None
+            raise SettingsError(f"{path}: nested more than {MAX_DEPTH} levels deep") from None
         except Exception as error:  # the library raises whatever a wrong value leads to
             raise SettingsError(f"{path}: not YAML: {_without_content(error)}") from None
         if not isinstance(data, dict):
@@ -68,15 +68,15 @@ class YamlFile:
 
     def _require_bounded(self) -> None:
         """Refuse keys given twice, anchors within themselves, and more nodes than any settings need."""
-        left = MOST_NODES
+        left = MAX_NODES
 
         def walk(node: Any, above: tuple[int, ...]) -> None:
             nonlocal left
             left -= 1
             if id(node) in above:
                 raise SettingsError(f"{self.path}{_at(node.start_mark)}: an anchor that contains itself")
-            if left < 0 or len(above) > MOST_DEPTH:
-                what = "more entries than settings can have" if left < 0 else f"nested more than {MOST_DEPTH} levels deep"
+            if left < 0 or len(above) > MAX_DEPTH:
+                what = "more entries than settings can have" if left < 0 else f"nested more than {MAX_DEPTH} levels deep"
                 raise SettingsError(f"{self.path}{_at(node.start_mark)}: {what}")
             above = (*above, id(node))
             if isinstance(node, yaml.SequenceNode):
@@ -107,7 +107,7 @@ class YamlFile:
                 self._require_plain(each, (*key, number))
         elif isinstance(value, float) and not math.isfinite(value):
             why = f" = {value}: must be a finite number"
-        elif isinstance(value, int) and abs(value) >= MOST_INT:
+        elif isinstance(value, int) and abs(value) >= MAX_INT:
             why = ": the number is too large"
         elif not isinstance(value, str | int | float | None):
             why = f": is a {type(value).__name__}, not text; put it in quotes"
@@ -120,11 +120,11 @@ def _content(path: Path) -> bytes:
         if path.exists() and not path.is_file():
             raise SettingsError(f"settings file {path}: is no file")
         with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+            content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         raise SettingsError(f"settings file {path}: {getattr(error, 'strerror', None) or error}") from None
-    if len(content) > MOST_BYTES:
-        raise SettingsError(f"settings file {path}: larger than {MOST_BYTES // 1000} kB; settings never are")
+    if len(content) > MAX_BYTES:
+        raise SettingsError(f"settings file {path}: larger than {MAX_BYTES // 1000} kB; settings never are")
     return content
 
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from models import recognizer_card
-from pipeline.ownership import owned
+from pipeline.folder_lock import locked_folder
 from tests.clips import write_clip, write_sound
 from tests.running import ROOT, farsight, refused
 from watchlist.store import Store
@@ -99,7 +99,7 @@ def test_two_runs_never_write_into_one_folder_and_readers_do_not_wait(tmp_path: 
     clip = corridor / "corridor.mp4"
     live = tmp_path / "live.yaml"
     live.write_text(f"cameras: [{{name: gate, url: {clip}}}]\nwatchlist: {people}\nout: {out}\n")
-    with owned(out, "run"):
+    with locked_folder(out, "run"):
         run = ("run", "--source", clip, "--watchlist", people, "--out", out, "--engine", "inline")
         refused(2, f"`run` (process {os.getpid()} since", *run)
         refused(2, f"`run` (process {os.getpid()} since", *run, "--resume")

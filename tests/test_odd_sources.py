@@ -17,7 +17,7 @@ import pytest
 import cli
 from models import recognizer_card
 from pipeline.errors import FarsightError
-from pipeline.sources.find import survey
+from pipeline.sources.find import find_all
 from stages.video import special_files
 from stages.video.probe import why_no_video
 from tests.clips import write_clip
@@ -168,7 +168,7 @@ def test_random_arguments_end_in_a_plan_or_in_one_line(tmp_path: Path) -> None:
             name if "://" in name else str(tmp_path / "disk" / name.lstrip("/")) if ".." not in name else str(tmp_path / "disk")
         )
         try:
-            found = survey([path], why_no_video).sources
+            found = find_all([path], why_no_video).sources
         except FarsightError as error:
             assert error.exit_code in (2, 3)
             continue

@@ -12,7 +12,7 @@ from pipeline.engine import Status
 from pipeline.errors import redact
 
 
-def open_log(write: Callable[[str], object] | None = None) -> None:
+def configure_log(write: Callable[[str], object] | None = None) -> None:
     """Log to ``write`` in words, or as JSON to standard error, which services collect."""
     last: Any = structlog.dev.ConsoleRenderer(colors=False) if write else structlog.processors.JSONRenderer()
     structlog.configure(
@@ -47,7 +47,7 @@ def _without_credentials(logger: object, method: str, event: MutableMapping[str,
     return {key: redact(value) if isinstance(value, str) else value for key, value in (first | dict(event)).items()}
 
 
-class Changes:
+class StatusLog:
     """Logs what changed from one status to the next: states of cameras, and troubles that stages count."""
 
     def __init__(self) -> None:

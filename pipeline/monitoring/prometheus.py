@@ -26,7 +26,7 @@ HEADERS = (("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store"),
 STATES = ("starting", "connecting", "streaming", "backing off", "stopped")
 
 
-class Monitor:
+class MetricsServer:
     """Serves the latest status.
 
     Args:
@@ -112,9 +112,9 @@ class Monitor:
                 records.add_metric([group.name, stage], row["records_in"])
                 batches.add_metric([group.name, stage], row["batches"])
                 busy.add_metric([group.name, stage], row["busy_s"])
-                found = group.delays.get(stage)
+                found = group.latencies.get(stage)
                 if found is not None and found.count:
-                    buckets = [(str(edge), float(found.up_to(edge))) for edge in EDGES_S] + [("+Inf", float(found.count))]
+                    buckets = [(str(edge), float(found.count_up_to(edge))) for edge in EDGES_S] + [("+Inf", float(found.count))]
                     delay.add_metric([group.name, stage], buckets, sum_value=None)
         yield from (records, batches, busy, delay, queue, dropped, counted, faults)
 

@@ -19,7 +19,7 @@ from typing import Any
 from pipeline import __version__
 from pipeline.engine import Status, cores
 from pipeline.errors import Interrupted, redact, redact_url
-from pipeline.latency import Delays
+from pipeline.latency import LatencyHistogram
 from pipeline.settings import EngineSettings
 
 MISSING = "not installed"
@@ -55,11 +55,11 @@ def _version(name: str) -> str:
         return MISSING
 
 
-def _percentiles(delays: Delays | None) -> dict[str, dict[str, float]]:
+def _percentiles(latencies: LatencyHistogram | None) -> dict[str, dict[str, float]]:
     """Seconds from a live picture's capture to the end of a stage; nothing for recordings."""
-    if delays is None or not delays.count:
+    if latencies is None or not latencies.count:
         return {}
-    return {"delay_s": {f"p{percent}": round(delays.percentile(percent), 3) for percent in (50, 95, 99)}}
+    return {"delay_s": {f"p{percent}": round(latencies.percentile(percent), 3) for percent in (50, 95, 99)}}
 
 
 def write_summary(
@@ -99,7 +99,7 @@ def write_summary(
     return summary
 
 
-def begin_record(path: Path) -> None:
+def begin_run(path: Path) -> None:
     """Put this run on the list of runs, so that one which is killed is on it too."""
     former, runs = _with_runs(path)
     for run in runs:
@@ -108,7 +108,7 @@ def begin_record(path: Path) -> None:
     _write(path, former | {"runs": [*runs, _record(time.time())]})
 
 
-def end_record(path: Path, error: BaseException) -> None:
+def end_run(path: Path, error: BaseException) -> None:
     """Say of this run, if it is on the list, why it ended before it was finished."""
     summary = read_summary(path)
     runs = summary.get("runs", [])
@@ -172,7 +172,7 @@ def _groups(status: Status) -> list[dict[str, Any]]:
             name: {
                 **{k: round(v, 3) for k, v in row.items()},
                 "per_busy_s": round(row["records_in"] / row["busy_s"], 2) if row["busy_s"] else None,
-                **_percentiles(group.delays.get(name)),
+                **_percentiles(group.latencies.get(name)),
             }
             for name, row in group.stages.items()
         }

@@ -14,26 +14,26 @@ from typing import Any
 from pipeline.batcher import Batcher
 from pipeline.chain import Chain
 from pipeline.checkpoints import Checkpoints
+from pipeline.crash_counter import MAX_CRASHES, CrashCounter, SetAside
 from pipeline.errors import FarsightError, OutputError
-from pipeline.private import write_for_user_alone
+from pipeline.file_permissions import set_private_umask
 from pipeline.protocol import Batch, SourceReport, SourceSpec
 from pipeline.ray.environment import ray
-from pipeline.ray.flow_control import CreditOutbox, Sender, Turns, confirmed, split
+from pipeline.ray.flow_control import CreditOutbox, InOrderGate, Sender, split_by_key, wait_acknowledged
 from pipeline.runner import SaveCheckpoint, SourceRunner
 from pipeline.settings import GroupSettings
 from pipeline.stage_settings import build_stage
-from pipeline.strikes import MOST, Aside, Strikes
-from pipeline.threads import use_threads
+from pipeline.threads import set_thread_count
 
 
-def give_way() -> None:
+def lower_priority() -> None:
     """Let this thread have what the others leave: whoever reads comes after those who work on what was read, so that a busy
     machine reads less rather than falls behind."""
     with contextlib.suppress(OSError, AttributeError):  # where the system knows how
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
 
 
-def opened(chain: Chain) -> FarsightError | None:
+def open_chain(chain: Chain) -> FarsightError | None:
     """Open a chain. An error for the user is kept to be told when asked: one raised in a constructor would not arrive."""
     try:
         chain.open()
@@ -53,42 +53,48 @@ class GroupActor:
         following: list[str],
         next_group: GroupSettings | None,
         checkpoints: Path | None,
-        strikes: str,
+        crash_counter: str,
     ) -> None:
-        write_for_user_alone()  # also where a cluster was started by somebody else
-        use_threads(threads)
-        self._strikes = Strikes(Path(tempfile.gettempdir()) / strikes)
+        set_private_umask()  # also where a cluster was started by somebody else
+        set_thread_count(threads)
+        self._crash_counter = CrashCounter(Path(tempfile.gettempdir()) / crash_counter)
         self._chain, self._fault = self._started(group, context)
         self._sender, self._next = Sender([ray.get_actor(name) for name in following]), next_group
-        self._turns = Turns()
+        self._gate = InOrderGate()
         self._batcher = Batcher(
-            self._chain.process, self._send, confirmed, group.batch, group.wait_ms / 1000, group.queue, self._strikes
+            self._chain.process,
+            self._send,
+            wait_acknowledged,
+            group.batch,
+            group.wait_ms / 1000,
+            group.queue,
+            self._crash_counter,
         )
         self._checkpoints = Checkpoints(checkpoints) if checkpoints else None
 
     def _started(self, group: GroupSettings, context: dict[str, Any]) -> tuple[Chain, FarsightError | None]:
         """The chain, opened; or none, and the reason, if that has killed this worker again and again."""
-        if self._strikes.deaths("start") >= MOST:
-            return Chain([]), OutputError(f"group {group.name}: its worker died {MOST} times while it started")
-        self._strikes.begin("start")
+        if self._crash_counter.crashes("start") >= MAX_CRASHES:
+            return Chain([]), OutputError(f"group {group.name}: its worker died {MAX_CRASHES} times while it started")
+        self._crash_counter.begin("start")
         chain = Chain.build(group, context)
-        fault = opened(chain)
-        self._strikes.end("start")
+        fault = open_chain(chain)
+        self._crash_counter.end("start")
         return chain, fault
 
     async def ready(self) -> None:
         if self._fault:
             raise self._fault
 
-    async def process(self, batch: Batch, sender: str, number: int) -> Aside:
+    async def process(self, batch: Batch, sender: str, number: int) -> SetAside:
         await self.ready()
-        await self._turns.take(sender, number)
+        await self._gate.wait_for_turn(sender, number)
         return await asyncio.wrap_future(self._batcher.submit(batch, f"{sender}-{number}"))
 
     def _send(self, results: Batch) -> list[Any] | None:
         if self._next is None:
             return None
-        return [self._sender.call(i, part) for i, part in split(results, self._next.key, len(self._sender.actors))]
+        return [self._sender.call(i, part) for i, part in split_by_key(results, self._next.key, len(self._sender.actors))]
 
     async def save_checkpoint(self, source: str, url: str, pts_s: float, done: bool, state: bytes) -> None:
         if self._checkpoints:
@@ -99,18 +105,18 @@ class GroupActor:
             "stages": [asdict(m) for m in self._chain.metrics()],
             "queued": self._batcher.queued,
             "dropped": 0,
-            "aside": len(self._strikes.aside()),
+            "aside": len(self._crash_counter.all_set_aside()),
         }
 
     async def finish(self) -> None:
         """Pass on what the stages still hold, and free them."""
-        if self._strikes.deaths("finish") < MOST:
-            self._strikes.begin("finish")
+        if self._crash_counter.crashes("finish") < MAX_CRASHES:
+            self._crash_counter.begin("finish")
             sent = self._send(self._chain.flush())
             if sent:
                 await asyncio.gather(*sent)
             self._chain.close()
-            self._strikes.end("finish")
+            self._crash_counter.end("finish")
 
 
 class SourceActor:
@@ -125,18 +131,20 @@ class SourceActor:
         next_group: GroupSettings | None,
         writer: str | None,
         every_s: float,
-        made_by: str,
+        settings_digest: str,
     ) -> None:
-        write_for_user_alone()  # also where a cluster was started by somebody else
-        use_threads(threads)
+        set_private_umask()  # also where a cluster was started by somebody else
+        set_thread_count(threads)
         assert group.source is not None
         self._source = build_stage(group.source, context)
         self._chain = Chain.build(group, context)
-        self._fault = opened(self._chain)
+        self._fault = open_chain(self._chain)
         self._outbox = CreditOutbox([ray.get_actor(name) for name in following], next_group or group)
         self._stopping = threading.Event()
 
-        self._runner = SourceRunner(self._source, self._chain, self._outbox, _saver(writer) if writer else None, every_s, made_by)
+        self._runner = SourceRunner(
+            self._source, self._chain, self._outbox, _saver(writer) if writer else None, every_s, settings_digest
+        )
         self._reading = False
 
     def ready(self) -> None:
@@ -145,7 +153,7 @@ class SourceActor:
 
     def run(self, spec: SourceSpec, resume: tuple[float, bytes] | None) -> SourceReport:
         self.ready()
-        give_way()
+        lower_priority()
         self._reading = True
         try:
             return self._runner.run(spec, resume, self._stopping)

@@ -14,14 +14,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from pipeline.crash_counter import SetAside
 from pipeline.errors import OutputError
 from pipeline.protocol import Batch
 from pipeline.ray.environment import RayError, RayTaskError, ray
 from pipeline.settings import GroupSettings
-from pipeline.strikes import Aside
 
 
-def split(batch: Batch, key: list[str], replicas: int) -> list[tuple[int, Batch]]:
+def split_by_key(batch: Batch, key: list[str], replicas: int) -> list[tuple[int, Batch]]:
     """The part of a batch for each replica: records with the same key always go to the same one, in order."""
     if replicas == 1:
         return [(0, batch)]
@@ -32,7 +32,7 @@ def split(batch: Batch, key: list[str], replicas: int) -> list[tuple[int, Batch]
     return sorted(parts.items())
 
 
-def died(error: RayError) -> str:
+def describe_death(error: RayError) -> str:
     """What the user is told of an actor that is not replaced any more."""
     last = (str(error).strip().splitlines() or [""])[-1]
     return f"a worker died ({type(error).__name__}: {last}); what was written is kept"
@@ -52,7 +52,7 @@ class Sender:
         return self.actors[replica].process.remote(part, self._id, number)
 
 
-class Turns:
+class InOrderGate:
     """Lets the calls of each sender pass in the order of their numbers, which Ray does not promise for concurrent actors.
 
     A number that does not come within `GRACE_S` was taken before this actor was restarted, and is not waited for.
@@ -63,7 +63,7 @@ class Turns:
     def __init__(self) -> None:
         self._next: dict[str, int] = {}
 
-    async def take(self, sender: str, number: int) -> None:
+    async def wait_for_turn(self, sender: str, number: int) -> None:
         until = time.monotonic() + self.GRACE_S
         while number > self._next.get(sender, 0) and time.monotonic() < until:
             await asyncio.sleep(0.001)
@@ -73,7 +73,7 @@ class Turns:
 class CreditOutbox:
     """Sends batches to the actors of the next group, at most ``credits`` unacknowledged at a time.
 
-    A call is acknowledged when the batch has gone through all later groups, so what `after_sent` waits for is written. Ray
+    A call is acknowledged when the batch has gone through all later groups, so what `when_written` waits for is written. Ray
     repeats a call whose actor died, so a batch arrives at least once, unless it was set aside.
     """
 
@@ -82,7 +82,7 @@ class CreditOutbox:
         self._pending: deque[Any] = deque()
         self._held: deque[tuple[int, Batch]] = deque()
         self._marks: list[tuple[set[Any], Callable[[], None]]] = []
-        self._aside: Aside = {}
+        self._aside: SetAside = {}
         self.dropped = 0
 
     @property
@@ -91,7 +91,7 @@ class CreditOutbox:
 
     def send(self, batch: Batch) -> None:
         if batch:
-            self._held.extend(split(batch, self._group.key, len(self._sender.actors)))
+            self._held.extend(split_by_key(batch, self._group.key, len(self._sender.actors)))
         self._reap(wait=False)
         while self._held:
             if len(self._pending) >= self._group.queue:
@@ -104,11 +104,11 @@ class CreditOutbox:
             replica, part = self._held.popleft()
             self._pending.append(self._sender.call(replica, part))
 
-    def after_sent(self, action: Callable[[], None]) -> None:
+    def when_written(self, action: Callable[[], None]) -> None:
         self._marks.append((set(self._pending), action))
         self._reap(wait=False)
 
-    def set_aside(self, source: str) -> int:
+    def set_aside_count(self, source: str) -> int:
         return sum(records.get(source, 0) for records in self._aside.values())
 
     def abandon(self) -> None:
@@ -138,15 +138,15 @@ class CreditOutbox:
                 except RayTaskError:
                     raise
                 except RayError as error:
-                    raise OutputError(died(error)) from None
+                    raise OutputError(describe_death(error)) from None
         waiting = set(self._pending)
         while self._marks and not self._marks[0][0] & waiting:
             self._marks.pop(0)[1]()
 
 
-def confirmed(sent: list[Any]) -> Aside:
+def wait_acknowledged(sent: list[Any]) -> SetAside:
     """Wait until calls are acknowledged; what was set aside behind them."""
-    aside: Aside = {}
+    aside: SetAside = {}
     for answer in ray.get(sent):
         aside |= answer
     return aside

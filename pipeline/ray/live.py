@@ -9,31 +9,31 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pipeline.engine import Job, Status, Watch
+from pipeline.engine import Job, Status, StatusCallback
 from pipeline.errors import FarsightError, redact, redact_url
 from pipeline.protocol import SourceReport, SourceSpec
 from pipeline.ray.environment import GetTimeoutError, RayError, RayTaskError, ray
 from pipeline.ray.recordings import POLL_S, RayEngine, RayRun
 
 BACKOFF_S = (1.0, 30.0)
-STEADY_S = 60.0  # a reader that lived so long was well: the next one starts at once
-LEAVE_S = 5.0  # for a camera's open tracks to be decided; two loaded cores took more than 3
+HEALTHY_AFTER_S = 60.0  # a reader that lived so long was well: the next one starts at once
+CLOSE_S = 5.0  # for a camera's open tracks to be decided; two loaded cores took more than 3
 FINISH_S = 4.0  # for what the later groups hold
-MOST_CAMERAS = 64
+MAX_CAMERAS = 64
 
-Wanted = Callable[[], list[SourceSpec]]
+RequestedCameras = Callable[[], list[SourceSpec]]
 
 
 class RayLiveEngine(RayEngine):
-    """Watches the cameras that ``wanted`` names at every look, for ``duration_s`` seconds or until `stop`."""
+    """Watches the cameras that ``requested`` names at every look, for ``duration_s`` seconds or until `stop`."""
 
-    def __init__(self, wanted: Wanted, duration_s: float | None = None) -> None:
+    def __init__(self, requested: RequestedCameras, duration_s: float | None = None) -> None:
         super().__init__()
-        self._wanted, self._duration_s = wanted, duration_s
+        self._requested, self._duration_s = requested, duration_s
         self._stopping = threading.Event()
 
-    def run(self, job: Job, watch: Watch) -> Status:
-        return _LiveRun(job, watch, self._wanted, self._duration_s, self._stopping).to_the_end()
+    def run(self, job: Job, watch: StatusCallback) -> Status:
+        return _LiveRun(job, watch, self._requested, self._duration_s, self._stopping).run()
 
     def stop(self) -> None:
         """End soon and orderly; may be called from a signal handler."""
@@ -55,10 +55,12 @@ class _Camera:
 
 
 class _LiveRun(RayRun):
-    def __init__(self, job: Job, watch: Watch, wanted: Wanted, duration_s: float | None, stopping: threading.Event) -> None:
+    def __init__(
+        self, job: Job, watch: StatusCallback, requested: RequestedCameras, duration_s: float | None, stopping: threading.Event
+    ) -> None:
         super().__init__(job, watch)
-        self.readers = MOST_CAMERAS  # as many as may come; those behind them must have room for their calls
-        self._wanted, self._duration_s, self._stopping = wanted, duration_s, stopping
+        self.readers = MAX_CAMERAS  # as many as may come; those behind them must have room for their calls
+        self._requested, self._duration_s, self._stopping = requested, duration_s, stopping
         self._cameras: dict[str, _Camera] = {}
         self._leaving: list[tuple[Any, Any, float]] = []
         self._without_room: list[SourceSpec] = []
@@ -74,7 +76,7 @@ class _LiveRun(RayRun):
     def _read_all(self) -> None:
         until = None
         while not self._stopping.is_set() and (until is None or time.monotonic() < until):
-            self._follow(self._wanted())
+            self._follow(self._requested())
             self._look(POLL_S)
             status = self._status()
             self.watch(status)
@@ -84,9 +86,9 @@ class _LiveRun(RayRun):
                 until = time.monotonic() + self._duration_s
         self._end()
 
-    def _follow(self, wanted: list[SourceSpec]) -> None:
+    def _follow(self, requested: list[SourceSpec]) -> None:
         """Begin with cameras that are new or changed, leave those no longer wanted; the others notice nothing."""
-        by_name = {spec.name: spec for spec in wanted}
+        by_name = {spec.name: spec for spec in requested}
         for name, camera in list(self._cameras.items()):
             if by_name.get(name) != camera.spec:
                 self._leave(self._cameras.pop(name))
@@ -101,7 +103,7 @@ class _LiveRun(RayRun):
         if camera.retry_at is not None:  # it has no actor just now
             return
         camera.actor.stop.remote()
-        self._leaving.append((camera.actor, camera.reading, time.monotonic() + LEAVE_S))
+        self._leaving.append((camera.actor, camera.reading, time.monotonic() + CLOSE_S))
 
     def _look(self, timeout: float) -> None:
         """Wait a little; take care of readers that ended or died."""
@@ -130,7 +132,7 @@ class _LiveRun(RayRun):
             camera.why = f"{type(error.cause).__name__} in its stages"
         except RayError as error:  # dead, or killed for its memory
             camera.why = f"its actor died ({type(error).__name__})"
-        if time.monotonic() - camera.since > STEADY_S:
+        if time.monotonic() - camera.since > HEALTHY_AFTER_S:
             camera.wait_s = 0.0
         camera.retry_at = time.monotonic() + camera.wait_s
         camera.wait_s = min(max(BACKOFF_S[0], 2 * camera.wait_s), BACKOFF_S[1])
@@ -174,7 +176,7 @@ class _LiveRun(RayRun):
         for camera in self._cameras.values():
             camera.actor.stop.remote()
         reading = [c.reading for c in self._cameras.values() if c.retry_at is None]
-        done = ray.wait(reading, num_returns=len(reading), timeout=LEAVE_S)[0] if reading else []
+        done = ray.wait(reading, num_returns=len(reading), timeout=CLOSE_S)[0] if reading else []
         before, reports = {report.name: report for report in self.last.sources}, []
         for name, camera in self._cameras.items():
             report = before.get(name) or SourceReport(name, redact_url(camera.spec.url))

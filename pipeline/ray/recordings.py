@@ -14,21 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.chain import Chain
-from pipeline.engine import GroupStatus, Job, Status, Watch, add_metrics, resume_point, source_replicas, threads_for
+from pipeline.engine import GroupStatus, Job, Status, StatusCallback, add_metrics, resume_point, source_replicas, threads_for
 from pipeline.errors import FarsightError, OutputError, SettingsError, redact_url
 from pipeline.protocol import SourceReport, SourceSpec
 from pipeline.ray.actors import GroupActor, SourceActor
 from pipeline.ray.cluster import Cluster, on_this_machine, require_shared
 from pipeline.ray.environment import RayError, RayTaskError, ray
-from pipeline.ray.flow_control import died
+from pipeline.ray.flow_control import describe_death
 from pipeline.settings import GroupSettings
 from pipeline.stage_classes import stage_class
 from pipeline.stage_settings import build_stage
 
 POLL_S = 0.5
-GRACE_S = 8.0
-RESTARTS = 3  # of a reader, for one source or while it starts
-FOREVER = -1  # a batch that kills the actors behind the readers is set aside; what else kills them may pass
+STOP_GRACE_S = 8.0
+MAX_RESTARTS = 3  # of a reader, for one source or while it starts
+UNLIMITED = -1  # a batch that kills the actors behind the readers is set aside; what else kills them may pass
 ASIDE = "trouble: batches set aside because each killed its worker three times"
 
 
@@ -38,18 +38,18 @@ class RayEngine:
     def __init__(self) -> None:
         self._cluster = Cluster()
 
-    def run(self, job: Job, watch: Watch) -> Status:
-        return RayRun(job, watch).to_the_end()
+    def run(self, job: Job, watch: StatusCallback) -> Status:
+        return RayRun(job, watch).run()
 
     def close(self) -> None:
         self._cluster.close()
 
 
-def replicas(group: GroupSettings) -> int:
+def replica_count(group: GroupSettings) -> int:
     return group.replicas if isinstance(group.replicas, int) else 1
 
 
-def asks_for_database(group: GroupSettings) -> bool:
+def opens_database(group: GroupSettings) -> bool:
     """Whether a stage of the group opens the database."""
     return any("database" in inspect.signature(stage_class(stage.use)).parameters for stage in group.stages)
 
@@ -57,7 +57,7 @@ def asks_for_database(group: GroupSettings) -> bool:
 class RayRun:
     """One job: makes the actors, hands out the sources, watches, ends everything."""
 
-    def __init__(self, job: Job, watch: Watch) -> None:
+    def __init__(self, job: Job, watch: StatusCallback) -> None:
         self.job, self.watch = job, watch
         self.readers, _ = source_replicas(job)
         self.id = uuid.uuid4().hex[:8]
@@ -67,7 +67,7 @@ class RayRun:
         self.reports: list[SourceReport] = []
         self.last = Status()
 
-    def to_the_end(self) -> Status:
+    def run(self) -> Status:
         try:
             self._check()
             require_shared(self.job)
@@ -86,10 +86,10 @@ class RayRun:
             if isinstance(error.cause, FarsightError | OSError | sqlite3.Error):
                 raise error.cause from None
             if isinstance(error.cause, RayError):
-                raise OutputError(died(error.cause)) from None
+                raise OutputError(describe_death(error.cause)) from None
             raise
         except RayError as error:
-            raise OutputError(died(error)) from None
+            raise OutputError(describe_death(error)) from None
         finally:
             for actor in [*self.sources, *(a for actors in self.groups for a in actors)]:
                 ray.kill(actor)
@@ -105,7 +105,7 @@ class RayRun:
         build_stage(first.source, self.job.context)
         have = ray.cluster_resources()
         for kind, key in (("CPU", "cpus"), ("GPU", "gpus")):
-            taken = sum(getattr(g, key) * replicas(g) for g in others)
+            taken = sum(getattr(g, key) * replica_count(g) for g in others)
             each = getattr(first, key)
             left = have.get(kind, 0.0) - taken
             if left < each:
@@ -122,12 +122,12 @@ class RayRun:
                 "num_cpus": group.cpus,
                 "num_gpus": group.gpus,
                 "enable_task_events": False,  # Ray would keep one of each call, up to 100,000: memory that grows for hours
-                "max_restarts": FOREVER,
-                "max_task_retries": FOREVER,
+                "max_restarts": UNLIMITED,
+                "max_task_retries": UNLIMITED,
                 "max_concurrency": 2 + group.queue * self.readers,
-                "scheduling_strategy": on_this_machine() if last or asks_for_database(group) else "DEFAULT",
+                "scheduling_strategy": on_this_machine() if last or opens_database(group) else "DEFAULT",
             }
-            count = replicas(group)
+            count = replica_count(group)
             next_group = None if last else job.groups[place + 1]
             checkpoints = job.checkpoints if last else None
             threads = threads_for(group, self.readers)
@@ -163,11 +163,11 @@ class RayRun:
                 except RayError as error:
                     self.sources.remove(actor)
                     ray.kill(actor)
-                    if tries <= RESTARTS:
+                    if tries <= MAX_RESTARTS:
                         self.sources.append(self._make_source())
                         waiting[self.sources[-1].ready.remote()] = self.sources[-1], tries + 1
                     elif not self.sources:
-                        raise OutputError(f"no reader could start: {died(error)}") from None
+                        raise OutputError(f"no reader could start: {describe_death(error)}") from None
 
     def _finish(self, actors: list[Any]) -> None:
         """A group hands on what it still holds."""
@@ -183,11 +183,18 @@ class RayRun:
             "num_gpus": group.gpus,
             "max_concurrency": 3,
             "enable_task_events": False,
-            "scheduling_strategy": on_this_machine() if asks_for_database(group) else "DEFAULT",
+            "scheduling_strategy": on_this_machine() if opens_database(group) else "DEFAULT",
         }
         actor = ray.remote(SourceActor).options(**options)
         return actor.remote(
-            group, job.context, threads_for(group, self.readers), behind, next_group, writer, job.checkpoint_every_s, job.made_by
+            group,
+            job.context,
+            threads_for(group, self.readers),
+            behind,
+            next_group,
+            writer,
+            job.checkpoint_every_s,
+            job.settings_digest,
         )
 
     def _read_all(self) -> None:
@@ -228,7 +235,7 @@ class RayRun:
         ray.kill(dead)  # if it was only out of reach
         actor = self._make_source()
         self.sources.append(actor)
-        if deaths >= RESTARTS:
+        if deaths >= MAX_RESTARTS:
             self.reports.append(
                 SourceReport(
                     spec.name, redact_url(spec.url), "failed", f"its reader died {deaths + 1} times ({type(error).__name__})"
@@ -267,7 +274,7 @@ class RayRun:
         """Let the readers write a last checkpoint, but not for long."""
         for actor in self.sources:
             actor.stop.remote()
-        until = time.monotonic() + GRACE_S
+        until = time.monotonic() + STOP_GRACE_S
         while time.monotonic() < until:
             try:
                 busy = [a for a in ray.get([s.status.remote() for s in self.sources], timeout=2.0) if a["source"] is not None]

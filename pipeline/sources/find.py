@@ -10,26 +10,26 @@ from pathlib import Path
 from pipeline.checkpoints import file_stamp
 from pipeline.errors import NothingReadError, SettingsError, as_text, redact_url
 from pipeline.protocol import SourceSpec
-from pipeline.sources.folders import LeftOut, Look, videos_in
-from pipeline.sources.naming import Address, common_folder, name_all, plain_url
+from pipeline.sources.folders import SkippedFiles, VideoCheck, find_videos
+from pipeline.sources.naming import Address, common_folder, stable_url, unique_names
 
 LONGEST_PATH = 4096
 
 
 @dataclass
-class Survey:
+class FoundSources:
     """What is read, and what was left out of it."""
 
     sources: list[SourceSpec] = field(default_factory=list)
-    left_out: LeftOut = field(default_factory=LeftOut)
+    left_out: SkippedFiles = field(default_factory=SkippedFiles)
 
 
-def find_sources(named: list[str], look: Look | None = None) -> list[SourceSpec]:
-    """The sources of `survey`."""
-    return survey(named, look).sources
+def find_sources(named: list[str], look: VideoCheck | None = None) -> list[SourceSpec]:
+    """The sources of `find_all`."""
+    return find_all(named, look).sources
 
 
-def survey(named: list[str], look: Look | None = None) -> Survey:
+def find_all(named: list[str], look: VideoCheck | None = None) -> FoundSources:
     """One spec for each file, URL and video below each folder, with unique names; annotated videos of earlier runs are none.
 
     What is named twice is read once. ``look`` opens files of no usual suffix to tell whether they are videos; without it they are
@@ -39,7 +39,7 @@ def survey(named: list[str], look: Look | None = None) -> Survey:
     if not named or not all(named):
         raise SettingsError("--source is missing: name a file, a folder or a URL")
     look = look or (lambda path: "no video by its name")
-    found, addresses = Survey(), list[Address]()
+    found, addresses = FoundSources(), list[Address]()
     folders: set[tuple[int, int]] = set()
     for name in named:
         if "://" in name:
@@ -49,20 +49,20 @@ def survey(named: list[str], look: Look | None = None) -> Survey:
         if not _is_folder(path):
             addresses.append(Address(path))
             continue
-        videos = [str(video) for video in videos_in(Path(path), look, found.left_out, folders)]
+        videos = [str(video) for video in find_videos(Path(path), look, found.left_out, folders)]
         above = common_folder(videos) if videos else ""
         addresses += [Address(video, _depth(video, above)) for video in videos] or [Address(path)]
     addresses = _once(addresses, found.left_out)
     faults = {address.url: fault for address in addresses if (fault := _fault(address.url, found.left_out))}
     if len(faults) == len(addresses):
         raise NothingReadError(f"{as_text(addresses[0].url)}: {faults[addresses[0].url]}")
-    names = name_all(addresses)
+    names = unique_names(addresses)
     found.sources = [SourceSpec(name, address.url) for name, address in zip(names, addresses, strict=True)]
     return found
 
 
 @dataclass(frozen=True)
-class Known:
+class EarlierSource:
     """A source of an earlier run: ``address`` without credentials, ``stamp`` of its file."""
 
     name: str
@@ -70,7 +70,7 @@ class Known:
     stamp: str = ""
 
 
-def keep_names(sources: list[SourceSpec], earlier: list[Known]) -> list[SourceSpec]:
+def reuse_names(sources: list[SourceSpec], earlier: list[EarlierSource]) -> list[SourceSpec]:
     """Give the sources of an earlier run the names they had there: by address, or by size and time of a file that has moved.
 
     Others get names that no earlier one has. Raises SettingsError for one that only looks like an earlier one.
@@ -95,7 +95,7 @@ def keep_names(sources: list[SourceSpec], earlier: list[Known]) -> list[SourceSp
     taken = {known.name for known in earlier}
     fresh = [place for place in new if sources[place].name in taken]
     taken |= {sources[place].name for place in new}
-    names = dict(zip(fresh, name_all([Address(sources[place].url) for place in fresh], taken), strict=True))
+    names = dict(zip(fresh, unique_names([Address(sources[place].url) for place in fresh], taken), strict=True))
     return [replace(spec, name=mine.get(place, names.get(place, spec.name))) for place, spec in enumerate(sources)]
 
 
@@ -105,19 +105,19 @@ def address_of(spec: SourceSpec) -> str:
     return redact_url(spec.url) + (f" track {int(track) + 1}" if track else "")
 
 
-def _exactly(spec: SourceSpec, known: Known) -> bool:
+def _exactly(spec: SourceSpec, known: EarlierSource) -> bool:
     return address_of(spec) == known.address
 
 
-def _linked(spec: SourceSpec, known: Known) -> bool:
+def _linked(spec: SourceSpec, known: EarlierSource) -> bool:
     return "://" not in spec.url and address_of(replace(spec, url=os.path.realpath(spec.url))) == known.address
 
 
-def _plainly(spec: SourceSpec, known: Known) -> bool:
-    return plain_url(address_of(spec)) == plain_url(known.address)
+def _plainly(spec: SourceSpec, known: EarlierSource) -> bool:
+    return stable_url(address_of(spec)) == stable_url(known.address)
 
 
-def _moved(spec: SourceSpec, known: Known) -> bool:
+def _moved(spec: SourceSpec, known: EarlierSource) -> bool:
     """Whether the file of the earlier run is not there any more, and this is one of its name, size and time."""
     stamp = known.stamp and file_stamp(spec.url)
     track = address_of(spec).removeprefix(redact_url(spec.url))
@@ -144,7 +144,7 @@ def _depth(video: str, above: str) -> int:
     return len(Path(video).relative_to(above).parts)
 
 
-def _once(addresses: list[Address], left_out: LeftOut) -> list[Address]:
+def _once(addresses: list[Address], left_out: SkippedFiles) -> list[Address]:
     """Each file and URL once, under the name it was first given."""
     kept: dict[str, Address] = {}
     for address in addresses:
@@ -156,7 +156,7 @@ def _once(addresses: list[Address], left_out: LeftOut) -> list[Address]:
     return list(kept.values())
 
 
-def _fault(url: str, left_out: LeftOut) -> str:
+def _fault(url: str, left_out: SkippedFiles) -> str:
     """Why nothing at an address can be read, as far as that is known without opening it; "" if it may be."""
     if "://" in url:
         return ""
@@ -172,7 +172,7 @@ def _fault(url: str, left_out: LeftOut) -> str:
     return "a device or a socket, no recording" if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)) else ""
 
 
-def _empty(folder: str, left_out: LeftOut) -> str:
+def _empty(folder: str, left_out: SkippedFiles) -> str:
     """What a folder without video holds instead."""
     inside = [
         (p, reason) for p, reason in left_out.files if p == as_text(folder) or p.startswith(as_text(folder).rstrip("/") + "/")

@@ -23,12 +23,12 @@ HIDDEN, TRASHED, OURS = "hidden files", "files in trash and system folders", "fi
 OUTPUT_FOLDERS = frozenset("annotated crops several-faces farsight.db.templates".split())
 OUTPUT = frozenset("farsight.db farsight.db-wal farsight.db-shm sightings.jsonl alerts.jsonl report.html run.json".split())
 
-Look = Callable[[Path], str]
+VideoCheck = Callable[[Path], str]
 """Opens a file and says why it is no video; "" if it is one."""
 
 
 @dataclass
-class LeftOut:
+class SkippedFiles:
     """What is not read: ``files`` are (path, reason), ``counted`` how many files of each kind nobody expects to be read."""
 
     files: list[tuple[str, str]] = field(default_factory=list)
@@ -45,7 +45,7 @@ class LeftOut:
         return bool(self.files or self.counted)
 
 
-def videos_in(folder: Path, look: Look, left_out: LeftOut, seen: set[tuple[int, int]]) -> list[Path]:
+def find_videos(folder: Path, look: VideoCheck, left_out: SkippedFiles, seen: set[tuple[int, int]]) -> list[Path]:
     """Video files below a folder, in order of their paths. Linked folders are followed, each folder is entered once.
 
     A file with a usual suffix is a video until it is read; every other one is opened to tell. ``seen`` holds device and inode of
@@ -78,7 +78,7 @@ def videos_in(folder: Path, look: Look, left_out: LeftOut, seen: set[tuple[int, 
     return sorted(found)
 
 
-def _refusal(path: Path, look: Look) -> str:
+def _refusal(path: Path, look: VideoCheck) -> str:
     """Why a file of a folder is not read; "" if it is."""
     try:
         found = path.stat()
@@ -95,7 +95,7 @@ def _refusal(path: Path, look: Look) -> str:
     return "an empty file" if not found.st_size else look(path)
 
 
-def _unreadable(error: OSError, left_out: LeftOut) -> None:
+def _unreadable(error: OSError, left_out: SkippedFiles) -> None:
     left_out.add(error.filename or "", f"a folder that cannot be read: {error.strerror or error}")
 
 

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from pipeline.errors import as_text, redact_url
 
-MOST_BYTES = 120  # of a name: file systems count bytes, and most allow 255 with what is added to it
+MAX_BYTES = 120  # of a name: file systems count bytes, and most allow 255 with what is added to it
 SIGNED = re.compile(
     r"x-(amz|goog|oss|cos|obs|bce)-.*|signature|sig|sign|expires?|expiry|exp|policy|key-pair-id|awsaccesskeyid|googleaccessid|ossaccesskeyid"
     r"|se|sp|sv|sr|st|spr|sip|skoid|sktid|skt|ske|sks|skv|.*token|hmac|hdn(ea|ts)|auth.*|nonce|timestamp|response-content-.*",
@@ -31,7 +31,7 @@ class Address:
     parts: int = 1
 
 
-def plain_url(url: str) -> str:
+def stable_url(url: str) -> str:
     """An address without what changes each time it is signed, and without credentials: the same recording has it again."""
     shown = redact_url(url)
     if "://" not in url:
@@ -48,7 +48,7 @@ def plain_url(url: str) -> str:
     return shown.partition("#")[0] if scheme in ("http", "https") else shown
 
 
-def name_all(addresses: list[Address], taken: Iterable[str] = ()) -> list[str]:
+def unique_names(addresses: list[Address], taken: Iterable[str] = ()) -> list[str]:
     """A unique name for each address, none of them in ``taken``.
 
     A name is the end of the path: the stem of the file where that is enough, with as many folders before it as tell the sources
@@ -74,9 +74,9 @@ def name_all(addresses: list[Address], taken: Iterable[str] = ()) -> list[str]:
     ]
     out: list[str] = []
     for name, address, often in zip(names, addresses, _often(names), strict=True):
-        short = cut(name, address.url, always=often > 1)
+        short = short_name(name, address.url, always=often > 1)
         while _same(short) in reserved:
-            short = cut(name, f"{short} {address.url}", always=True)
+            short = short_name(name, f"{short} {address.url}", always=True)
         reserved.add(_same(short))
         out.append(short)
     return out
@@ -88,13 +88,13 @@ def _often(names: list[str]) -> list[int]:
     return [count[_same(name)] for name in names]
 
 
-def cut(name: str, address: str, always: bool = False) -> str:
-    """A name of at most `MOST_BYTES` bytes; of one that is longer, or ``always``, both ends and a digest of the address."""
+def short_name(name: str, address: str, always: bool = False) -> str:
+    """A name of at most `MAX_BYTES` bytes; of one that is longer, or ``always``, both ends and a digest of the address."""
     code = name.encode()
-    if len(code) <= MOST_BYTES and not always:
+    if len(code) <= MAX_BYTES and not always:
         return name
     digest = hashlib.sha256(as_text(address).encode()).hexdigest()[:8]
-    room = MOST_BYTES - len(digest) - 2
+    room = MAX_BYTES - len(digest) - 2
     if len(code) <= room:
         return f"{name}-{digest}"
     head, tail = code[: room // 2].decode(errors="ignore"), code[-(room // 2) :].decode(errors="ignore")
@@ -127,7 +127,7 @@ def _suffixed(name: str, url: str) -> str:
 
 def _place_and_query(url: str) -> tuple[str, str]:
     """Host and path of a URL, and its query, without credentials and signature."""
-    shown = re.sub(r"^[a-z][a-z0-9+.-]*://(\*\*\*@)?", "", plain_url(url), flags=re.IGNORECASE)
+    shown = re.sub(r"^[a-z][a-z0-9+.-]*://(\*\*\*@)?", "", stable_url(url), flags=re.IGNORECASE)
     place, _, query = shown.partition("?")
     return place, query
 

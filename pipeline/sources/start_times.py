@@ -18,12 +18,12 @@ DIRECTIVES = {
     **{"z": r"Z|[+-]\d{2}:?\d{2}", "s": r"\d{9,11}"},
     **dict.fromkeys("ymdHMSI", r"\d{2}"),
 }
-TOLD = BY_OPTION, BY_NAME = "--start", "its name by"
+FROM_USER = BY_OPTION, BY_NAME = "--start", "its name by"
 DATES = ({"Y", "y"}, {"m", "b", "B", "j"}, {"d", "j"})
 
 
 @dataclass(frozen=True)
-class Start:
+class StartTime:
     """When a recording's PTS 0 was: Unix time, and from what that is known."""
 
     at: float
@@ -91,22 +91,22 @@ class NamePattern:
         return None
 
 
-def starts_of(
+def resolve_start_times(
     sources: list[SourceSpec], told: list[str], pattern: NamePattern | None, zone: tzinfo | None
-) -> tuple[dict[str, Start], list[str]]:
+) -> tuple[dict[str, StartTime], list[str]]:
     """The starts that the user tells, by source's name; and the sources whose names the pattern does not fit.
 
     ``told`` are times, or NAME=TIME where there are several sources. Raises SettingsError.
     """
     names = {spec.name for spec in sources}
-    starts: dict[str, Start] = {}
+    starts: dict[str, StartTime] = {}
     unfit = []
     for spec in sources if pattern else []:
         assert pattern is not None
         if (at := pattern.find(spec.url, zone)) is None:
             unfit.append(spec.name)
         else:
-            starts[spec.name] = Start(at, f"{BY_NAME} {pattern.pattern}")
+            starts[spec.name] = StartTime(at, f"{BY_NAME} {pattern.pattern}")
     for text in told:
         name, equals, when = text.rpartition("=")
         if not equals and len({spec.url for spec in sources}) > 1:
@@ -115,17 +115,17 @@ def starts_of(
             )
         if equals and name not in names:
             raise SettingsError(f"--start {text}: no source is named {name}; there are {', '.join(sorted(names)[:10])}")
-        start = Start(_parsed(when, zone), BY_OPTION)
+        start = StartTime(_parsed(when, zone), BY_OPTION)
         starts |= dict.fromkeys([name] if equals else sorted(names), start)  # all video tracks of one file begin at once
     return starts, unfit
 
 
-def tell(reports: list[SourceReport], starts: dict[str, Start], zone: tzinfo | None) -> None:
+def report_start_times(reports: list[SourceReport], starts: dict[str, StartTime], zone: tzinfo | None) -> None:
     """Write into the reports when each recording began; what the user told goes before what the file says."""
     for report in reports:
         if start := starts.get(report.name):
             report.started_at, report.started_from = start.at, start.why
-        known = None if report.started_at is None else Start(report.started_at, report.started_from)
+        known = None if report.started_at is None else StartTime(report.started_at, report.started_from)
         report.choices["start"] = known.shown(zone) if known else "not known: tell it with --start or --start-from-name"
 
 

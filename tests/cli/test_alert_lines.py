@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from cli.alert_lines import AlertLines
+from cli.alert_lines import AlertPrinter
 from watchlist.alerts import Alert
 from watchlist.store import Store
 
@@ -24,21 +24,21 @@ def test_each_alert_since_the_start_is_one_line(tmp_path: Path, monkeypatch: pyt
     store = Store(tmp_path / "f.db")
     tell(store, "of yesterday")
     out = io.StringIO()
-    lines = AlertLines(Store(tmp_path / "f.db"), Console(file=out, width=60))
-    lines.look()
+    lines = AlertPrinter(Store(tmp_path / "f.db"), Console(file=out, width=60))
+    lines.print_new()
     assert out.getvalue() == ""
     tell(store, "t1")
     tell(store, "t2", "withdrawn", None)
     with monkeypatch.context() as patch:
         patch.setattr(Store, "last_alert_number", lambda self: (_ for _ in ()).throw(sqlite3.OperationalError("locked")))
-        lines.look()
-    lines.look()
-    lines.look()
+        lines.print_new()
+    lines.print_new()
+    lines.print_new()
     first, second = out.getvalue().splitlines()
     assert "match at gate: Chen [bold], score 0.588 (threshold 0.422), 14 px, crops/t1.png" in first
     assert "withdrawn at gate: Chen [bold], 14 px, crops/t2.png" in second
     store._db.execute("DELETE FROM alerts")  # a purge
-    lines.look()
+    lines.print_new()
     tell(store, "t3")
-    lines.look()
+    lines.print_new()
     assert "crops/t3.png" in out.getvalue().splitlines()[-1]

@@ -9,7 +9,7 @@ import yaml
 
 from cli.camera_file import CameraFile
 from pipeline.errors import SettingsError
-from pipeline.monitoring.log import open_log
+from pipeline.monitoring.log import configure_log
 
 GRAPH = [{"name": "read", "source": {"use": "tests.fakes.Numbers"}}]
 A, B = {"name": "a", "url": "rtsp://10.0.0.1/x"}, {"name": "b", "url": "rtsp://${USER_B}:${PASS_B}@10.0.0.2/x"}
@@ -18,7 +18,7 @@ A, B = {"name": "a", "url": "rtsp://10.0.0.1/x"}, {"name": "b", "url": "rtsp://$
 @pytest.fixture
 def log() -> list[dict]:
     said: list[dict] = []
-    open_log(said.append)
+    configure_log(said.append)
     return said
 
 
@@ -31,11 +31,11 @@ def test_cameras_are_followed_and_a_wrong_file_leaves_them(tmp_path: Path, log: 
     path = tmp_path / "live.yaml"
     write(path, [A])
     cameras = CameraFile(path)
-    assert [s.name for s in cameras.wanted()] == ["a"]
+    assert [s.name for s in cameras.requested()] == ["a"]
     monkeypatch.setenv("USER_B", "joe")
     monkeypatch.setenv("PASS_B", "secret")
     write(path, [{**A, "transport": "udp"}, B])
-    first, second = cameras.wanted()
+    first, second = cameras.requested()
     assert dict(first.options)["transport"] == "udp" and second.url == "rtsp://joe:secret@10.0.0.2/x"
     assert "added=['b']" in log[-1] and "changed=['a']" in log[-1]
     for wrong, why in (
@@ -45,15 +45,15 @@ def test_cameras_are_followed_and_a_wrong_file_leaves_them(tmp_path: Path, log: 
         ([{"name": "c", "url": "${NO_SUCH}"}], "${NO_SUCH} is not set"),
     ):
         write(path, wrong)
-        assert [s.name for s in cameras.wanted()] == ["a", "b"]
+        assert [s.name for s in cameras.requested()] == ["a", "b"]
         assert "settings kept" in log[-1] and why in log[-1]
         said = len(log)
-        cameras.wanted()
+        cameras.requested()
         assert len(log) == said  # said once, not at every look
     path.unlink()
-    assert [s.name for s in cameras.wanted()] == ["a", "b"]
+    assert [s.name for s in cameras.requested()] == ["a", "b"]
     write(path, [A], fpir=0.002)
-    assert [s.name for s in cameras.wanted()] == ["a"]
+    assert [s.name for s in cameras.requested()] == ["a"]
     assert any("needs a restart" in line and "fpir" in line for line in log)
     assert "secret" not in json.dumps(log)
 
@@ -72,9 +72,9 @@ def test_sighup_reads_the_same_file_with_a_changed_environment(
     write(tmp_path / "live.yaml", [B])
     cameras = CameraFile(tmp_path / "live.yaml")
     monkeypatch.setenv("PASS_B", "new")
-    assert cameras.wanted()[0].url == "rtsp://joe:old@10.0.0.2/x"
-    cameras.look_again()
-    assert cameras.wanted()[0].url == "rtsp://joe:new@10.0.0.2/x" and "changed=['b']" in log[-1]
+    assert cameras.requested()[0].url == "rtsp://joe:old@10.0.0.2/x"
+    cameras.request_reload()
+    assert cameras.requested()[0].url == "rtsp://joe:new@10.0.0.2/x" and "changed=['b']" in log[-1]
     assert "new@" not in json.dumps(log)
 
 
@@ -82,7 +82,7 @@ def test_a_file_in_a_cameras_place_is_told_by_its_whole_path(tmp_path: Path, log
     monkeypatch.chdir(tmp_path)
     (tmp_path / "yard.mp4").touch()
     write(tmp_path / "live.yaml", [{"name": "clip", "url": "yard.mp4"}, {"name": "desk", "url": "/dev/video0"}])
-    assert [s.url for s in CameraFile(tmp_path / "live.yaml").wanted()] == [str(tmp_path / "yard.mp4"), "/dev/video0"]
+    assert [s.url for s in CameraFile(tmp_path / "live.yaml").requested()] == [str(tmp_path / "yard.mp4"), "/dev/video0"]
 
 
 def test_paths_may_begin_at_home_and_hold_variables(tmp_path: Path, log: list, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +94,7 @@ def test_paths_may_begin_at_home_and_hold_variables(tmp_path: Path, log: list, m
     path.write_text(yaml.safe_dump({"cameras": cameras, "watchlist": "~/people", "out": "${HOME}/${SITE}", "groups": GRAPH}))
     found = CameraFile(path)
     assert (found.settings.watchlist, found.settings.out) == (f"{tmp_path}/people", f"{tmp_path}/north")
-    assert [s.url for s in found.wanted()] == [f"{tmp_path}/yard.mp4"] * 2
+    assert [s.url for s in found.requested()] == [f"{tmp_path}/yard.mp4"] * 2
     assert "cameras of one address" in log[-1] and "'clip', 'same'" in log[-1]
     path.write_text(yaml.safe_dump({"cameras": cameras, "watchlist": "w", "out": "${NO_SUCH}", "groups": GRAPH}))
     with pytest.raises(SettingsError, match=r"^out: \$\{NO_SUCH\} is not set"):

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from cli import app
 from cli import enrolment as enrolling
-from cli.common import Screen
+from cli.common import SafeConsole
 from pipeline.settings import CameraSettings
 from watchlist.enrolment import Verdict
 from watchlist.store import Store
@@ -97,7 +97,7 @@ def test_escape_sequences_of_names_kept_earlier_do_not_reach_the_terminal(db: Pa
 @pytest.mark.parametrize("text", ["a\x1b[2Jb", "a\x9b2Jb", "a\x07b", "a\u202eb", "a\udcffb", "a\rb"])
 def test_the_console_shows_control_characters_in_place_of_obeying_them(text: str) -> None:
     file = io.StringIO()
-    screen = Screen(file=file, highlight=False, force_terminal=True, color_system=None, width=40)
+    screen = SafeConsole(file=file, highlight=False, force_terminal=True, color_system=None, width=40)
     screen.print(text, markup=False)
     table = Table("x", box=None)
     table.add_row(text)

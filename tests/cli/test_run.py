@@ -15,7 +15,7 @@ from cli.common import CONFIGS
 from cli.settings import Settings, load_settings
 from models import recognizer_card
 from pipeline.checkpoints import Checkpoints, file_stamp
-from pipeline.engine import Job, Status, Watch
+from pipeline.engine import Job, Status, StatusCallback
 from pipeline.errors import SettingsError
 from pipeline.protocol import SourceReport, SourceSpec
 from tests.stages.test_annotate import PATH, row
@@ -71,7 +71,7 @@ class Told:
         self.jobs: list[Job] = []
         self._reports = list(reports)
 
-    def run(self, job: Job, watch: Watch) -> Status:
+    def run(self, job: Job, watch: StatusCallback) -> Status:
         self.jobs.append(job)
         return Status([], self._reports)
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from cli import app
 from cli.common import CONFIGS
-from cli.run import fill_watchlist
+from cli.run import load_watchlist
 from cli.settings import load_settings
 from models import load_recognizer, recognizer_card
 from models.weights_io import digest
@@ -173,11 +173,11 @@ def test_who_is_taken_out_of_the_folder_is_said(corridor: Path, tmp_path: Path, 
     folder, store = tmp_path / "people", Store(tmp_path / "farsight.db")
     shutil.copytree(corridor / "people", folder)
     settings = load_settings(CONFIGS / "recording.yaml")
-    fill_watchlist(store, folder, settings)
+    load_watchlist(store, folder, settings)
     gone, stays = sorted(store.identities(), key=lambda p: p.name)
     store.set_enabled(stays.id, False, store.enrolments(stays.id)[0].id)
     (folder / gone.name).rename(tmp_path / gone.name)
-    fill_watchlist(store, folder, settings)
+    load_watchlist(store, folder, settings)
     assert f"{gone.name} is not in" in " ".join(capsys.readouterr().out.split())
     assert [p.photos for p in sorted(store.identities(), key=lambda p: p.name)] == [1, 0]  # what was set aside stays so
 

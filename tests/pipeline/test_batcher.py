@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.batcher import Batcher
-from pipeline.strikes import Strikes
+from pipeline.crash_counter import CrashCounter
 from tests.fakes import Item
 
 
@@ -78,22 +78,22 @@ def test_a_caller_that_does_not_wait_any_more_is_no_harm() -> None:
 
 def test_the_record_that_has_killed_three_times_is_set_aside_and_suspects_are_tried_alone(tmp_path: Path) -> None:
     """As a worker finds it that was restarted for the third time."""
-    before = Strikes(tmp_path / "s")
+    before = CrashCounter(tmp_path / "s")
     before.begin("guilty", "suspect")  # worked on together
     before.begin("guilty.1")  # then one by one
     before.begin("guilty.1")
-    strikes, worked = Strikes(tmp_path / "s"), []
-    batcher = Batcher(lambda b: worked.append(b) or b, list, lambda sent: None, 8, 0.2, 2, strikes)
+    crash_counter, worked = CrashCounter(tmp_path / "s"), []
+    batcher = Batcher(lambda b: worked.append(b) or b, list, lambda sent: None, 8, 0.2, 2, crash_counter)
     records = [Item("a", "1", 1), Item("a", "2", 2), Item("b", "1", 3)]
     futures = {name: batcher.submit(records, name) for name in ("one", "guilty", "suspect", "two", "three")}
     results = {name: future.result(5) for name, future in futures.items()}
     assert results.pop("guilty") == {"guilty.1": {"a": 1}} and set(map(str, results.values())) == {"{}"}
     assert [len(b) for b in worked] == [3, 1, 1, 1, 1, 1, 6]  # one; what is left of guilty; suspect; two and three together
-    assert strikes.deaths("suspect") == strikes.deaths("guilty") == strikes.deaths("suspect.1") == 0
-    assert Strikes(tmp_path / "s").aside() == {"guilty.1": {"a": 1}}
+    assert crash_counter.crashes("suspect") == crash_counter.crashes("guilty") == crash_counter.crashes("suspect.1") == 0
+    assert CrashCounter(tmp_path / "s").all_set_aside() == {"guilty.1": {"a": 1}}
 
 
 def test_without_a_disk_to_count_on_work_goes_on(tmp_path: Path) -> None:
-    strikes = Strikes(tmp_path / "none" / "below")
-    batcher = Batcher(list, list, lambda sent: None, 8, 0.0, 2, strikes)
-    assert batcher.submit([1], "a").result(5) == {} and strikes.aside() == {}
+    crash_counter = CrashCounter(tmp_path / "none" / "below")
+    batcher = Batcher(list, list, lambda sent: None, 8, 0.0, 2, crash_counter)
+    assert batcher.submit([1], "a").result(5) == {} and crash_counter.all_set_aside() == {}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pipeline.checkpoint_format import DTYPES, pack, unpack
-from pipeline.checkpoints import Checkpoint, Checkpoints, seal, seal_report, unseal
+from pipeline.checkpoints import Checkpoint, Checkpoints, pack_report, pack_state, unpack_state
 from pipeline.engine import Job
 from pipeline.errors import SettingsError
 from pipeline.inline import InlineEngine
@@ -83,36 +83,36 @@ def array(*head: object, code: int = 1) -> bytes:
 )
 def test_foreign_bytes_are_refused_in_one_line(content: bytes) -> None:
     with pytest.raises(SettingsError, match="checkpoint") as caught:
-        unseal(content, "x")
+        unpack_state(content, "x")
     assert "\n" not in str(caught.value)
 
 
 def test_bytes_changed_at_any_place_build_nothing_and_end_in_no_traceback() -> None:
-    whole = seal({"track": {"seen": np.arange(12, dtype=np.float32), "names": ["a", None, 3.5]}}, "x")
+    whole = pack_state({"track": {"seen": np.arange(12, dtype=np.float32), "names": ["a", None, 3.5]}}, "x")
     dice = np.random.default_rng(7)
     for _ in range(3000):
         changed = bytearray(whole)
         for place in dice.integers(0, len(whole), dice.integers(1, 4)):
             changed[place] = dice.integers(0, 256)
         try:
-            held = unseal(bytes(changed), "x")
+            held = unpack_state(bytes(changed), "x")
         except SettingsError:
             continue
         assert isinstance(held, dict)
 
 
 def test_other_versions_and_settings_are_told_apart() -> None:
-    state = seal({"sums": 3}, "these")
-    assert unseal(state, "these") == {"sums": 3}
+    state = pack_state({"sums": 3}, "these")
+    assert unpack_state(state, "these") == {"sums": 3}
     with pytest.raises(SettingsError, match="made with other settings"):
-        unseal(state, "those")
+        unpack_state(state, "those")
     with pytest.raises(SettingsError, match="another version"):
-        unseal(pack({"version": 99, "made_by": "these", "stages": {}}), "these")
+        unpack_state(pack({"version": 99, "made_by": "these", "stages": {}}), "these")
 
 
 def test_the_report_of_a_finished_source_is_checked_as_well() -> None:
     report = SourceReport("a", "a.mp4", position_s=3.0)
-    done = Checkpoint("a.mp4", 3.0, True, seal_report(report, "these"))
+    done = Checkpoint("a.mp4", 3.0, True, pack_report(report, "these"))
     assert done.report() == report
     done.require("these")
     with pytest.raises(SettingsError, match="made with other settings"):
@@ -164,15 +164,15 @@ def test_a_finished_report_of_other_kinds_of_values_is_refused_in_one_line(tmp_p
 
 
 def test_settings_that_change_nothing_found_may_change() -> None:
-    def made_by(groups: list[GroupSettings], **context: object) -> str:
-        return Job(groups, [], context, None, 1.0).made_by
+    def settings_digest(groups: list[GroupSettings], **context: object) -> str:
+        return Job(groups, [], context, None, 1.0).settings_digest
 
-    base = made_by(group(), out=Path("a"), fpir=0.1)
-    assert base == made_by(group(), out=Path("b"), fpir=0.2, device="cuda")  # where, at which rate, on what
-    assert base == made_by(group(pause_s=0.0))  # the default, written out
-    assert base == made_by([group()[0].model_copy(update={"replicas": 2, "queue": 3})])  # how the work is spread
-    assert base != made_by(group(pause_s=0.1))
-    assert base != made_by(group(), pause_s=0.1)  # told to all stages
+    base = settings_digest(group(), out=Path("a"), fpir=0.1)
+    assert base == settings_digest(group(), out=Path("b"), fpir=0.2, device="cuda")  # where, at which rate, on what
+    assert base == settings_digest(group(pause_s=0.0))  # the default, written out
+    assert base == settings_digest([group()[0].model_copy(update={"replicas": 2, "queue": 3})])  # how the work is spread
+    assert base != settings_digest(group(pause_s=0.1))
+    assert base != settings_digest(group(), pause_s=0.1)  # told to all stages
 
 
 def test_a_run_with_other_settings_does_not_go_on_from_a_checkpoint(tmp_path: Path) -> None:
@@ -181,8 +181,8 @@ def test_a_run_with_other_settings_does_not_go_on_from_a_checkpoint(tmp_path: Pa
         InlineEngine().run(job, lambda status: None)
 
     store = Checkpoints(tmp_path / "c.db")
-    made_by = Job(group(), [], {"out": tmp_path}, None, 0.0).made_by
-    store.save("a", "9", 4.0, False, seal({"sums": 10}, made_by))
+    settings_digest = Job(group(), [], {"out": tmp_path}, None, 0.0).settings_digest
+    store.save("a", "9", 4.0, False, pack_state({"sums": 10}, settings_digest))
     with pytest.raises(SettingsError, match="other settings"):
         run(group(pause_s=0.001))
     run(group())

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.chain import Chain
-from pipeline.checkpoints import file_stamp, seal
+from pipeline.checkpoints import file_stamp, pack_state
 from pipeline.errors import OutputError, SourceError
 from pipeline.protocol import SourceReport, SourceSpec
 from pipeline.runner import SourceRunner
@@ -23,7 +23,7 @@ class Collects:
     def send(self, batch: list[Any]) -> None:
         self.batches.extend(batch)
 
-    def after_sent(self, action: Any) -> None:
+    def when_written(self, action: Any) -> None:
         action()
 
     def drain(self) -> None:
@@ -32,7 +32,7 @@ class Collects:
     def abandon(self) -> None:
         return
 
-    def set_aside(self, source: str) -> int:
+    def set_aside_count(self, source: str) -> int:
         return self.lost
 
     lost = 0
@@ -66,7 +66,7 @@ def test_stopped_before_anything_was_read_the_old_checkpoint_stays() -> None:
     one, _, saved = runner(Numbers())
     stop = threading.Event()
     stop.set()
-    assert one.run(SourceSpec("a", "9"), (4.0, seal(Chain([("sums", Sums())]).state(), "")), stop).status == "stopped"
+    assert one.run(SourceSpec("a", "9"), (4.0, pack_state(Chain([("sums", Sums())]).state(), "")), stop).status == "stopped"
     assert saved == []
 
 

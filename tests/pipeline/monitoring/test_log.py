@@ -4,12 +4,12 @@ import pytest
 import structlog
 
 from pipeline.engine import GroupStatus, Status
-from pipeline.monitoring.log import Changes, open_log
+from pipeline.monitoring.log import StatusLog, configure_log
 from pipeline.protocol import SourceReport
 
 
 def test_lines_are_json_without_credentials(capsys: pytest.CaptureFixture[str]) -> None:
-    open_log()
+    configure_log()
     structlog.get_logger().error("camera", why="rtsp://joe:secret@10.0.0.1/x?token=abc: gone")
     said = json.loads(capsys.readouterr().err)
     assert said["event"] == "camera" and said["level"] == "error" and "10.0.0.1" in said["why"]
@@ -18,8 +18,8 @@ def test_lines_are_json_without_credentials(capsys: pytest.CaptureFixture[str]) 
 
 def test_only_changes_are_said() -> None:
     said: list[str] = []
-    open_log(said.append)
-    changes = Changes()
+    configure_log(said.append)
+    changes = StatusLog()
 
     def told(state: str, reconnects: int, troubles: int) -> list[str]:
         said.clear()

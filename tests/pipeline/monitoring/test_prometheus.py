@@ -13,20 +13,20 @@ from prometheus_client.parser import text_string_to_metric_families
 from pipeline.engine import GroupStatus, Status, add_metrics
 from pipeline.errors import SettingsError
 from pipeline.monitoring import prometheus as module
-from pipeline.monitoring.prometheus import Monitor
+from pipeline.monitoring.prometheus import MetricsServer
 from pipeline.protocol import SourceReport
 
 COUNTS = {"frames_decoded": 50, "frames_searched": 40, "dropped_for_newer": 10, "reconnects": 3, "stalls": 1}
 
 
 @pytest.fixture
-def monitor() -> Iterator[Monitor]:
-    found = Monitor("127.0.0.1", 0)
+def monitor() -> Iterator[MetricsServer]:
+    found = MetricsServer("127.0.0.1", 0)
     yield found
     found.close()
 
 
-def ask(monitor: Monitor, path: str) -> tuple[int, str]:
+def ask(monitor: MetricsServer, path: str) -> tuple[int, str]:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{monitor.port}{path}", timeout=5) as answer:
             return answer.status, answer.read().decode()
@@ -42,14 +42,14 @@ def status(state: str) -> Status:
         "records_in": 9,
         "records_out": 9,
         "busy_s": 1.5,
-        "delays": {70: 9},
+        "latencies": {70: 9},
         "counters": {"x": 5},
     }
     add_metrics(group, [stage])
     return Status([group], [SourceReport("gate", "", state=state, counts=COUNTS, delay_s=0.3)])
 
 
-def test_a_scrape_tells_of_cameras_and_stages(monitor: Monitor) -> None:
+def test_a_scrape_tells_of_cameras_and_stages(monitor: MetricsServer) -> None:
     monitor.update(status("streaming"))
     code, text = ask(monitor, "/metrics")
     found = {(s.name, *sorted(s.labels.values())): s.value for f in text_string_to_metric_families(text) for s in f.samples}
@@ -66,7 +66,7 @@ def test_a_scrape_tells_of_cameras_and_stages(monitor: Monitor) -> None:
     assert found["farsight_counted_total", "faces", "x"] == 5
 
 
-def test_health_and_readiness(monitor: Monitor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_health_and_readiness(monitor: MetricsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ask(monitor, "/healthz") == (503, "starting\n")
     monitor.update(status("backing off"))
     assert ask(monitor, "/healthz") == (200, "ok\n") and ask(monitor, "/readyz") == (503, "gate: backing off\n")
@@ -78,7 +78,7 @@ def test_health_and_readiness(monitor: Monitor, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_alerts_that_cannot_be_delivered_and_a_group_that_does_not_answer_are_unhealthy(
-    monitor: Monitor, monkeypatch: pytest.MonkeyPatch
+    monitor: MetricsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ill, dead = status("streaming"), status("streaming")
     ill.groups.append(GroupStatus("match", {"alert": {}}, {"fault: alerts to file: its thread has ended": 1}))
@@ -96,15 +96,15 @@ def test_alerts_that_cannot_be_delivered_and_a_group_that_does_not_answer_are_un
 def test_it_listens_on_ipv6() -> None:
     if not socket.has_ipv6:
         pytest.skip("no IPv6 here")
-    found = Monitor("::1", 0)
+    found = MetricsServer("::1", 0)
     with urllib.request.urlopen(f"http://[::1]:{found.port}/metrics", timeout=5) as answer:
         assert answer.status == 200
     found.close()
 
 
-def test_a_taken_port_is_named(monitor: Monitor) -> None:
+def test_a_taken_port_is_named(monitor: MetricsServer) -> None:
     with pytest.raises(SettingsError, match=rf"metrics\.port = {monitor.port}: "):
-        Monitor("127.0.0.1", monitor.port)
+        MetricsServer("127.0.0.1", monitor.port)
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz"])
@@ -121,7 +121,7 @@ def test_a_taken_port_is_named(monitor: Monitor) -> None:
     ],
 )
 def test_a_page_that_pretends_to_be_the_monitoring_reads_nothing(path: str, host: str, answered: bool) -> None:
-    found = Monitor("127.0.0.1", 0, ["farsight.internal"])
+    found = MetricsServer("127.0.0.1", 0, ["farsight.internal"])
     try:
         found.update(status("streaming"))
         request = urllib.request.Request(f"http://127.0.0.1:{found.port}{path}", headers={"Host": host})

@@ -12,13 +12,13 @@ from cli.common import CONFIGS
 from cli.settings import load_settings
 from pipeline.engine import Status
 from pipeline.errors import Interrupted, OutputError
-from pipeline.monitoring.summary import begin_record, end_record, read_summary, write_summary
+from pipeline.monitoring.summary import begin_run, end_run, read_summary, write_summary
 
 SETTINGS = load_settings(CONFIGS / "recording.yaml")
 
 
 def ran(path: Path, **outcomes: int) -> None:
-    begin_record(path)
+    begin_run(path)
     write_summary(path, SETTINGS, {}, Status(), {"all": 1.0}, outcomes, {"left_out": {}}, 4)
 
 
@@ -46,8 +46,8 @@ def test_a_run_that_ends_early_says_why_and_keeps_the_last_result(
 ) -> None:
     path = tmp_path / "run.json"
     ran(path, match=1)
-    begin_record(path)
-    end_record(path, error)
+    begin_run(path)
+    end_run(path, error)
     last = runs(path)[-1]
     assert (last["status"], last["reason"], last["exit_code"]) == (status, str(error), code)
     assert json.loads(path.read_text())["outcomes"] == {"match": 1}
@@ -55,7 +55,7 @@ def test_a_run_that_ends_early_says_why_and_keeps_the_last_result(
 
 def test_a_killed_run_is_on_the_list(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
-    begin_record(path)
+    begin_run(path)
     assert runs(path)[0]["status"] == "running"
     ran(path)
     assert [run["status"] for run in runs(path)] == ["killed", "finished"]

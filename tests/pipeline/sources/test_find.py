@@ -9,7 +9,7 @@ import pytest
 from pipeline.checkpoints import file_stamp
 from pipeline.errors import NothingReadError, SettingsError
 from pipeline.protocol import SourceSpec
-from pipeline.sources.find import Known, address_of, find_sources, keep_names
+from pipeline.sources.find import EarlierSource, address_of, find_sources, reuse_names
 
 
 def touched(folder: Path, *names: str) -> Path:
@@ -71,8 +71,8 @@ def test_a_link_keeps_its_name_and_is_read_once(tmp_path: Path) -> None:
 # --- the same names again on a resume
 
 
-def known(spec: SourceSpec) -> Known:
-    return Known(spec.name, address_of(spec), file_stamp(spec.url))
+def known(spec: SourceSpec) -> EarlierSource:
+    return EarlierSource(spec.name, address_of(spec), file_stamp(spec.url))
 
 
 def test_one_more_camera_renames_none_on_a_resume(tmp_path: Path) -> None:
@@ -80,16 +80,16 @@ def test_one_more_camera_renames_none_on_a_resume(tmp_path: Path) -> None:
     earlier = [known(s) for s in find_sources([str(tmp_path / "rec")])]
     assert [k.name for k in earlier] == ["00.00"]
     touched(tmp_path, "rec/arch/00.00.mp4", "rec/yard/00.00.mp4")
-    names = [s.name for s in keep_names(find_sources([str(tmp_path / "rec")]), earlier)]
+    names = [s.name for s in reuse_names(find_sources([str(tmp_path / "rec")]), earlier)]
     assert names == ["arch-00.00", "00.00", "yard-00.00"]
 
 
 def test_a_new_source_never_takes_an_earlier_ones_name(tmp_path: Path) -> None:
     touched(tmp_path, "a/cam.mp4", "b/cam.mp4")
-    earlier = [Known("cam", str(tmp_path / "a" / "cam.mp4")), Known("b-cam", "/gone/x.mp4")]
+    earlier = [EarlierSource("cam", str(tmp_path / "a" / "cam.mp4")), EarlierSource("b-cam", "/gone/x.mp4")]
     with pytest.raises(SettingsError, match=r"b-cam was /gone/x.mp4 in the earlier run, now it is"):
-        keep_names(find_sources([str(tmp_path)]), earlier)
-    one, other = keep_names(find_sources([str(tmp_path / "a" / "cam.mp4"), str(tmp_path / "b" / "cam.mp4")])[::-1], earlier[:1])
+        reuse_names(find_sources([str(tmp_path)]), earlier)
+    one, other = reuse_names(find_sources([str(tmp_path / "a" / "cam.mp4"), str(tmp_path / "b" / "cam.mp4")])[::-1], earlier[:1])
     assert (one.name, other.name) == ("b-cam", "cam")
 
 
@@ -97,11 +97,11 @@ def test_a_signed_url_keeps_its_name_when_it_is_signed_anew() -> None:
     url = "https://store.example.org/rec/gate.mp4?X-Amz-Date=20261130T170000Z&X-Amz-Signature={}"
     (first,) = find_sources([url.format("abc")])
     assert first.name == "store.example.org-rec-gate.mp4"
-    (again,) = keep_names([replace(s, name="other") for s in find_sources([url.format("def")])], [known(first)])
+    (again,) = reuse_names([replace(s, name="other") for s in find_sources([url.format("def")])], [known(first)])
     assert again.name == first.name
     two = find_sources(["http://h/get?channel=1", "http://h/get?channel=2"])  # a query that is no signature tells them apart
     assert [s.name for s in two] == ["h-get-channel-1", "h-get-channel-2"]
-    assert [s.name for s in keep_names(two[::-1], [known(s) for s in two])] == ["h-get-channel-2", "h-get-channel-1"]
+    assert [s.name for s in reuse_names(two[::-1], [known(s) for s in two])] == ["h-get-channel-2", "h-get-channel-1"]
 
 
 def test_a_folder_that_was_moved_keeps_its_names_if_its_files_are_the_same(tmp_path: Path) -> None:
@@ -109,12 +109,12 @@ def test_a_folder_that_was_moved_keeps_its_names_if_its_files_are_the_same(tmp_p
     (tmp_path / "old" / "cam.mp4").write_bytes(b"video")
     earlier = [known(s) for s in find_sources([str(tmp_path / "old")])]
     (tmp_path / "old").rename(tmp_path / "new")
-    assert [s.name for s in keep_names(find_sources([str(tmp_path / "new")]), earlier)] == ["cam"]
+    assert [s.name for s in reuse_names(find_sources([str(tmp_path / "new")]), earlier)] == ["cam"]
     (tmp_path / "new" / "cam.mp4").write_bytes(b"another video")
     with pytest.raises(SettingsError, match=r"cam was .*old/cam.mp4 in the earlier run, now it is .*new/cam.mp4"):
-        keep_names(find_sources([str(tmp_path / "new")]), earlier)
+        reuse_names(find_sources([str(tmp_path / "new")]), earlier)
 
 
 def test_video_tracks_of_one_file_keep_their_names_apart() -> None:
     specs = [SourceSpec(f"cam-track{k + 1}", "/r/cam.mkv", (("track", str(k)),)) for k in range(2)]
-    assert [s.name for s in keep_names(specs[::-1], [known(s) for s in specs])] == ["cam-track2", "cam-track1"]
+    assert [s.name for s in reuse_names(specs[::-1], [known(s) for s in specs])] == ["cam-track2", "cam-track1"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pipeline.sources.find import survey
+from pipeline.sources.find import find_all
 from pipeline.sources.folders import HIDDEN, OURS, TRASHED
 
 
@@ -25,7 +25,7 @@ def test_whatever_is_left_out_is_named_with_its_reason(tmp_path: Path) -> None:
     (tmp_path / "empty.bin").touch()
     (tmp_path / "dead.mp4").symlink_to(tmp_path / "nowhere")
     os.mkfifo(tmp_path / "pipe.mp4")
-    found = survey([str(tmp_path)], look)
+    found = find_all([str(tmp_path)], look)
     assert [Path(s.url).name for s in found.sources] == ["a.mp4", "video without suffix", "video.bin"]
     reasons = {Path(path).name: reason for path, reason in found.left_out.files}
     assert reasons == {
@@ -42,7 +42,7 @@ def test_linked_folders_are_followed_once_and_never_round(tmp_path: Path) -> Non
     (tmp_path / "rec" / "linked").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "rec" / "again").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "rec" / "round").symlink_to(tmp_path / "rec")
-    found = survey([str(tmp_path / "rec")], look)
+    found = find_all([str(tmp_path / "rec")], look)
     assert [s.name for s in found.sources] == ["a", "again-c"]
     assert {Path(path).name for path, reason in found.left_out.files if "read already" in reason} == {"linked", "round"}
 
@@ -51,19 +51,19 @@ def test_the_output_of_an_earlier_run_is_no_source_and_no_long_list(tmp_path: Pa
     made(tmp_path, "a.mp4", "out/farsight.db", "out/run.json", "out/report.html", "out/annotated/a.mp4")
     made(tmp_path, "out/several-faces/1.png", "out/farsight.db.templates/0")
     made(tmp_path, *(f"out/crops/a/{k}-crop.png" for k in range(20)))
-    found = survey([str(tmp_path)], look)
+    found = find_all([str(tmp_path)], look)
     assert [s.name for s in found.sources] == ["a"]
     assert not found.left_out.files and found.left_out.counted == {OURS: 26}
 
 
 def test_a_folder_or_file_that_is_named_is_read_even_if_it_is_hidden(tmp_path: Path) -> None:
     made(tmp_path, ".rec/a.mp4", ".b.mp4")
-    assert [s.name for s in survey([str(tmp_path / ".rec"), str(tmp_path / ".b.mp4")], look).sources] == ["a", "b"]
+    assert [s.name for s in find_all([str(tmp_path / ".rec"), str(tmp_path / ".b.mp4")], look).sources] == ["a", "b"]
 
 
 def test_the_same_file_under_two_names_is_read_once_and_told(tmp_path: Path) -> None:
     made(tmp_path, "a.mp4")
     (tmp_path / "b.mp4").symlink_to("a.mp4")
-    found = survey([str(tmp_path)], look)
+    found = find_all([str(tmp_path)], look)
     assert [s.name for s in found.sources] == ["a"]
     assert found.left_out.files == [(str(tmp_path / "b.mp4"), f"the same file as {tmp_path / 'a.mp4'}")]

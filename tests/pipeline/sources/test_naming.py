@@ -6,11 +6,11 @@ import unicodedata
 
 import pytest
 
-from pipeline.sources.naming import MOST_BYTES, Address, name_all, plain_url
+from pipeline.sources.naming import MAX_BYTES, Address, stable_url, unique_names
 
 
 def names(*urls: str, parts: int = 1) -> list[str]:
-    return name_all([Address(url, parts) for url in urls])
+    return unique_names([Address(url, parts) for url in urls])
 
 
 def test_the_camera_of_a_tree_of_days_hours_and_cameras_is_in_the_name() -> None:
@@ -25,7 +25,7 @@ def test_files_that_differ_in_their_suffix_alone() -> None:
 
 def test_long_names_are_cut_by_bytes_without_collisions_and_on_whole_letters() -> None:
     found = names(*(f"/r/{'é' * 120}{k}.mp4" for k in range(50)))
-    assert len(set(found)) == 50 and all(len(name.encode()) <= MOST_BYTES for name in found)
+    assert len(set(found)) == 50 and all(len(name.encode()) <= MAX_BYTES for name in found)
     assert all("�" not in name for name in found)
 
 
@@ -54,4 +54,4 @@ def test_any_address_has_a_name_fit_for_files(url: str) -> None:
     ],
 )
 def test_a_signature_is_no_part_of_an_address(url: str, plain: str) -> None:
-    assert plain_url(url) == plain
+    assert stable_url(url) == plain

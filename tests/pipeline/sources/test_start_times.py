@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.errors import SettingsError
 from pipeline.protocol import SourceReport, SourceSpec
-from pipeline.sources.start_times import NamePattern, Start, starts_of, tell, time_zone
+from pipeline.sources.start_times import NamePattern, StartTime, report_start_times, resolve_start_times, time_zone
 
 AT = datetime(2026, 11, 30, 16, 5, 10, tzinfo=UTC).timestamp()
 BERLIN = "+01:00"
@@ -50,10 +50,10 @@ def specs(*names: str) -> list[SourceSpec]:
 def test_what_the_user_tells_goes_before_the_name_and_the_name_before_the_file() -> None:
     sources = specs("a_20261130_170510", "b", "c")
     zone = time_zone(BERLIN)
-    starts, unfit = starts_of(sources, ["b=2026-11-30T17:05:10"], NamePattern("%Y%m%d_%H%M%S"), zone)
+    starts, unfit = resolve_start_times(sources, ["b=2026-11-30T17:05:10"], NamePattern("%Y%m%d_%H%M%S"), zone)
     assert {name: start.at for name, start in starts.items()} == {"a_20261130_170510": AT, "b": AT} and unfit == ["b", "c"]
     reports = [SourceReport(s.name, s.url, started_at=0.0, started_from="creation_time of the file") for s in sources]
-    tell(reports, starts, zone)
+    report_start_times(reports, starts, zone)
     assert [r.started_at for r in reports] == [AT, AT, 0.0]
     assert reports[1].choices["start"] == "2026-11-30T17:05:10+01:00 (--start)"
     assert reports[2].choices["start"] == "1970-01-01T01:00:00+01:00 (creation_time of the file)"
@@ -62,22 +62,22 @@ def test_what_the_user_tells_goes_before_the_name_and_the_name_before_the_file()
 @pytest.mark.parametrize("told", ["tomorrow", "2026-11-30T25:00", "nan", "1e99", "none=2026-11-30", ""])
 def test_a_start_that_is_none_is_refused(told: str) -> None:
     with pytest.raises(SettingsError, match="--start"):
-        starts_of(specs("a"), [told], None, None)
+        resolve_start_times(specs("a"), [told], None, None)
 
 
 def test_one_start_for_several_sources_is_refused() -> None:
     with pytest.raises(SettingsError, match="there are 2 sources; say which one: --start a=2026-11-30"):
-        starts_of(specs("a", "b"), ["2026-11-30"], None, None)
+        resolve_start_times(specs("a", "b"), ["2026-11-30"], None, None)
 
 
 def test_one_start_is_of_all_video_tracks_of_a_file() -> None:
     tracks = [SourceSpec(f"cam-track{k + 1}", "/rec/cam.mkv", (("track", str(k)),)) for k in range(2)]
-    starts, _ = starts_of(tracks, ["2026-11-30T16:05:10+00:00"], None, None)
+    starts, _ = resolve_start_times(tracks, ["2026-11-30T16:05:10+00:00"], None, None)
     assert {name: start.at for name, start in starts.items()} == {"cam-track1": AT, "cam-track2": AT}
 
 
 def test_an_unknown_zone_is_refused() -> None:
     with pytest.raises(SettingsError, match="--time-zone Nowhere/Land: must be a name like"):
         time_zone("Nowhere/Land")
-    assert Start(AT, "x").shown(time_zone("UTC")) == "2026-11-30T16:05:10+00:00 (x)"
-    assert Start(AT, "x").shown(time_zone("+05:30")) == "2026-11-30T21:35:10+05:30 (x)"
+    assert StartTime(AT, "x").shown(time_zone("UTC")) == "2026-11-30T16:05:10+00:00 (x)"
+    assert StartTime(AT, "x").shown(time_zone("+05:30")) == "2026-11-30T21:35:10+05:30 (x)"

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.addresses import with_encoded_credentials
+from pipeline.addresses import encode_credentials
 from pipeline.protocol import SourceSpec
 from stages.boot import boot_id
 from stages.records import Frame
@@ -165,7 +165,7 @@ def test_a_password_with_every_sign_arrives_as_it_is(watch, serve, clip: Path) -
         time.sleep(30)
 
     address = serve(behave).replace("joe:secret", "joe:a#b/c?d@e%f g")
-    camera = watch(with_encoded_credentials(address, "url"), connect_s=20.0)
+    camera = watch(encode_credentials(address, "url"), connect_s=20.0)
     next_frame(camera)
     assert set(got) == {b"joe:a#b/c?d@e%f g"}
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipeline.private import make_database_private, make_private
+from pipeline.file_permissions import make_database_private, make_private
 from tests.running import ROOT
 from watchlist.store import Store
 

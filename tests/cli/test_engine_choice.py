@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.choosing import with_engine
 from cli.common import CONFIGS
+from cli.engine_choice import choose_engine
 from cli.settings import load_settings
 from pipeline.protocol import SourceSpec
 from tests.clips import write_clip
@@ -19,10 +19,10 @@ from tests.clips import write_clip
 def test_only_one_short_recording_runs_inline(tmp_path: Path, seconds: tuple[float, ...], sources: int, engine: str) -> None:
     path = write_clip(tmp_path / "a.mkv", list(seconds)) if seconds else tmp_path / "none.mp4"
     settings = load_settings(CONFIGS / "recording.yaml", engine="auto")
-    chosen, why = with_engine(settings, [SourceSpec(f"s{k}", str(path)) for k in range(sources)])
+    chosen, why = choose_engine(settings, [SourceSpec(f"s{k}", str(path)) for k in range(sources)])
     assert chosen.engine == engine and why.startswith(f"{engine}: ")
 
 
 def test_a_named_engine_stays() -> None:
     settings = load_settings(CONFIGS / "recording.yaml", engine="ray")
-    assert with_engine(settings, []) == (settings, "")
+    assert choose_engine(settings, []) == (settings, "")

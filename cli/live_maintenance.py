@@ -13,16 +13,16 @@ import structlog
 
 from cli.common import DATABASE, ROOT, database_path
 from cli.settings import RetentionSettings
-from pipeline.time_steps import SteadyClock
+from pipeline.clock_steps import ClockStepDetector
 
 LOOK_S = 0.3
 TIDY_S = 60.0
 PURGE_S = 3600.0
-CLOCK_STEP_S, CLOCK_BELIEVED_S = 3600.0, 86_400.0
+CLOCK_STEP_S, CLOCK_TRUSTED_S = 3600.0, 86_400.0
 ABANDONED_S = 900.0  # no track is followed so long without a report
 
 
-class Housekeeping:
+class LiveMaintenance:
     """A thread of its own, so that nothing it does holds up the watching. ``watchlist`` as the user named it: a database is
     copied into ``out``'s whenever it changes, people kept as a folder or CSV are not looked at again."""
 
@@ -32,7 +32,7 @@ class Housekeeping:
         self._watchlist = path if path.is_file() and path.suffix.lower() != ".csv" and not own else None
         self._out, self._retention = out, retention
         self._seen: object = None
-        self._clock = SteadyClock(CLOCK_STEP_S, CLOCK_BELIEVED_S)
+        self._clock = ClockStepDetector(CLOCK_STEP_S, CLOCK_TRUSTED_S)
         self._troubles: dict[Callable[[], None], str] = {}
         self._log = structlog.get_logger()
         self._stopping = threading.Event()
@@ -97,7 +97,7 @@ class Housekeeping:
     def _purge(self) -> None:
         """In a process of its own, because it reads every file."""
         days = {f"--{key.replace('_', '-')}": value for key, value in self._retention if value is not None}
-        step_s = self._clock.set_by()
+        step_s = self._clock.recent_step_s()
         if not days:
             return
         if step_s is not None:  # a wrong clock would make everything old

@@ -8,7 +8,7 @@ from pipeline.protocol import SourceSpec
 SHORT_S = 60.0  # starting Ray and its workers takes longer than they save on so little video
 
 
-def with_engine(settings: Settings, sources: list[SourceSpec]) -> tuple[Settings, str]:
+def choose_engine(settings: Settings, sources: list[SourceSpec]) -> tuple[Settings, str]:
     """The settings with an engine that is not ``auto``, and why it was chosen; "" where the user named it.
 
     ``auto`` is inline for one recording of at most `SHORT_S` seconds, else Ray.

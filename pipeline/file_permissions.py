@@ -10,13 +10,13 @@ from pathlib import Path
 
 UMASK = 0o077
 # What an output folder holds; other files in it are the user's own.
-OURS = (
+OUTPUT_NAMES = (
     *("farsight.db", "*.db", "*.db-wal", "*.db-shm", "*.db.templates", "sightings.jsonl*", "alerts.jsonl*", "report*.html"),
     *("run*.json", "crops", "annotated", "clip", ".lines.lock", ".farsight.lock", "*.part", "*.zip"),
 )
 
 
-def write_for_user_alone() -> None:
+def set_private_umask() -> None:
     """From now on this process, and those it starts, make files that only their user can read (0600, folders 0700)."""
     os.umask(UMASK)
 
@@ -26,7 +26,7 @@ def make_private(out: Path) -> None:
     it, and from the folder itself if it holds nothing else. What belongs to another user stays as it is."""
     with suppress(OSError):
         names = os.listdir(out)  # noqa: PTH208 - names are all that is needed
-        ours = [name for name in names if any(fnmatch(name, pattern) for pattern in OURS)]
+        ours = [name for name in names if any(fnmatch(name, pattern) for pattern in OUTPUT_NAMES)]
         for name in ours:
             _close(out / name)
         if len(ours) == len(names) and not out.stat().st_mode & stat.S_ISVTX:

@@ -19,7 +19,7 @@ _held: set[int] = set()
 
 
 @contextmanager
-def owned(out: Path, command: str) -> Iterator[None]:
+def locked_folder(out: Path, command: str) -> Iterator[None]:
     """Own the folder ``out`` (which exists) until the block ends. Readers of the folder are not held up.
 
     The lock is the kernel's (flock), so that of a process that has died is free at once; the file says who holds it: process,
@@ -36,7 +36,7 @@ def owned(out: Path, command: str) -> Iterator[None]:
         _close(file)
 
 
-def owner_of(out: Path) -> dict[str, Any] | None:
+def lock_owner(out: Path) -> dict[str, Any] | None:
     """Who owns ``out`` by its lock file, dead or alive; None where nobody signed."""
     try:
         found = json.loads((out / LOCK).read_text())
@@ -71,7 +71,7 @@ def _lock(file: int, out: Path) -> bool:
     except BlockingIOError:
         return False
     except (ImportError, OSError):
-        owner = owner_of(out)
+        owner = lock_owner(out)
         return owner is None or owner.get("host") != socket.gethostname() or not _alive(owner["pid"])
     return True
 
@@ -98,7 +98,7 @@ def _sign(file: int, command: str) -> None:
 
 
 def _taken(out: Path) -> str:
-    owner = owner_of(out)
+    owner = lock_owner(out)
     who = "another farsight"
     if owner is not None:
         since = ""
