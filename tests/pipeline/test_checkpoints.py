@@ -133,7 +133,7 @@ def group(**keywords: object) -> list[GroupSettings]:
 )
 def test_a_row_of_another_kind_is_refused_in_one_line(tmp_path: Path, column: str, value: object) -> None:
     checkpoints = Checkpoints(tmp_path / "farsight.db")
-    checkpoints.save("gate", "gate.mp4", 1.0, True, seal_report(SourceReport("gate", "gate.mp4"), "x"))
+    checkpoints.save("gate", "gate.mp4", 1.0, True, pack_report(SourceReport("gate", "gate.mp4"), "x"))
     checkpoints._db.execute(f"UPDATE checkpoints SET {column} = ?", (value,))
     with pytest.raises(SettingsError, match="damaged"):
         checkpoints.load("gate")
