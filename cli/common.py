@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
@@ -160,7 +161,8 @@ def make_engine(name: str) -> Engine:
         from pipeline.ray.recordings import RayEngine
 
         engine = RayEngine()
-    signal.signal(signal.SIGTERM, _interrupt)  # Ray sets a handler of its own when it starts
+    if threading.current_thread() is threading.main_thread():  # Python allows it nowhere else
+        signal.signal(signal.SIGTERM, _interrupt)  # Ray sets a handler of its own when it starts
     return engine
 
 
