@@ -73,3 +73,26 @@ class Folder:
                 found = Path("/")
             self._parents[key] = found if found == self.root or found.is_relative_to(self.root) else None
         return self._parents[key]
+
+
+def delete_previews(out: Path, before: float | None = None) -> int:
+    """Delete the numbered pictures that enrolment and search left in `PREVIEWS` (`watchlist.preview`); links are left alone.
+
+    Args:
+        out: the folder that holds the database.
+        before: Unix time; only pictures written before it. None: all of them.
+
+    Returns:
+        How many were deleted.
+
+    Raises:
+        OSError: one cannot be deleted.
+    """
+    folder, count = out / PREVIEWS, 0
+    if folder.is_symlink() or not folder.is_dir():
+        return 0
+    for path in folder.glob("*.jpg"):
+        if not path.is_symlink() and path.is_file() and (before is None or path.stat().st_mtime < before):
+            path.unlink(missing_ok=True)
+            count += 1
+    return count

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import html
 import json
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from watchlist.jsonl import change_lines, replace_text
 from watchlist.leftover_scan import Finder
-from watchlist.output_folder import PREVIEWS
+from watchlist.output_folder import delete_previews
 from watchlist.people import Enrolment, Identity, removed_name
 from watchlist.store import Store
 
@@ -70,8 +69,7 @@ def _unname_files(store: Store, person: Identity) -> None:
     out, label = store.path.parent, removed_name(person.id)
     _rename_lines(store, person, person.id, label)
     (out / "report.html").unlink(missing_ok=True)
-    if not (out / PREVIEWS).is_symlink():
-        shutil.rmtree(out / PREVIEWS, ignore_errors=True)
+    delete_previews(out)  # nobody can tell whom they show
     if not any(person.name in name for other, name in store.names().items() if other != person.id):
         _unname_summary(out / SUMMARY, person, label)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from watchlist.jsonl import keep_lines
 from watchlist.leftover_scan import Finder, Pieces, salted, still_there
-from watchlist.output_folder import Folder
+from watchlist.output_folder import Folder, delete_previews
 from watchlist.store import Store
 from watchlist.template_index import folder_of
 
@@ -74,6 +74,8 @@ def purge(store: Store, out: Path, policy: Policy, now: float | None = None) -> 
         pictures += sum(map(folder.unlink_picture, {f"crops/{source}/{track}-{kind}.png" for kind in PICTURES}.union(names)))
         if (source, track) in going:
             pieces.add(template)
+    if policy.pictures is not None:
+        pictures += delete_previews(out, at - policy.pictures * DAY_S)
     finder = Finder((track.encode() for _, track in gone), pieces, set())
     if gone or bare:
         (out / "report.html").unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -54,6 +55,17 @@ def test_pictures_may_go_before_the_rest(store: Store, tmp_path: Path) -> None:
     proof = purge(store, tmp_path, Policy({}, pictures=5), NOW)
     assert (proof.tracks, proof.pictures) == (0, 100)
     assert len(store.tracks()) == 100 and sum(track["crop"] is None for track in store.tracks()) == 50
+
+
+def test_numbered_pictures_of_photos_go_with_the_pictures(store: Store, tmp_path: Path) -> None:
+    folder = tmp_path / "several-faces"
+    folder.mkdir()
+    for name, days in (("old-0123abcd.jpg", 6), ("new-0123abcd.jpg", 4)):
+        (folder / name).write_bytes(b"x")
+        os.utime(folder / name, (NOW - days * DAY_S, NOW - days * DAY_S))
+    assert purge(store, tmp_path, Policy({"no_match": 1000}), NOW).pictures == 0
+    assert purge(store, tmp_path, Policy({}, pictures=5), NOW).pictures == 101
+    assert [path.name for path in folder.iterdir()] == ["new-0123abcd.jpg"]
 
 
 def test_the_report_goes_and_a_broken_line_stays(store: Store, tmp_path: Path) -> None:
