@@ -26,13 +26,15 @@ def shown(path: str | Path) -> str:
 def identity_name(text: str) -> str:
     """A person's name in the one form (NFC) in which names are stored and compared.
 
-    Raises ValueError if it is empty or holds control characters.
+    Raises ValueError if it is empty, or holds control characters or code points that are no characters.
     """
     name = unicodedata.normalize("NFC", text).strip()
     if not name:
         raise ValueError("is empty")
     if UNSAFE.search(name):
         raise ValueError("holds a line break or another control character")
+    if any(unicodedata.category(sign) in ("Cn", "Co") for sign in name):
+        raise ValueError("holds a code point that is no character")
     return name
 
 
