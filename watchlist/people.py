@@ -108,6 +108,14 @@ class People(Identities):
         ).fetchone()
         return row is not None
 
+    def chip_in_use(self, photo: Enrolment) -> bool:
+        """Whether another enrolled photo has the same chip or embedding: one photo may be enrolled for two people."""
+        row = self._db.execute(
+            "SELECT 1 FROM enrolments WHERE id <> ? AND (chip = ? OR vector = ?) LIMIT 1",
+            (photo.id, photo.chip, photo.vector.astype(np.float32).tobytes()),
+        ).fetchone()
+        return row is not None
+
     def set_enabled(self, identity: int, enabled: bool, photo: int | None = None) -> bool:
         """Enable or disable a person, or one photo of theirs by its id. Whoever is disabled stays on the list but is not matched.
 

@@ -121,7 +121,8 @@ def _proven(store: Store, texts: Iterable[str], photos: list[Enrolment]) -> list
     """Remove deleted content from the database's file, and look whether some is left: in which files."""
     compacted = store.finish_erasure()
     names = {form for text in set(texts) if len(text.encode()) >= LEAST for form in _forms(text)}
-    finder = Finder(names, (blob for photo in photos for blob in (photo.vector.tobytes(), photo.chip)), set())
+    own = [photo for photo in photos if not store.chip_in_use(photo)]
+    finder = Finder(names, (blob for photo in own for blob in (photo.vector.tobytes(), photo.chip)), set())
     files = [store.path.with_name(store.path.name + end) for end in ("", "-wal")]
     files += [store.path.with_name(name) for name in (*WITH_LINES, SUMMARY)]
     files += store.path.parent.glob("*.part")

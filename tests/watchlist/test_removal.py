@@ -55,6 +55,16 @@ def test_of_somebody_removed_no_byte_is_left(tmp_path: Path) -> None:
     assert len(left.identities()) == 39 and left.add_identity("New") == 41
 
 
+def test_a_photo_that_somebody_else_has_too_stays_theirs(tmp_path: Path) -> None:
+    store = listed(tmp_path / "people.db")
+    twin = store.add_identity("Twin of number eight")
+    store.add_enrolment(twin, "twin.jpg", "f" * 64, CHIPS[7], VECTORS[7], "r", 0.9, 80.0)
+    store.close()
+    done = CliRunner().invoke(app, ["watchlist", "remove", "8", "--db", str(tmp_path / "people.db")])
+    assert done.exit_code == 0 and done.output == "removed 8\n"
+    assert [photo.chip for photo in Store(tmp_path / "people.db").enrolments(twin)] == [CHIPS[7]]
+
+
 def test_tracks_and_lines_that_named_them_keep_the_id_alone(tmp_path: Path) -> None:
     store = listed(tmp_path / "farsight.db")
     store.put_tracks([row(PATH) | {"identity": 8, "name": "Somebody 007", "nearest": "Somebody 007"}])

@@ -29,7 +29,19 @@ def test_published_weights_are_whitened(data: Path, tmp_path: Path, chips: np.nd
     for suffix in (".safetensors", ".json"):
         shutil.copy(WEIGHTS / f"recognizer{suffix}", file.with_suffix(suffix))
     before, pictures = load_network(Recognizer, file, "recognizer")[0].eval(), torch.rand(3, 3, 64, 64)
-    argv = ["whiten", "--data", str(data), "--cache", str(tmp_path), "--weights", str(file), "--chips", "8", "--look", "cctv"]
+    argv = [
+        "training/recognizer/wccn.py",
+        "--data",
+        str(data),
+        "--cache",
+        str(tmp_path),
+        "--weights",
+        str(file),
+        "--chips",
+        "8",
+        "--look",
+        "cctv",
+    ]
     monkeypatch.setattr(sys, "argv", argv)
     whiten.main()
     after = load_network(Recognizer, file, "recognizer")[0].eval()
