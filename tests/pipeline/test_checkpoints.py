@@ -156,7 +156,7 @@ def test_a_finished_report_of_other_kinds_of_values_is_refused_in_one_line(tmp_p
     url = tmp_path / "gate.mp4"
     url.write_bytes(b"x")
     state = json.dumps({"name": "gate", "url": str(url)} | held).encode()
-    for ask in (Checkpoint.report, lambda c: c.require("x"), lambda c: c.outgrown(str(url)), lambda c: c.shortened(str(url))):
+    for ask in (Checkpoint.report, lambda c: c.require("x"), lambda c: c.has_grown(str(url)), lambda c: c.has_shrunk(str(url))):
         with pytest.raises(SettingsError, match="cannot be read"):
             ask(Checkpoint(str(url), 0.0, True, state))
     with pytest.raises(SettingsError, match="cannot be read"):
