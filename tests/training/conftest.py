@@ -44,7 +44,7 @@ def run(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: i
 
     def go(recipe, out: str, *options: str, batch: int = 4) -> Path:  # type: ignore[no-untyped-def]
         monkeypatch.setitem(recipe.PRESETS, "cpu", {**recipe.PRESETS["cpu"], "samples": 2 * batch, "batch": batch, "lr": 1e-3})
-        monkeypatch.setattr("training.data.chips.SOFT_LIMIT", 99.0)
+        monkeypatch.setattr("training.data.chips.MAX_SOFT_DB", 99.0)
         named = [str(tmp_path / o[1:]) if o.startswith("@") else o for o in options]
         arguments = [*named, "--data", str(data), "--cache", str(data), "--out", str(tmp_path / out)]
         monkeypatch.setattr(sys, "argv", ["train", *arguments])
