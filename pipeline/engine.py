@@ -1,4 +1,4 @@
-"""What running a graph takes and gives, whichever engine does it."""
+"""The job an engine runs, the status it reports, and what both engines share."""
 
 from __future__ import annotations
 
@@ -17,9 +17,16 @@ from pipeline.stage_settings import fingerprint
 
 @dataclass(frozen=True)
 class Job:
-    """One graph over some sources.
+    """One graph to be run over some sources.
 
-    ``context`` fills stage keywords by name; ``checkpoints`` is the database file that holds them, or None to keep none.
+    Attributes:
+        groups: the graph.
+        sources: what is read.
+        context: values for stage keywords, by name.
+        checkpoints: the database file that holds checkpoints; None: keep none.
+        checkpoint_every_s: seconds between checkpoints of a source.
+        resume: continue from the checkpoints.
+        run_keywords: see `EngineSettings`.
     """
 
     groups: list[GroupSettings]
@@ -32,7 +39,7 @@ class Job:
 
     @property
     def settings_digest(self) -> str:
-        """Tells whether checkpoints and results are of the same settings."""
+        """Equal for two jobs whose results and checkpoints fit together."""
         return fingerprint(self.groups, self.context, self.run_keywords)
 
     @classmethod
@@ -44,7 +51,16 @@ class Job:
 
 @dataclass
 class GroupStatus:
-    """A group at a moment: stage metrics and delays summed over replicas, batches waiting, records dropped."""
+    """A group at one moment, summed over its replicas.
+
+    Attributes:
+        name: of the group.
+        stages: the numbers of `StageMetrics` by stage.
+        counters: the stages' own counters.
+        latencies: by stage, from a live record's capture to the end of the stage.
+        queued: batches waiting.
+        dropped: records dropped because the next group was too slow.
+    """
 
     name: str
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -56,29 +72,33 @@ class GroupStatus:
 
 @dataclass
 class Status:
-    """A run at a moment: its groups, and the sources being read or finished."""
+    """A run at one moment: its groups, and the sources that are being read or are finished."""
 
     groups: list[GroupStatus] = field(default_factory=list)
     sources: list[SourceReport] = field(default_factory=list)
 
 
 StatusCallback = Callable[[Status], None]
+"""Called by an engine with the status of the run, about twice a second and once at the end."""
 
 
 class Engine(Protocol):
-    def run(self, job: Job, watch: StatusCallback) -> Status:
-        """Run to the end, calling ``watch`` about twice a second. On KeyboardInterrupt everything is stopped first."""
+    """Runs jobs."""
 
-    def close(self) -> None: ...
+    def run(self, job: Job, on_status: StatusCallback) -> Status:
+        """Run a job to its end and return the last status. On KeyboardInterrupt everything is stopped first."""
+
+    def close(self) -> None:
+        """End what the engine has started."""
 
 
 def cores() -> int:
-    """Cores this process may use."""
+    """Number of cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def source_replicas(job: Job) -> tuple[int, str]:
-    """How many sources are read at once, and why."""
+    """How many sources are read at the same time, and why so many."""
     wanted = job.groups[0].replicas
     if wanted != "auto":
         return max(1, min(wanted, len(job.sources))), "set in the configuration"
@@ -87,12 +107,12 @@ def source_replicas(job: Job) -> tuple[int, str]:
 
 
 def threads_for(group: GroupSettings, readers: int) -> int:
-    """Threads of the numeric libraries in one actor of a group, with ``readers`` sources being read at once."""
+    """Threads of the numeric libraries in one actor of a group, while ``readers`` sources are read at the same time."""
     return group.threads if group.threads != "auto" else max(1, cores() // readers)
 
 
 def resume_point(job: Job, spec: SourceSpec) -> tuple[SourceReport | None, tuple[float, bytes] | None]:
-    """The report of a source that an earlier run has finished, or else the checkpoint to continue from."""
+    """The report of a source that an earlier run has finished, or the checkpoint ``(pts_s, state)`` to continue from."""
     if job.checkpoints is None or not job.resume:
         return None, None
     store = Checkpoints(job.checkpoints)
@@ -106,7 +126,7 @@ def resume_point(job: Job, spec: SourceSpec) -> tuple[SourceReport | None, tuple
 
 
 def add_metrics(into: GroupStatus, metrics: list[dict[str, Any]]) -> None:
-    """Add one replica's stage metrics to its group's."""
+    """Add the stage metrics of one replica to those of its group."""
     for stage in metrics:
         row = into.stages.setdefault(stage["name"], {"batches": 0, "records_in": 0, "records_out": 0, "busy_s": 0.0})
         for key in row:

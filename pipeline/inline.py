@@ -1,4 +1,4 @@
-"""The inline engine: everything in this process, one record after another. The oracle, and the debugger's friend."""
+"""The inline engine: everything in this process. It is the reference for the Ray engine, and easy to debug."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REPORT_EVERY_S = 0.5
 
 
 class DirectOutbox:
-    """Passes a batch through the remaining groups at once."""
+    """Runs a batch through the remaining groups immediately."""
 
     def __init__(self, chains: list[Chain], after_each: Callable[[], None]) -> None:
         self._chains, self._after_each = chains, after_each
@@ -45,9 +45,10 @@ class DirectOutbox:
 
 
 class InlineEngine:
-    """Runs a job in the calling process; sources come one after another.
+    """Runs a job in the calling process, one source after another.
 
-    It ends by itself after ``duration_s`` seconds of reading, where they are given.
+    Args:
+        duration_s: end after so many seconds of reading; None: at the end of the sources.
     """
 
     def __init__(self, duration_s: float | None = None) -> None:
@@ -56,7 +57,7 @@ class InlineEngine:
         self._source: Source | None = None
 
     def stop(self) -> None:
-        """End soon and orderly; may be called from a signal handler or another thread."""
+        """End soon, with everything finished; may be called from a signal handler or another thread."""
         self._stopping.set()
         if self._source is not None:
             self._source.stop()
@@ -64,7 +65,7 @@ class InlineEngine:
     def close(self) -> None:
         return
 
-    def run(self, job: Job, watch: StatusCallback) -> Status:
+    def run(self, job: Job, on_status: StatusCallback) -> Status:
         first = job.groups[0]
         assert first.source is not None
         source = self._source = build_stage(first.source, job.context)
@@ -79,13 +80,13 @@ class InlineEngine:
                 add_metrics(group, [asdict(m) for m in chain.metrics()])
             return Status(groups, [*reports])
 
-        def tell() -> None:
+        def report_status() -> None:
             nonlocal last
             if time.monotonic() - last > REPORT_EVERY_S:
                 last = time.monotonic()
                 now = status()
                 now.sources.append(source.report())
-                watch(now)
+                on_status(now)
 
         for chain in chains:
             chain.open()
@@ -95,7 +96,7 @@ class InlineEngine:
             timer.daemon = True
             timer.start()
         runner = SourceRunner(
-            source, chains[0], DirectOutbox(chains[1:], tell), save, job.checkpoint_every_s, job.settings_digest
+            source, chains[0], DirectOutbox(chains[1:], report_status), save, job.checkpoint_every_s, job.settings_digest
         )
         try:
             for spec in job.sources:
@@ -105,7 +106,7 @@ class InlineEngine:
                     continue
                 reports.append(runner.run(spec, point, self._stopping))
             final = status()
-            watch(final)
+            on_status(final)
             return final
         finally:
             source.close()

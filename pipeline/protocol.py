@@ -1,4 +1,4 @@
-"""What the engine asks of the things it runs."""
+"""The interfaces of what the engine runs: sources, stages, outboxes."""
 
 from __future__ import annotations
 
@@ -7,52 +7,60 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 Batch = list[Any]
-"""Records of one kind. What crosses a group boundary has the attributes the group's ``key`` names.
+"""Records of one kind. Records that cross a group boundary have the attributes that the group's ``key`` names.
 
-A live record has ``captured``, the Unix time of the picture it is about; each stage's delay is measured from it.
+A live record has ``captured``, the Unix time of its frame. The latency of each stage is measured from it.
 """
 
 
 class Stage(Protocol):
-    """One step of the work, an ordinary class whose constructor keywords are its configuration.
+    """One step of the work: an ordinary class whose constructor keywords are its settings.
 
-    `open` loads what is heavy, once. `flush` gives what is still held at the end of a source and leaves the
-    stage as new. `close` frees. A stage must give the same output for the same input, and `process` may be
-    given the same record again after a failure. A class that writes results has ``writes = True``: a graph has one of it.
+    A stage must give the same output for the same input. `process` may get the same record again after a failure. A class that
+    writes results has ``writes = True``; a graph has at most one of each such class.
     """
 
-    def open(self) -> None: ...
+    def open(self) -> None:
+        """Load what is expensive; called once before the first batch."""
 
-    def process(self, batch: Batch) -> Batch: ...
+    def process(self, batch: Batch) -> Batch:
+        """Process records, in order; may return fewer or more."""
 
-    def flush(self) -> Batch: ...
+    def flush(self) -> Batch:
+        """End of a source: return what is still held, and be as new."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Free resources."""
 
 
 @runtime_checkable
 class Stateful(Protocol):
-    """A stage that remembers between batches, so that a checkpoint must hold it.
+    """A stage that remembers between batches. Its state is part of each checkpoint."""
 
-    State is plain data (`pipeline.checkpoint_format`): None, numbers, text, bytes, arrays, lists and dicts of them. `restore`
-    raises ValueError, TypeError or LookupError for anything it cannot go on from.
-    """
+    def state(self) -> Any:
+        """What it remembers, as plain data (`pipeline.checkpoint_format`)."""
 
-    def state(self) -> Any: ...
-
-    def restore(self, state: Any) -> None: ...
+    def restore(self, state: Any) -> None:
+        """Continue from what `state` returned. Raises ValueError, TypeError or LookupError if that is not possible."""
 
 
 @runtime_checkable
 class Counting(Protocol):
     """A stage with counters of its own, such as rejections by reason."""
 
-    def counters(self) -> dict[str, int]: ...
+    def counters(self) -> dict[str, int]:
+        """Counts by name. Names that begin with ``trouble: `` are logged; ``fault: `` ones make the program unhealthy."""
 
 
 @dataclass(frozen=True)
 class SourceSpec:
-    """One thing to read: ``name`` is unique within a run, ``url`` a file path or a URL; ``options`` are for its reader."""
+    """One thing to read.
+
+    Attributes:
+        name: unique within a run.
+        url: a file path or a URL.
+        options: (key, value) pairs for its reader.
+    """
 
     name: str
     url: str
@@ -61,13 +69,22 @@ class SourceSpec:
 
 @dataclass
 class SourceReport:
-    """How reading a source ended.
+    """How reading a source goes, or how it ended.
 
-    ``status`` is ``ok``, ``incomplete`` (part was lost, ``reason`` says what), ``failed`` or ``stopped``;
-    ``position_s`` and ``duration_s`` are PTS seconds; ``choices`` says what was chosen automatically, and why. ``state`` is
-    where a camera stands, ``delay_s`` how old its last picture was when it had been searched. ``file`` is the `file_stamp` of
-    what was read, if it stayed the same meanwhile. ``started_at`` is the Unix time of a recording's PTS 0, None where it is not
-    known; ``started_from`` says how it is known.
+    Attributes:
+        name: as in `SourceSpec`.
+        url: its address without credentials.
+        status: ``ok``, ``incomplete`` (part was lost), ``failed`` or ``stopped``.
+        reason: what was lost, or why it failed.
+        position_s: PTS seconds read so far.
+        duration_s: length in PTS seconds; None if it is not known.
+        counts: counters such as ``frames_decoded``.
+        choices: what was chosen automatically, and why.
+        state: of a camera: ``starting``, ``connecting``, ``streaming``, ``backing off`` or ``stopped``.
+        delay_s: age in seconds of a camera's last frame when it had been processed.
+        file: the `file_stamp` of the file, if it did not change while it was read.
+        started_at: Unix time of a recording's PTS 0; None if it is not known.
+        started_from: how ``started_at`` is known.
     """
 
     name: str
@@ -86,36 +103,41 @@ class SourceReport:
 
 
 class Source(Protocol):
-    """Reads one source after another. `start` raises SourceError if it cannot be opened. A class that reads cameras has
-    ``live = True``: frames may be dropped, and no checkpoint is kept."""
+    """Reads sources, one after another.
+
+    A class that reads cameras has ``live = True``: it may drop frames, and no checkpoints are kept.
+    """
 
     def start(self, spec: SourceSpec, after_s: float | None) -> None:
-        """Open a source; with ``after_s`` the first record is the first one later than that PTS."""
+        """Open a source. With ``after_s`` the first record is the first one later than that PTS. Raises SourceError."""
 
     def read(self) -> Batch | None:
-        """The next records, or None at the end. None of them at all: a live stream broke off and may go on later."""
+        """The next records; None at the end. An empty batch means that a live stream broke off and may continue later."""
 
-    def report(self) -> SourceReport: ...
+    def report(self) -> SourceReport:
+        """How reading goes. The caller may change the report."""
 
     def stop(self) -> None:
         """End reading soon; called from another thread."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Free what the source holds; the next `start` opens another one."""
 
 
 class Outbox(Protocol):
-    """Where a group's output goes. `send` may wait: that is the back-pressure."""
+    """Where a group's output goes."""
 
-    def send(self, batch: Batch) -> None: ...
+    def send(self, batch: Batch) -> None:
+        """Send records on. May block: this is the back-pressure."""
 
     def when_written(self, action: Callable[[], None]) -> None:
-        """Run ``action`` once everything sent so far is written for good."""
+        """Call ``action`` once everything sent so far is written to disk."""
 
     def drain(self) -> None:
-        """Wait until everything sent is written for good."""
+        """Wait until everything sent is written to disk."""
 
     def abandon(self) -> None:
-        """After a fault: wait for what was sent, whatever becomes of it; no action given to `when_written` is run any more."""
+        """After an error: wait for what was sent, ignore its result, and drop the actions of `when_written`."""
 
     def set_aside_count(self, source: str) -> int:
-        """How many records of a source were given up, because the batch they were in killed every worker that took it."""
+        """Number of records of a source that were set aside, because they killed every worker that processed them."""

@@ -1,1 +1,1 @@
-"""Ray: the only place that imports it."""
+"""The Ray engine. Only this package imports ray."""

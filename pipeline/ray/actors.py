@@ -1,4 +1,4 @@
-"""The thin Ray shell: an actor around a chain, and an actor around a source runner."""
+"""The two kinds of actors: one runs a group's chain, one reads sources through the first group's chain."""
 
 from __future__ import annotations
 
@@ -27,14 +27,13 @@ from pipeline.threads import set_thread_count
 
 
 def lower_priority() -> None:
-    """Let this thread have what the others leave: whoever reads comes after those who work on what was read, so that a busy
-    machine reads less rather than falls behind."""
-    with contextlib.suppress(OSError, AttributeError):  # where the system knows how
+    """Run this thread at nice 19. Readers do so, so that a busy machine reads less and does not fall behind."""
+    with contextlib.suppress(OSError, AttributeError):  # a system without priorities
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
 
 
 def open_chain(chain: Chain) -> FarsightError | None:
-    """Open a chain. An error for the user is kept to be told when asked: one raised in a constructor would not arrive."""
+    """Open a chain and return an error for the user, if there is one: an error raised in an actor's constructor gets lost."""
     try:
         chain.open()
     except FarsightError as error:
@@ -43,7 +42,17 @@ def open_chain(chain: Chain) -> FarsightError | None:
 
 
 class GroupActor:
-    """One replica of a group: gathers batches, runs its chain, passes the results on. Calls wait as coroutines."""
+    """One replica of a group: merges batches, runs its chain, sends the results on. Calls wait as coroutines.
+
+    Args:
+        group: its settings.
+        context: values for stage keywords, by name.
+        threads: threads of the numeric libraries.
+        following: names of the actors of the next group.
+        next_group: settings of the next group; None for the last.
+        checkpoints: database for checkpoints; only the last group has one.
+        crash_folder: name of the folder of its `CrashCounter`, below the temporary folder.
+    """
 
     def __init__(
         self,
@@ -53,11 +62,11 @@ class GroupActor:
         following: list[str],
         next_group: GroupSettings | None,
         checkpoints: Path | None,
-        crash_counter: str,
+        crash_folder: str,
     ) -> None:
-        set_private_umask()  # also where a cluster was started by somebody else
+        set_private_umask()  # also in a cluster that somebody else has started
         set_thread_count(threads)
-        self._crash_counter = CrashCounter(Path(tempfile.gettempdir()) / crash_counter)
+        self._crash_counter = CrashCounter(Path(tempfile.gettempdir()) / crash_folder)
         self._chain, self._fault = self._started(group, context)
         self._sender, self._next = Sender([ray.get_actor(name) for name in following]), next_group
         self._gate = InOrderGate()
@@ -73,7 +82,7 @@ class GroupActor:
         self._checkpoints = Checkpoints(checkpoints) if checkpoints else None
 
     def _started(self, group: GroupSettings, context: dict[str, Any]) -> tuple[Chain, FarsightError | None]:
-        """The chain, opened; or none, and the reason, if that has killed this worker again and again."""
+        """Open the chain. If that has killed this worker too often, return an empty chain and the error."""
         if self._crash_counter.crashes("start") >= MAX_CRASHES:
             return Chain([]), OutputError(f"group {group.name}: its worker died {MAX_CRASHES} times while it started")
         self._crash_counter.begin("start")
@@ -83,10 +92,12 @@ class GroupActor:
         return chain, fault
 
     async def ready(self) -> None:
+        """Returns when the chain is open; raises the error that prevented it."""
         if self._fault:
             raise self._fault
 
     async def process(self, batch: Batch, sender: str, number: int) -> SetAside:
+        """Process call ``number`` of a sender. Returns when the results are written, with what was set aside."""
         await self.ready()
         await self._gate.wait_for_turn(sender, number)
         return await asyncio.wrap_future(self._batcher.submit(batch, f"{sender}-{number}"))
@@ -97,10 +108,12 @@ class GroupActor:
         return [self._sender.call(i, part) for i, part in split_by_key(results, self._next.key, len(self._sender.actors))]
 
     async def save_checkpoint(self, source: str, url: str, pts_s: float, done: bool, state: bytes) -> None:
+        """Write a checkpoint; for the arguments see `pipeline.checkpoints.Checkpoint`."""
         if self._checkpoints:
             self._checkpoints.save(source, url, pts_s, done, state)
 
     async def status(self) -> dict[str, Any]:
+        """Metrics of the stages, batches waiting, and how much was dropped or set aside."""
         return {
             "stages": [asdict(m) for m in self._chain.metrics()],
             "queued": self._batcher.queued,
@@ -109,7 +122,7 @@ class GroupActor:
         }
 
     async def finish(self) -> None:
-        """Pass on what the stages still hold, and free them."""
+        """Send on what the stages still hold, and close them."""
         if self._crash_counter.crashes("finish") < MAX_CRASHES:
             self._crash_counter.begin("finish")
             sent = self._send(self._chain.flush())
@@ -120,7 +133,18 @@ class GroupActor:
 
 
 class SourceActor:
-    """Reads sources, one after another, through the first group's chain."""
+    """Reads sources, one after another, through the first group's chain.
+
+    Args:
+        group: settings of the first group.
+        context: values for stage keywords, by name.
+        threads: threads of the numeric libraries.
+        following: names of the actors of the next group.
+        next_group: settings of the next group.
+        writer: name of the actor that writes checkpoints; None: keep none.
+        every_s: seconds between checkpoints.
+        settings_digest: the `fingerprint` of the settings.
+    """
 
     def __init__(
         self,
@@ -133,7 +157,7 @@ class SourceActor:
         every_s: float,
         settings_digest: str,
     ) -> None:
-        set_private_umask()  # also where a cluster was started by somebody else
+        set_private_umask()  # also in a cluster that somebody else has started
         set_thread_count(threads)
         assert group.source is not None
         self._source = build_stage(group.source, context)
@@ -148,10 +172,12 @@ class SourceActor:
         self._reading = False
 
     def ready(self) -> None:
+        """Returns when the chain is open; raises the error that prevented it."""
         if self._fault:
             raise self._fault
 
     def run(self, spec: SourceSpec, resume: tuple[float, bytes] | None) -> SourceReport:
+        """Read one source to its end; see `SourceRunner.run`."""
         self.ready()
         lower_priority()
         self._reading = True
@@ -161,10 +187,12 @@ class SourceActor:
             self._reading = False
 
     def stop(self) -> None:
+        """End reading soon."""
         self._stopping.set()
         self._source.stop()
 
     def status(self) -> dict[str, Any]:
+        """Metrics of the stages, batches waiting and dropped, and the report of the source that is read."""
         return {
             "stages": [asdict(m) for m in self._chain.metrics()],
             "queued": self._outbox.waiting,
@@ -173,10 +201,11 @@ class SourceActor:
         }
 
     def finish(self) -> None:
+        """Close the stages."""
         self._chain.close()
 
 
 def _saver(writer: str) -> SaveCheckpoint:
-    """Saves checkpoints through the one actor that writes."""
+    """A function that saves checkpoints through the actor that writes."""
     actor = ray.get_actor(writer)
     return lambda *checkpoint: ray.get(actor.save_checkpoint.remote(*checkpoint))

@@ -1,4 +1,4 @@
-"""Starts a Ray of our own, on loopback and private to the user, or joins the cluster of RAY_ADDRESS."""
+"""Starts Ray on loopback, private to the user, or joins the cluster of RAY_ADDRESS."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ COMMON: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR
 
 
 class Cluster:
-    """Ray, for as long as this object is open: one that was started already, the cluster of RAY_ADDRESS, or one of our own.
+    """A connection to Ray: one that is connected already, the cluster of RAY_ADDRESS, or one that is started here.
 
-    Raises SettingsError where there is none to join or it does not start.
+    Raises:
+        SettingsError: there is no cluster at RAY_ADDRESS, or Ray does not start.
     """
 
     def __init__(self) -> None:
@@ -40,6 +41,7 @@ class Cluster:
             self._folder = _start()
 
     def close(self) -> None:
+        """Disconnect; end a Ray that was started here."""
         if self._own:
             ray.shutdown()
         if self._folder is not None:
@@ -47,10 +49,10 @@ class Cluster:
 
 
 def _start() -> Path:
-    """Start a local Ray without dashboard; returns the folder of its logs and sockets, which only this user can enter."""
+    """Start a local Ray without dashboard. Returns the folder of its logs and sockets, which only this user can enter."""
     given = tempfile.gettempdir()
     folder = Path(tempfile.mkdtemp(prefix="farsight-", dir=given if len(given) <= LONGEST_TEMP else "/tmp"))
-    # More logical than real cores: how many actors run is decided by the configuration, not by Ray refusing to start one.
+    # More logical than real cores: the settings decide how many actors run, Ray must not refuse to start one.
     own = {"num_cpus": max(8, 4 * cores()), "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
     try:
         # Ray opens the folder it is given to everybody, so it gets one inside ours.
@@ -93,14 +95,17 @@ def _first_line(error: Exception) -> str:
 
 
 def on_this_machine() -> NodeAffinitySchedulingStrategy:
-    """For an actor that opens a database: SQLite over a network file system loses writes."""
+    """Scheduling for an actor that opens a database: SQLite loses writes on a network file system."""
     return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
 
 
 def require_shared(job: Job) -> None:
-    """Raises SettingsError unless every machine of the cluster has this version of Farsight, the output folder and the sources.
+    """Check that every machine of the cluster has this version of Farsight, the output folder and the sources.
 
-    Each machine is asked for a file that is written for it here, so that a folder of the same name is not taken for the same.
+    Each machine must find a file that is written here for the check: a folder of the same name is not enough.
+
+    Raises:
+        SettingsError: it names the machine and what it lacks.
     """
     here = ray.get_runtime_context().get_node_id()
     others = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] != here]

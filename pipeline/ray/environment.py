@@ -1,4 +1,4 @@
-"""The environment Ray reads when it is imported. This is the only module that imports ray; all others take it from here."""
+"""Sets the environment that Ray reads when it is imported, then imports it. All other modules import ray from here."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import secrets
 import sys
 from pathlib import Path
 
-OWN = ("", "local")  # values of RAY_ADDRESS that ask for no cluster
+OWN = ("", "local")  # values of RAY_ADDRESS that mean no cluster
 
 
 def cluster_address() -> str:
-    """The cluster to join, from RAY_ADDRESS; "" for a Ray of our own."""
+    """The address of the cluster to join, from RAY_ADDRESS; "" if Ray is to be started here."""
     address = os.environ.get("RAY_ADDRESS", "").strip()
     return "" if address in OWN else address
 
@@ -19,16 +19,16 @@ def cluster_address() -> str:
 def _set_environment() -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report to its makers
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would send usage reports
     if cluster_address():
         if (Path.home() / ".ray" / "auth_token").exists():
-            os.environ.setdefault("RAY_AUTH_MODE", "token")  # the cluster asks for it then; ray.init forgets it
+            os.environ.setdefault("RAY_AUTH_MODE", "token")  # the cluster requires it then; ray.init does not set it
         return
     # Keeps a Ray of our own on the loopback interface. The name is historical, on Linux it does the same. `_node_ip_address`
     # would not do: Ray turns 127.0.0.1 into an outside address.
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    os.environ.setdefault("RAY_worker_niceness", "5")  # Ray's 15 leaves little to tell readers from others by
-    # A token of this run, which only processes of this user can read; Ray's own would be a file that everybody can.
+    os.environ.setdefault("RAY_worker_niceness", "5")  # Ray's 15 leaves too little room below it for readers
+    # A token for this run, readable by this user's processes only. Ray's own would be a file that everybody can read.
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 

@@ -1,6 +1,6 @@
-"""Flow control between actors: who gets what, in which order, and how much may be on its way.
+"""Flow control between actors: which replica gets a record, in which order, and how many batches may be in flight.
 
-Actors know those behind them by name, so that one that is restarted finds them again.
+An actor knows the actors of the next group by name, so that it finds them again after a restart.
 """
 
 from __future__ import annotations
@@ -22,7 +22,13 @@ from pipeline.settings import GroupSettings
 
 
 def split_by_key(batch: Batch, key: list[str], replicas: int) -> list[tuple[int, Batch]]:
-    """The part of a batch for each replica: records with the same key always go to the same one, in order."""
+    """Split a batch into (replica, part) pairs. Records with the same key always go to the same replica, in order.
+
+    Args:
+        batch: records.
+        key: attributes that form the key.
+        replicas: number of replicas.
+    """
     if replicas == 1:
         return [(0, batch)]
     parts: dict[int, Batch] = {}
@@ -33,13 +39,13 @@ def split_by_key(batch: Batch, key: list[str], replicas: int) -> list[tuple[int,
 
 
 def describe_death(error: RayError) -> str:
-    """What the user is told of an actor that is not replaced any more."""
+    """One line for the user about an actor that died and is not replaced."""
     last = (str(error).strip().splitlines() or [""])[-1]
     return f"a worker died ({type(error).__name__}: {last}); what was written is kept"
 
 
 class Sender:
-    """Calls the actors of the next group; numbers its calls to each, so that they can be taken in order there."""
+    """Calls the actors of the next group. Numbers its calls to each, so that an `InOrderGate` can restore their order."""
 
     def __init__(self, actors: list[Any]) -> None:
         self.actors = actors
@@ -47,15 +53,16 @@ class Sender:
         self._sent = [0] * len(actors)
 
     def call(self, replica: int, part: Batch) -> Any:
+        """Send records to a replica; returns the reference of the answer."""
         number = self._sent[replica]
         self._sent[replica] += 1
         return self.actors[replica].process.remote(part, self._id, number)
 
 
 class InOrderGate:
-    """Lets the calls of each sender pass in the order of their numbers, which Ray does not promise for concurrent actors.
+    """Lets the calls of each sender pass in the order of their numbers. Ray does not keep the order for concurrent actors.
 
-    A number that does not come within `GRACE_S` was taken before this actor was restarted, and is not waited for.
+    A call waits at most `GRACE_S` for the one before it, which may have been processed before this actor was restarted.
     """
 
     GRACE_S = 0.5
@@ -64,6 +71,7 @@ class InOrderGate:
         self._next: dict[str, int] = {}
 
     async def wait_for_turn(self, sender: str, number: int) -> None:
+        """Wait until all earlier calls of this sender have passed."""
         until = time.monotonic() + self.GRACE_S
         while number > self._next.get(sender, 0) and time.monotonic() < until:
             await asyncio.sleep(0.001)
@@ -71,10 +79,14 @@ class InOrderGate:
 
 
 class CreditOutbox:
-    """Sends batches to the actors of the next group, at most ``credits`` unacknowledged at a time.
+    """Sends batches to the actors of the next group, with at most ``group.queue`` of them unacknowledged.
 
-    A call is acknowledged when the batch has gone through all later groups, so what `when_written` waits for is written. Ray
-    repeats a call whose actor died, so a batch arrives at least once, unless it was set aside.
+    A call is acknowledged when the batch has passed all later groups, so it is written then. Ray repeats a call whose actor died,
+    so a batch arrives at least once, unless it is set aside.
+
+    Args:
+        actors: the replicas of the next group.
+        group: settings of the next group.
     """
 
     def __init__(self, actors: list[Any], group: GroupSettings) -> None:
@@ -87,6 +99,7 @@ class CreditOutbox:
 
     @property
     def waiting(self) -> int:
+        """Batches in flight or held back."""
         return len(self._pending) + len(self._held)
 
     def send(self, batch: Batch) -> None:
@@ -115,7 +128,7 @@ class CreditOutbox:
         self._held.clear()
         self._marks.clear()
         while self._pending:
-            with contextlib.suppress(Exception):  # it failed, as is known
+            with contextlib.suppress(Exception):  # that it failed is known
                 self._aside |= ray.get(self._pending.popleft())
 
     def drain(self) -> None:
@@ -126,7 +139,7 @@ class CreditOutbox:
         self._reap(wait=False)
 
     def _reap(self, wait: bool) -> None:
-        """Take back the credits of acknowledged batches; with ``wait`` until there is at least one."""
+        """Take back the credits of acknowledged batches; with ``wait``, block until there is one."""
         if self._pending:
             done, _ = ray.wait(list(self._pending), num_returns=1, timeout=None if wait else 0)
             if done:
@@ -134,7 +147,7 @@ class CreditOutbox:
             for ref in done:
                 self._pending.remove(ref)
                 try:
-                    self._aside |= ray.get(ref)  # raises what went wrong there
+                    self._aside |= ray.get(ref)  # raises the error of that actor
                 except RayTaskError:
                     raise
                 except RayError as error:
@@ -145,7 +158,7 @@ class CreditOutbox:
 
 
 def wait_acknowledged(sent: list[Any]) -> SetAside:
-    """Wait until calls are acknowledged; what was set aside behind them."""
+    """Wait until calls are acknowledged; returns what was set aside."""
     aside: SetAside = {}
     for answer in ray.get(sent):
         aside |= answer

@@ -1,4 +1,4 @@
-"""The Ray engine for cameras: one actor a camera, which come and go while it runs, until it is told to stop."""
+"""The Ray engine for cameras: one actor per camera. Cameras may come and go while it runs."""
 
 from __future__ import annotations
 
@@ -16,33 +16,39 @@ from pipeline.ray.environment import GetTimeoutError, RayError, RayTaskError, ra
 from pipeline.ray.recordings import POLL_S, RayEngine, RayRun
 
 BACKOFF_S = (1.0, 30.0)
-HEALTHY_AFTER_S = 60.0  # a reader that lived so long was well: the next one starts at once
-CLOSE_S = 5.0  # for a camera's open tracks to be decided; two loaded cores took more than 3
-FINISH_S = 4.0  # for what the later groups hold
+HEALTHY_AFTER_S = 60.0  # after a reader that lived so long, the next one starts without delay
+CLOSE_S = 5.0  # for a camera's open records to be finished; two loaded cores took more than 3
+FINISH_S = 4.0  # for what the later groups still hold
 MAX_CAMERAS = 64
 
 RequestedCameras = Callable[[], list[SourceSpec]]
+"""Returns the cameras that shall be read now."""
 
 
 class RayLiveEngine(RayEngine):
-    """Watches the cameras that ``requested`` names at every look, for ``duration_s`` seconds or until `stop`."""
+    """Reads cameras until `stop`.
+
+    Args:
+        requested: called about twice a second for the cameras to read now.
+        duration_s: end after so many seconds; None: never.
+    """
 
     def __init__(self, requested: RequestedCameras, duration_s: float | None = None) -> None:
         super().__init__()
         self._requested, self._duration_s = requested, duration_s
         self._stopping = threading.Event()
 
-    def run(self, job: Job, watch: StatusCallback) -> Status:
-        return _LiveRun(job, watch, self._requested, self._duration_s, self._stopping).run()
+    def run(self, job: Job, on_status: StatusCallback) -> Status:
+        return _LiveRun(job, on_status, self._requested, self._duration_s, self._stopping).run()
 
     def stop(self) -> None:
-        """End soon and orderly; may be called from a signal handler."""
+        """End soon, with open records finished; may be called from a signal handler."""
         self._stopping.set()
 
 
 @dataclass
 class _Camera:
-    """A camera that is watched, and the actor that does it."""
+    """A camera, and the actor that reads it."""
 
     spec: SourceSpec
     actor: Any
@@ -56,17 +62,22 @@ class _Camera:
 
 class _LiveRun(RayRun):
     def __init__(
-        self, job: Job, watch: StatusCallback, requested: RequestedCameras, duration_s: float | None, stopping: threading.Event
+        self,
+        job: Job,
+        on_status: StatusCallback,
+        requested: RequestedCameras,
+        duration_s: float | None,
+        stopping: threading.Event,
     ) -> None:
-        super().__init__(job, watch)
-        self.readers = MAX_CAMERAS  # as many as may come; those behind them must have room for their calls
+        super().__init__(job, on_status)
+        self.readers = MAX_CAMERAS  # as many as may come: the later groups need room for their calls
         self._requested, self._duration_s, self._stopping = requested, duration_s, stopping
         self._cameras: dict[str, _Camera] = {}
         self._leaving: list[tuple[Any, Any, float]] = []
         self._without_room: list[SourceSpec] = []
 
     def _make_sources(self) -> None:
-        """Cameras get their actors when they are wanted, not before."""
+        """Nothing: a camera gets its actor when it is requested."""
 
     def _wait_for(self, refs: list[Any]) -> None:
         while refs and not self._stopping.is_set():
@@ -79,15 +90,15 @@ class _LiveRun(RayRun):
             self._follow(self._requested())
             self._look(POLL_S)
             status = self._status()
-            self.watch(status)
-            # Loading the networks does not count. One that is stopped got no room, and never began to load.
+            self.on_status(status)
+            # Loading the networks does not count. A camera without room is stopped and never loads.
             begun = any(s.state not in ("starting", "stopped") for s in status.sources)
             if until is None and self._duration_s is not None and begun:
                 until = time.monotonic() + self._duration_s
         self._end()
 
     def _follow(self, requested: list[SourceSpec]) -> None:
-        """Begin with cameras that are new or changed, leave those no longer wanted; the others notice nothing."""
+        """Start cameras that are new or changed and stop those no longer requested; the others are not touched."""
         by_name = {spec.name: spec for spec in requested}
         for name, camera in list(self._cameras.items()):
             if by_name.get(name) != camera.spec:
@@ -100,13 +111,13 @@ class _LiveRun(RayRun):
         self._without_room = [spec for name, spec in by_name.items() if name not in self._cameras]
 
     def _leave(self, camera: _Camera) -> None:
-        if camera.retry_at is not None:  # it has no actor just now
+        if camera.retry_at is not None:  # it has no actor at the moment
             return
         camera.actor.stop.remote()
         self._leaving.append((camera.actor, camera.reading, time.monotonic() + CLOSE_S))
 
     def _look(self, timeout: float) -> None:
-        """Wait a little; take care of readers that ended or died."""
+        """Wait a little, then replace readers that ended or died."""
         reading = [c.reading for c in self._cameras.values() if c.retry_at is None]
         done = ray.wait(reading, timeout=timeout)[0] if reading else []
         if not reading:
@@ -122,13 +133,13 @@ class _LiveRun(RayRun):
                 self._discard(actor)
 
     def _mend(self, camera: _Camera) -> None:
-        """A reader ended, which a camera's never should: find out why, and plan another one."""
+        """A reader ended, which it never should: find out why, and schedule a new one."""
         try:
             report = ray.get(camera.reading)
             camera.why = report.reason or "reading ended"
         except RayTaskError as error:
             if isinstance(error.cause, FarsightError):
-                raise  # a setting that cannot work will not work later either
+                raise  # a wrong setting stays wrong
             camera.why = f"{type(error.cause).__name__} in its stages"
         except RayError as error:  # dead, or killed for its memory
             camera.why = f"its actor died ({type(error).__name__})"
@@ -150,13 +161,13 @@ class _LiveRun(RayRun):
         ray.kill(actor)
 
     def _counts_of(self, name: str) -> dict[str, int]:
-        """What the present reader of a camera had counted when last seen."""
+        """The counts of a camera's present reader at the last status."""
         seen = next((s.counts for s in self.last.sources if s.name == name), {})
         before = self._cameras[name].before
         return {key: count - before.get(key, 0) for key, count in seen.items()}
 
     def _status(self) -> Status:
-        """As the cameras stand, with what was counted by readers that are gone."""
+        """The status of all cameras, with the counts of earlier readers added."""
         status = super()._status()
         known = {report.name: report for report in status.sources}
         sources = []
@@ -172,7 +183,7 @@ class _LiveRun(RayRun):
         return self.last
 
     def _end(self) -> None:
-        """Decide what is open, within a few seconds."""
+        """Finish what is open, within a few seconds."""
         for camera in self._cameras.values():
             camera.actor.stop.remote()
         reading = [c.reading for c in self._cameras.values() if c.retry_at is None]
@@ -184,7 +195,7 @@ class _LiveRun(RayRun):
                 try:
                     report = ray.get(camera.reading)
                     report.counts = dict(Counter(report.counts) + camera.before)
-                except RayError:  # died while it stopped; what was last seen of it stays
+                except RayError:  # died while it stopped: keep its last status
                     pass
             reports.append(replace(report, status="stopped", state="stopped"))
         self.last = Status(super()._status().groups, reports)
@@ -192,5 +203,5 @@ class _LiveRun(RayRun):
     def _finish(self, actors: list[Any]) -> None:
         try:
             ray.get([actor.finish.remote() for actor in actors], timeout=FINISH_S)
-        except (GetTimeoutError, RayError):  # it waits for a disk or a receiver; what is not written is said in its counters
+        except (GetTimeoutError, RayError):  # it waits for a disk or a receiver; its counters tell what is not written
             return

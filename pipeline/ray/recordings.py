@@ -1,4 +1,4 @@
-"""The Ray engine: each group is a set of actors, sources are read in parallel, and dead actors are replaced."""
+"""The Ray engine for recordings: each group is a set of actors, sources are read in parallel, dead actors are replaced."""
 
 from __future__ import annotations
 
@@ -28,37 +28,38 @@ from pipeline.stage_settings import build_stage
 POLL_S = 0.5
 STOP_GRACE_S = 8.0
 MAX_RESTARTS = 3  # of a reader, for one source or while it starts
-UNLIMITED = -1  # a batch that kills the actors behind the readers is set aside; what else kills them may pass
+UNLIMITED = -1  # restarts of the actors behind the readers: a batch that kills them is set aside, other causes may pass
 ASIDE = "trouble: batches set aside because each killed its worker three times"
 
 
 class RayEngine:
-    """Runs a job on the cluster of ``RAY_ADDRESS``, or on a Ray of its own that ends with the run."""
+    """Runs jobs on the cluster of ``RAY_ADDRESS``, or on a Ray of its own that ends with `close`."""
 
     def __init__(self) -> None:
         self._cluster = Cluster()
 
-    def run(self, job: Job, watch: StatusCallback) -> Status:
-        return RayRun(job, watch).run()
+    def run(self, job: Job, on_status: StatusCallback) -> Status:
+        return RayRun(job, on_status).run()
 
     def close(self) -> None:
         self._cluster.close()
 
 
 def replica_count(group: GroupSettings) -> int:
+    """Replicas of a group behind the readers."""
     return group.replicas if isinstance(group.replicas, int) else 1
 
 
 def opens_database(group: GroupSettings) -> bool:
-    """Whether a stage of the group opens the database."""
+    """Whether a stage of the group opens the database, so that it must run on this machine."""
     return any("database" in inspect.signature(stage_class(stage.use)).parameters for stage in group.stages)
 
 
 class RayRun:
-    """One job: makes the actors, hands out the sources, watches, ends everything."""
+    """One run of a job: makes the actors, hands out the sources, reports the status, ends everything."""
 
-    def __init__(self, job: Job, watch: StatusCallback) -> None:
-        self.job, self.watch = job, watch
+    def __init__(self, job: Job, on_status: StatusCallback) -> None:
+        self.job, self.on_status = job, on_status
         self.readers, _ = source_replicas(job)
         self.id = uuid.uuid4().hex[:8]
         self.groups: list[list[Any]] = []
@@ -97,7 +98,7 @@ class RayRun:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _check(self) -> None:
-        """Find wrong settings here, not in an actor that dies of them; read no more sources at once than fit."""
+        """Find wrong settings before an actor dies of them. Limit the readers to what fits into the cluster."""
         for group in self.job.groups:
             Chain.build(group, self.job.context)
         first, others = self.job.groups[0], self.job.groups[1:]
@@ -114,14 +115,14 @@ class RayRun:
                 self.readers = min(self.readers, int(left / each + 1e-6))
 
     def _make_groups(self) -> None:
-        """The last group first, since each is told the names of those behind it."""
+        """Make the actors, last group first, because each needs the names of the next group's actors."""
         job = self.job
         for place in range(len(job.groups) - 1, 0, -1):
             group, last = job.groups[place], place == len(job.groups) - 1
             options = {
                 "num_cpus": group.cpus,
                 "num_gpus": group.gpus,
-                "enable_task_events": False,  # Ray would keep one of each call, up to 100,000: memory that grows for hours
+                "enable_task_events": False,  # Ray would keep up to 100,000 of them: memory that grows for hours
                 "max_restarts": UNLIMITED,
                 "max_task_retries": UNLIMITED,
                 "max_concurrency": 2 + group.queue * self.readers,
@@ -151,14 +152,14 @@ class RayRun:
         ray.get(refs)
 
     def _wait_for_readers(self) -> None:
-        """Replace readers that die while they start. Where the machine has no room for so many, the others read."""
+        """Replace readers that die while they start. If some never start, the others read."""
         waiting = {actor.ready.remote(): (actor, 1) for actor in self.sources}
         while waiting:
             for ref in ray.wait(list(waiting))[0]:
                 actor, tries = waiting.pop(ref)
                 try:
                     ray.get(ref)
-                except RayTaskError:  # it says what is wrong
+                except RayTaskError:  # the stage's own error
                     raise
                 except RayError as error:
                     self.sources.remove(actor)
@@ -170,7 +171,7 @@ class RayRun:
                         raise OutputError(f"no reader could start: {describe_death(error)}") from None
 
     def _finish(self, actors: list[Any]) -> None:
-        """A group hands on what it still holds."""
+        """Let a group send on what it still holds."""
         ray.get([actor.finish.remote() for actor in actors])
 
     def _make_source(self) -> Any:
@@ -218,21 +219,25 @@ class RayRun:
                 try:
                     self.reports.append(ray.get(ref))
                     idle.append(actor)
-                except RayTaskError:  # something behind the reader failed for good
+                except RayTaskError:  # a later group failed
                     raise
-                except RayError as error:  # dead, with its node or not, or killed for its memory
+                except RayError as error:  # the actor or its machine died, or it was killed for its memory
                     actor, again = self._replace(actor, spec, deaths, error)
                     if again is None:
                         idle.append(actor)
                     else:
                         running[again] = (actor, spec, deaths + 1)
-            self.watch(self._status())
-        self.watch(self._status())
+            self.on_status(self._status())
+        self.on_status(self._status())
 
     def _replace(self, dead: Any, spec: SourceSpec, deaths: int, error: RayError) -> tuple[Any, Any | None]:
-        """A reader died: a new one, and its run of the same source from the last checkpoint, unless that has died too often."""
+        """Replace a dead reader. The new one continues the source from its last checkpoint, unless that has killed too many.
+
+        Returns:
+            The new actor, and the reference of its run; None if the source is given up.
+        """
         self.sources.remove(dead)
-        ray.kill(dead)  # if it was only out of reach
+        ray.kill(dead)  # it may only be out of reach
         actor = self._make_source()
         self.sources.append(actor)
         if deaths >= MAX_RESTARTS:
@@ -242,11 +247,11 @@ class RayRun:
                 )
             )
             return actor, None
-        # Results later than the checkpoint are made again and overwrite their equals.
+        # Results later than the checkpoint are made again and overwrite the same rows.
         return actor, actor.run.remote(spec, resume_point(replace(self.job, resume=True), spec)[1])
 
     def _status(self) -> Status:
-        """Ask every actor; one that is just being replaced is left out this time."""
+        """Ask every actor for its status. An actor that is being replaced is left out this time."""
         groups = []
         reading: list[SourceReport] = []
         for group, actors in zip(self.job.groups, [self.sources, *self.groups], strict=True):
@@ -271,7 +276,7 @@ class RayRun:
         return self.last
 
     def _stop_gently(self) -> None:
-        """Let the readers write a last checkpoint, but not for long."""
+        """Give the readers a few seconds to write a last checkpoint."""
         for actor in self.sources:
             actor.stop.remote()
         until = time.monotonic() + STOP_GRACE_S
