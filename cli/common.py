@@ -17,7 +17,7 @@ from rich.text import Text
 
 from configs import CONFIGS as CONFIGS
 from pipeline.errors import SettingsError
-from pipeline.file_permissions import make_database_private, make_private
+from pipeline.file_permissions import make_database_private, make_private, require_no_links
 from watchlist.output_folder import PREVIEWS as PREVIEWS
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ def open_own_list(db: Path, must_exist: bool = True) -> Store:
     from watchlist.sqlite_connection import StoreError
 
     path = database_path(db)
+    if path.name == DATABASE:
+        require_no_links(path.parent)
     store = open_store(path, must_exist)
     try:
         store.require_writable()

@@ -10,6 +10,7 @@ import typer
 
 from cli.common import console, database_path, finite, open_store
 from pipeline.errors import OutputError, SettingsError
+from pipeline.file_permissions import require_no_links
 
 Db = Annotated[Path, typer.Option(help="output folder of live cameras, or its database")]
 Days = typer.Option(callback=finite, min=0, help="days to keep them after they ended; without it for ever")
@@ -29,6 +30,7 @@ def purge(
     if all(days is None for days in (match, no_match, not_assessable, pictures)):
         raise SettingsError("purge: say how many days to keep: --match, --no-match, --not-assessable or --pictures")
     path = database_path(db)
+    require_no_links(path.parent)
     store = open_store(path, must_exist=True)
     policy = Policy({"match": match, "no_match": no_match, "not_assessable": not_assessable}, pictures)
     proof = purge(store, path.parent, policy)

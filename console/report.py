@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, TemplateError, select_autoesca
 
 from console.pictures import Inlined, Linked, Pictures
 from console.timeline import clock, sources_of, when
+from watchlist.jsonl import replace_text
 from watchlist.row_checks import OUTCOMES
 from watchlist.sqlite_connection import StoreError
 from watchlist.store import Store
@@ -38,9 +39,7 @@ PAGES.filters["clock"] = clock
 def write_report(store: Store, out: Path, started_after: float | None = None) -> Path:
     """Write the report of the run in ``out``, or of its tracks since a Unix time, and return its path."""
     path = out / "report.html"
-    part = path.with_suffix(".part")
-    part.write_text(render_report(store, out, started_after))
-    part.replace(path)
+    replace_text(path, render_report(store, out, started_after))
     return path
 
 

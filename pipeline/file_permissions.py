@@ -8,17 +8,37 @@ from contextlib import suppress
 from fnmatch import fnmatch
 from pathlib import Path
 
+from pipeline.errors import SettingsError
+
 UMASK = 0o077
 # What an output folder holds; other files in it are the user's own.
 OUTPUT_NAMES = (
     *("farsight.db", "*.db", "*.db-wal", "*.db-shm", "*.db.templates", "sightings.jsonl*", "alerts.jsonl*", "report*.html"),
-    *("run*.json", "crops", "annotated", "clip", ".lines.lock", ".farsight.lock", "*.part", "*.zip"),
+    *("run*.json", "crops", "annotated", "clip", ".lines.lock", ".farsight.lock", "*.part", "*.zip", "several-faces"),
+)
+# The beginnings of names that are written to.
+WRITTEN = (
+    *("farsight.db", "sightings.jsonl", "alerts.jsonl", "report.", "run.", "crops", "annotated", "several-faces"),
+    *(".lines.lock", ".farsight"),
 )
 
 
 def set_private_umask() -> None:
     """From now on this process, and those it starts, make files that only their user can read (0600, folders 0700)."""
     os.umask(UMASK)
+
+
+def require_no_links(out: Path) -> None:
+    """Raises SettingsError where something of ours in an output folder is a link: a folder from elsewhere would have us write
+    over, or append to, any file of this user."""
+    for folder in (out, out / "crops", out / "annotated"):
+        try:
+            with os.scandir(folder) as entries:
+                links = [e for e in entries if e.is_symlink() and (folder != out or e.name.startswith(WRITTEN))]
+        except OSError:  # not there yet, or not readable: writing will tell
+            continue
+        if links:
+            raise SettingsError(f"{links[0].path}: is a link, and what is written into it would land elsewhere; remove it")
 
 
 def make_private(out: Path) -> None:

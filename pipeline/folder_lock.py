@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import SettingsError
+from pipeline.file_permissions import require_no_links
 
 LOCK = ".farsight.lock"
 _held: set[int] = set()
@@ -23,8 +24,9 @@ def locked_folder(out: Path, command: str) -> Iterator[None]:
     """Own the folder ``out`` (which exists) until the block ends. Readers of the folder are not held up.
 
     The lock is the kernel's (flock), so that of a process that has died is free at once; the file says who holds it: process,
-    start (Unix time), machine and ``command``. Raises SettingsError that names the other owner.
+    start (Unix time), machine and ``command``. Raises SettingsError that names the other owner, or a link in the folder.
     """
+    require_no_links(out)
     path = out / LOCK
     file = _take(path, out)
     try:
@@ -49,7 +51,7 @@ def _take(path: Path, out: Path) -> int:
     """The locked file's descriptor."""
     while True:
         try:
-            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise SettingsError(f"--out {out}: cannot be written ({error.strerror or error}); name another folder") from None
         if not _lock(file, out):

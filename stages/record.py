@@ -145,6 +145,7 @@ class Record:
         name = crop_name(track, kind)
         path = self._out / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)  # so that no link, soft or hard, is written through
         path.write_bytes(content)
         return name
 

@@ -183,5 +183,6 @@ def _groups(status: Status) -> list[dict[str, Any]]:
 def _write(path: Path, summary: dict[str, Any]) -> None:
     text = redact(json.dumps(summary, indent=2, default=str))
     part = path.with_suffix(".part")
+    part.unlink(missing_ok=True)  # so that no link is written through
     part.write_text(text + "\n")
     part.replace(path)

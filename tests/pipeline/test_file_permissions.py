@@ -8,8 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner
+
+from cli import app
+from pipeline.errors import SettingsError
 from pipeline.file_permissions import make_database_private, make_private
+from pipeline.folder_lock import owned
 from tests.running import ROOT
+from watchlist.jsonl import append_whole, replace_text
 from watchlist.store import Store
 
 
@@ -63,3 +70,39 @@ def test_a_new_database_is_closed_from_its_first_moment(tmp_path: Path) -> None:
         assert [stat.S_IMODE(p.stat().st_mode) for p in tmp_path.glob("n.db*")] == [0o600] * 3
     finally:
         os.umask(before)
+
+
+LINKS = (
+    *(".farsight.lock", ".lines.lock", "run.json", "run.part", "report.html", "report.part", "sightings.jsonl"),
+    *("alerts.jsonl", "farsight.db", "farsight.db.templates", "several-faces", "crops", "annotated"),
+    *("crops/gate", "annotated/gate.part.mp4", "annotated/gate.mp4"),
+)
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_no_file_outside_is_written_through_a_link_in_a_folder_handed_over(tmp_path: Path, name: str) -> None:
+    target = tmp_path / "precious"
+    target.write_text("mine")
+    link = tmp_path / "out" / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(target)
+    out = str(tmp_path / "out")
+    for command in ("run", "live", "demo"):
+        with pytest.raises(SettingsError, match=f"{name}: is a link"), owned(Path(out), command):
+            pass
+    for words in (["watchlist", "remove", "1"], ["purge", "--match", "1"]):
+        done = CliRunner().invoke(app, [*words, "--db", f"{out}/farsight.db"])
+        assert isinstance(done.exception, SettingsError) and "is a link" in str(done.exception)
+    assert target.read_text() == "mine" and link.is_symlink()
+
+
+def test_lines_and_pictures_break_links_that_somebody_made_meanwhile(tmp_path: Path) -> None:
+    target = tmp_path / "precious"
+    target.write_text("mine")
+    for name in (".lines.lock", "lines.jsonl"):
+        (tmp_path / name).symlink_to(target)
+        with pytest.raises(OSError, match="symbolic links"):
+            append_whole(tmp_path / "lines.jsonl", "a line\n")
+        (tmp_path / name).unlink()
+    replace_text(tmp_path / "report.html", "page")
+    assert target.read_text() == "mine" and (tmp_path / "report.html").read_text() == "page"
