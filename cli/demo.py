@@ -37,6 +37,8 @@ def command(
         raise SettingsError(f"--out {out}: holds something that is no demo; name another folder")
     _clear(out)
     clip_folder = out / "clip"
+    clip_folder.mkdir(parents=True, exist_ok=True)
+    (clip_folder / MARKER).touch()  # first: a demo that is interrupted is still known as one
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("rendering the clip", total=1.0)
         clip = render_clip(clip_folder, seconds, seed=SEED, on_progress=lambda share: bar.update(task, completed=share))
