@@ -322,7 +322,7 @@ def finish(
     seconds = sum(s.position_s for s in status.sources)
     found = ", ".join(f"{outcomes.get(k, 0)} {k.replace('_', ' ')}" for k in ("match", "no_match", "not_assessable"))
     seen = f"in {seconds:.0f} s of video" if started_after is None else f"at {len(status.sources)} cameras"
-    console.print(f"{sum(outcomes.values())} tracks {seen}: {found}. {elapsed['all']:.0f} s in all.")
+    console.print(f"{sum(outcomes.values())} tracks {seen}: {found}. {elapsed['all']:.0f} s in all.", soft_wrap=True)
     console.print(f"report: {out / 'report.html'}", markup=False, soft_wrap=True)
     if nothing:
         raise NothingReadError(f"nothing could be read ({bad[0].name}: {bad[0].reason})")

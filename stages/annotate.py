@@ -23,6 +23,7 @@ from pipeline.protocol import Batch
 from stages.records import Frame, Image
 from stages.video.clock import TICK_S
 from stages.video.pixels import matrix_of
+from watchlist.tracks import box_number
 
 TIME_BASE = Fraction(1, 90000)
 MOST_HEIGHT = 1080
@@ -92,6 +93,7 @@ class Annotate:
         folder = self._out / "annotated"
         folder.mkdir(parents=True, exist_ok=True)
         self._part = folder / f"{source}.part.mp4"
+        self._part.unlink(missing_ok=True)  # so that no link is written through
         self._container = av.open(str(self._part), "w", options={"movflags": "+faststart"})
         self._stream = self._container.add_stream("libx264", options=self._options)
         self._stream.width, self._stream.height = self._size
@@ -171,8 +173,9 @@ def draw(planes: Image, box: NDArray[np.float32], track: dict[str, Any], blur: b
     cv2.rectangle(luma, (x1, y1), (x2, y2), colour[0], thick)
     for plane, value in zip(chroma, colour[1:], strict=True):
         cv2.rectangle(plane, (x1 // 2, y1 // 2), (x2 // 2, y2 // 2), value, max(1, thick // 2))
-    number = track["track"].rpartition("-")[2].lstrip("0") or "0"
-    text = f"{track['name']} {track['score']:.2f}" if track["outcome"] == "match" else number
+    text = box_number(track["track"])
+    if track["outcome"] == "match":
+        text += f" {track['name']} {track['score']:.2f}"
     size = max(0.35, height / 1400)
     (text_w, text_h), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
     top = y1 - text_h - 4 if y1 - text_h - 4 >= 0 else min(y2 + 2, height - text_h - 4)

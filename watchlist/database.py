@@ -20,6 +20,7 @@ from watchlist.sqlite_connection import (
     copied,
     damaged,
     has_log,
+    is_full,
     is_writable,
 )
 
@@ -56,7 +57,8 @@ class Database:
                 self._migrate()
         except (sqlite3.OperationalError, OSError) as error:
             self._parts.close()
-            raise StoreUnavailable(f"{path}: not usable as a database ({error})") from None
+            why = f"{error}; its disk is full" if is_full(path) else error
+            raise StoreUnavailable(f"{path}: not usable as a database ({why})") from None
         except sqlite3.Error as error:
             self._parts.close()
             raise StoreError(f"{path}: not usable as a database ({error})") from None

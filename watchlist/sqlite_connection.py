@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+ROOM = 1 << 16  # bytes
 WAIT_S = 30  # for another writer
 DAMAGED = ("no such table", "no such index", "no such column", "no column", "could not decode", "malformed")
 
@@ -78,6 +79,14 @@ class _Cursor(sqlite3.Cursor):
 def is_writable(path: Path) -> bool:
     """Whether a database can be changed: its file and, for its write-ahead log, its folder."""
     return os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
+
+
+def is_full(path: Path) -> bool:
+    """Whether its disk has no room for what SQLite keeps beside a database that is read or written."""
+    try:
+        return shutil.disk_usage(path.parent).free < ROOM
+    except OSError:
+        return False
 
 
 def connect(path: Path, must_exist: bool) -> Connection:

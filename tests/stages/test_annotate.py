@@ -37,6 +37,14 @@ def row(path: np.ndarray, outcome: str = "match") -> dict:
 PATH = np.array([[0.0, 10, 10, 30, 40], [1.0, 20, 10, 40, 40]], np.float32)
 
 
+@pytest.mark.parametrize(("outcome", "label"), [("match", "7 Ada 0.80"), ("no_match", "7")])
+def test_every_box_has_the_number_that_the_report_gives(outcome: str, label: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+    monkeypatch.setattr("stages.annotate.cv2.putText", lambda _, text, *more: drawn.append(text))
+    draw(np.zeros((180, 160), np.uint8), np.array([10, 40, 40, 80], np.float32), row(PATH, outcome), blur=False)
+    assert drawn == [label]
+
+
 def test_boxes_between_detections_are_interpolated() -> None:
     assert box_at(PATH, 0.5).tolist() == [15, 10, 35, 40]
     assert box_at(PATH, 2.0) is None and box_at(PATH, -1.0) is None

@@ -269,3 +269,13 @@ def test_a_damaged_calibration_says_how_to_go_back(out: Path) -> None:
     spoil(out, "INSERT INTO calibrations VALUES (?, 1, 1, ?)", DIGEST, json.dumps([{"face_px": "x"}]))
     code, text = outcome(["search", "--identity", "1", "--db", str(out)])
     assert code == 2 and "watchlist calibrate --reset" in text
+
+
+def test_a_full_disk_is_named_where_a_database_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Store(tmp_path / "farsight.db").close()
+    monkeypatch.setattr(
+        "watchlist.database.connect", lambda *_: (_ for _ in ()).throw(sqlite3.OperationalError("disk I/O error"))
+    )
+    monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 0))  # type: ignore[attr-defined]
+    with pytest.raises(StoreError, match="its disk is full"):
+        Store(tmp_path / "farsight.db")
