@@ -21,7 +21,7 @@ def test_a_demo_that_was_interrupted_while_it_rendered_can_be_started_again(
         (out / "half.mp4").write_bytes(b"x")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("synthetic.corridor.render", render)
+    monkeypatch.setattr("synthetic.corridor.render_clip", render)
     for _ in range(2):
         CliRunner().invoke(app, ["demo", "--out", str(tmp_path / "demo")])
     assert len(calls) == 2

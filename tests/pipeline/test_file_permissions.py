@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from cli import app
 from pipeline.errors import SettingsError
 from pipeline.file_permissions import make_database_private, make_private
-from pipeline.folder_lock import owned
+from pipeline.folder_lock import locked_folder
 from tests.running import ROOT
 from watchlist.jsonl import append_whole, replace_text
 from watchlist.store import Store
@@ -88,7 +88,7 @@ def test_no_file_outside_is_written_through_a_link_in_a_folder_handed_over(tmp_p
     link.symlink_to(target)
     out = str(tmp_path / "out")
     for command in ("run", "live", "demo"):
-        with pytest.raises(SettingsError, match=f"{name}: is a link"), owned(Path(out), command):
+        with pytest.raises(SettingsError, match=f"{name}: is a link"), locked_folder(Path(out), command):
             pass
     for words in (["watchlist", "remove", "1"], ["purge", "--match", "1"]):
         done = CliRunner().invoke(app, [*words, "--db", f"{out}/farsight.db"])
