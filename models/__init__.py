@@ -1,6 +1,7 @@
 """The networks: detector, super-resolution, recogniser. This contract is kept stable.
 
     from models import load_detector, load_superres, load_recognizer
+
     faces = load_detector().detect([frame_rgb])     # list of Faces: boxes (N, 4), landmarks (N, 5, 2), scores (N,)
     sharp = load_superres().upscale(chips)          # uint8 (N, r, r, 3), r in 16, 32, 64 -> uint8 (N, 128, 128, 3)
     vectors = load_recognizer().embed(chips)        # uint8 (N, r, r, 3), r in 16..128 -> float32 (N, D), unit length
@@ -25,22 +26,32 @@ if TYPE_CHECKING:
 
 
 class Detector(Protocol):
-    """Finds faces in RGB uint8 (H, W, 3) frames."""
+    """What every face detector offers."""
 
-    def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Faces]: ...
+    def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Faces]:
+        """Find the faces of each frame, uint8 (H, W, 3) RGB or (H, W) grey. Raises ValueError for anything else."""
+        ...
 
 
 def load_detector(
     name: str | Path | None = None, device: str = "auto", min_score: float = 0.5, scales: Sequence[float] = ()
 ) -> Detector:
-    """The project's detector, its quicker one (``name`` fast: half the work, a few small faces fewer; README,
-    figures), or the one whose file ``name`` is: own weights (.safetensors), YuNet or SCRFD (.onnx), or MediaPipe's BlazeFace
-    (.tflite).
+    """Load a face detector.
 
-    ``device`` is cpu, cuda or auto; ``min_score`` 0..1, lower finds more faces and more that are none;
-    ``scales``: sizes of the frame, as shares of its own, at which it is searched as well. While a frame is searched the project's
-    own takes some 45 bytes a pixel beside what its networks need: 0.1 GB for 1080p, 1.5 GB for 8K. Raises ValueError with the
-    reason if the file is unreadable or foreign, or the device is not there.
+    The project's own takes about 45 bytes a pixel while it searches a frame, beside what its networks need: 0.1 GB for 1080p,
+    1.5 GB for 8K.
+
+    Args:
+        name: None: the project's own. ``fast``: its smaller variant, half the work, which misses a few more small faces. A path:
+            own weights (``.safetensors``), YuNet or SCRFD (``.onnx``), or MediaPipe's BlazeFace (``.tflite``).
+        device: ``cpu``, ``cuda`` or ``auto``.
+        min_score: between 0 and 1. Lower finds more faces and reports more false ones.
+        scales: sizes at which each frame is searched as well, as factors of its own, 0.1 to 4. Above 1 finds smaller faces; 2.0
+            takes five times the time.
+
+    Raises:
+        ValueError: with the reason, if the file is unreadable or of another kind, a value is out of range, or the device is
+            missing.
     """
     if not 0 < min_score < 1:
         raise ValueError(f"min_score = {min_score}: must lie between 0 and 1")
@@ -66,15 +77,31 @@ def load_detector(
 
 
 def load_superres(name: str | Path | None = None, device: str = "auto") -> Restorer:
-    """The project's super-resolution student, or the one whose weights are at ``name``."""
+    """Load the super-resolution network.
+
+    Args:
+        name: None: the project's own. A path: own weights (``.safetensors``).
+        device: ``cpu``, ``cuda`` or ``auto``.
+
+    Raises:
+        ValueError: with the reason, if the file is unreadable or of another kind, or the device is missing.
+    """
     from models.restoration import Restorer
 
     return Restorer(weights_path(name, "superres"), device)
 
 
 def load_recognizer(name: str | Path | None = None, device: str = "auto") -> Embedder:
-    """The project's low-resolution recogniser, or the one whose file ``name`` is: own weights (.safetensors) or any
-    ArcFace-style recogniser (.onnx)."""
+    """Load a recogniser.
+
+    Args:
+        name: None: the project's low-resolution recogniser. A path: own weights (``.safetensors``) or any ArcFace-style
+            recogniser (``.onnx``).
+        device: ``cpu``, ``cuda`` or ``auto``.
+
+    Raises:
+        ValueError: with the reason, if the file is unreadable or of another kind, or the device is missing.
+    """
     if name is not None and Path(name).suffix.lower() == ".onnx":
         from models.backends.onnx_recognizer import OnnxEmbedder
 
@@ -85,9 +112,16 @@ def load_recognizer(name: str | Path | None = None, device: str = "auto") -> Emb
 
 
 def recognizer_card(name: str | Path | None = None) -> dict[str, Any]:
-    """The card of a recogniser, with its digest (``sha256``) and impostor statistics, without loading torch.
+    """Read the card of a recogniser without loading torch.
 
-    Raises ValueError if it holds no impostor statistics: no threshold can be told without them.
+    Args:
+        name: as in `load_recognizer`.
+
+    Returns:
+        The card, with its digest (``sha256``) and impostor statistics (``impostors``), on which all thresholds rest.
+
+    Raises:
+        ValueError: if the card is missing or damaged, or holds no impostor statistics.
     """
     import json
 
@@ -102,14 +136,19 @@ def recognizer_card(name: str | Path | None = None) -> dict[str, Any]:
         raise ValueError(f"{path.with_suffix('.json')}: not a readable card ({error})") from None
     if not isinstance(card, dict) or not card.get("impostors"):
         raise ValueError(
-            f"{path}: nobody has measured how like each other strangers look to it; "
+            f"{path}: its card has no impostor scores, so it has no threshold; measure them: "
             f"python -m evaluation.recognition --data DATA --recognizer other={path} --write-card"
         )
     return card
 
 
 def weights_path(name: str | Path | None, kind: str) -> Path:
-    """The weight file of the project's own network of a kind, of its variant of that name if there is one, else ``name``."""
+    """The weight file of a network.
+
+    Args:
+        name: None: the project's own. The name of one of its variants, such as ``fast``. Else a path.
+        kind: ``detector``, ``superres``, ``recognizer``.
+    """
     own = Path(__file__).parent / "weights"
     if name is None:
         return own / f"{kind}.safetensors"

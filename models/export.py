@@ -6,9 +6,10 @@
     python -m models.export landmarks --out landmarks.onnx
     python -m models.export rescore --out rescore.onnx
 
-Batches of any length. The super-resolution network is written for one side of its input, 16, 32 or 64; the detector takes frames
-of any size in multiples of 32 and gives its three maps (models/networks/detector.py says how to read them); the rescoring
-network also takes the detector's logits and how large the candidates are. What goes in is prepared as the network's card says.
+Batches may have any length. The super-resolution network is exported for one input side, 16, 32 or 64. The detector takes frames
+of any size in multiples of 32 and returns its three maps (models/networks/detector.py says how to decode them). The verification
+network (``rescore``) also takes the detector's logits and the candidates' heights. The card of each network states its
+preprocessing.
 """
 
 from __future__ import annotations
@@ -38,12 +39,22 @@ KINDS: dict[str, type[nn.Module]] = {
 
 
 def export(kind: str, out: Path, weights: Path | None = None, side: int = 16) -> None:
-    """Write the network of ``kind`` to ``out``. Raises ValueError for weights that do not fit or a side that is none."""
+    """Export a network.
+
+    Args:
+        kind: one of `KINDS`.
+        out: the ``.onnx`` file to write.
+        weights: its ``.safetensors`` file; None: the project's own.
+        side: input side of the super-resolution network: 16, 32 or 64.
+
+    Raises:
+        ValueError: if the weights do not fit, or ``side`` is none of these.
+    """
     weights = weights or WEIGHTS / f"{kind}.safetensors"
     net = load_network(KINDS[kind], weights, kind)[0].eval()
     batch = torch.export.Dim("batch")
     shape: dict[int, Any] = {0: batch}
-    more: dict[str, torch.Tensor] = {}
+    auxiliary: dict[str, torch.Tensor] = {}
     if isinstance(net, Recognizer):
         side, outputs = net.side, ["embedding", "quality"]
     elif isinstance(net, DetectorNet):
@@ -52,17 +63,25 @@ def export(kind: str, out: Path, weights: Path | None = None, side: int = 16) ->
     elif isinstance(net, LandmarkNet):
         side, outputs = LANDMARK_SIDE, ["points"]
     elif isinstance(net, VerificationNet):
-        side, outputs, more = net.side, ["logits_of_faces"], {"logits": torch.zeros(2), "octaves": torch.zeros(2)}
+        side, outputs, auxiliary = net.side, ["logits_of_faces"], {"logits": torch.zeros(2), "octaves": torch.zeros(2)}
     elif side in ENTRY_LEVELS:
         outputs = ["picture"]
     else:
         raise ValueError(f"side = {side}: must be one of {ENTRY_LEVELS}")
     pictures = torch.rand(2, 3, side, side)
-    write(net, out, {"pictures": pictures, **more}, outputs, (shape, *({0: batch} for _ in more)))
+    write(net, out, {"pictures": pictures, **auxiliary}, outputs, (shape, *({0: batch} for _ in auxiliary)))
 
 
 def write(net: nn.Module, out: Path, inputs: dict[str, torch.Tensor], outputs: list[str], shapes: tuple[Any, ...]) -> None:
-    """Write a network to one ONNX file; ``shapes`` are the inputs' dimensions that may vary."""
+    """Write a network as one ONNX file.
+
+    Args:
+        net: the network, in evaluation mode.
+        out: the file to write.
+        inputs: example inputs by name, in order.
+        outputs: names of the outputs.
+        shapes: the dynamic dimensions of each input, as `torch.export` takes them.
+    """
     torch.onnx.export(
         net,
         tuple(inputs.values()),

@@ -1,7 +1,7 @@
-"""The one way by which pictures from outside come in: photos, crops and kept chips.
+"""Reads still images from outside: photos, crops and stored chips. Every image enters through `read_picture`.
 
-A picture is a program for a decoder, so only the formats named here are opened, only ordinary files are read, and what a decoder
-will take is worked out before it starts.
+An image file can attack its decoder. So only the formats listed here are opened, only regular files are read, and the memory a
+decoder will need is computed before it starts.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .heic .heif .hif .avif .gif .tif .tiff .bmp .dib .jp2 .j2k .jpx .jpf".split()
 )
 MAX_FILE_BYTES = 256_000_000
-MAX_BYTES = 800_000_000  # that the file and its decoding may take at once
-MAX_DECODED_PIXELS = 40_000_000  # pixels to which a JPEG is reduced while it is decoded
-MAX_JPEG_PIXELS = 500_000_000  # pixels of a JPEG before that: above it decoding takes too long
-MAX_SCANS = 200  # of a progressive JPEG; each is another pass over all of it
-# Bytes for each pixel at the decoder's worst moment, and in the steps to RGB after it (tests/models/test_pictures.py measures).
+MAX_BYTES = 800_000_000  # of memory that the file and its decoding may take at once
+MAX_DECODED_PIXELS = 40_000_000  # a larger JPEG is reduced to this while it is decoded
+MAX_JPEG_PIXELS = 500_000_000  # of a JPEG before that: more takes too long to decode
+MAX_SCANS = 200  # of a progressive JPEG; each is another pass over the whole image
+# Peak memory of decoding and conversion to RGB (measured by tests/models/test_pictures.py).
 BYTES_PER_PIXEL = {"JPEG": 14, "PNG": 14, "BMP": 14, "GIF": 14, "TIFF": 18, "HEIF": 18, "AVIF": 18, "WEBP": 20, "JPEG2000": 26}
 MAX_PROFILE_BYTES = 4_000_000
-FIRST_PAGES = 8  # of a TIFF, among which its first that is no thumbnail is looked for
+FIRST_PAGES = 8  # of a TIFF that are searched for the main image
 
 pillow_heif.register_heif_opener(thumbnails=False)
-Image.MAX_IMAGE_PIXELS = None  # Pillow's own guard knows pixels only; `_check_size` knows bytes
+Image.MAX_IMAGE_PIXELS = None  # Pillow's own guard counts pixels; `_check_size` counts bytes
 
 
 class PictureError(ValueError):
-    """A picture that cannot be used; the text says why and what to do."""
+    """An image that cannot be used; the text says why and what to do."""
 
 
 def read_picture(source: Path | bytes, formats: tuple[str, ...] = FORMATS) -> NDArray[np.uint8]:
-    """Read a picture as it is meant to be seen.
+    """Read an image as it is meant to be seen.
 
-    Upright by its EXIF orientation, in sRGB by its ICC profile, transparent parts on white, the first picture of several. A JPEG
-    above `MAX_DECODED_PIXELS` pixels comes at a half, a quarter or an eighth of its size.
+    EXIF orientation and ICC profile (to sRGB) are applied, transparent parts become white, and of several images the first is
+    read. A JPEG above `MAX_DECODED_PIXELS` pixels comes at a half, a quarter or an eighth of its size.
 
     Args:
         source: the file, or its content.

@@ -1,1 +1,1 @@
-"""Detectors and recognisers of others, and multi-scale search."""
+"""Third-party detectors and recognisers behind the same contract, and multi-scale search."""

@@ -1,7 +1,7 @@
-"""Other people's face detectors, by the path of their ONNX file, behind the same `detect` contract.
+"""Third-party face detectors from their ONNX files, behind the `detect` contract.
 
-YuNet runs through OpenCV's own `FaceDetectorYN`; SCRFD (with landmarks) through onnxruntime. Which one a
-file holds is read off its outputs.
+YuNet runs through OpenCV's own `FaceDetectorYN`, SCRFD (with landmarks) through onnxruntime. The outputs of a file tell which
+one it holds.
 """
 
 from __future__ import annotations
@@ -20,12 +20,18 @@ Frame = NDArray[np.uint8]
 
 
 class YuNet:
-    """OpenCV's YuNet at the frame's own size, on the CPU."""
+    """OpenCV's YuNet at the frame's own size, on the CPU.
+
+    Args:
+        path: the ``.onnx`` file.
+        min_score: 0..1. Lower finds more faces and reports more false ones.
+    """
 
     def __init__(self, path: Path, min_score: float) -> None:
         self._net = cv2.FaceDetectorYN.create(str(path), "", (320, 320), min_score, 0.4, 5000)
 
     def detect(self, frames: Sequence[Frame]) -> list[Faces]:
+        """Find the faces of each frame, uint8 (H, W, 3) RGB or (H, W) grey. Raises ValueError for anything else."""
         return [self._one(as_rgb(frame)) for frame in frames]
 
     def _one(self, frame: Frame) -> Faces:
@@ -39,9 +45,14 @@ class YuNet:
 
 
 class Scrfd:
-    """SCRFD with landmarks: strides 8, 16, 32 and two anchors a cell, as its authors export it.
+    """SCRFD with landmarks (arXiv 2105.04714), as its authors export it: strides 8, 16 and 32, two anchors a cell.
 
-    The frame is scaled to fit the network's input (640×640 where the file fixes none).
+    The frame is resized to fit the network's input: the size fixed in the file, else 640×640.
+
+    Args:
+        path: the ``.onnx`` file.
+        min_score: 0..1. Lower finds more faces and reports more false ones.
+        device: ``cpu``, ``cuda`` or ``auto``.
     """
 
     STRIDES = (8, 16, 32)
@@ -55,6 +66,7 @@ class Scrfd:
         self._min_score = min_score
 
     def detect(self, frames: Sequence[Frame]) -> list[Faces]:
+        """Find the faces of each frame, uint8 (H, W, 3) RGB or (H, W) grey. Raises ValueError for anything else."""
         return [self._one(as_rgb(frame)) for frame in frames]
 
     def _one(self, frame: Frame) -> Faces:
@@ -70,21 +82,21 @@ class Scrfd:
             cells = self._side // stride
             rows, columns = np.divmod(np.flatnonzero(keep) // self.ANCHORS, cells)
             centres = np.stack([columns, rows], 1).astype(np.float32) * stride
-            reach = distances[keep] * stride
-            boxes = np.hstack([centres - reach[:, :2], centres + reach[:, 2:]])
+            sides = distances[keep] * stride
+            boxes = np.hstack([centres - sides[:, :2], centres + sides[:, 2:]])
             landmarks = centres[:, None] + points[keep].reshape(-1, 5, 2) * stride
             parts.append(Faces(boxes.astype(np.float32), landmarks.astype(np.float32), scores[keep, 0]))
         return Faces.merge(parts).with_nms().scaled(1 / scale)
 
 
 def _rows(output: object) -> NDArray[np.float32]:
-    """Values by anchor (M, k): some files have an axis for the batch before, some have none."""
+    """Values of each anchor (M, k), for files with and without a batch axis."""
     values = np.asarray(output, np.float32)
     return values.reshape(-1, values.shape[-1])
 
 
 def load_onnx_detector(path: Path, min_score: float, device: str = "cpu") -> YuNet | Scrfd:
-    """Open a YuNet or SCRFD file. Raises ValueError with the reason if it is neither or cannot be read."""
+    """Load a YuNet or SCRFD file. Raises ValueError with the reason if it is neither or cannot be read."""
     outputs = [output.name for output in open_session(path, "cpu").get_outputs()]
     if len(outputs) == 12 and outputs[0].startswith("cls"):
         return YuNet(path, min_score)

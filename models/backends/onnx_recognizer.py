@@ -1,9 +1,8 @@
-"""Anybody's ArcFace-style recogniser, by the path of its ONNX file, behind the same `embed` contract.
+"""Third-party ArcFace-style recognisers from their ONNX files, behind the `embed` contract.
 
-Such a file takes RGB (N, 3, side, side) in [-1, 1], the chip's centre 112 of 128 pixels, and gives a vector a face. It says
-nothing of quality: every chip that is not flat, and of which it gives a vector, counts as 1. Thresholds need to know how like
-each other strangers look to it; ``python -m evaluation.recognition --data DATA --recognizer other=FILE --write-card`` measures
-that into a card beside the file.
+Such a file takes RGB (N, 3, side, side) in [-1, 1], the chip's centre 112 of 128 pixels, and returns one embedding a face. It
+predicts no quality: a chip has quality 1 unless it is flat or its embedding is not finite. Thresholds need impostor scores;
+``python -m evaluation.recognition --data DATA --recognizer other=FILE --write-card`` measures them into a card beside the file.
 """
 
 from __future__ import annotations
@@ -22,11 +21,19 @@ from models.embedding import Embedder
 from models.networks.recognizer import VIEW
 from models.weights_io import digest
 
-EDGE = (CHIP - VIEW) // 2
+MARGIN = (CHIP - VIEW) // 2  # of the chip, that the recogniser does not see
 
 
 class OnnxEmbedder(Embedder):
-    """Raises ValueError with the reason if the file cannot be read or is no recogniser."""
+    """An `Embedder` that runs an ONNX file.
+
+    Args:
+        path: the ``.onnx`` file.
+        device: ``cpu``, ``cuda`` or ``auto``.
+
+    Raises:
+        ValueError: with the reason, if the file cannot be read or is no recogniser.
+    """
 
     def __init__(self, path: Path, device: str) -> None:
         self._session = open_session(path, device)
@@ -43,19 +50,19 @@ class OnnxEmbedder(Embedder):
         try:
             self._run(np.zeros((2, 3, self._side, self._side), np.float32))
         except Exception as error:
-            raise ValueError(f"{path}: cannot be run on two float32 pictures ({str(error).splitlines()[0]})") from None
+            raise ValueError(f"{path}: cannot be run on two float32 images ({str(error).splitlines()[0]})") from None
 
     def _batch(self, chips: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         x = np.stack([self._preprocess(chip) for chip in chips]).transpose(0, 3, 1, 2)
         total = self._run(x) + self._run(x[..., ::-1])
-        sound = np.isfinite(total).all(1) & total.any(1)
-        total[~sound] = 1.0
-        return (total / np.linalg.norm(total, axis=1, keepdims=True)).astype(np.float32), sound.astype(np.float32)
+        valid = np.isfinite(total).all(1) & total.any(1)
+        total[~valid] = 1.0
+        return (total / np.linalg.norm(total, axis=1, keepdims=True)).astype(np.float32), valid.astype(np.float32)
 
     def _preprocess(self, chip: NDArray[np.uint8]) -> NDArray[np.float32]:
         if len(chip) != CHIP:
             chip = cv2.resize(chip, (CHIP, CHIP), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
-        centre = chip[EDGE:-EDGE, EDGE:-EDGE]
+        centre = chip[MARGIN:-MARGIN, MARGIN:-MARGIN]
         if self._side != VIEW:
             centre = cv2.resize(centre, (self._side, self._side), interpolation=cv2.INTER_AREA).astype(np.uint8)
         return (centre.astype(np.float32) - 127.5) / 127.5
@@ -68,7 +75,7 @@ class OnnxEmbedder(Embedder):
 
 
 def read_or_new_card(path: Path) -> dict[str, Any]:
-    """The card beside an ONNX file, or one that holds its digest only. Raises ValueError for the card of another file."""
+    """Read the card beside an ONNX file; without one, make one of its digest. Raises ValueError for another file's card."""
     found = digest(path)
     try:
         card: dict[str, Any] = json.loads(path.with_suffix(".json").read_text())

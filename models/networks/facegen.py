@@ -1,8 +1,8 @@
-"""Faces of nobody: a linear appearance model of computer-made portraits, for the demo, tests and benchmarks.
+"""Faces of people who do not exist: a linear appearance model of computer-made portraits, for the demo, tests and benchmarks.
 
-In the manner of active appearance models (Cootes, Edwards, Taylor 1998): one linear model of the shape (68 landmarks),
-one of the texture on the mean shape. An identity is a draw of both; light, pose and expression are added when it is
-rendered, so one identity has many pictures.
+As in active appearance models (Cootes, Edwards, Taylor 1998), one linear model gives the shape (68 landmarks) and one the texture
+on the mean shape. An identity is a draw of both. Light, pose and expression are added in rendering, so that one identity has many
+images.
 """
 
 from __future__ import annotations
@@ -19,19 +19,25 @@ from models.chip import CHIP
 
 Float = NDArray[np.float32]
 
-# The frame of a picture does not move with the face in it.
-FRAME = np.array([(x, y) for x in (0, 43, 85, 128) for y in (0, 43, 85, 128) if x in (0, 128) or y in (0, 128)], np.float32)
-COARSE = 32  # flows are smooth: they are solved on this grid and enlarged
+# Points on the border of the image, which stay where they are.
+BORDER = np.array([(x, y) for x in (0, 43, 85, 128) for y in (0, 43, 85, 128) if x in (0, 128) or y in (0, 128)], np.float32)
+COARSE = 32  # side of the grid on which flows are solved; they are smooth and enlarged from it
 
 
 def flow_between(output: Float, source: Float, side: int) -> tuple[Float, Float]:
-    """For each pixel of a side×side picture, where to read in the source picture, as two float32 maps.
+    """Dense flow between two shapes, by thin-plate splines.
 
-    ``output`` and ``source`` (68, 2) are the same landmarks in both, in 128-chip pixels.
+    Args:
+        output: landmarks (68, 2) in the image to make, in pixels of a 128 chip.
+        source: the same landmarks in the image to read from.
+        side: of the image to make.
+
+    Returns:
+        Two float32 maps (side, side), x and y: where to read in the source image, in pixels of a 128 chip.
     """
     grid = (np.arange(COARSE, dtype=np.float32) + 0.5) * (CHIP / COARSE)
     points = np.stack(np.meshgrid(grid, grid), -1).reshape(-1, 2)
-    spline = RBFInterpolator(np.vstack([output, FRAME]), np.vstack([source, FRAME]), kernel="thin_plate_spline", smoothing=0.5)
+    spline = RBFInterpolator(np.vstack([output, BORDER]), np.vstack([source, BORDER]), kernel="thin_plate_spline", smoothing=0.5)
     coarse = spline(points).reshape(COARSE, COARSE, 2).astype(np.float32)
     dense = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_LINEAR)
     return dense[..., 0], dense[..., 1]
@@ -39,7 +45,7 @@ def flow_between(output: Float, source: Float, side: int) -> tuple[Float, Float]
 
 @dataclass(frozen=True)
 class Identity:
-    """One person: shape (S,) and texture (T,) coefficients in standard deviations."""
+    """One person: coefficients of shape (S,) and texture (T,), in standard deviations."""
 
     shape: Float
     texture: Float
@@ -47,8 +53,16 @@ class Identity:
 
 @dataclass(frozen=True)
 class Look:
-    """How a person happens to look: ``yaw`` and ``pitch`` in radians, ``smile`` and ``mouth`` about -1..1, ``light`` the
-    direction the light comes from (x, y) with its strength as length, ``gain`` the exposure."""
+    """How a person looks in one image.
+
+    Attributes:
+        yaw: radians; positive turns the nose to the right of the image.
+        pitch: radians; positive turns the nose down.
+        smile: about -1..1.
+        mouth: about -1..1, open above 0.
+        light: direction (x, y) that the light comes from; its length is the strength.
+        gain: exposure, 1 is neutral.
+    """
 
     yaw: float = 0.0
     pitch: float = 0.0
@@ -59,8 +73,11 @@ class Look:
 
 
 class FaceGenerator:
-    """Draws identities and renders them as canonical chips. Coefficients come from a safetensors file of
-    `training/data/facegen.py`: mean and basis of shape (136) and texture (side×side×3)."""
+    """Draws identities and renders them as canonical chips.
+
+    Args:
+        path: a safetensors file of `training.data.facegen`: mean and basis of shape (136) and texture (side×side×3).
+    """
 
     def __init__(self, path: Path) -> None:
         from safetensors.numpy import load_file
@@ -74,9 +91,11 @@ class FaceGenerator:
         self.side = self.mean_texture.shape[0]
 
     def identity(self, seed: int, spread: float = 1.5) -> Identity:
-        """The person of a seed: a draw from the model, ``spread`` times as far from the mean.
+        """Draw the person of a seed.
 
-        At 1 they resemble each other far more than people do, above 1.6 they stop looking like people.
+        Args:
+            seed: the same seed draws the same person.
+            spread: distance from the mean. At 1, people resemble each other more than real ones do; above 1.6, they look unreal.
         """
         rng = np.random.default_rng(seed)
         shape = rng.normal(0, 0.8 * spread, len(self.shape_basis)).clip(-2, 2)
@@ -84,13 +103,13 @@ class FaceGenerator:
         return Identity(shape.astype(np.float32), texture.astype(np.float32))
 
     def texture(self, person: Identity) -> Float:
-        """(side, side, 3) RGB in 0..255 on the mean shape, before light."""
+        """A person's texture float32 (side, side, 3) RGB in 0..255, on the mean shape, before light."""
         weights = person.texture * self._texture_scale
         flat = np.tensordot(weights, self._texture_basis.astype(np.float32), 1)
         return self.mean_texture + flat.reshape(self.mean_texture.shape)
 
     def points(self, person: Identity, look: Look) -> Float:
-        """The 68 landmarks (68, 2) of a person with a look, in 128-chip pixels."""
+        """A person's landmarks (68, 2) with this look, in pixels of a 128 chip."""
         points = self.mean_shape + (person.shape @ self.shape_basis).reshape(68, 2)
         corners, lips = [48, 54, 60, 64], [55, 56, 57, 58, 59, 65, 66, 67]
         points[corners] += look.smile * np.array([[-2.2, -2.0], [2.2, -2.0], [-1.8, -1.6], [1.8, -1.6]], np.float32)
@@ -106,7 +125,7 @@ class FaceGenerator:
         return moved.astype(np.float32)
 
     def render(self, person: Identity, look: Look = Look(), side: int = CHIP) -> tuple[NDArray[np.uint8], Float]:
-        """A chip (side, side, 3) uint8 RGB and the mask (side, side) float32 in 0..1 of the head in it."""
+        """Render a chip uint8 (side, side, 3) RGB, and the mask float32 (side, side) in 0..1 of the head in it."""
         points = self.points(person, look)
         x, y = flow_between(points, self.mean_shape, side)
         factor = self.side / CHIP

@@ -1,7 +1,7 @@
-"""The improved residual networks of F-SKD (arXiv 2303.04681), for those who train with a GPU.
+"""The improved residual networks of F-SKD (arXiv 2303.04681), for training on a GPU.
 
-A 3×3 stem without stride, then four stages of 64 to 512 channels, each opening with stride 2: a 112-pixel picture
-becomes features of 56, 28, 14 and 7 pixels, which feature-similarity distillation compares.
+A 3×3 stem without stride, then four stages of 64 to 512 channels, each of which starts with stride 2: a 112-pixel image becomes
+features of 56, 28, 14 and 7 pixels, which feature-similarity distillation compares.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ DIM = 512
 
 
 class Cbam(nn.Module):
-    """Convolutional block attention: a gate for each channel from mean and maximum, then one for each place."""
+    """Convolutional block attention (CBAM, arXiv 1807.06521): a gate for each channel, then one for each pixel."""
 
     def __init__(self, width: int, reduction: int = 16) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Cbam(nn.Module):
 
 
 class Block(nn.Module):
-    """BN, conv, BN, PReLU, conv, BN, attention + shortcut; the second conv carries the stride."""
+    """BN, conv, BN, PReLU, conv, BN, attention, plus the shortcut; the second convolution has the stride."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, cbam: bool = False) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Block(nn.Module):
 
 
 def build_stages(inputs: int, widths: tuple[int, ...], depths: tuple[int, ...], cbam: bool = False) -> nn.ModuleList:
-    """Stages of so many blocks, each of which opens with stride 2."""
+    """Build stages of ``depths`` blocks and ``widths`` channels; the first block of each has stride 2."""
     stages = nn.ModuleList()
     for width, depth in zip(widths, depths, strict=True):
         stages.append(nn.Sequential(Block(inputs, width, 2, cbam), *[Block(width, width, 1, cbam) for _ in range(depth - 1)]))
@@ -62,12 +62,21 @@ def build_stages(inputs: int, widths: tuple[int, ...], depths: tuple[int, ...], 
     return stages
 
 
-def init_from_shallower(grown: nn.Module, less: nn.Module) -> None:
-    """Give a network the weights of one with fewer blocks a stage: what is added does nothing at first, as its last norm's scale
-    is 0 (Net2Net, arXiv 1511.05641). Raises ValueError if they differ in anything else."""
-    missing, foreign = grown.load_state_dict(less.state_dict(), strict=False)
-    stages: nn.ModuleList = grown.stages  # type: ignore[assignment]
-    before: nn.ModuleList = less.stages  # type: ignore[assignment]
+def init_from_shallower(deeper: nn.Module, shallower: nn.Module) -> None:
+    """Initialise a network from one with fewer blocks a stage (Net2Net, arXiv 1511.05641), in place.
+
+    The scale of an added block's last batch norm is 0, so that the block has no effect at first.
+
+    Args:
+        deeper: the network to initialise.
+        shallower: the trained network.
+
+    Raises:
+        ValueError: if they differ in anything but the number of blocks.
+    """
+    missing, foreign = deeper.load_state_dict(shallower.state_dict(), strict=False)
+    stages: nn.ModuleList = deeper.stages  # type: ignore[assignment]
+    before: nn.ModuleList = shallower.stages  # type: ignore[assignment]
     added = {}
     for number, (stage, known) in enumerate(zip(stages, before, strict=True)):
         added |= {f"stages.{number}.{place}.": stage[place] for place in range(len(known), len(stage))}
@@ -79,19 +88,24 @@ def init_from_shallower(grown: nn.Module, less: nn.Module) -> None:
 
 
 def stage_features(stages: nn.ModuleList, x: Tensor) -> list[Tensor]:
-    """What each stage makes of the one before it."""
-    seen = []
+    """The output of each stage, fed with that of the one before."""
+    features = []
     for stage in stages:
         x = stage(x)
-        seen.append(x)
-    return seen
+        features.append(x)
+    return features
 
 
 class IResNet(nn.Module):
-    """``forward``: float (N, 3, 112, 112) in [-1, 1] -> embedding (N, 512), not normalised.
+    """A recogniser of the F-SKD paper.
 
-    ``depth`` 18 or 50. ``pooled``: the embedding is the mean of the last features (head A); else batch norm, linear and batch
-    norm with a frozen scale (head E).
+    Args:
+        depth: 18 or 50 layers.
+        cbam: whether blocks have attention.
+        pooled: the embedding is the mean of the last features (head A); else batch norm, linear and a batch norm with a frozen
+            scale (head E).
+
+    ``forward`` takes float (N, 3, 112, 112) in [-1, 1] and returns embeddings (N, 512), not normalised.
     """
 
     def __init__(self, depth: int = 18, cbam: bool = False, pooled: bool = False) -> None:
@@ -115,6 +129,6 @@ class IResNet(nn.Module):
         return self.with_features(x)[0]
 
     def with_features(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The embedding and the four stages' features."""
-        seen = stage_features(self.stages, self.stem(x))
-        return self.head(seen[-1]), seen
+        """The embeddings, and the features of the four stages."""
+        features = stage_features(self.stages, self.stem(x))
+        return self.head(features[-1]), features

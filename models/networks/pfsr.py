@@ -1,7 +1,7 @@
 """Progressive face super-resolution with landmark attention: generator, critic, landmark network (PFSR, arXiv 1908.08239).
 
-Pictures are float (N, 3, side, side) RGB in [-1, 1]. A step doubles the side: step 1 gives 32 pixels, 2 gives
-64, 3 gives 128. While a step is being faded in, ``fade`` in 0..1 blends its head with the step's before it.
+Images are float (N, 3, side, side) RGB in [-1, 1]. A step doubles the side: step 1 returns 32 pixels, 2 returns 64, 3 returns
+128. While a step is faded in, ``fade`` in 0..1 blends its output with that of the step before.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SIDES = (32, 64, 128)
 
 
 class EqualConv(nn.Conv2d):
-    """3×3 convolution with equalised learning rate: weights N(0, 1), scaled by sqrt(2 / fan-in) as they are used."""
+    """3×3 convolution with equalised learning rate (arXiv 1710.10196): weights N(0, 1), scaled by sqrt(2 / fan-in) in use."""
 
     def __init__(self, inner: int, outer: int) -> None:
         super().__init__(inner, outer, 3, 1, 1)
@@ -30,7 +30,7 @@ class EqualConv(nn.Conv2d):
 
 
 class EqualizedResidualBlock(nn.Module):
-    """Twice equalised conv, batch norm, ReLU; the identity is added after the second ReLU."""
+    """Twice equalised convolution, batch norm, ReLU; the identity is added after the second ReLU."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class Generator(nn.Module):
 
 
 class Critic(nn.Module):
-    """Picture of a step -> (N, 1), high for real ones; mirrors the generator. 8,065,537 parameters."""
+    """Image of a step -> (N, 1), high for real ones; mirrors the generator. 8,065,537 parameters."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class Critic(nn.Module):
             features = (1 - fade) * coarse + fade * features
         for index in range(step - 2, -1, -1):
             features = self.steps[index](features)
-        spread = picture.std(0, unbiased=False).mean().expand(len(picture), 1, 16, 16)  # of the batch: unlike faces are real ones
+        spread = picture.std(0, unbiased=False).mean().expand(len(picture), 1, 16, 16)  # minibatch standard deviation
         score: Tensor = self.head(torch.cat([features, spread], 1))
         return score
 
@@ -108,7 +108,7 @@ class HeatMapNet(nn.Module):
 
 
 def peaks(maps: Tensor) -> Tensor:
-    """Where each heat map is highest: (N, 68, s, s) -> (N, 68, 2), x and y in pixels of the map."""
+    """Position of each heat map's maximum: (N, 68, s, s) -> (N, 68, 2), x and y in pixels of the map."""
     side = maps.shape[-1]
     place = maps.flatten(2).argmax(2)
     return torch.stack([place % side, place // side], 2).float() + 0.5

@@ -1,8 +1,8 @@
 """Prior knowledge distillation for face super-resolution (PKDN, arXiv 2409.14385): teacher and student.
 
-Both take the low-resolution face already enlarged to 128 pixels (bicubic), float (N, 3, 128, 128) in [0, 1], and give
-one of the same size. The teacher also sees the parsing map of the sharp face, so its figures are upper bounds.
-The paper publishes its blocks but not their insides; widths, depths and attentions here are our reading of it.
+Both take the low-resolution face enlarged to 128 pixels (bicubic), float (N, 3, 128, 128) in [0, 1], and return an image of that
+size. The teacher also sees the parsing map of the sharp face, so its figures are upper bounds. The paper names its blocks but
+does not specify their insides: widths, depths and attentions here are our reading of it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LEVELS = 3
 
 
 class ChannelGate(nn.Module):
-    """Weight of each channel from its mean: squeeze and excitation."""
+    """Weight each channel by its mean: squeeze and excitation (arXiv 1709.01507)."""
 
     def __init__(self, width: int, reduction: int = 16) -> None:
         super().__init__()
@@ -36,20 +36,20 @@ class ChannelGate(nn.Module):
 
 
 class SpatialGate(nn.Module):
-    """Weight of each place from the mean and the maximum over its channels (7×7)."""
+    """Weight each pixel by the mean and the maximum over its channels (7×7)."""
 
     def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Conv2d(2, 1, 7, 1, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        seen = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)
-        out: Tensor = x * torch.sigmoid(self.conv(seen))
+        pooled = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)
+        out: Tensor = x * torch.sigmoid(self.conv(pooled))
         return out
 
 
 class CrossAttention(nn.Module):
-    """Softmax attention: each place of the face asks all places of the parsing map."""
+    """Softmax cross-attention: queries are the face's pixels, keys are those of the parsing map."""
 
     def __init__(self, width: int, heads: int = 4) -> None:
         super().__init__()
@@ -70,9 +70,9 @@ class CrossAttention(nn.Module):
 
 
 class ParsingFusion(nn.Module):
-    """Parsing-map fusion block: the prior joins the features, channel and spatial attention pick what helps.
+    """Parsing-map fusion block: add the prior to the features, weighted by channel and spatial attention.
 
-    With ``softmax`` a cross-attention follows; it costs the square of the number of places, so only where they are few.
+    With ``softmax``, a cross-attention follows. Its cost grows with the square of the number of pixels.
     """
 
     def __init__(self, width: int, regions: int, softmax: bool = False) -> None:
@@ -92,7 +92,7 @@ class ParsingFusion(nn.Module):
 
 
 class FeatureFusion(nn.Module):
-    """Feature fusion block: the encoder's features of every scale come back while the face is rebuilt."""
+    """Feature fusion block: add the encoder's features of all scales to the decoder."""
 
     def __init__(self, width: int, scales: int) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class FeatureFusion(nn.Module):
 
 
 class Rcab(nn.Module):
-    """Residual channel attention block: conv, ReLU, conv, channel gate + identity."""
+    """Residual channel attention block (RCAN, arXiv 1807.02758): conv, ReLU, conv, channel gate, plus identity."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -121,9 +121,12 @@ class Rcab(nn.Module):
 
 
 class Pkdn(nn.Module):
-    """``regions`` 0: the student, which sees the low-resolution face only; else the teacher with so many parsing regions.
+    """The PKDN network.
 
-    ``blocks`` RCABs in each of the three encoder stages, the neck and the three decoder stages.
+    Args:
+        blocks: RCABs in each of the three encoder stages, the neck and the three decoder stages.
+        regions: of the parsing map, for a teacher; 0: a student, which sees the low-resolution face only.
+        softmax: whether the teacher's deepest fusion has a cross-attention.
     """
 
     def __init__(self, blocks: int = 2, regions: int = 0, softmax: bool = True) -> None:
@@ -150,19 +153,19 @@ class Pkdn(nn.Module):
         return self.with_features(x, parsing)[0][-1]
 
     def with_features(self, x: Tensor, parsing: Tensor | None = None) -> tuple[list[Tensor], list[Tensor]]:
-        """The picture, in a list of its own, and the seven features to distil: after each encoder, the neck, each decoder."""
+        """The image, in a list, and the seven features to distil: after each encoder, the neck and each decoder."""
         features = self.head(x)
-        encoded, told = [features], []
+        encoded, distilled = [features], []
         for level in range(LEVELS):
             features = self.encoders[level](self.downs[level](features))
             if parsing is not None:
                 features = self.fusions[level](features, parsing)
             encoded.append(features)
-            told.append(features)
+            distilled.append(features)
         features = self.neck(features)
-        told.append(features)
+        distilled.append(features)
         for level in range(LEVELS):
             features = self.reinjections[level](self.ups[level](features), encoded)
             features = self.decoders[level](features)
-            told.append(features)
-        return [x + self.tail(features)], told
+            distilled.append(features)
+        return [x + self.tail(features)], distilled

@@ -1,7 +1,7 @@
-"""The low-resolution recogniser: a chip in, a unit vector and a quality out.
+"""The low-resolution recogniser: it turns a chip into an embedding and a quality.
 
-A small residual network in the manner of iResNet (pre-norm blocks, PReLU, no pooling before the
-embedding), on 64×64 inputs, because faces this project looks for carry no more detail than that.
+A small residual network after iResNet (pre-norm blocks, PReLU, no pooling before the embedding). Its input is 64×64 pixels: the
+faces this project is for carry no more detail.
 """
 
 from __future__ import annotations
@@ -13,15 +13,24 @@ from torch import Tensor, nn
 from models.chip import CHIP
 from models.networks.iresnet import build_stages, stage_features
 
-VIEW = 112  # the recogniser sees the chip's centre 112 of 128 pixels
+VIEW = 112  # pixels of a 128 chip, about its centre, that a recogniser sees
 
 
 class Recognizer(nn.Module):
-    """``forward``: float (N, 3, 64, 64) in [-1, 1] -> embedding (N, dim), not normalised, and quality (N,).
+    """The recogniser network.
 
-    Quality estimates the cosine between this vector and the one a sharp picture of the same face would
-    have; it is read off the detached embedding, so that predicting it never bends the embedding.
-    ``whitening`` (dim, dim) comes last: what `training.recognizer.wccn` found, and nothing before.
+    Args:
+        side: of its input, in pixels.
+        stem: channels of the first convolution.
+        widths: channels of the stages.
+        depths: blocks of the stages.
+        dim: length of an embedding.
+
+    ``forward`` takes float (N, 3, side, side) in [-1, 1] and returns embeddings (N, dim), not normalised, and qualities (N,). A
+    quality predicts the cosine to the embedding of a sharp image of the same face. It is computed from the detached embedding,
+    so that training it does not change the embedding.
+
+    ``whitening`` (dim, dim) is the WCCN matrix of `training.recognizer.wccn`, the last step; the identity until it is measured.
     """
 
     whitening: Tensor
@@ -51,19 +60,19 @@ class Recognizer(nn.Module):
         return embedding @ self.whitening, quality
 
     def with_features(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The embedding before its whitening, and the stages' features, which feature-similarity distillation compares."""
-        seen = stage_features(self.stages, self.stem(x))
-        return self.neck(seen[-1]), seen
+        """The embeddings before WCCN, and the features of the stages, which feature-similarity distillation compares."""
+        features = stage_features(self.stages, self.stem(x))
+        return self.neck(features[-1]), features
 
 
 def crop_view(chips: Tensor, side: int) -> Tensor:
-    """Cut the centre 112/128 of float chips (N, 3, r, r) and scale it to (N, 3, side, side)."""
+    """Resize the centre 112/128 of float chips (N, 3, r, r) to a recogniser's input (N, 3, side, side)."""
     level = chips.shape[-1]
     if level * VIEW > side * CHIP:
         margin = (CHIP - VIEW) * level // (2 * CHIP)
         centre = chips[..., margin : level - margin, margin : level - margin]
         return F.interpolate(centre, (side, side), mode="bicubic", align_corners=False, antialias=True)
-    # Not cut first: what lies beyond the centre belongs to its edges, of which a 16-pixel chip has most.
+    # Sampled from the whole chip: the pixels around the centre count at its edges, which are most of a 16-pixel chip.
     move = VIEW / CHIP * torch.eye(2, 3, device=chips.device).expand(len(chips), 2, 3)
     grid = F.affine_grid(move, [len(chips), 3, side, side], align_corners=False)
     return F.grid_sample(chips, grid, mode="bicubic", padding_mode="border", align_corners=False)

@@ -1,11 +1,11 @@
-"""The progressive super-resolution student: one network that enters the ladder at 16, 32 or 64 and climbs to 128.
+"""The progressive super-resolution student: one network that takes chips of 16, 32 or 64 pixels to 128.
 
-Each step works at its own size and doubles it, as in PFSR (arXiv 1908.08239). Most convolutions sit at 16 pixels,
-where they are cheap and see the whole face; a larger chip enters folded into channels, nothing of it is lost. What
-comes out is the bicubic enlargement plus a learned residual, so an untrained network is already as good as bicubic.
+Each step works at its own size and doubles it, as in PFSR (arXiv 1908.08239). Most convolutions run at 16 pixels, where they are
+cheap and see the whole face. A larger chip enters losslessly, folded into channels (pixel unshuffle). The output is the bicubic
+enlargement plus a learned residual, so an untrained network equals bicubic.
 
-With ``regions`` it is the teacher of prior knowledge distillation (PKDN, arXiv 2409.14385): the same network, that
-also sees the parsing map of the sharp face at every step. Only training ever builds that one.
+With ``regions`` it is the teacher of prior knowledge distillation (PKDN, arXiv 2409.14385): the same network also sees the
+parsing map of the sharp face at every step. Only training builds that one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ENTRY_LEVELS = (16, 32, 64)
 
 
 class Attention(nn.Module):
-    """Each place of a face asks all others, in four heads: an eye says much of the other one. Adds nothing at first."""
+    """Self-attention over all positions of the face: one eye tells much about the other. Has no effect until trained."""
 
     def __init__(self, width: int, heads: int = 4) -> None:
         super().__init__()
@@ -41,10 +41,15 @@ class Attention(nn.Module):
 
 
 class SuperResNet(nn.Module):
-    """``forward``: float (N, 3, r, r) in [0, 1], r in {16, 32, 64} -> (N, 3, 128, 128).
+    """The super-resolution network.
 
-    ``widths`` and ``depths`` (residual blocks) are those of the steps at 16, 32 and 64 pixels; with ``attentions`` so many
-    self-attentions are spread over the first.
+    Args:
+        widths: channels of the steps at 16, 32 and 64 pixels.
+        depths: residual blocks of these steps.
+        regions: of the parsing map, for a teacher; 0: a student.
+        attentions: self-attention layers, spread over the step at 16 pixels.
+
+    ``forward`` takes float (N, 3, r, r) in [0, 1], r in 16, 32, 64, and returns (N, 3, 128, 128).
     """
 
     def __init__(
@@ -55,7 +60,7 @@ class SuperResNet(nn.Module):
         attentions: int = 2,
     ) -> None:
         super().__init__()
-        # A chip of side r joins the step of side s <= r with its pixels folded (r / s)² to a place.
+        # A chip of side r enters every step of side s <= r, with (r / s)² of its pixels folded into one position.
         self.entries = nn.ModuleDict(
             {
                 f"{r}-{s}": nn.Sequential(nn.PixelUnshuffle(r // s), nn.Conv2d(3 * (r // s) ** 2, w, 3, 1, 1))
@@ -93,12 +98,18 @@ class SuperResNet(nn.Module):
         return self.with_features(x)[0][-1]
 
     def with_features(self, x: Tensor, parsing: Tensor | None = None) -> tuple[list[Tensor], list[Tensor]]:
-        """Every step's picture above the chip's own side, 128 last, and the features at 16, 32 and 64 pixels.
+        """The intermediate and final outputs, which training compares.
 
-        ``parsing``, for the teacher: (N, regions, side, side) in 0..1, of the sharp face, with 64 pixels or more a side.
+        Args:
+            x: float (N, 3, r, r) in [0, 1].
+            parsing: for a teacher, the parsing map of the sharp face (N, regions, side, side) in 0..1, side 64 or more.
+
+        Returns:
+            The images of all steps above ``r`` pixels, 128 last (in evaluation only that); and the features at 16, 32 and 64
+            pixels.
         """
         entry = x.shape[-1]
-        pictures, seen = [], []
+        images, seen = [], []
         features = self.places
         for step, side in enumerate(ENTRY_LEVELS):
             if step:
@@ -111,5 +122,5 @@ class SuperResNet(nn.Module):
             seen.append(features)
             if side >= entry and (self.training or side == ENTRY_LEVELS[-1]):
                 base = F.interpolate(x, scale_factor=2 * side / entry, mode="bicubic", align_corners=False)
-                pictures.append(base + self.to_rgb[f"{entry}-{2 * side}"](features))
-        return pictures, seen
+                images.append(base + self.to_rgb[f"{entry}-{2 * side}"](features))
+        return images, seen
