@@ -1,10 +1,9 @@
-"""The training chips: read once from the shards, kept decoded, split so that test faces never train.
+"""The training chips: decoded once, and split so that dev faces never train.
 
-A data folder holds ``chips/index.csv`` (file, shard, source, identity, soft_db, ...), the WebP shards,
-``landmarks68.npz`` and ``edgeface_xs.npy``, rows alike. A row is a training row unless the hash of its identity
-(or of its file name, where nobody is named) falls into the last 5 %. Of those it is a dev row if no training row
-shows somebody who looks like that to the strong teacher: where nobody is named, one person's photos, or one photo
-twice, may fall on both sides.
+``DATA/chips`` holds ``index.csv`` (file, shard, source, identity, soft_db, ...), WebP shards, ``landmarks68.npz`` and
+``edgeface_xs.npy``, with the same rows. The hash of the identity (or of the file name, where nobody is named) puts 95 % of the
+rows into the training split. Of the others, those that resemble a training row to the teacher (cosine above
+`SAME_PERSON_COSINE`) are in neither split, because an unnamed person or photo may occur twice. The rest is the dev split.
 """
 
 from __future__ import annotations
@@ -24,17 +23,22 @@ from rich.progress import track
 
 from models import load_recognizer
 
-SAME_PERSON_COSINE = 0.6  # cosine of the strong teacher's vectors of two pictures of one person, if not of one photo
-MAX_SOFT_DB = 37.0  # PSNR in dB of a chip against itself halved and doubled, above which it has no true detail
+SAME_PERSON_COSINE = 0.6  # cosine of the teacher's embeddings above which two pictures show one person
+MAX_SOFT_DB = 37.0  # PSNR of a chip to itself halved and doubled, in dB; above it the chip has no detail at 128 pixels
 
 
 @dataclass(frozen=True)
 class ChipSet:
-    """Decoded chips and what is known of each; every array has one row a chip.
+    """Decoded chips and their metadata; every array has one row a chip.
 
-    ``images`` uint8 (N, 128, 128, 3) RGB, memory-mapped; ``source``, ``identity`` str (identity is ""
-    where unknown); ``soft_db`` float32, high where there is little true detail; ``train``, ``dev`` bool: to be trained on,
-    to be measured on, or (where both are False) neither.
+    Attributes:
+        folder: ``DATA/chips``.
+        images: uint8 (N, 128, 128, 3) RGB, memory-mapped.
+        source: str (N,), the collection.
+        identity: str (N,), "" where unknown.
+        soft_db: float32 (N,) in dB, high where there is little detail.
+        train: bool (N,), rows of the training split.
+        dev: bool (N,), rows of the dev split.
     """
 
     folder: Path
@@ -46,27 +50,39 @@ class ChipSet:
     dev: NDArray[np.bool_]
 
     def rows_with_detail(self, dev: bool) -> NDArray[np.intp]:
-        """Rows with true detail at 128 pixels, for super-resolution: of the dev split, or of the training rows."""
+        """Rows with detail at 128 pixels, for super-resolution, of the dev split or else the training split."""
         return np.flatnonzero((self.dev if dev else self.train) & (self.soft_db <= MAX_SOFT_DB))
 
     def landmarks68(self) -> NDArray[np.float32]:
-        """(N, 68, 2) iBUG points in chip pixels; all zero where none was found."""
+        """iBUG landmarks float32 (N, 68, 2) in chip pixels; all zero where none were found."""
         with np.load(self.folder / "landmarks68.npz") as file:
             return file["half_pixels"].astype(np.float32) / 2
 
     def teacher_embeddings(self) -> NDArray[np.float32]:
-        """(N, 256) unit vectors of the EdgeFace-XS teacher for the sharp chip and its mirror. SystemExit if there are none."""
+        """Unit embeddings float32 (N, 256) of EdgeFace-XS for the sharp chip plus its mirror image.
+
+        Raises:
+            SystemExit: the file is missing.
+        """
         path = self.folder / "edgeface_xs.npy"
         if not path.exists():
             raise SystemExit(
-                f"{path}: the strong teacher's vectors are missing; labels alone teach with --no-embedding --margin cosface"
+                f"{path}: the teacher's embeddings are missing; train on labels with --no-embedding --margin cosface"
             )
         vectors = np.load(path).astype(np.float32)
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
     def embeddings_by(self, file: Path, cache: Path, device: str) -> NDArray[np.float32]:
-        """(N, D) unit vectors that any recogniser gives the sharp chips and their mirrors, kept in ``cache``. SystemExit with the
-        reason if the file is none."""
+        """Unit embeddings float32 (N, D) of the sharp chips by any recogniser, cached.
+
+        Args:
+            file: weights, or an ONNX file.
+            cache: folder of the cached embeddings.
+            device: ``cpu`` or ``cuda``.
+
+        Raises:
+            SystemExit: the file is no recogniser.
+        """
         try:
             recognizer = load_recognizer(file, device)
         except ValueError as error:
@@ -74,7 +90,7 @@ class ChipSet:
         own = zlib.crc32((self.folder / "index.csv").read_bytes())
         path = cache / f"vectors-{recognizer.digest[:12]}-{own:08x}.npy"
         if not path.exists():
-            firsts = track(range(0, len(self.images), 128), "vectors of the teacher")
+            firsts = track(range(0, len(self.images), 128), "embeddings of the teacher")
             vectors = np.concatenate([recognizer.embed(np.array(self.images[i : i + 128])) for i in firsts])
             cache.mkdir(parents=True, exist_ok=True)
             part = path.with_suffix(".part.npy")
@@ -84,7 +100,7 @@ class ChipSet:
 
 
 def load_chips(data: Path, cache: Path) -> ChipSet:
-    """Read ``data/chips``; decoded pictures are kept in ``cache`` (1.5 GB) for the next run."""
+    """Read ``data/chips``. Decoded chips are cached in ``cache`` (1.5 GB for 31,000)."""
     folder = data / "chips"
     with (folder / "index.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -110,7 +126,7 @@ def load_chips(data: Path, cache: Path) -> ChipSet:
 
 
 def is_dev(name: str) -> bool:
-    """Whether a file or identity belongs to the 5 % that are never trained on."""
+    """Whether a file name or identity belongs to the 5 % that never train."""
     return zlib.crc32(name.encode()) % 20 == 19
 
 
@@ -124,7 +140,7 @@ def _unpack(folder: Path, rows: list[dict[str, str]], packed: Path) -> None:
         bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
         images[place[name]] = bgr[..., ::-1]
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes without Python's lock
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV releases the GIL
         for shard in sorted({row["shard"] for row in rows}):
             with tarfile.open(folder / shard) as tar:
                 done = []
@@ -133,6 +149,6 @@ def _unpack(folder: Path, rows: list[dict[str, str]], packed: Path) -> None:
                     if content is not None and member.name in place:
                         done.append(pool.submit(put, member.name, content.read()))
                 for each in done:
-                    each.result()  # raises what decoding raised
+                    each.result()  # raises decoding errors
     images.flush()
     part.rename(packed)

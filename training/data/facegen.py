@@ -2,7 +2,7 @@
 
     python -m training.data.facegen --data DATA --out models/weights/facegen.safetensors
 
-Only chips whose source is ``gen`` are read: nobody real is in them. A minute on 2 cores.
+Only chips of the source ``gen`` are read, which show nobody real. It takes a minute on 2 cores.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def main() -> None:
     flat -= mean_texture
     values, vectors = np.linalg.eigh(flat @ flat.T)
     order = np.argsort(-values)[:TEXTURES]
-    basis = (vectors[:, order].T @ flat) / np.sqrt(len(rows))  # each row is one standard deviation, in grey levels
+    basis = (vectors[:, order].T @ flat) / np.sqrt(len(rows))  # each row is one standard deviation in grey levels
     print(f"{values[order].sum() / values.sum():.1%} of the texture's variance in {TEXTURES} axes")
     scale = np.abs(basis).max(1) / 127
     args.out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,9 @@
-"""Where a teacher sees the face in each chip: boxes of turned heads are not those of frontal ones, though their chips are alike.
+"""Label the face in each chip with a teacher detector; boxes of turned heads differ from frontal ones though the chips align.
 
     python -m training.data.label_chips --data DATA --teacher scrfd_2.5g_kps.onnx --out .cache/frames/chips.npz
 
-Twenty-five chips are shown at a time. Writes ``boxes`` (N, 4) and ``landmarks`` (N, 5, 2) in chip pixels counted from the pixels'
-edges, and ``scores`` (N,), 0 where it sees none, in the order of ``DATA/chips/index.csv``.
+Twenty-five chips form one frame. Writes ``boxes`` (N, 4) and ``landmarks`` (N, 5, 2) in chip pixels, counted from pixel edges,
+and ``scores`` (N,), 0 where no face is found, in the order of ``DATA/chips/index.csv``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LEAST_SCORE = 0.2
 
 
 def detect_in_sheet(teacher: Detector, chips: NDArray[np.uint8]) -> Faces:
-    """The best face whose centre lies near that of each chip (N, 128, 128, 3), N at most 25; score 0 where there is none."""
+    """The best face near the centre of each of at most 25 chips uint8 (N, 128, 128, 3); score 0 where there is none."""
     sheet = np.zeros((SIDE * SIDE, CHIP, CHIP, 3), np.uint8)
     sheet[: len(chips)] = chips
     found = teacher.detect([np.vstack([np.hstack(list(row)) for row in sheet.reshape(SIDE, SIDE, CHIP, CHIP, 3)])])[0]
@@ -43,7 +43,7 @@ def detect_in_sheet(teacher: Detector, chips: NDArray[np.uint8]) -> Faces:
 
 
 def detect_in_chips(teacher: Detector, chips: NDArray[np.uint8]) -> Faces:
-    """The same of any number of chips."""
+    """The best face near the centre of each chip uint8 (N, 128, 128, 3), in chip pixels; score 0 where there is none."""
     firsts = track(range(0, len(chips), SIDE**2), "chips")
     return Faces.merge([detect_in_sheet(teacher, np.asarray(chips[first : first + SIDE**2])) for first in firsts])
 

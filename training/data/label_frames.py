@@ -1,9 +1,9 @@
-"""Label video frames with a teacher detector at doubled size, where small faces are easy.
+"""Label video frames with a teacher detector at doubled size, where it finds small faces.
 
     python -m training.data.label_frames --data DATA --teacher scrfd_2.5g_kps.onnx --out .cache/frames
 
-Each frame is read whole and in overlapping tiles of 320 pixels enlarged to 640; what a tile cuts is left to its
-neighbour. Writes ``CLIP-NNNN.jpg``, ``labels.json`` in the layout of ``DATA/scenes/labels.json``, and ``command.txt``.
+Each frame is searched whole and in overlapping tiles of 320 pixels, enlarged to 640. Faces cut by a tile's edge are left to the
+neighbouring tile. Writes ``CLIP-NNNN.jpg``, ``labels.json`` in the layout of ``DATA/scenes/labels.json``, and ``command.txt``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LEAST_SCORE = 0.25
 
 
 def label(detector, frame: np.ndarray) -> Faces:
-    """Faces of one frame, from the whole and from its doubled tiles, in pixels of the frame."""
+    """Faces of a frame (H, W, 3), from the whole frame and its doubled tiles, in pixels of the frame."""
     height, width = frame.shape[:2]
     parts = [detector.detect([frame])[0]]
     for top in range(0, max(1, height - TILE + STEP), STEP):

@@ -1,19 +1,17 @@
-"""Faces of people there never were, named by the teacher: more people to learn from than there are photos of.
+"""Make synthetic identities by morphing training chips, and embed them with the teacher.
 
     python -m training.data.morphs --data DATA --teacher edgeface_xs.safetensors --out .cache/morphs [--number 60000]
 
-A recogniser that learns a teacher's vectors of some thousand people soon knows those people by heart. A face put together from
-parts of one to three of them, in a shape that is none of theirs, is nobody's, and the teacher says as readily what it looks like.
-The parents are warped to that shape (piecewise affine over 68 landmarks), brought to one colour and blended, the eyes more of the
-one and the mouth more of the other; the shape departs from theirs along the main axes in which faces differ. Parents are drawn so
-that people of whom there are many pictures do not prevail, and of some possible partners the one that the teacher finds most
-alike is taken, so that the result looks like a person. Measured on the recogniser that had learnt from 210,000 faces blended
-halfway between two people in their middle shape: new faces of that kind it knew as well as those it had seen (cosine 0.76), these
-as badly as people it had never seen (0.68; dev chips 0.66).
+A recogniser distilled on a few thousand people overfits to them. A morph of one to three people in a new shape is a new
+identity, and the teacher can embed it. The parents are warped to that shape (piecewise affine over 68 landmarks), matched in
+colour and blended with weights that vary over the face. The shape is the parents' mean plus an offset along the principal axes
+of face shape. Parents are sampled so that people with many pictures do not dominate. Of several candidate partners the one
+nearest to the first parent (by the teacher) is taken, so that the result looks natural. Measured with a recogniser trained on
+210,000 plain half-and-half blends: its cosine to the teacher was 0.76 on new faces of that kind, 0.68 on these morphs and 0.66
+on dev chips. So these morphs are as hard as unseen people.
 
-Dev rows take no part. Written: ``images.npy`` uint8 (N, 128, 128, 3) RGB, ``vectors.npy`` float32 (N, 256), unit vectors on
-the same axes as the chips' own, and ``command.txt``, for the cards of what learns from them. It takes minutes, and a stopped one
-begins anew.
+Dev rows are not used. Writes ``images.npy`` uint8 (N, 128, 128, 3) RGB, ``vectors.npy`` float32 (N, 256), unit embeddings on the
+same axes as those of the chips, and ``command.txt`` for cards. It takes minutes and does not resume.
 """
 
 from __future__ import annotations
@@ -33,25 +31,25 @@ from training.common.edgeface import EdgeFace
 from training.common.runs import own_command
 from training.data.chips import ChipSet, load_chips
 
-CANDIDATES = 4  # possible partners, the most alike of which is taken
-PARENTS = (0.4, 0.4, 0.2)  # shares of faces with one, two and three
-PATCHES, CONTRAST = 4, 2.5  # parts across a face, and how much each is one parent's
-AXES, SHAPE_STD = 20, 1.0  # main axes of shape, and standard deviations of people along them
-POSE_AXES = 3  # the first axes are of turned heads, which warping a picture only pretends: half as much
-STEP = 4  # pixels between the points at which the warp is worked out
+CANDIDATES = 4  # partners to choose from; the nearest to the first parent is taken
+PARENTS = (0.4, 0.4, 0.2)  # shares of faces with one, two and three parents
+PATCHES, CONTRAST = 4, 2.5  # blend weights per axis of the face, and their spread (higher: parts more of one parent)
+AXES, SHAPE_STD = 20, 1.0  # principal axes of shape, and the offset in standard deviations
+POSE_AXES = 3  # the first axes are head pose, which a 2-D warp imitates badly: halved
+STEP = 4  # pixels between grid points of the warp
 AT_ONCE = 512
 
 Image = NDArray[np.uint8]
 Points = NDArray[np.float32]
 
 _EDGE = (0.0, (CHIP - 1) / 2, CHIP - 1.0)
-FRAME = np.array([(x, y) for x in _EDGE for y in _EDGE if (x, y) != (_EDGE[1], _EDGE[1])], np.float32)  # stays where it is
+FRAME = np.array([(x, y) for x in _EDGE for y in _EDGE if (x, y) != (_EDGE[1], _EDGE[1])], np.float32)  # fixed points of the warp
 GRID = np.stack(np.meshgrid(*[np.linspace(0, CHIP - 1, CHIP // STEP)] * 2), -1).reshape(-1, 2)
 FACE = slice(CHIP * 5 // 16, CHIP * 13 // 16)  # rows and columns that are skin in every chip
 
 
 class ShapeModel:
-    """How faces' landmarks (N, 68, 2) differ from each other."""
+    """Principal axes of the shape of landmarks (N, 68, 2)."""
 
     def __init__(self, points: Points) -> None:
         flat = points.reshape(len(points), -1)
@@ -60,26 +58,26 @@ class ShapeModel:
         self.axes[:POSE_AXES] /= 2
 
     def sample_offset(self, rng: np.random.Generator) -> Points:
-        """How far (68, 2) a new face is from its parents."""
+        """A random shape offset (68, 2) in pixels, clipped at two standard deviations along each axis."""
         steps = np.clip(rng.normal(0, SHAPE_STD, len(self.axes)), -2, 2)
         return (steps @ self.axes).reshape(-1, 2).astype(np.float32)
 
 
 def blend_weights(number: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """How much of each pixel is each parent's, (number, 128, 128), changing smoothly over the face."""
+    """Smooth random blend weights float32 (number, 128, 128) that sum to 1 over the parents."""
     coarse = rng.normal(0, CONTRAST, (number, PATCHES, PATCHES))
     weight = np.exp(np.stack([cv2.resize(part, (CHIP, CHIP), interpolation=cv2.INTER_CUBIC) for part in coarse]))
     return (weight / weight.sum(0)).astype(np.float32)
 
 
 def sample_at(points: Points, picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A map's values (N, 1) at points (N, 2)."""
+    """Values (N, 1) of a map (128, 128) at points (N, 2), nearest pixel."""
     x, y = np.clip(points.round().astype(int), 0, CHIP - 1).T
     return picture[y, x, None]
 
 
 def warp_to_shape(chips: Sequence[Image], sources: Sequence[Points], target: Points) -> list[Image]:
-    """Chips (128, 128, 3), each moved so that its points (68, 2) come to lie on ``target``."""
+    """Warp chips uint8 (128, 128, 3), each so that its landmarks (68, 2) fall on ``target``."""
     shifts = [np.concatenate([source - target, 0 * FRAME]) for source in sources]
     field = LinearNDInterpolator(np.concatenate([target, FRAME]), np.concatenate(shifts, 1))(GRID)
     coarse = np.nan_to_num(field).astype(np.float32).reshape(CHIP // STEP, CHIP // STEP, -1)
@@ -94,7 +92,17 @@ def warp_to_shape(chips: Sequence[Image], sources: Sequence[Points], target: Poi
 
 
 def morph(chips: Sequence[Image], points: Sequence[Points], parts: NDArray[np.float32], departure: Points | float = 0.0) -> Image:
-    """The face of which each pixel is ``parts`` (parents, 128, 128) of each parent's; its shape is theirs plus a departure."""
+    """Blend parents to one face.
+
+    Args:
+        chips: parents uint8 (128, 128, 3) RGB.
+        points: their landmarks (68, 2).
+        parts: blend weights (parents, 128, 128).
+        departure: shape offset (68, 2) in pixels, added to the blended shape.
+
+    Returns:
+        uint8 (128, 128, 3) RGB.
+    """
     middle = np.mean(points, axis=0)
     shape = np.sum([sample_at(middle, part) * of_one for part, of_one in zip(parts, points, strict=True)], axis=0) + departure
     faces = np.stack(warp_to_shape(chips, points, shape.astype(np.float32))).astype(np.float32)
@@ -104,7 +112,11 @@ def morph(chips: Sequence[Image], points: Sequence[Points], parts: NDArray[np.fl
 
 
 def sampling_weights(people: NDArray[np.str_]) -> NDArray[np.float64]:
-    """How likely each picture is drawn, by its person's name: of n pictures of one person each 1 / sqrt(n) times as often."""
+    """Sampling probabilities float64 (N,) that sum to 1. A person with n pictures gets weight sqrt(n).
+
+    Args:
+        people: str (N,), the person of each picture.
+    """
     _, person, pictures = np.unique(people, return_inverse=True, return_counts=True)
     weights = 1 / np.sqrt(pictures[person])
     return np.asarray(weights / weights.sum())
@@ -113,7 +125,18 @@ def sampling_weights(people: NDArray[np.str_]) -> NDArray[np.float64]:
 def choose_parents(
     rows: NDArray[np.intp], chance: NDArray[np.float64], vectors: NDArray[np.float32], number: int, rng: np.random.Generator
 ) -> list[NDArray[np.intp]]:
-    """Rows of one to three parents for each of ``number`` faces: any first, then each the most alike of some others."""
+    """Choose the parents of ``number`` faces.
+
+    Args:
+        rows: rows to draw from.
+        chance: sampling probabilities of the rows.
+        vectors: the teacher's embeddings (all rows, D).
+        number: number of faces.
+        rng: random generator.
+
+    Returns:
+        Rows of one to three parents for each face.
+    """
     first = rng.choice(rows, number, p=chance)
     others = rng.choice(rows, (number, len(PARENTS) - 1, CANDIDATES), p=chance)
     alike = np.einsum("nd,npcd->npc", vectors[first], vectors[others])
@@ -124,7 +147,7 @@ def choose_parents(
 
 
 def embedding_alignment(teacher: EdgeFace, chips: ChipSet, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-    """The matrix (512, 256) that turns the teacher's vectors onto the axes of those kept beside the chips."""
+    """The matrix (512, 256) that maps the teacher's embeddings to the axes of the stored ones, by least squares over ``rows``."""
     turn = np.linalg.lstsq(teacher.embed(chips.images[rows]), chips.teacher_embeddings()[rows], rcond=None)[0]
     return np.asarray(turn, np.float32)
 
@@ -150,7 +173,7 @@ def main() -> None:
     part = args.out / "images.part"
     images = np.lib.format.open_memmap(part, "w+", np.uint8, (args.number, CHIP, CHIP, 3))
     found = []
-    for start in track(range(0, args.number, AT_ONCE), "faces of nobody"):
+    for start in track(range(0, args.number, AT_ONCE), "morphs"):
         made = np.stack(
             [
                 morph(chips.images[family], points[family], blend_weights(len(family), rng), shapes.sample_offset(rng))

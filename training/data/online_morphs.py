@@ -1,11 +1,9 @@
-"""Endless faces of people there never were, made where the network trains: `training.data.morphs` for whole batches.
+"""Synthetic identities in batches on the training device: the recipe of `training.data.morphs`, without repetition.
 
-The same recipe: parents that the teacher finds alike, brought to one shape that departs from theirs along the axes in which faces
-differ, and to one colour; each part of the face more of the one or the other. What differs is what a GPU wants. Every face has
-room for three parents, of whom those it lacks have no share. The warp is a smooth one (kernel interpolation of the 68 points'
-shifts, one small factorisation a face) in place of triangles. And as no face comes twice and the teacher names each as it is
-made, there may be more of everything that leaves a face a face: its mirror image, light from a side, another exposure, and
-departures in looks, along the axes in which the colours of faces of one shape differ, beside those in shape.
+Differences for a GPU: every face has three parents, of which absent ones have weight 0, and the warp is smooth (kernel
+interpolation of the landmark shifts, one small Cholesky factorisation a face) in place of triangles. As every face is new and
+the teacher embeds it as it is made, there is more variation: mirror images, light from one side, exposure, and offsets along
+the principal axes of appearance besides those of shape.
 """
 
 from __future__ import annotations
@@ -21,51 +19,69 @@ from models.chip import CHIP
 from training.data.chips import ChipSet
 from training.data.morphs import CANDIDATES, CONTRAST, FACE, FRAME, PARENTS, PATCHES, STEP, ShapeModel, sampling_weights
 
-REACH, RIDGE = 40.0, 0.01  # pixels over which a point's shift is felt; how far from exact, as points may coincide
-TURN, STRETCH, SHIFT = 2.0, 0.03, 1.0  # degrees, shares and pixels (standard deviations) by which a face is set otherwise
-GAMMA, TINT, COLOUR = 0.2, 0.04, (0.6, 1.2)  # spreads of exposure and tint (logarithms), and least and most of colourfulness
-SIDELIGHT = 0.2  # spread of the logarithm of light from one side of the face to the other
+REACH, RIDGE = 40.0, 0.01  # length scale of the kernel in pixels; ridge, as points may coincide
+TURN, STRETCH, SHIFT = 2.0, 0.03, 1.0  # standard deviations of rotation (degrees), stretch and shift (pixels)
+GAMMA, TINT, COLOUR = 0.2, 0.04, (0.6, 1.2)  # standard deviations of log exposure and log tint; range of saturation
+SIDELIGHT = 0.2  # standard deviation of log light across the face
 APPEARANCE_AXES, APPEARANCE_CHIPS, SIDE = (
     40,
     2048,
     32,
-)  # axes of looks (colours of one shape), of how many faces they are, at what size
+)  # principal axes of appearance, chips they are computed from, side they are computed at
 MAX_SHAPE_STD, MAX_APPEARANCE_STD = (
     1.4,
     0.8,
-)  # standard deviations of people along the axes of shape and looks, of the faces that depart most
+)  # largest offsets along the axes of shape and appearance, in standard deviations
 MAX_AXIS_STD = 2.0  # standard deviations along any axis
-CELLS = CHIP // STEP + 1  # points a side at which the warp is worked out
+CELLS = CHIP // STEP + 1  # grid points of the warp per side
 AT_ONCE = 256
 
 
 @functools.cache
 def _places(device: torch.device) -> tuple[Tensor, Tensor]:
-    """The frame's points, which stay where they are, and those at which a warp is worked out, (1, F, 2) and (1, CELLS², 2)."""
+    """Fixed points (1, F, 2) on the border, and grid points (1, CELLS * CELLS, 2) of the warp."""
     ticks = torch.linspace(0, CHIP - 1, CELLS)
     grid = torch.stack(torch.meshgrid(ticks, ticks, indexing="xy"), -1).reshape(1, -1, 2)
     return torch.from_numpy(FRAME)[None].to(device), grid.to(device)
 
 
 def matern_kernel(distance: Tensor) -> Tensor:
-    """How much of a shift is felt at a distance in pixels: a Matérn kernel, smooth where a point lies."""
+    """The Matern kernel with smoothness 3/2 of a distance in pixels; length scale `REACH`."""
     near = 3**0.5 / REACH * distance
     return (1 + near) * torch.exp(-near)
 
 
 def interpolate_shifts(target: Tensor, shifts: Tensor, at: Tensor) -> Tensor:
-    """The smooth shift (N, Q, D) at places ``at`` (N, Q, 2) of which ``target`` (N, P, 2) has ``shifts`` (N, P, D)."""
+    """Interpolate shifts by kernel ridge regression.
+
+    Args:
+        target: points (N, P, 2) with known shifts.
+        shifts: their shifts (N, P, D).
+        at: points (N, Q, 2) to interpolate at.
+
+    Returns:
+        (N, Q, D).
+    """
     alike = matern_kernel(torch.cdist(target, target, compute_mode="donot_use_mm_for_euclid_dist"))
     alike = alike + RIDGE * torch.eye(alike.shape[1], device=alike.device)
-    lower, _ = torch.linalg.cholesky_ex(alike)  # unchecked: a check would wait for the device
+    lower, _ = torch.linalg.cholesky_ex(alike)  # unchecked: a check would synchronise with the GPU
     half = torch.linalg.solve_triangular(lower, shifts, upper=False)
     weights = torch.linalg.solve_triangular(lower.mT, half, upper=True)
     return matern_kernel(torch.cdist(at, target, compute_mode="donot_use_mm_for_euclid_dist")) @ weights
 
 
 def warp_to_shape(pictures: Tensor, sources: Tensor, target: Tensor, move: Tensor) -> Tensor:
-    """Pictures (N, K, 3, 128, 128) whose points ``sources`` (N, K, 68, 2) come to lie on ``target`` (N, 68, 2), all seen through
-    matrices ``move`` (N, 2, 3), from the pixels of what comes out to those of the target."""
+    """Warp images to a shape.
+
+    Args:
+        pictures: K images of each of N faces (N, K, 3, 128, 128).
+        sources: their landmarks (N, K, 68, 2).
+        target: landmarks (N, 68, 2) they are warped to.
+        move: matrices (N, 2, 3) from output to target pixels, applied on top.
+
+    Returns:
+        (N, K, 3, 128, 128).
+    """
     n, k = pictures.shape[:2]
     frame, grid = _places(target.device)
     shifts = F.pad((sources - target[:, None]).permute(0, 2, 1, 3).flatten(2), (0, 0, 0, len(FRAME)))
@@ -81,12 +97,18 @@ def warp_to_shape(pictures: Tensor, sources: Tensor, target: Tensor, move: Tenso
 
 
 def identity_matrices(n: int, device: torch.device | str) -> Tensor:
-    """Matrices (N, 2, 3) that leave all where it is."""
+    """Identity matrices (N, 2, 3)."""
     return torch.eye(2, 3, device=device).expand(n, 2, 3)
 
 
 class MorphSampler:
-    """The training chips with landmarks, on a device, and faces made of them."""
+    """Samples synthetic identities from the training chips.
+
+    Args:
+        chips: the chip set; training rows with landmarks are used.
+        device: ``cpu`` or ``cuda``; the chips lie in its memory.
+        generator: on that device.
+    """
 
     def __init__(self, chips: ChipSet, device: str, generator: torch.Generator) -> None:
         points = chips.landmarks68()
@@ -108,8 +130,15 @@ class MorphSampler:
         self._looks = self._axes_of_looks()
 
     def sample(self, number: int, real: int = 0) -> tuple[Tensor, Tensor]:
-        """New faces, float (number, 3, 128, 128) RGB 0..255, the first ``real`` of which are a chip's but for their light; and
-        whose each is (number,): a person's number, of nobody one of its own."""
+        """Sample faces.
+
+        Args:
+            number: number of faces.
+            real: of which the first ones are chips with changed light only.
+
+        Returns:
+            Faces float (number, 3, 128, 128) RGB in 0..255, and identity numbers (number,); a morph has a number of its own.
+        """
         parents, present = self.choose_parents(number, real)
         points, parts = self._points[parents], blend_weights(present, self.generator)
         middle = (points * present[..., None, None]).sum(1) / present.sum(1)[:, None, None]
@@ -128,7 +157,7 @@ class MorphSampler:
         return self._lit(faces).round().clamp(0, 255), torch.where(named, person, nobody)
 
     def choose_parents(self, number: int, real: int) -> tuple[Tensor, Tensor]:
-        """Rows of three parents each (number, 3), as `morphs.choose_parents` chooses them, and 1.0 for those who take part."""
+        """Rows of three parents a face (number, 3), as `morphs.choose_parents` chooses them, and 1.0 for those present."""
         most = len(PARENTS)
         drawn = self._drawn(number, 1 + (most - 1) * CANDIDATES)
         first, others = drawn[:, :1], drawn[:, 1:].reshape(number, most - 1, CANDIDATES)
@@ -140,18 +169,18 @@ class MorphSampler:
         return torch.cat([first, chosen], 1), present
 
     def _departures(self, axes: Tensor, most: float, number: int, real: int) -> Tensor:
-        """How far (number, D) faces depart along axes (k, D), some hardly and some by up to ``most``; the first not at all."""
+        """Random offsets (number, D) along axes (k, D), up to ``most`` standard deviations; 0 for the first ``real``."""
         steps = self._normal(number, len(axes)) * (most * self._uniform(number, 1))
         steps[:real] = 0
         return steps.clamp(-MAX_AXIS_STD, MAX_AXIS_STD) @ axes
 
     def _drawn(self, *shape: int) -> Tensor:
-        """Rows, as often as their chances say."""
+        """Rows sampled by their probabilities."""
         where = self._uniform(*shape).double()
         return torch.searchsorted(self._cumulated, where, right=True).clamp(max=len(self._cumulated) - 1)
 
     def _moves(self, number: int, real: int) -> Tensor:
-        """Matrices (number, 2, 3) that set faces a little otherwise in their chips."""
+        """Matrices (number, 2, 3) that rotate, shear, stretch and shift faces a little."""
         angle, shear, wide, high = self._normal(4, number) * self._spreads
         turned = torch.stack([1 + wide, angle + shear, -angle, 1 + high], 1).unflatten(1, (2, 2))
         middle = (CHIP - 1) / 2
@@ -161,7 +190,7 @@ class MorphSampler:
         return moves
 
     def _lit(self, faces: Tensor) -> Tensor:
-        """Faces in another light: exposure, tint, colourfulness, and more of it from one side."""
+        """Change exposure, tint, saturation and the light from one side."""
         n = len(faces)
         grey = faces.mean(1, keepdim=True)
         least, most = COLOUR
@@ -173,7 +202,7 @@ class MorphSampler:
         return 255 * (faces.clamp(0, 255) / 255) ** gamma * tint
 
     def _axes_of_looks(self) -> Tensor:
-        """The main axes (k, 3 * SIDE * SIDE), a standard deviation long, along which faces of one shape and tone differ."""
+        """Principal axes (k, 3 * SIDE * SIDE) of appearance at one shape and tone, one standard deviation long."""
         small = []
         for _ in range(APPEARANCE_CHIPS // AT_ONCE):
             rows = self._drawn(AT_ONCE)
@@ -194,7 +223,7 @@ class MorphSampler:
 
 
 def blend_weights(present: Tensor, generator: torch.Generator) -> Tensor:
-    """How much of each pixel is each parent's (N, K, 128, 128), of those ``present`` (N, K), changing smoothly over the face."""
+    """Smooth random blend weights (N, K, 128, 128) that sum to 1 over the parents ``present`` (N, K)."""
     n, k = present.shape
     coarse = CONTRAST * torch.randn(n, k, PATCHES, PATCHES, generator=generator, device=present.device)
     full = F.interpolate(coarse, (CHIP, CHIP), mode="bicubic", align_corners=False)
@@ -202,7 +231,7 @@ def blend_weights(present: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def sample_at(points: Tensor, pictures: Tensor) -> Tensor:
-    """Values (N, K, P) of pictures (N, K, 128, 128) at points (N, P, 2)."""
+    """Values (N, K, P) of images (N, K, 128, 128) at points (N, P, 2), nearest pixel."""
     x, y = points.round().long().clamp(0, CHIP - 1).unbind(2)
     place = (y * CHIP + x)[:, None].expand(-1, pictures.shape[1], -1)
     return pictures.flatten(2).gather(2, place)

@@ -1,14 +1,14 @@
-"""Chips whose faces are turned to the side: profiles are what a detector misses most, and photos hold few of them.
+"""Pose augmentation: rotate faces of training chips to the side, because photos show few profiles and detectors miss them most.
 
     python -m training.data.pose_augmentation --data DATA --teacher scrfd_2.5g_kps.onnx --out .cache/turned [--number 9000]
 
-The 68 landmarks of all chips are one solid seen by many cameras: their factorisation (Tomasi and Kanade 1992) gives the solid,
-and with it each chip's camera. A chip's pixels lie on that solid, continued by an ellipsoid for the skull, and are moved as far
-as the head turns about its own upright axis; what comes into sight at the back of the head mirrors what is in front of it. The
-detector's teacher says where it sees the face then, and whether: what it is not sure of is left out.
+Factorisation (Tomasi and Kanade 1992) of the 68 landmarks of many chips gives a mean 3-D shape and the camera of each chip. The
+pixels of a chip are projected onto that shape, extended by an ellipsoid for the skull, and the head is rotated about its
+vertical axis. The back of the head is filled with mirrored pixels. A teacher detector then labels the face; chips of which it
+is not sure are left out.
 
-Dev rows take no part. Written: ``images.npy`` uint8 (N, 128, 128, 3) RGB, ``faces.npz`` as `training.data.label_chips` writes
-it and ``command.txt``.
+Dev rows are not used. Writes ``images.npy`` uint8 (N, 128, 128, 3) RGB, ``faces.npz`` as `training.data.label_chips` does, and
+``command.txt``.
 """
 
 from __future__ import annotations
@@ -32,31 +32,37 @@ from training.data.chips import ChipSet, load_chips
 from training.data.label_chips import LEAST_SCORE, detect_in_chips
 from training.data.scenes import SURE
 
-FACTORISED = 6000  # chips that tell of the solid
-YAW = 45.0, 95.0  # degrees that heads are turned to
-MAX_ROTATION = 75.0  # degrees by which one is turned
-SCALE = 2  # pixels are moved on a grid so much finer than the chip's
-NEARER = 10.0  # pixels, of the chip, by which one must be nearer to the camera to hide another beside it
-CLOSED = 31  # pixels of the fine grid, of gaps in a head that are filled
-FILLED = 1.5, 3.0, 6.0, 12.0  # blurs that gaps take their colour from, in turn
+FACTORISED = 6000  # chips the mean shape is computed from
+YAW = 45.0, 95.0  # target yaw in degrees
+MAX_ROTATION = 75.0  # largest rotation in degrees
+SCALE = 2  # supersampling of the grid on which pixels are moved
+NEARER = 10.0  # chip pixels by which a point must be nearer to the camera to occlude another
+CLOSED = 31  # kernel of the closing that fills gaps, in pixels of the fine grid
+FILLED = 1.5, 3.0, 6.0, 12.0  # blur radii from which gaps are coloured, in turn
 
 Image = NDArray[np.uint8]
 Points = NDArray[np.floating]
 
 
 def mean_shape_3d(points: Points) -> NDArray[np.float64]:
-    """The mean solid (68, 3) behind landmarks (N, 68, 2): x to the right, y down, z towards the camera; 1 is the distance of the
-    outer corners of the eyes."""
+    """The mean 3-D shape behind landmarks, by factorisation.
+
+    Args:
+        points: landmarks (N, 68, 2) in pixels.
+
+    Returns:
+        float64 (68, 3): x to the right, y down, z towards the camera; the outer eye corners are 1 apart.
+    """
     flat = (points - points.mean(1, keepdims=True)).transpose(0, 2, 1).reshape(-1, points.shape[1])
     left, spread, right = np.linalg.svd(flat, full_matrices=False)
     across, down = (left[:, :3] * spread[:3]).reshape(-1, 2, 3).transpose(1, 0, 2)
 
     def products(a: NDArray, b: NDArray) -> NDArray:
-        """Factors of the six numbers of a symmetric Q in a Q b."""
+        """Coefficients of the six entries of a symmetric Q in a Q b."""
         pairs = list(itertools.combinations_with_replacement(range(3), 2))
         return np.stack([a[:, i] * b[:, j] + (a[:, j] * b[:, i] if i != j else 0) for i, j in pairs], 1)
 
-    # Cameras are upright to each other and of one scale: a Q a = b Q b and a Q b = 0, for every chip.
+    # Camera axes are orthogonal and of one scale: a Q a = b Q b and a Q b = 0 for every chip.
     size = ((across**2).sum(1) + (down**2).sum(1))[:, None]
     rules = np.concatenate([(products(across, across) - products(down, down)) / size, products(across, down) / size])
     metric = np.zeros((3, 3))
@@ -76,7 +82,11 @@ def mean_shape_3d(points: Points) -> NDArray[np.float64]:
 
 
 class HeadModel:
-    """Turns faces in chips, knowing the `mean_shape_3d` of their landmarks."""
+    """Rotates faces in chips.
+
+    Args:
+        points: the mean shape (68, 3) of `mean_shape_3d`.
+    """
 
     def __init__(self, points: NDArray[np.float64]) -> None:
         self.points = points - points.mean(0)
@@ -91,18 +101,27 @@ class HeadModel:
         self.skull, self.normals = self.middle + radii * directions, directions / radii
 
     def camera(self, points: Points) -> tuple[float, NDArray[np.float64]]:
-        """Scale in pixels, and axes (3, 3), of the camera that sees the solid as landmarks (68, 2)."""
+        """The weak-perspective camera of landmarks (68, 2): scale in pixels, and rotation (3, 3)."""
         seen = (points - points.mean(0)).T @ self.inverse.T
         left, _, right = np.linalg.svd(seen, full_matrices=False)
         axes = left @ right
         return float(np.sqrt((seen**2).sum() / 2)), np.vstack([axes, np.cross(*axes)])
 
     def yaw(self, points: Points) -> float:
-        """By how much the head is turned, in radians."""
+        """Yaw of landmarks (68, 2) in radians."""
         return float(np.arcsin(np.clip(self.camera(points)[1][0, 2], -1, 1)))
 
     def rotate(self, chip: Image, points: Points, angle: float) -> Image:
-        """The chip (128, 128, 3) with its head, of landmarks (68, 2), turned by so many radians."""
+        """Rotate the head in a chip.
+
+        Args:
+            chip: uint8 (128, 128, 3) RGB.
+            points: its landmarks (68, 2) in chip pixels.
+            angle: yaw to add, in radians.
+
+        Returns:
+            uint8 (128, 128, 3) RGB.
+        """
         side = CHIP * SCALE
         scale, axes = self.camera(points)
         middle, fine = points.mean(0), cv2.resize(chip, (side, side), interpolation=cv2.INTER_LINEAR).astype(np.uint8)
@@ -197,8 +216,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("data", "teacher", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--number", type=int, default=9000, help="of chips that are turned")
-    parser.add_argument("--processes", type=int, help="at once; as many as there are cores")
+    parser.add_argument("--number", type=int, default=9000, help="number of chips to rotate")
+    parser.add_argument("--processes", type=int, help="worker processes; default: one a core")
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -212,13 +231,13 @@ def main() -> None:
     with ProcessPoolExecutor(args.processes, mp_context=multiprocessing.get_context("fork")) as workers:
         made = workers.map(_turn, rows.tolist(), itertools.repeat(args.seed), chunksize=20)
         images = np.stack(list(track(made, "heads", total=len(rows))))
-    told = detect_in_chips(load_detector(args.teacher, "auto", LEAST_SCORE), images)
-    sure = told.scores >= SURE
+    labels = detect_in_chips(load_detector(args.teacher, "auto", LEAST_SCORE), images)
+    sure = labels.scores >= SURE
     args.out.mkdir(parents=True, exist_ok=True)
     np.save(args.out / "images.npy", images[sure])
-    np.savez(args.out / "faces.npz", boxes=told.boxes[sure], landmarks=told.landmarks[sure], scores=told.scores[sure])
+    np.savez(args.out / "faces.npz", boxes=labels.boxes[sure], landmarks=labels.landmarks[sure], scores=labels.scores[sure])
     (args.out / "command.txt").write_text(own_command())
-    print(f"{len(images)} turned, the teacher is sure of {sure.mean():.0%}")
+    print(f"{len(images)} rotated; the teacher is sure of {sure.mean():.0%}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Priors of a face: landmark heat maps and parsing maps, from 68 landmarks.
 
-The training chips come with their landmarks. For your own photos, MediaPipe's Face Landmarker finds them, and the
-chips are cut on the way (extra `mediapipe`; its model file is downloaded from MediaPipe's page by you):
+The training chips come with landmarks. For your own photos, MediaPipe's Face Landmarker finds them and the chips are cut (extra
+`mediapipe`; download its model file from MediaPipe's page):
 
     python -m training.data.priors --photos PHOTOS --landmarker face_landmarker.task --out DATA
 
@@ -49,7 +49,7 @@ _SWAP = (
 
 
 def mirrored(points: torch.Tensor) -> torch.Tensor:
-    """The landmarks (N, 68, 2) of the mirrored chips: moved, and left and right renamed; where none were found, still zero."""
+    """Landmarks (N, 68, 2) of mirrored chips, with left and right swapped; all-zero rows stay zero."""
     found = points.abs().sum((1, 2), keepdim=True) > 0
     swapped = points[:, list(_SWAP)].clone()
     swapped[..., 0] = CHIP - swapped[..., 0]
@@ -116,21 +116,28 @@ def five_of(points: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def cut_chip(photo: NDArray[np.uint8], points: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """The canonical chip of a photo with 68 landmarks in its pixels, and the landmarks in the chip's."""
+    """Cut the canonical chip out of a photo by 68 landmarks; returns the chip and the landmarks in chip pixels."""
     five = five_of(points)
     matrix = similarity(five, FIVE_POINTS)
     return warp_chip(photo, five, CHIP), (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
 
 
 def softness_db(chip: NDArray[np.uint8]) -> float:
-    """PSNR in dB of a chip against itself halved and doubled: high where there is no detail to learn."""
+    """PSNR in dB of a chip to itself halved and doubled, at most 99; high where there is little detail."""
     half = cv2.resize(chip, (CHIP // 2, CHIP // 2), interpolation=cv2.INTER_AREA)
     again = cv2.resize(half, (CHIP, CHIP), interpolation=cv2.INTER_CUBIC)
     return float(min(99.0, cv2.PSNR(chip, again)))
 
 
 def load_landmarker(path: Path) -> Any:
-    """MediaPipe's Face Landmarker: a function from an RGB photo to (68, 2) landmarks of its largest face, or None."""
+    """Load MediaPipe's Face Landmarker.
+
+    Returns:
+        A function from a photo uint8 (H, W, 3) RGB to the landmarks (68, 2) of its largest face, or None.
+
+    Raises:
+        SystemExit: MediaPipe or the file is missing.
+    """
     try:
         import mediapipe as mp
     except ImportError:
@@ -153,7 +160,16 @@ def load_landmarker(path: Path) -> Any:
 
 
 def write_chips(photos: Path, find: Any, out: Path) -> tuple[int, int]:
-    """Cut the face of every photo under ``photos`` into ``out/chips``; how many were kept and how many had no face."""
+    """Cut the largest face of every photo below ``photos`` and write ``out/chips``.
+
+    Args:
+        photos: folder; the name of a sub-folder is the identity.
+        find: finds landmarks, see `load_landmarker`.
+        out: data folder.
+
+    Returns:
+        Number of chips, and number of photos without a usable face.
+    """
     folder = out / "chips"
     folder.mkdir(parents=True, exist_ok=True)
     rows, marks, missed = [], [], 0
@@ -187,7 +203,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     args = parser.parse_args()
     kept, missed = write_chips(args.photos, load_landmarker(args.landmarker), args.out)
-    print(f"{kept} chips in {args.out / 'chips'}, {missed} photos without a face that could be used")
+    print(f"{kept} chips in {args.out / 'chips'}, {missed} photos without a usable face")
 
 
 if __name__ == "__main__":

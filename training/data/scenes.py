@@ -1,4 +1,4 @@
-"""Labelled pictures for the detector: scene photos and frames of clips, and which of them are kept for measuring."""
+"""Labelled pictures for the detector: scene photos and frames of clips, and their split into training and dev."""
 
 from __future__ import annotations
 
@@ -17,14 +17,21 @@ from numpy.typing import NDArray
 from training.data.label_frames import DEV_CLIPS
 
 MIRROR = [1, 0, 2, 4, 3]
-SURE = 0.5  # score from which a label is a face
-UNSURE = 0.3  # score of a face that is partly hidden or cut: ignored, neither face nor background
+SURE = 0.5  # score from which on a label is a face
+UNSURE = 0.3  # score given to doubtful faces, which are ignored
 SHARED_PHOTOS = Path(__file__).with_name("shared_photos.txt")
 
 
 @dataclass
 class Scene:
-    """A picture (H, W, 3) uint8 RGB with boxes (N, 4), landmarks (N, 5, 2) and scores (N,)."""
+    """A labelled picture.
+
+    Attributes:
+        image: uint8 (H, W, 3) RGB.
+        boxes: float32 (N, 4), x1 y1 x2 y2 in pixels.
+        landmarks: float32 (N, 5, 2) in pixels.
+        scores: float32 (N,). From `SURE` on a label is a face; below it is ignored, neither face nor background.
+    """
 
     image: NDArray[np.uint8]
     boxes: NDArray[np.float32]
@@ -42,28 +49,28 @@ def _scene(image: NDArray[np.uint8], label: dict[str, list]) -> Scene:
 
 
 def decode(content: bytes) -> NDArray[np.uint8]:
-    """A picture file's RGB pixels (H, W, 3)."""
+    """Decode a picture file to uint8 (H, W, 3) RGB."""
     return np.ascontiguousarray(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)[..., ::-1])
 
 
 @cache
 def shared_photos() -> frozenset[str]:
-    """Names of the photos that show a face of the training chips (made by `training.data.shared_photos`)."""
+    """Names of photos that show a face of the training chips (written by `training.data.shared_photos`)."""
     return frozenset(SHARED_PHOTOS.read_text().split())
 
 
 def dev_photo(name: str) -> bool:
-    """Whether a scene photo is kept for measuring: four in ten, by the hash of its name, but none that shows a training chip."""
+    """Whether a scene photo is in the dev split: four in ten by the hash of the name, except those that show a training chip."""
     return zlib.crc32(name.encode()) % 10 < 4 and name not in shared_photos()
 
 
 def load_train_photos(data: Path, labels: Path | None = None) -> list[Scene]:
-    """The labelled scene photos of the training part; ``labels`` are others than ``DATA`` holds."""
+    """The labelled scene photos of the training split; ``labels`` replaces the label file of ``DATA``."""
     return [scene for _, scene in photos(data, lambda name: not dev_photo(name), labels)]
 
 
 def photos(data: Path, wanted: Callable[[str], bool], file: Path | None = None) -> Iterator[tuple[str, Scene]]:
-    """The labelled scene photos whose names are ``wanted``; ``file`` holds labels in place of those of ``DATA``."""
+    """Yield name and scene of the labelled photos for which ``wanted(name)``; ``file`` replaces the label file of ``DATA``."""
     labels = json.loads((file or data / "scenes" / "labels.json").read_text())
     with tarfile.open(data / "scenes" / "scenes.tar") as tar:
         for member in tar:
@@ -74,22 +81,23 @@ def photos(data: Path, wanted: Callable[[str], bool], file: Path | None = None) 
 
 
 def load_frame(path: Path, label: dict[str, list]) -> Scene:
-    """A picture file with its label."""
+    """Read a picture file with its label."""
     return _scene(decode(path.read_bytes()), label)
 
 
 def of_dev_clip(name: str) -> bool:
+    """Whether a frame CLIP-NNNN.jpg is of a dev clip."""
     return name.rsplit("-", 1)[0] in DEV_CLIPS
 
 
 def load_frames(folder: Path, dev: bool, file: Path | None = None) -> list[Scene]:
-    """The frames of `label_frames`, those of the dev clips or the others; ``file`` holds labels in place of the teacher's."""
+    """Read the frames of `training.data.label_frames`, of the dev clips or else the others; ``file`` replaces the label file."""
     labels = json.loads((file or folder / "labels.json").read_text())
     return [load_frame(folder / name, label) for name, label in sorted(labels.items()) if of_dev_clip(name) == dev]
 
 
 def mirrored(scene: Scene) -> Scene:
-    """The scene seen in a mirror; left and right landmarks change names. Labels count from the pixels' edges."""
+    """Mirror a scene and swap left and right landmarks. Coordinates count from pixel edges."""
     width = scene.image.shape[1]
     boxes = scene.boxes[:, [2, 1, 0, 3]] * (-1, 1, -1, 1) + (width, 0, width, 0)
     landmarks = scene.landmarks[:, MIRROR] * (-1, 1) + (width, 0)

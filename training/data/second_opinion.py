@@ -1,11 +1,11 @@
-"""What another detector adds to the teacher's labels: what both find likely is a face, what it alone sees neither face nor none.
+"""Correct the teacher's labels with a second detector: what both find becomes a face, what only the second finds is ignored.
 
     python -m training.data.second_opinion --data DATA --frames .cache/frames --witness yunet.onnx
 
-Teachers are least sure of profiles, turned heads and faces that are cut or half hidden; left out, a detector never learns those,
-and called background it unlearns them. Writes ``frames.json`` and ``photos.json`` beside the frames' own labels, which detectors
-are measured against: those of the frames and of ``DATA/scenes``, with the additions. The scores were chosen by eye: below them
-both take backs of heads for faces.
+Teachers are least sure of profiles and of cut or half hidden faces. Without labels a detector never learns them; labelled as
+background it unlearns them. Writes ``frames.json`` and ``photos.json``: the labels of the frames and of ``DATA/scenes`` with
+the additions. The labels used for evaluation are not changed. The score limits were chosen by eye: below them both detectors
+take backs of heads for faces.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from training.data.scenes import SURE, UNSURE, Scene, dev_photo, load_frame, of_
 MIN_SCORE_SUM, MIN_SCORE_ALONE = (
     1.15,
     0.6,
-)  # the sum of both scores that makes a label sure, and the other's from which on it adds an unsure one
+)  # smallest sum of both scores of a sure label; smallest score of a face that only the second detector finds
 LEAST_SCORE = 0.5
-SAME = 0.4  # IoU of two finds of one face
+SAME = 0.4  # IoU from which on two detections are one face
 SCALES = (1.0, 2.0)
 
 
 def detect_at_scales(witness: Detector, image: np.ndarray) -> Faces:
-    """What the witness sees in a picture (H, W, 3) at its own and at doubled size."""
+    """Detect faces in a picture uint8 (H, W, 3) at full and at doubled size, merged by NMS."""
     parts = []
     for scale in SCALES:
         sized = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC).astype(np.uint8)
@@ -43,7 +43,15 @@ def detect_at_scales(witness: Detector, image: np.ndarray) -> Faces:
 
 
 def merge_second(scene: Scene, second: Faces) -> Scene:
-    """The scene with unsure labels made sure that the other detector confirms, and unsure ones of what it alone sees."""
+    """Merge the detections of a second detector into a scene.
+
+    Args:
+        scene: labels of the teacher.
+        second: detections of the second detector.
+
+    Returns:
+        The scene; doubtful labels that ``second`` confirms are sure, its further detections are ignored regions.
+    """
     overlap = pairwise_iou(second.boxes, scene.boxes)
     scores = scene.scores.copy()
     both = np.where(overlap >= SAME, second.scores[:, None], -np.inf).max(0, initial=-np.inf) + scores

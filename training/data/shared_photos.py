@@ -1,10 +1,10 @@
-"""Which scene photos show a face that is among the training chips: what chips have taught must not be measured on them.
+"""Find the scene photos that show a face of the training chips; they are excluded from the dev split.
 
     python -m training.data.shared_photos --data DATA      # writes training/data/shared_photos.txt; a minute
 
-The two collections draw on the same photos, cut and coded differently. A photo is shared if one of its faces, cut as chips are,
-correlates with a training chip by more than `SAME` once the two are aligned (Evangelidis and Psarakis 2008); two pictures of one
-person stay below (faces of lfw-dev, none of which is among the chips: 0.971 at most).
+Both collections contain the same photos, cropped and compressed differently. A photo is shared if one of its faces, cut as a
+chip, has a correlation above `SAME` with a training chip after alignment by ECC (Evangelidis and Psarakis 2008). Two different
+pictures of one person stay below it (at most 0.971 for faces of lfw-dev, none of which is among the chips).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from models.chip import CHIP, warp_chip
 from training.data.chips import load_chips
 from training.data.scenes import SHARED_PHOTOS, photos
 
-LEAST_WIDTH, LEAST_SCORE = 40, 0.6  # of faces worth comparing
+LEAST_WIDTH, LEAST_SCORE = 40, 0.6  # of faces that are compared
 CANDIDATES, ALIKE, SAME = 3, 0.93, 0.993
 ECC = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
 
@@ -28,7 +28,7 @@ Chip = NDArray[np.uint8]
 
 
 def thumbnail(chip: Chip) -> NDArray[np.float32]:
-    """A chip's middle in 24×24 grey values (576,), of mean 0 and length 1."""
+    """The centre of a chip as 24x24 grey values, float32 (576,) with mean 0 and length 1."""
     middle = cv2.cvtColor(np.ascontiguousarray(chip[24:120, 20:108]), cv2.COLOR_RGB2GRAY)
     flat = cv2.resize(middle, (24, 24), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
     flat -= flat.mean()
@@ -36,13 +36,13 @@ def thumbnail(chip: Chip) -> NDArray[np.float32]:
 
 
 def correlation(a: Chip, b: Chip) -> float:
-    """Correlation of two chips' grey values, the one moved by the affine transform that makes it largest."""
+    """Correlation of the grey values of two chips after affine alignment (ECC); 0 if alignment fails."""
     left, right = (
         cv2.GaussianBlur(cv2.cvtColor(np.ascontiguousarray(c), cv2.COLOR_RGB2GRAY), (0, 0), 1.5)[16:120, 16:112] for c in (a, b)
     )
     try:
         return float(cv2.findTransformECC(left, right, np.eye(2, 3, dtype=np.float32), cv2.MOTION_AFFINE, ECC)[0])
-    except cv2.error:  # nothing alike to hold on to
+    except cv2.error:  # ECC did not converge
         return 0.0
 
 

@@ -47,7 +47,7 @@ def test_chips_without_the_strong_teachers_vectors_name_the_way_out(run, data) -
     vectors = data / "chips" / "edgeface_xs.npy"
     away = vectors.rename(vectors.with_suffix(".away"))
     try:
-        with pytest.raises(SystemExit, match="vectors are missing; labels alone teach with --no-embedding"):
+        with pytest.raises(SystemExit, match="embeddings are missing; train on labels with --no-embedding"):
             run(train_recognizer, "no-vectors")
     finally:
         away.rename(vectors)
