@@ -17,9 +17,9 @@ def choose_engine(settings: Settings, sources: list[SourceSpec]) -> tuple[Settin
         return settings, ""
     engine, why = "ray", f"{len(sources)} sources"
     if len(sources) == 1:
-        from stages.video.probe import length_of
+        from stages.video.probe import file_duration
 
-        length = length_of(sources[0].url)
+        length = file_duration(sources[0].url)
         short = length is not None and length <= SHORT_S
         engine = "inline" if short else "ray"
         why = "one source of unknown length" if length is None else f"one source of {length:.0f} s"

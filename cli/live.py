@@ -24,7 +24,7 @@ from pipeline.folder_lock import locked_folder
 from pipeline.monitoring.log import StatusLog, configure_log
 from pipeline.monitoring.progress import ProgressView
 from pipeline.settings import MetricsSettings
-from stages.boot import boot_id
+from stages.video.boot import boot_id
 
 REPORTED_S = 86_400.0  # the report at the end shows no more than the last day, and no more tracks than can be shown in a second
 REPORTED_TRACKS = 500

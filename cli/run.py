@@ -60,11 +60,11 @@ def command(
     ] = None,
 ) -> None:
     """Find the people of a watchlist in recordings."""
-    from stages.video.probe import why_no_video
+    from stages.video.probe import not_video_reason
 
     settings = load_settings(config, engine=engine, fpir=fpir)
     dating = StartOptions.of(start, start_from_name, zone)
-    found = find_all(source, why_no_video)
+    found = find_all(source, not_video_reason)
     print_skipped(found.left_out)
     code = run_recordings(settings, found.sources, watchlist, out, resume, not no_video, blur_bystanders, dating, found.left_out)
     raise typer.Exit(code)
@@ -82,10 +82,10 @@ def run_recordings(
     left_out: SkippedFiles | None = None,
 ) -> int:
     """Everything `run` does; returns the exit code."""
-    from stages.video.video_tracks import each_track
+    from stages.video.video_tracks import split_video_tracks
 
     require_watchlist(watchlist)
-    sources = each_track(sources)
+    sources = split_video_tracks(sources)
     make_output_folder(out)
     with locked_folder(out, "run"):
         told = {"left_out": (left_out or SkippedFiles()).as_json()}

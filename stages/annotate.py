@@ -22,7 +22,7 @@ from pipeline.errors import OutputError
 from pipeline.protocol import Batch
 from stages.records import Frame, Image
 from stages.video.clock import TICK_S
-from stages.video.pixels import matrix_of
+from stages.video.pixels import colour_matrix
 from watchlist.tracks import box_number
 
 TIME_BASE = Fraction(1, 90000)
@@ -97,7 +97,7 @@ class Annotate:
         self._container = av.open(str(self._part), "w", options={"movflags": "+faststart"})
         self._stream = self._container.add_stream("libx264", options=self._options)
         self._stream.width, self._stream.height = self._size
-        self._stream.codec_context.colorspace = {Colorspace.ITU709: 1}.get(matrix_of(planes.shape[0] * 2 // 3), 6)
+        self._stream.codec_context.colorspace = {Colorspace.ITU709: 1}.get(colour_matrix(planes.shape[0] * 2 // 3), 6)
         self._stream.codec_context.color_range = ColorRange.MPEG
         self._stream.pix_fmt = "yuv420p"
         self._stream.time_base = self._stream.codec_context.time_base = TIME_BASE

@@ -49,7 +49,7 @@ class Detect:
     def flush(self) -> Batch:
         self._last = Faces.empty()
         if self._gate:
-            self._gate.forget()
+            self._gate.reset()
         return []
 
     def close(self) -> None:
@@ -69,7 +69,7 @@ class Detect:
         self._source, gate = state["source"], state["gate"]
         if self._gate:
             if gate is None:
-                self._gate.forget()
+                self._gate.reset()
             else:
                 self._gate.restore(gate)
 

@@ -15,7 +15,7 @@ from models.chip import alignment_error, sharpness_of, warp_chip
 from pipeline.protocol import Batch
 from stages.records import Image, Shot, Track, TrackedFrame
 from stages.tracking.lost_budget import LostTrackBudget
-from stages.video.clock import passed, reached
+from stages.video.clock import at_least, more_than
 
 CROP_MARGIN = 0.6  # of the face's width, on each side of its box
 WORST_FIT = 0.22  # mean distance of the landmarks from the template, in eye distances
@@ -159,7 +159,7 @@ class Select:
         return shot, next((name for name, failed in checks.items() if failed), "")
 
     def _keep(self, track: _Open, shot: Shot, image: Image) -> None:
-        near = [s for s in track.shots if not reached(abs(s.pts_s - shot.pts_s), self._apart_s)]
+        near = [s for s in track.shots if not at_least(abs(s.pts_s - shot.pts_s), self._apart_s)]
         if any(s.quality >= shot.quality for s in near):
             return
         others = [s for s in track.shots if all(s is not n for n in near)]
@@ -172,10 +172,10 @@ class Select:
         """Tracks that have ended, and lasting ones whose time has come to be reported."""
         out, lost_s = [], self._lost_budget.limit_s(now, self._lost_s)
         for number, track in list(self._open.items()):
-            if passed(now - track.last_s, lost_s) or passed(now - track.start_s, self._longest_s):
+            if more_than(now - track.last_s, lost_s) or more_than(now - track.start_s, self._longest_s):
                 out.append(self._report(track, final=True))
                 del self._open[number]
-            elif track.news and (reached(now - track.reported_s, self._report_every_s) or self._early(track)):
+            elif track.news and (at_least(now - track.reported_s, self._report_every_s) or self._early(track)):
                 out.append(self._report(track, final=False))
         return out
 

@@ -19,7 +19,7 @@ from models import recognizer_card
 from pipeline.errors import FarsightError
 from pipeline.sources.find import find_all
 from stages.video import special_files
-from stages.video.probe import why_no_video
+from stages.video.probe import not_video_reason
 from tests.clips import write_clip
 from watchlist.store import Store
 
@@ -87,7 +87,7 @@ def test_a_disk_full_of_oddities_is_read_as_far_as_it_can_be(
 ) -> None:
     odd_files(tmp_path / "disk")
     (tmp_path / "unreached").symlink_to(tmp_path / "disk" / "pipe.mp4")
-    monkeypatch.setattr(special_files, "WRITER_S", 0.3)
+    monkeypatch.setattr(special_files, "FIRST_DATA_S", 0.3)
     out = tmp_path / "out"
     named = ("--source", tmp_path / "disk", "--source", tmp_path / "unreached", "--source", "/dev/zero")
     code, said = farsight("run", *named, "--watchlist", people, "--out", out, "--engine", "inline")
@@ -168,7 +168,7 @@ def test_random_arguments_end_in_a_plan_or_in_one_line(tmp_path: Path) -> None:
             name if "://" in name else str(tmp_path / "disk" / name.lstrip("/")) if ".." not in name else str(tmp_path / "disk")
         )
         try:
-            found = find_all([path], why_no_video).sources
+            found = find_all([path], not_video_reason).sources
         except FarsightError as error:
             assert error.exit_code in (2, 3)
             continue

@@ -1,12 +1,17 @@
-"""The process that reads one camera, so that whatever hangs or crashes in a decoder can be killed from outside.
+"""The process that reads one camera. A separate process can be killed when a decoder hangs or crashes.
 
-    python -m stages.video.camera_reader        # started by stages.video.camera, talks over stdin and stdout
+    python -m stages.video.camera_reader        # started by stages.video.reader_process
 
-The first line in is JSON: url, transport, detect_every, deinterlace. Then each line asks for the next frame, the oldest of those
-that wait (`Newest`). Each answer is a line of JSON with the frame's shape, the time it came (CLOCK_MONOTONIC, which all
-processes share), whether it is damaged, and counters, and the pixels. A last line with ``error`` says why it ends. The address
-comes in by stdin because it may hold a password, which arguments show. When stdin ends, so does the process: nobody is left to
-read for.
+Protocol over stdin and stdout:
+
+- The first line in is JSON with the keywords of `decode`. The address comes by stdin because it may contain a password, which
+  command-line arguments would expose.
+- Each further line in requests the oldest buffered frame (`FrameBuffer`).
+- Each answer is a line of JSON and the pixels. The line has the frame's shape, its arrival time (CLOCK_MONOTONIC, which is the
+  same in all processes), whether it is damaged, and counters.
+- A last line with ``error`` says why reading ended.
+
+The process ends when stdin is closed.
 """
 
 from __future__ import annotations
@@ -23,22 +28,29 @@ from typing import Any, BinaryIO, Literal
 
 from pipeline.errors import SourceError
 from stages.video.clock import Clock
-from stages.video.container import Packets, one_at_a_time, open_video, shape_of_pixels, wanted_rate, why
-from stages.video.damage import Damage
+from stages.video.container import (
+    FrameDecoder,
+    disable_frame_threads,
+    error_text,
+    open_video,
+    pixel_aspect_ratio,
+    target_detection_rate,
+)
+from stages.video.damage import DamageDetector
 from stages.video.deinterlace import Deinterlacer, mode_of
-from stages.video.pixels import pixels_of
+from stages.video.pixels import to_pixels
 from stages.video.snapshots import POLL_S, is_snapshot, snapshots
 
-BREATH = 6  # pictures that may wait while the machine is busy with something else for a moment
-BUNCH = 2  # pictures that may come at once without being thought too many
-OVERRUN_S = 10.0  # so long after a dropped picture only the newest may wait
+MAX_BUFFERED = 6  # frames; bridges a short pause of the consumer
+MAX_BURST = 2  # frames that may arrive at once without being skipped
+OVERRUN_S = 10.0  # after a dropped frame, only the newest frame is buffered for this long
 
 
-class Newest:
-    """The newest pictures; older ones that nobody took are dropped and counted.
+class FrameBuffer:
+    """Buffers decoded frames between the decoder and the consumer; drops and counts old ones.
 
-    A machine that keeps up may pause for a few pictures and loses none. One that does not keep up gets the newest only: pictures
-    that wait would be late, and as many would be dropped in the end.
+    Up to `MAX_BUFFERED` frames wait, so a short pause of the consumer drops none. After an overflow only the newest frame is
+    buffered for `OVERRUN_S` seconds: a consumer that is too slow gets recent frames instead of a constant delay.
     """
 
     def __init__(self) -> None:
@@ -46,20 +58,20 @@ class Newest:
         self._waiting: deque[tuple[Any, float]] = deque()
         self._overrun_until = 0.0
         self.error = ""
-        self.decoded = self.dropped = self.corrupt = self.too_large = 0
+        self.decoded = self.dropped = self.corrupt = self.is_too_large = 0
         self.shape = 1.0  # of a pixel
 
     def counts(self) -> dict[str, int]:
-        return {"decoded": self.decoded, "dropped": self.dropped, "corrupt": self.corrupt, "too_large": self.too_large}
+        return {"decoded": self.decoded, "dropped": self.dropped, "corrupt": self.corrupt, "too_large": self.is_too_large}
 
-    def put(self, picture: Any) -> None:
+    def put(self, frame: Any) -> None:
         with self._changed:
             now = time.monotonic()
-            if len(self._waiting) >= (1 if now < self._overrun_until else BREATH):
+            if len(self._waiting) >= (1 if now < self._overrun_until else MAX_BUFFERED):
                 self.dropped += len(self._waiting)
                 self._waiting.clear()
                 self._overrun_until = now + OVERRUN_S
-            self._waiting.append((picture, now))
+            self._waiting.append((frame, now))
             self._changed.notify()
 
     def end(self, error: str) -> None:
@@ -68,98 +80,112 @@ class Newest:
             self._changed.notify()
 
     def take(self) -> tuple[Any, float] | None:
-        """Wait for a picture; None when reading has ended."""
+        """Wait for the oldest buffered frame and its arrival time; None when reading has ended."""
         with self._changed:
             while not self._waiting and not self.error:
                 self._changed.wait()
             return self._waiting.popleft() if self._waiting else None
 
 
-class Picker:
-    """Which pictures go on. ``auto`` goes by the time they come, not by the rate a camera tells, which may be none or by day."""
+class FrameSampler:
+    """Chooses the frames that are searched.
+
+    Args:
+        detect_every: every n-th frame; ``auto`` chooses by arrival time, since the nominal rate of cameras is unreliable.
+        rate: frames per second for ``auto``.
+    """
 
     def __init__(self, detect_every: int | Literal["auto"], rate: float) -> None:
-        self._every, self._apart, self._due, self._index = detect_every, 1 / rate, 0.0, -1
+        self._every, self._interval_s, self._due, self._index = detect_every, 1 / rate, 0.0, -1
 
-    def takes(self, now: float) -> bool:
-        """Whether to take the picture that has come ``now``, in seconds. Some may come in a bunch."""
+    def accepts(self, now: float) -> bool:
+        """Return whether to search the frame that arrived at ``now`` (seconds). Short bursts are accepted."""
         self._index += 1
         if self._every != "auto":
             return self._index % self._every == 0
         if now < self._due:
             return False
-        self._due = max(self._due, now - BUNCH * self._apart) + self._apart
+        self._due = max(self._due, now - MAX_BURST * self._interval_s) + self._interval_s
         return True
 
 
 def decode(
-    newest: Newest,
+    buffer: FrameBuffer,
     url: str,
     transport: str,
     detect_every: int | Literal["auto"],
     poll_s: float | str = POLL_S,
     deinterlace: str = "auto",
 ) -> None:
-    """Read until the stream ends or fails."""
+    """Read a camera into ``buffer`` until the stream ends or fails.
+
+    Args:
+        buffer: gets the frames, the counters and the reason of the end.
+        url: address of the camera, or a video file, which is played at its own rate.
+        transport: ``tcp`` or ``udp``, for RTSP.
+        detect_every: every n-th frame, or ``auto``.
+        poll_s: interval between requests in seconds, for an address that gives single images.
+        deinterlace: ``auto``, ``on`` or ``off``.
+    """
     try:
-        container, stream = open_video(url, transport, timeout_s=None)  # the watchdog outside knows this camera's patience
-        one_at_a_time(stream)  # threads by frame give each one later, by as many frames as there are threads
-        newest.shape = shape_of_pixels(stream)
-        picker = Picker(detect_every, wanted_rate(stream))
-        packets, damage, deinterlacer = Packets(container, stream), Damage(), Deinterlacer(mode_of(deinterlace))
-        pictures: Iterable[Any] = packets
+        container, stream = open_video(url, transport, timeout_s=None)  # the parent's stall detector sets the limit
+        disable_frame_threads(stream)  # frame threads delay each frame by as many frames as there are threads
+        buffer.shape = pixel_aspect_ratio(stream)
+        sampler = FrameSampler(detect_every, target_detection_rate(stream))
+        packets, damage, deinterlacer = FrameDecoder(container, stream), DamageDetector(), Deinterlacer(mode_of(deinterlace))
+        frames: Iterable[Any] = packets
         if is_snapshot(url, container):
-            container.close()  # some cameras take one caller at a time
-            pictures = snapshots(url, float(poll_s))
-        paced, started = Path(url).is_file(), time.monotonic()
+            container.close()  # some cameras accept one connection at a time
+            frames = snapshots(url, float(poll_s))
+        is_file, started = Path(url).is_file(), time.monotonic()
 
-        def judged() -> Iterator[tuple[Any, bool]]:
-            if paced:  # a file in a camera's place plays at its own pace
-                for picture, pts_s in Clock(container, stream, hurried=True).timed(packets):
+        def with_damage() -> Iterator[tuple[Any, bool]]:
+            if is_file:
+                for frame, pts_s in Clock(container, stream, low_latency=True).timestamped(packets):
                     time.sleep(max(0.0, started + pts_s - time.monotonic()))
-                    yield picture, damage(picture, pts_s)
+                    yield frame, damage(frame, pts_s)
             else:
-                for picture in pictures:
-                    yield picture, damage(picture, time.monotonic())
+                for frame in frames:
+                    yield frame, damage(frame, time.monotonic())
 
-        for picture, damaged in deinterlacer(judged()):
-            newest.decoded += 1
-            newest.corrupt = damage.counts["corrupt_frames"]
-            newest.too_large = packets.oversized
-            if picker.takes(time.monotonic()):
-                newest.put((picture, damaged))
+        for frame, damaged in deinterlacer(with_damage()):
+            buffer.decoded += 1
+            buffer.corrupt = damage.counts["corrupt_frames"]
+            buffer.is_too_large = packets.oversized
+            if sampler.accepts(time.monotonic()):
+                buffer.put((frame, damaged))
         large = f" ({packets.oversized} frames are above the limit)" if packets.oversized else ""
-        newest.end(f"the stream ended{large}")
-    except Exception as error:  # a decoder raises whatever it pleases; the parent is told and starts another reader
-        newest.end(str(error) if isinstance(error, SourceError) else why(error))
+        buffer.end(f"the stream ended{large}")
+    except Exception as error:  # a decoder may raise anything; the parent gets the reason and starts another process
+        buffer.end(str(error) if isinstance(error, SourceError) else error_text(error))
 
 
-def answer(newest: Newest, asked: threading.Semaphore, out: BinaryIO) -> None:
-    """Send the oldest picture that waits whenever one is asked for."""
+def serve(buffer: FrameBuffer, requests: threading.Semaphore, out: BinaryIO) -> None:
+    """Send the oldest buffered frame for each request."""
     while True:
-        asked.acquire()
-        taken = newest.take()
+        requests.acquire()
+        taken = buffer.take()
         if taken is None:
-            out.write(json.dumps({"error": newest.error}).encode() + b"\n")
+            out.write(json.dumps({"error": buffer.error}).encode() + b"\n")
             out.flush()
             return
-        (picture, damaged), at = taken
-        pixels = pixels_of(picture, shape=newest.shape)
-        head = {"shape": pixels.shape, "at": at, "damaged": bool(damaged)} | newest.counts()
+        (frame, damaged), at = taken
+        pixels = to_pixels(frame, shape=buffer.shape)
+        head = {"shape": pixels.shape, "at": at, "damaged": bool(damaged)} | buffer.counts()
         out.write(json.dumps(head).encode() + b"\n")
         out.write(pixels.tobytes())
         out.flush()
 
 
 def main() -> None:
-    # Libraries write to stdout as they please; the frames get a channel of their own.
+    # Libraries may write to stdout, so the frames get a file descriptor of their own.
     out: BinaryIO = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    newest, asked = Newest(), threading.Semaphore(0)
-    threading.Thread(target=decode, args=(newest,), kwargs=json.loads(sys.stdin.readline()), daemon=True).start()
-    threading.Thread(target=answer, args=(newest, asked, out), daemon=True).start()
+    buffer, requests = FrameBuffer(), threading.Semaphore(0)
+    threading.Thread(target=decode, args=(buffer,), kwargs=json.loads(sys.stdin.readline()), daemon=True).start()
+    threading.Thread(target=serve, args=(buffer, requests, out), daemon=True).start()
     for _ in sys.stdin:
-        asked.release()
+        requests.release()
     os._exit(0)  # threads may hang in a decoder
 
 

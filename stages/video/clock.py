@@ -13,41 +13,42 @@ from av.video.frame import VideoFrame
 
 TICK_S = 0.0015  # containers round to milliseconds: two stamps are up to that much nearer or farther than they mean
 UNKNOWN_RATE = 25.0
-LOOK = 9  # frames that are held at most while an odd stamp is judged by those after it
-LOOK_BYTES = 100_000_000  # fewer of large ones
+LOOKAHEAD = 9  # frames that are held at most while an odd stamp is judged by those after it
+LOOKAHEAD_BYTES = 100_000_000  # fewer of large ones
 GAP_S, GAP_STEPS = 0.5, 4  # a pause is a gap from so many seconds, and so many of the longest intervals lately
-SOON_S, FAR_S = 0.25, 60.0  # how far ahead a stamp may be to need one witness, or three; beyond it all that are held
-LONGEST_GAP_S = 7 * 86400.0  # beyond it somebody has set the clock
-MOST_LAG_S = 3600.0  # that a video may begin after its sound
-OFTEN = 20  # frames to a gap, below which gaps are the rule
-FEW = 4  # intervals that are needed to know the pace
-UNEVEN, MOST = 0.25, 0.8  # frames come evenly if most of the intervals are so near the usual one
-RAW = frozenset("h264 hevc vvc m4v mjpeg mpegvideo vc1 h263 h261 obu cavsvideo dirac".split())  # formats that carry no times
+NEAR_S, FAR_S = 0.25, 60.0  # how far ahead a stamp may be to need one witness, or three; beyond it all that are held
+MAX_GAP_S = 7 * 86400.0  # beyond it somebody has set the clock
+MAX_LAG_S = 3600.0  # that a video may begin after its sound
+FRAMES_PER_GAP = 20  # frames to a gap, below which gaps are the rule
+MIN_INTERVALS = 4  # intervals that are needed to know the pace
+INTERVAL_TOLERANCE, MOST = 0.25, 0.8  # frames come evenly if most of the intervals are so near the usual one
+RAW_FORMATS = frozenset(
+    "h264 hevc vvc m4v mjpeg mpegvideo vc1 h263 h261 obu cavsvideo dirac".split()
+)  # formats that carry no times
 
-Timed = tuple[VideoFrame, float]
-
-
-def reached(passed_s: float, setting_s: float) -> bool:
-    """Whether the time between two frames is at least a setting. The same film gives the same answer in every container, though
-    each rounds its stamps in its own way, and floats do too."""
-    return passed_s >= setting_s - TICK_S
+TimedFrame = tuple[VideoFrame, float]
 
 
-def passed(passed_s: float, setting_s: float) -> bool:
-    """Whether it is more than the setting, told as alike."""
-    return passed_s > setting_s + TICK_S
+def at_least(elapsed_s: float, setting_s: float) -> bool:
+    """Return whether the time between two frames is at least a setting, within the rounding of containers and floats."""
+    return elapsed_s >= setting_s - TICK_S
 
 
-def rate_of(container: Any, stream: Any) -> tuple[float, str]:
+def more_than(elapsed_s: float, setting_s: float) -> bool:
+    """Return whether the time between two frames is more than a setting, within the rounding of containers and floats."""
+    return elapsed_s > setting_s + TICK_S
+
+
+def frame_rate_of(container: Any, stream: Any) -> tuple[float, str]:
     """Frames a second, and who says so. Demuxers of raw streams say 25 of any, so there the codec is asked."""
     codec, told = getattr(stream.codec_context, "framerate", None), stream.average_rate
-    for rate, who in ((codec, "codec"),) if container.format.name in RAW else ((told, "container"), (codec, "codec")):
+    for rate, who in ((codec, "codec"),) if container.format.name in RAW_FORMATS else ((told, "container"), (codec, "codec")):
         if rate and 0 < float(rate) <= 1000:
             return float(rate), who
     return UNKNOWN_RATE, "nobody"
 
 
-def start_of(container: Any, stream: Any) -> float:
+def start_time_of(container: Any, stream: Any) -> float:
     """Seconds at which players begin to count: where the first sound or picture of the file is."""
     own = _seconds(stream, stream.start_time)
     if own is None:
@@ -57,7 +58,7 @@ def start_of(container: Any, stream: Any) -> float:
     first = min(s for s in starts if s is not None)
     if container.format.name == "avi" and stream.average_rate:  # which has times of decoding only: FFmpeg shows frames later
         first += stream.codec_context.reorder_depth / float(stream.average_rate)
-    return first if own - first <= MOST_LAG_S else own
+    return first if own - first <= MAX_LAG_S else own
 
 
 class Clock:
@@ -66,20 +67,20 @@ class Clock:
     A stamp that those after it contradict, or that is missing, is taken from its neighbours. Where stamps fall back for good
     (joined files, a counter that starts anew) time goes on. A pause stays, and is counted. ``counts`` says how often each of
     these happened; ``lost_s`` is the time that is missing where frames came evenly. ``resumed``: the first frame that comes is
-    not the first of the file. ``hurried``: its stamp is believed at once, since somebody waits for it.
+    not the first of the file. ``low_latency``: its stamp is believed at once, since somebody waits for it.
     """
 
-    def __init__(self, container: Any, stream: Any, resumed: bool = False, hurried: bool = False) -> None:
-        self.rate, self._told_by = rate_of(container, stream)
+    def __init__(self, container: Any, stream: Any, resumed: bool = False, low_latency: bool = False) -> None:
+        self.rate, self._rate_source = frame_rate_of(container, stream)
         self._base = float(stream.time_base or 1 / 90000)
-        self._offset_s = -start_of(container, stream)
-        self._witnesses = 1 if hurried else 3
-        self._resumed, self._raw = resumed, container.format.name in RAW
+        self._offset_s = -start_time_of(container, stream)
+        self._witnesses = 1 if low_latency else 3
+        self._resumed, self._raw = resumed, container.format.name in RAW_FORMATS
         self.lag_s = (_seconds(stream, stream.start_time) or 0.0) + self._offset_s  # of the video, behind the start of the file
         self._recent: deque[float] = deque(maxlen=16)
         self._early: list[tuple[float, float]] = []  # pauses before the pace was known: how long, and when
-        self.step_s = 1 / self.rate  # from one frame to the next, usually
-        self._kind = ""  # of stamp the frames have: pts, dts or none
+        self.frame_interval_s = 1 / self.rate  # from one frame to the next, usually
+        self._stamp_kind = ""  # of stamp the frames have: pts, dts or none
         self._number = 0
         self.last: float | None = None
         self.counts: Counter[str] = Counter()
@@ -91,22 +92,22 @@ class Clock:
     def lost_s(self) -> float:
         """Seconds missing in an even flow; none where pauses are the rule, as with recorders that wait for motion."""
         gaps = self.counts["gaps_in_time"]
-        return 0.0 if gaps > 1 and gaps * OFTEN > self._number else self._lost_s
+        return 0.0 if gaps > 1 and gaps * FRAMES_PER_GAP > self._number else self._lost_s
 
     @property
     def end(self) -> float:
         """When the last frame ends."""
-        return (self.last + self.step_s) if self.last is not None else 0.0
+        return (self.last + self.frame_interval_s) if self.last is not None else 0.0
 
     def slot(self, pts_s: float, every: int) -> int:
         """Which group of ``every`` frames of the average rate a time falls into."""
         return round(pts_s * self.rate) // every
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """What the times are, for ``run.json``."""
-        rate = f"{self.rate:g} frames/s " + ("assumed" if self._told_by == "nobody" else f"by its {self._told_by}")
-        counted = self._kind == "none" or self._raw
-        told = [f"the file has no times: {rate}" if counted else "order of decoding" if self._kind == "dts" else "PTS"]
+        rate = f"{self.rate:g} frames/s " + ("assumed" if self._rate_source == "nobody" else f"by its {self._rate_source}")
+        counted = self._stamp_kind == "none" or self._raw
+        told = [f"the file has no times: {rate}" if counted else "order of decoding" if self._stamp_kind == "dts" else "PTS"]
         told += [f"{name.replace('_', ' ')}: {count}" for name, count in sorted(self.counts.items()) if count]
         if self.longest[0]:
             told.append(f"longest gap: {self.longest[0]:.1f} s at {self.longest[1]:.1f} s")
@@ -114,63 +115,63 @@ class Clock:
 
     def stamp(self, picture: VideoFrame) -> float | None:
         """Seconds of the frame's own stamp, None if it has none."""
-        raw = picture.dts if self._kind == "dts" else picture.pts
+        raw = picture.dts if self._stamp_kind == "dts" else picture.pts
         return None if raw is None else raw * float(picture.time_base or self._base)
 
-    def timed(self, pictures: Iterable[VideoFrame]) -> Iterator[Timed]:
+    def timestamped(self, pictures: Iterable[VideoFrame]) -> Iterator[TimedFrame]:
         """The frames, each with its time. Where a stamp is odd, some are held until those after it are known."""
         held: deque[tuple[VideoFrame, float | None]] = deque()
         for picture in pictures:
-            if not self._kind:
-                self._kind = "pts" if picture.pts is not None else "dts" if picture.dts is not None else "none"
-                if self._kind == "dts" or self._raw:  # counted from the first on
+            if not self._stamp_kind:
+                self._stamp_kind = "pts" if picture.pts is not None else "dts" if picture.dts is not None else "none"
+                if self._stamp_kind == "dts" or self._raw:  # counted from the first on
                     self._offset_s = -(self.stamp(picture) or 0.0)
             held.append((picture, self.stamp(picture)))
-            most = max(2, min(LOOK, LOOK_BYTES // (3 * picture.width * picture.height)))
-            while held and (now := self._judge([s for _, s in held], len(held) >= most)) is not None:
+            most = max(2, min(LOOKAHEAD, LOOKAHEAD_BYTES // (3 * picture.width * picture.height)))
+            while held and (now := self._resolve([s for _, s in held], len(held) >= most)) is not None:
                 yield held.popleft()[0], now
         while held:
-            now = self._judge([s for _, s in held], True)
+            now = self._resolve([s for _, s in held], True)
             assert now is not None
             yield held.popleft()[0], now
-        for passed, at in self._early:
-            if self._is_gap(passed):
-                self._miss(passed, at)
+        for elapsed_s, at in self._early:
+            if self._is_gap(elapsed_s):
+                self._count_gap(elapsed_s, at)
 
-    def _judge(self, stamps: list[float | None], decide: bool) -> float | None:
+    def _resolve(self, stamps: list[float | None], decide: bool) -> float | None:
         """The time of the first of the frames with these stamps; None to see more of them, unless it must ``decide``."""
         self._number += 1
         self.gap = False
-        if self._kind == "none":
-            return self._go(self._number / self.rate - 1 / self.rate)
-        found = self._begin(stamps, decide) if self.last is None else self._next(stamps, decide)
+        if self._stamp_kind == "none":
+            return self._advance(self._number / self.rate - 1 / self.rate)
+        found = self._resolve_first(stamps, decide) if self.last is None else self._resolve_next(stamps, decide)
         if found is None:
             self._number -= 1
             return None
-        return self._go(found)
+        return self._advance(found)
 
-    def _begin(self, stamps: list[float | None], decide: bool) -> float | None:
+    def _resolve_first(self, stamps: list[float | None], decide: bool) -> float | None:
         """The first frame's: if it does not fit those after it, and they fit each other, it is they who tell."""
         known = [(place, stamp) for place, stamp in enumerate(stamps) if stamp is not None]
         if len(known) < self._witnesses and not decide:
             return None
         if not known:
             return 0.0
-        near = max(FAR_S, GAP_STEPS * self.step_s)
+        near = max(FAR_S, GAP_STEPS * self.frame_interval_s)
         first = next((place for place, ((_, a), (_, b)) in enumerate(pairwise(known)) if 0 < b - a <= near), 0)
         place, stamp = known[first]
         if first:
             self.counts["times_mended"] += 1
         if place:
-            stamp -= place * self.step_s
+            stamp -= place * self.frame_interval_s
         if not self._resumed and (stamp + self._offset_s < -TICK_S or (first and stamp + self._offset_s > near)):
             self._offset_s = -stamp
         return max(0.0, stamp + self._offset_s)
 
-    def _next(self, stamps: list[float | None], decide: bool) -> float | None:
+    def _resolve_next(self, stamps: list[float | None], decide: bool) -> float | None:
         """Any later frame's."""
         assert self.last is not None
-        last, step = self.last, self.step_s
+        last, step = self.last, self.frame_interval_s
         times = [None if s is None else s + self._offset_s for s in stamps]
         now = times[0]
         later = [(place, time) for place, time in enumerate(times) if place and time is not None]
@@ -178,7 +179,7 @@ class Clock:
             if not later and not decide:
                 return None
             self.counts["times_filled_in"] += 1
-            return self._between(*later[0]) if later else last + step
+            return self._interpolate(*later[0]) if later else last + step
         ahead = now - last
         if TICK_S < ahead <= 1.5 * step + TICK_S:
             return self._accept(now)
@@ -186,12 +187,12 @@ class Clock:
             back = next(((place, time) for place, time in later if last < time < now), None)
             if back:
                 self.counts["times_mended"] += 1
-                return self._between(*back)
-            witnesses = 1 if ahead <= SOON_S else 3 if ahead <= FAR_S else LOOK
+                return self._interpolate(*back)
+            witnesses = 1 if ahead <= NEAR_S else 3 if ahead <= FAR_S else LOOKAHEAD
             if len(later) < witnesses and not decide:
                 return None
-            if ahead > LONGEST_GAP_S:
-                return self._bridge(now)
+            if ahead > MAX_GAP_S:
+                return self._bridge_jump(now)
             if not later and self._is_gap(ahead) and not self.counts["gaps_in_time"]:  # nothing comes after it
                 self.counts["times_mended"] += 1
                 return last + step
@@ -199,63 +200,69 @@ class Clock:
         on = next(((place, time) for place, time in later if time > last + TICK_S), None)
         if on:
             self.counts["times_mended"] += 1
-            return self._between(*on)
+            return self._interpolate(*on)
         if not decide:
             return None
         seen = [now, *(time for _, time in later)]
         if sum(a < b for a, b in pairwise(seen)) > len(seen) // 2:
-            return self._bridge(now)
+            return self._bridge_jump(now)
         self.counts["times_mended"] += 1
         return last + step
 
-    def _between(self, place: int, time: float) -> float:
+    def _interpolate(self, place: int, time: float) -> float:
         """Where a frame is whose stamp says nothing, ``place`` frames before the one of this ``time``."""
         assert self.last is not None
-        fair = 0 < time - self.last <= (place + 1) * max(2 * self.step_s, GAP_S)
-        return self.last + ((time - self.last) / (place + 1) if fair else self.step_s)
+        fair = 0 < time - self.last <= (place + 1) * max(2 * self.frame_interval_s, GAP_S)
+        return self.last + ((time - self.last) / (place + 1) if fair else self.frame_interval_s)
 
-    def _bridge(self, now: float) -> float:
+    def _bridge_jump(self, now: float) -> float:
         assert self.last is not None
         self.counts["jumps_bridged"] += 1
-        self._offset_s += self.last + self.step_s - now
-        return self.last + self.step_s
+        self._offset_s += self.last + self.frame_interval_s - now
+        return self.last + self.frame_interval_s
 
     def _accept(self, now: float) -> float:
         """Take a time as it is, and count the pause before it if there is one."""
         assert self.last is not None
-        passed, recent = now - self.last, self._recent
-        if self._is_gap(passed):
-            self.gap = self._even()
-            self._miss(passed, self.last)
+        elapsed_s, recent = now - self.last, self._recent
+        if self._is_gap(elapsed_s):
+            self.gap = self._is_even()
+            self._count_gap(elapsed_s, self.last)
             return now
-        if len(recent) < FEW and len(self._early) < FEW and passed > max(GAP_S, GAP_STEPS * self.step_s):
-            self._early.append((passed, self.last))  # a gap or the pace of the film: judged when that is known
+        if (
+            len(recent) < MIN_INTERVALS
+            and len(self._early) < MIN_INTERVALS
+            and elapsed_s > max(GAP_S, GAP_STEPS * self.frame_interval_s)
+        ):
+            self._early.append((elapsed_s, self.last))  # a gap or the pace of the film: judged when that is known
             return now
-        recent.append(passed)
-        self.step_s = statistics.median(islice(recent, max(0, len(recent) - 9), None))
+        recent.append(elapsed_s)
+        self.frame_interval_s = statistics.median(islice(recent, max(0, len(recent) - 9), None))
         return now
 
-    def _is_gap(self, passed: float) -> bool:
-        return len(self._recent) >= FEW and passed > max(GAP_S, GAP_STEPS * max(self._recent))
+    def _is_gap(self, elapsed_s: float) -> bool:
+        return len(self._recent) >= MIN_INTERVALS and elapsed_s > max(GAP_S, GAP_STEPS * max(self._recent))
 
-    def _even(self) -> bool:
+    def _is_even(self) -> bool:
         """Whether frames came evenly lately."""
-        return sum(abs(t - self.step_s) <= UNEVEN * self.step_s + TICK_S for t in self._recent) >= MOST * len(self._recent)
+        return sum(
+            abs(t - self.frame_interval_s) <= INTERVAL_TOLERANCE * self.frame_interval_s + TICK_S for t in self._recent
+        ) >= MOST * len(self._recent)
 
-    def _miss(self, passed: float, at: float) -> None:
+    def _count_gap(self, elapsed_s: float, at: float) -> None:
         self.counts["gaps_in_time"] += 1
-        self.longest = max(self.longest, (passed, at))
-        if self._even():
-            self._lost_s += passed - self.step_s
+        self.longest = max(self.longest, (elapsed_s, at))
+        if self._is_even():
+            self._lost_s += elapsed_s - self.frame_interval_s
 
-    def _go(self, now: float) -> float:
+    def _advance(self, now: float) -> float:
         """Time goes on, whatever stamps say."""
         now = round(now, 6)
         self.last = now if self.last is None else max(now, round(self.last + 1e-6, 6))
         return self.last
 
 
-def plain(packets: Iterable[Any], until_s: float, start_s: float) -> bool:
+def has_plain_timestamps(packets: Iterable[Any], until_s: float, start_s: float) -> bool:
     """Whether the stamps of packets say by themselves what time it is, up to some seconds: a file entered in its middle gets the
     same times only then."""
     before = latest = None
@@ -265,7 +272,7 @@ def plain(packets: Iterable[Any], until_s: float, start_s: float) -> bool:
         if packet.pts is None or (before is not None and packet.dts is not None and packet.dts <= before):
             return False
         before, now = packet.dts, float(packet.pts * packet.time_base) - start_s
-        if latest is not None and now > latest + LONGEST_GAP_S:
+        if latest is not None and now > latest + MAX_GAP_S:
             return False
         latest = now if latest is None else max(now, latest)
         if now > until_s:

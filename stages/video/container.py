@@ -1,4 +1,4 @@
-"""Opening a video: what recordings and cameras share."""
+"""Opens and decodes video: the part that recordings and cameras share."""
 
 from __future__ import annotations
 
@@ -13,29 +13,41 @@ from av.stream import Disposition
 from pipeline.errors import SourceError
 from stages.video.special_files import Pipe, is_pipe
 
-MOST_PIXELS = 64_000_000
-FRAME_THREADS_BYTES = 32_000_000  # a decoder keeps one frame more for each thread: larger ones are decoded one at a time
+MAX_PIXELS = 64_000_000
+MAX_FRAME_THREAD_BYTES = 32_000_000  # larger frames are decoded without frame threads, which hold one frame each
 NETWORK_TIMEOUT_S = 10.0
-PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails  # covers and previews
-DEPENDENT = Disposition.dependent | Disposition.multilayer  # nothing without the track they add to
+ATTACHED_PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails  # covers and previews
+DEPENDENT_LAYERS = Disposition.dependent | Disposition.multilayer  # enhancement layers of another track
 
 
 def open_video(url: str, transport: str = "tcp", timeout_s: float | None = NETWORK_TIMEOUT_S, track: int = 0) -> tuple[Any, Any]:
-    """The container and one of its video tracks, by its place among them. ``timeout_s``: how long opening, and each read, of an
-    address may take; None for a reader that is watched from outside. Raises SourceError if it cannot be read."""
+    """Open a video file or stream.
+
+    Args:
+        url: path, or address with a scheme.
+        transport: ``tcp`` or ``udp``, for RTSP.
+        timeout_s: time limit for opening and for each read of an address, in seconds; None for no limit.
+        track: index among the video tracks.
+
+    Returns:
+        The PyAV container and the video stream.
+
+    Raises:
+        SourceError: it cannot be read, has no such track, or its frames are too large.
+    """
     try:
         options = {"rtsp_transport": transport} if url.startswith("rtsp") else {}
         timeout = timeout_s if "://" in url else None
         form = "v4l2" if url.startswith("/dev/video") else None
-        # The limit is for the decoder, which would else make room for whatever size a damaged header tells.
-        options["max_pixels"] = str(MOST_PIXELS)
+        # The decoder needs the limit too: it would allocate any size that a damaged header gives.
+        options["max_pixels"] = str(MAX_PIXELS)
         container = av.open(
             Pipe(url) if is_pipe(url) else url, format=form, options=options, timeout=timeout, metadata_errors="ignore"
         )
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise SourceError("no video in this folder" if Path(url).is_dir() else why(error)) from None
+        raise SourceError("no video in this folder" if Path(url).is_dir() else error_text(error)) from None
     try:
-        tracks = videos_in(container)
+        tracks = video_tracks(container)
         if not tracks:
             kinds = ", ".join(sorted({_kind(s) for s in container.streams})) or "nothing"
             raise SourceError(f"no video in it, only {kinds}")
@@ -44,37 +56,39 @@ def open_video(url: str, transport: str = "tcp", timeout_s: float | None = NETWO
         stream = tracks[track]
         if stream.codec_context is None:
             raise SourceError("its codec is unknown")
-        if too_large(stream.width, stream.height, shape_of_pixels(stream)):
+        if is_too_large(stream.width, stream.height, pixel_aspect_ratio(stream)):
             size = f"{stream.width}x{stream.height}"
-            raise SourceError(f"a frame of {size} is above the limit of {MOST_PIXELS // 1_000_000} million pixels")
+            raise SourceError(f"a frame of {size} is above the limit of {MAX_PIXELS // 1_000_000} million pixels")
     except SourceError:
         container.close()
         raise
-    stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     stream.thread_type = "AUTO"
-    if 3 * stream.width * stream.height > FRAME_THREADS_BYTES:
-        one_at_a_time(stream)
+    if 3 * stream.width * stream.height > MAX_FRAME_THREAD_BYTES:
+        disable_frame_threads(stream)
     return container, stream
 
 
-def one_at_a_time(stream: Any) -> None:
-    """Have a stream's frames decoded one after another, not several by threads: each comes at once, in less memory.
-    FFmpeg's H.264 decoder with threads by slice would hide what is damaged."""
+def disable_frame_threads(stream: Any) -> None:
+    """Decode a stream without frame threads: less latency and less memory.
+
+    H.264 is decoded in one thread, since FFmpeg's slice threads hide damage.
+    """
     stream.thread_type = "NONE" if stream.codec_context.name == "h264" else "SLICE"
 
 
-def videos_in(container: Any) -> list[Any]:
-    """The video tracks; covers, previews and layers of another track are none."""
-    return [s for s in container.streams.video if not s.disposition & (PICTURES | DEPENDENT)]
+def video_tracks(container: Any) -> list[Any]:
+    """Return the video tracks, without covers, previews and enhancement layers."""
+    return [s for s in container.streams.video if not s.disposition & (ATTACHED_PICTURES | DEPENDENT_LAYERS)]
 
 
-def left_out(container: Any) -> str:
-    """What of a file looks like video and is not read."""
+def unread_parts(container: Any) -> str:
+    """Describe the parts of a file that look like video and are not read; "" if there are none."""
     words = []
     for stream in container.streams:
-        if stream.type == "video" and stream.disposition & PICTURES:
+        if stream.type == "video" and stream.disposition & ATTACHED_PICTURES:
             words.append(f"a picture that is attached ({_size(stream)})")
-        elif stream.type == "video" and stream.disposition & DEPENDENT:
+        elif stream.type == "video" and stream.disposition & DEPENDENT_LAYERS:
             words.append(f"a layer of another track ({_size(stream)})")
         elif stream.type == "attachment":
             words.append(f"an attachment ({stream.metadata.get('filename') or stream.metadata.get('FILENAME') or 'unnamed'})")
@@ -91,45 +105,53 @@ def _kind(stream: Any) -> str:
     return "a picture" if stream.type == "video" else str(stream.type)
 
 
-def too_large(width: int, height: int, shape: float = 1.0) -> bool:
-    """Whether a frame of so many pixels, of this shape, is above what memory is kept for."""
-    return width * height * max(shape, 1 / shape) > MOST_PIXELS
+def is_too_large(width: int, height: int, shape: float = 1.0) -> bool:
+    """Return whether a frame of this size and pixel aspect ratio has more than `MAX_PIXELS` square pixels."""
+    return width * height * max(shape, 1 / shape) > MAX_PIXELS
 
 
-class Packets:
-    """Decoded frames of a stream until its readable end. A damaged packet costs its own frames and no others.
+class FrameDecoder:
+    """Iterates over the decoded frames of a stream until it ends or becomes unreadable. A damaged packet only costs its own frames.
 
-    What was lost is counted: packets ``undecodable``, frames ``oversized``; ``cut`` if the container itself ended in a fault.
-    Packets ``flagged`` by the container have a gap in their numbering, as where two whole files were joined: no loss by itself.
-    With ``others`` the sound and other tracks are read too, though not decoded: ``others_end`` is where they end on the file's
-    own clock, in seconds, and ``read_to`` the byte up to which the file was understood.
+    Args:
+        container: the open container.
+        stream: the video track to decode.
+        all_tracks: also read (but not decode) the packets of the other tracks, for ``all_tracks_end_s``.
+
+    Attributes:
+        undecodable: packets that could not be decoded.
+        oversized: frames above the limit of `MAX_PIXELS`.
+        corrupt_packets: packets that the container flagged as following a gap, as where files were joined; not a loss by itself.
+        truncated: whether the container ended with an error.
+        all_tracks_end_s: end of the other tracks in seconds of the file's own clock.
+        last_byte: end of the last packet in the file.
     """
 
-    def __init__(self, container: Any, stream: Any, others: bool = False) -> None:
-        self._container, self._stream, self._others = container, stream, others
-        self.undecodable = self.oversized = self.flagged = 0
-        self.cut = False
-        self.others_end = 0.0
-        self.read_to = 0
+    def __init__(self, container: Any, stream: Any, all_tracks: bool = False) -> None:
+        self._container, self._stream, self._all_tracks = container, stream, all_tracks
+        self.undecodable = self.oversized = self.corrupt_packets = 0
+        self.truncated = False
+        self.all_tracks_end_s = 0.0
+        self.last_byte = 0
 
     def __iter__(self) -> Iterator[Any]:
-        packets = self._container.demux() if self._others else self._container.demux(self._stream)
+        packets = self._container.demux() if self._all_tracks else self._container.demux(self._stream)
         while True:
             try:
                 packet = next(packets)
             except (StopIteration, av.error.EOFError):
                 return
             except (av.error.FFmpegError, OSError):
-                self.cut = True
+                self.truncated = True
                 return
             if packet.pos is not None and packet.pos >= 0:
-                self.read_to = max(self.read_to, packet.pos + packet.size)
+                self.last_byte = max(self.last_byte, packet.pos + packet.size)
             if packet.stream.index != self._stream.index:
                 if packet.pts is not None and packet.time_base and packet.stream.type in ("video", "audio"):
                     end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
-                    self.others_end = max(self.others_end, end)
+                    self.all_tracks_end_s = max(self.all_tracks_end_s, end)
                 continue
-            self.flagged += packet.is_corrupt
+            self.corrupt_packets += packet.is_corrupt
             try:
                 frames = packet.decode()
             except av.error.ArgumentError:  # what a decoder says to a frame above the limit
@@ -141,23 +163,32 @@ class Packets:
                 self.undecodable += 1
                 continue
             for frame in frames:
-                if too_large(frame.width, frame.height):
+                if is_too_large(frame.width, frame.height):
                     self.oversized += 1
                 else:
                     yield frame
 
 
-def check_every(detect_every: object) -> None:
-    """Raises ValueError for what is no ``detect_every``."""
+def check_detect_every(detect_every: object) -> None:
+    """Raise ValueError unless the setting is ``auto`` or a positive integer."""
     if detect_every != "auto" and (not isinstance(detect_every, int) or detect_every < 1):
         raise ValueError(f"detect_every = {detect_every!r}: must be auto or a whole number from 1")
 
 
-def choose_every(detect_every: int | Literal["auto"], stream: Any, rate: float) -> tuple[int, str]:
-    """Of how many frames one is searched; for ``auto`` by size and ``rate`` in frames a second, and why."""
+def choose_detect_every(detect_every: int | Literal["auto"], stream: Any, rate: float) -> tuple[int, str]:
+    """Resolve the setting ``detect_every``.
+
+    Args:
+        detect_every: the setting.
+        stream: the video stream.
+        rate: its frames per second.
+
+    Returns:
+        n, of which every n-th frame is searched, and the reason of an automatic choice ("" if it was set).
+    """
     if detect_every != "auto":
         return detect_every, ""
-    wanted = wanted_rate(stream)
+    wanted = target_detection_rate(stream)
     every = max(1, round(rate / wanted))
     return every, (
         f"{every}: {stream.width}x{stream.height} at {rate:.4g} frames/s, "
@@ -165,25 +196,26 @@ def choose_every(detect_every: int | Literal["auto"], stream: Any, rate: float) 
     )
 
 
-def wanted_rate(stream: Any) -> float:
-    """Detections a second that are worth their time, by the size of the picture."""
-    pixels = pixels_shown(stream)
+def target_detection_rate(stream: Any) -> float:
+    """Return the searched frames per second that ``auto`` aims at, by frame size."""
+    pixels = displayed_pixels(stream)
     return 25.0 if pixels <= 250_000 else 9.0 if pixels <= 1_000_000 else 5.0
 
 
-def shape_of_pixels(stream: Any) -> float:
-    """Width of a pixel as it is shown over its height. Recorders store half the rows, or three quarters of the columns."""
+def pixel_aspect_ratio(stream: Any) -> float:
+    """Return width over height of a displayed pixel. Some recorders store half the rows or three quarters of the columns."""
     ratio = float(stream.sample_aspect_ratio or 1)
     return ratio if 0.25 <= ratio <= 4 and not 0.98 < ratio < 1.02 else 1.0
 
 
-def pixels_shown(stream: Any) -> float:
-    """Square pixels of a picture."""
-    shape = shape_of_pixels(stream)
+def displayed_pixels(stream: Any) -> float:
+    """Return the number of square pixels of a displayed frame."""
+    shape = pixel_aspect_ratio(stream)
     return float(stream.width * stream.height * max(shape, 1 / shape))
 
 
-def why(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
+    """Return the reason of a reading error, for messages."""
     if isinstance(error, SourceError):
         return str(error)
     text = getattr(error, "strerror", None) or str(error)

@@ -1,4 +1,4 @@
-"""Which frames show what was never filmed, because data of the video are lost."""
+"""Detects frames with artefacts of lost video data."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from collections import Counter
 
 from av.video.frame import VideoFrame
 
-SMEAR_S = 2.0  # so long after a damaged frame those built upon it are doubted, unless a whole key frame comes before
+SMEAR_S = 2.0  # frames this long after a damaged one count as smeared, unless a key frame comes first
 
 
-class Damage:
-    """Told of each frame in its order, says whether it is damaged: flagged so by the decoder, or built upon such a frame.
-    Decoders flag only what was wrong with a frame's own data; what follows carries the smear on until the next key frame."""
+class DamageDetector:
+    """Call it with each frame in order. A frame is damaged if the decoder flags it, or if it was predicted from such a frame.
+
+    Decoders only flag a frame whose own data was wrong. The frames after it carry its artefacts on until the next key frame.
+    ``counts`` has ``corrupt_frames`` and ``smeared_frames``.
+    """
 
     def __init__(self) -> None:
         self._smear_s = 0.0
@@ -19,7 +22,13 @@ class Damage:
         self.counts: Counter[str] = Counter()
 
     def __call__(self, picture: VideoFrame, pts_s: float, lost: bool = False) -> bool:
-        """Whether this frame is damaged. ``lost``: data before it are missing."""
+        """Return whether a frame is damaged.
+
+        Args:
+            picture: the decoded frame.
+            pts_s: its time in seconds.
+            lost: whether frames before it are missing.
+        """
         self._smear_s -= 0.0 if lost or self._last is None else pts_s - self._last
         self._last = pts_s
         if picture.is_corrupt:

@@ -9,14 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.records import Frame, Image
-from stages.video.clock import reached
+from stages.video.clock import at_least
 
 CELL = 8  # pixels; the mean over a cell takes an eighth of the sensor's noise
-CHANGED = 6.0  # grey levels by which a cell's mean must differ: six sigma of a noisy camera, a face's edge moving by a pixel
+MIN_DIFFERENCE = (
+    6.0  # grey levels by which a cell's mean must differ: six sigma of a noisy camera, a face's edge moving by a pixel
+)
 MARGIN = 64  # pixels around what moved that are looked at too
-SURE = MARGIN // 2 // CELL  # cells around it that count as seen: a face further out may be cut by the region's edge
+SEEN_MARGIN = MARGIN // 2 // CELL  # cells around it that count as seen: a face further out may be cut by the region's edge
 ALIGN = 32
-WHOLE = 0.6  # a region above this share of the frame is not worth cutting out
+MAX_REGION_SHARE = 0.6  # a region above this share of the frame is not worth cutting out
 
 Region = tuple[int, int, int, int]
 
@@ -30,10 +32,10 @@ class MotionGate:
 
     def __init__(self, full_every_s: float) -> None:
         self._full_every_s = full_every_s
-        self.forget()
+        self.reset()
 
-    def forget(self) -> None:
-        self._seen: NDArray[np.float32] | None = None
+    def reset(self) -> None:
+        self._reference: NDArray[np.float32] | None = None
         self._full_s = -np.inf
 
     def region(self, frame: Frame) -> Region | None:
@@ -41,29 +43,29 @@ class MotionGate:
         cells = _cells(frame.image)
         whole = (0, 0, width, height)
         since = frame.pts_s - self._full_s
-        if self._seen is None or self._seen.shape != cells.shape or since < 0 or reached(since, self._full_every_s):
-            return self._search_all(cells, frame.pts_s, whole)
-        rows, columns = np.nonzero(np.abs(cells - self._seen) > CHANGED)
+        if self._reference is None or self._reference.shape != cells.shape or since < 0 or at_least(since, self._full_every_s):
+            return self._whole_frame(cells, frame.pts_s, whole)
+        rows, columns = np.nonzero(np.abs(cells - self._reference) > MIN_DIFFERENCE)
         if len(rows) == 0:
             return None
         x1, y1 = (max(0, int(v.min()) * CELL - MARGIN) // ALIGN * ALIGN for v in (columns, rows))
         x2, y2 = (-(-(int(v.max() + 1) * CELL + MARGIN) // ALIGN) * ALIGN for v in (columns, rows))
         x2, y2 = min(x2, width), min(y2, height)
-        if (x2 - x1) * (y2 - y1) > WHOLE * width * height:
-            return self._search_all(cells, frame.pts_s, whole)
-        inner = tuple(slice(max(0, v.min() - SURE), v.max() + 1 + SURE) for v in (rows, columns))
-        self._seen[inner] = cells[inner]
+        if (x2 - x1) * (y2 - y1) > MAX_REGION_SHARE * width * height:
+            return self._whole_frame(cells, frame.pts_s, whole)
+        inner = tuple(slice(max(0, v.min() - SEEN_MARGIN), v.max() + 1 + SEEN_MARGIN) for v in (rows, columns))
+        self._reference[inner] = cells[inner]
         return x1, y1, x2, y2
 
-    def _search_all(self, cells: NDArray[np.float32], pts_s: float, whole: Region) -> Region:
-        self._seen, self._full_s = cells, pts_s
+    def _whole_frame(self, cells: NDArray[np.float32], pts_s: float, whole: Region) -> Region:
+        self._reference, self._full_s = cells, pts_s
         return whole
 
     def state(self) -> Any:
-        return {"seen": None if self._seen is None else self._seen.copy(), "full_s": float(self._full_s)}
+        return {"seen": None if self._reference is None else self._reference.copy(), "full_s": float(self._full_s)}
 
     def restore(self, state: Any) -> None:
-        self._seen, self._full_s = state["seen"], state["full_s"]
+        self._reference, self._full_s = state["seen"], state["full_s"]
 
 
 def _cells(image: Image) -> NDArray[np.float32]:

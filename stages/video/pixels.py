@@ -1,4 +1,4 @@
-"""From a decoded frame to pixels: upright, square, in the right colours."""
+"""Converts decoded frames to pixels: orientation, pixel aspect ratio and colour."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from av.video.reformatter import ColorRange, Colorspace
 
 from stages.records import Image
 
-HD_LINES = 720  # from so many lines on an untagged video is BT.709, below BT.601
+HD_LINES = 720  # untagged video is BT.709 from this height on, BT.601 below
 MATRICES = {
     1: Colorspace.ITU709,
     4: Colorspace.FCC,
@@ -18,15 +18,15 @@ MATRICES = {
     7: Colorspace.SMPTE240M,
     9: Colorspace.BT2020,
     10: Colorspace.BT2020,
-}  # by the number in H.273; all others, which FFmpeg refuses to convert, are taken for untagged
+}  # by the number in H.273; FFmpeg cannot convert the others, which are treated as untagged
 RANGES = {1: ColorRange.MPEG, 2: ColorRange.JPEG}
 
-Turn = tuple[bool, bool, bool]
-"""How a stored picture becomes the one that is shown: rows and columns swapped, then rows reversed, then columns."""
+Orientation = tuple[bool, bool, bool]
+"""How to turn a stored frame upright: swap rows and columns, then reverse the rows, then reverse the columns."""
 
 
-def turn_of(picture: VideoFrame) -> Turn:
-    """What the frame's display matrix asks for, the nearest of the eight orientations."""
+def orientation_of(picture: VideoFrame) -> Orientation:
+    """Return the orientation in the frame's display matrix, rounded to the nearest of the eight."""
     found = picture.side_data.get(Type.DISPLAYMATRIX)
     if found is None or len(data := bytes(found)) < 36:
         return False, False, False
@@ -37,8 +37,8 @@ def turn_of(picture: VideoFrame) -> Turn:
     return True, b < 0, c < 0
 
 
-def turned(pixels: Image, turn: Turn) -> Image:
-    """A picture (H, W) or (H, W, 3), turned."""
+def oriented(pixels: Image, turn: Orientation) -> Image:
+    """Apply an orientation to an image (H, W) or (H, W, 3)."""
     swap, rows, columns = turn
     if swap:
         pixels = pixels.swapaxes(0, 1)
@@ -47,40 +47,49 @@ def turned(pixels: Image, turn: Turn) -> Image:
     return pixels[:, ::-1] if columns else pixels
 
 
-def turn_planes(planes: Image, turn: Turn) -> Image:
-    """A planar yuv420p picture (3H/2, W), turned."""
+def orient_planes(planes: Image, turn: Orientation) -> Image:
+    """Apply an orientation to a planar yuv420p image (3H/2, W)."""
     height, width = planes.shape[0] * 2 // 3, planes.shape[1]
     flat = planes.reshape(-1)
     y = flat[: height * width].reshape(height, width)
     u, v = flat[height * width :].reshape(2, height // 2, width // 2)
-    parts = np.concatenate([turned(plane, turn).reshape(-1) for plane in (y, u, v)])
+    parts = np.concatenate([oriented(plane, turn).reshape(-1) for plane in (y, u, v)])
     return np.ascontiguousarray(parts.reshape(-1, height if turn[0] else width))
 
 
-def matrix_of(lines: int) -> Colorspace:
-    """The colour matrix of a video that tells none, and of those we draw."""
+def colour_matrix(lines: int) -> Colorspace:
+    """Return the colour matrix of untagged video of this height, also used for annotated videos."""
     return Colorspace.ITU709 if lines >= HD_LINES else Colorspace.ITU601
 
 
-def pixels_of(picture: VideoFrame, kind: str = "rgb24", shape: float = 1.0) -> Image:
-    """RGB (H, W, 3), or planar yuv420p (3H/2, W) of video range and `matrix_of` its lines; turned upright, its pixels made square
-    from ``shape`` (`stages.video.container.shape_of_pixels`)."""
-    turn = turn_of(picture)
+def to_pixels(picture: VideoFrame, kind: str = "rgb24", shape: float = 1.0) -> Image:
+    """Convert a decoded frame to pixels: upright, with square pixels, in the right colours.
+
+    Args:
+        picture: the decoded frame.
+        kind: ``rgb24`` or ``yuv420p``.
+        shape: pixel aspect ratio of the stream (`stages.video.container.pixel_aspect_ratio`).
+
+    Returns:
+        uint8 (H, W, 3) RGB; or planar yuv420p (3H/2, W), limited range, in the `colour_matrix` of its height.
+    """
+    turn = orientation_of(picture)
     width, height = round(picture.width * max(1.0, shape)), round(picture.height * max(1.0, 1 / shape))
     source = {
-        "src_colorspace": MATRICES.get(int(picture.colorspace), matrix_of(picture.height)),
-        "src_color_range": RANGES.get(int(picture.color_range)) or (ColorRange.JPEG if _full(picture) else ColorRange.MPEG),
+        "src_colorspace": MATRICES.get(int(picture.colorspace), colour_matrix(picture.height)),
+        "src_color_range": RANGES.get(int(picture.color_range))
+        or (ColorRange.JPEG if _is_full_range(picture) else ColorRange.MPEG),
     }
     if kind == "yuv420p":
         # Even sizes: chroma has half the pixels each way.
         width, height = width // 2 * 2, height // 2 * 2
-        shown = {"dst_colorspace": matrix_of(width if turn[0] else height), "dst_color_range": ColorRange.MPEG}
+        shown = {"dst_colorspace": colour_matrix(width if turn[0] else height), "dst_color_range": ColorRange.MPEG}
         planes = picture.reformat(width=width, height=height, format="yuv420p", **source, **shown).to_ndarray()
-        return turn_planes(planes, turn) if any(turn) else planes
+        return orient_planes(planes, turn) if any(turn) else planes
     pixels = picture.reformat(width=width, height=height, format="rgb24", **source, dst_color_range=ColorRange.JPEG).to_ndarray()
-    return np.ascontiguousarray(turned(pixels, turn)) if any(turn) else pixels
+    return np.ascontiguousarray(oriented(pixels, turn)) if any(turn) else pixels
 
 
-def _full(picture: VideoFrame) -> bool:
-    """Whether a frame that tells no range has the full one by its format."""
+def _is_full_range(picture: VideoFrame) -> bool:
+    """Return whether the pixel format of a frame without a range tag implies full range."""
     return picture.format.name.startswith("yuvj") or picture.format.is_rgb

@@ -12,23 +12,23 @@ import av.error
 
 from pipeline.errors import SourceError
 
-PICTURES = frozenset("image2 image2pipe gif apng ico webp webp_anim tiff".split())
+STILL_FORMATS = frozenset("image2 image2pipe gif apng ico webp webp_anim tiff".split())
 STILL_BRANDS = frozenset("heic heix heim heis mif1 avif".split())  # of HEIF and AVIF, which are kept as MP4 is
-LISTS = frozenset("hls dash concat tty".split())  # of other files, and text
+PLAYLIST_FORMATS = frozenset("hls dash concat tty".split())  # of other files, and text
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC).timestamp()
 DAY_S = 86_400.0
-SAYS_WHEN = ("com.apple.quicktime.creationdate", "creation_time", "date")
-PICTURE = "a picture, no video; enrol it with `watchlist add`, or look for its person with `search`"
+START_KEYS = ("com.apple.quicktime.creationdate", "creation_time", "date")
+STILL_IMAGE = "a picture, no video; enrol it with `watchlist add`, or look for its person with `search`"
 
 
-def why_no_video(path: Path) -> str:
+def not_video_reason(path: Path) -> str:
     """Why a file is no video, by decoding a frame of it; "" if it is one. It reaches no other file and no network."""
     try:
         # "file" alone: a playlist in a folder must not make us fetch anything.
         with av.open(str(path), options={"protocol_whitelist": "file"}, metadata_errors="ignore") as container:
-            if container.format.name in LISTS:
+            if container.format.name in PLAYLIST_FORMATS:
                 return "no video in it, only text"
-            if is_picture(container):
+            if is_still_image(container):
                 return "a picture, no video"
             streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
             if not streams:
@@ -43,7 +43,7 @@ def why_no_video(path: Path) -> str:
         return f"cannot be read: {getattr(error, 'strerror', None) or error}"
 
 
-def length_of(url: str) -> float | None:
+def file_duration(url: str) -> float | None:
     """Seconds of a file, as its container says; None where it does not, and for what is no ordinary file."""
     if "://" in url or not Path(url).is_file():
         return None
@@ -54,7 +54,7 @@ def length_of(url: str) -> float | None:
         return None
 
 
-def is_picture(container: Any) -> bool:
+def is_still_image(container: Any) -> bool:
     """Whether an open container is a single picture. Moving GIFs and their like are videos."""
     name = container.format.name
     if name in ("gif", "apng", "webp_anim"):
@@ -63,24 +63,24 @@ def is_picture(container: Any) -> bool:
         container.seek(0)
         return not moving
     brand = container.metadata.get("major_brand", "")
-    return name in PICTURES or name.endswith("_pipe") or brand in STILL_BRANDS
+    return name in STILL_FORMATS or name.endswith("_pipe") or brand in STILL_BRANDS
 
 
-def refuse_picture(container: Any) -> None:
+def reject_still_image(container: Any) -> None:
     """Raises SourceError for a single picture: it has no time, and nobody can be followed in it."""
-    if is_picture(container):
+    if is_still_image(container):
         container.close()
-        raise SourceError(PICTURE)
+        raise SourceError(STILL_IMAGE)
 
 
-def began(container: Any, now: float | None = None) -> tuple[float | None, str]:
+def recording_start(container: Any, now: float | None = None) -> tuple[float | None, str]:
     """When the recording in an open container began, as Unix time, and by which of its entries; None where it does not say.
 
     Entries without a time of day, before 1990 or in the future are not believed: cameras whose clock was never set write them.
     """
     now = time.time() if now is None else now
     entries = [container.metadata, *(stream.metadata for stream in container.streams.video)]
-    for key in SAYS_WHEN:
+    for key in START_KEYS:
         for metadata in entries:
             found = next((value for name, value in metadata.items() if name.lower() == key), None)
             at = None if found is None else _time(found)

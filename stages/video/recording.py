@@ -13,23 +13,23 @@ import av.error
 from pipeline.errors import SourceError, redact_url
 from pipeline.protocol import Batch, SourceReport, SourceSpec
 from stages.records import Frame
-from stages.video.clock import Clock, plain, rate_of, start_of
+from stages.video.clock import Clock, frame_rate_of, has_plain_timestamps, start_time_of
 from stages.video.container import (
-    Packets,
-    check_every,
-    choose_every,
-    left_out,
+    FrameDecoder,
+    check_detect_every,
+    choose_detect_every,
+    error_text,
     open_video,
-    shape_of_pixels,
-    videos_in,
-    why,
+    pixel_aspect_ratio,
+    unread_parts,
+    video_tracks,
 )
-from stages.video.damage import Damage
+from stages.video.damage import DamageDetector
 from stages.video.deinterlace import Deinterlacer, mode_of
-from stages.video.integrity import Reading, counts_of, faults_of, length_of, listed
-from stages.video.pixels import pixels_of
-from stages.video.probe import began, refuse_picture
-from stages.video.special_files import refusal
+from stages.video.integrity import DecodeSummary, duration_of, lists_frame_times, loss_counts, loss_reasons
+from stages.video.pixels import to_pixels
+from stages.video.probe import recording_start, reject_still_image
+from stages.video.special_files import refusal_reason
 
 AHEAD = 3  # decoded frames that may wait for detection
 AHEAD_BYTES = 100_000_000  # fewer of large ones
@@ -52,7 +52,7 @@ class Decode:
         picture: Literal["rgb24", "yuv420p"] = "rgb24",
         deinterlace: Literal["auto", "off", "on"] | bool = "auto",
     ) -> None:
-        check_every(detect_every)
+        check_detect_every(detect_every)
         self._deinterlace = mode_of(deinterlace)
         self._detect_every, self._picture = detect_every, picture
         self._every = 1
@@ -103,7 +103,7 @@ class Decode:
             self._recording(container)
             self._put(END)
         except Exception as error:  # handed to the reader, who raises it
-            self._put(error if isinstance(error, SourceError) else SourceError(why(error)))
+            self._put(error if isinstance(error, SourceError) else SourceError(error_text(error)))
 
     def _put(self, item: Any) -> None:
         most = min(AHEAD, max(1, AHEAD_BYTES // item.image.nbytes)) if isinstance(item, Frame) else AHEAD
@@ -119,41 +119,45 @@ class Decode:
                 return
 
     def _open(self) -> Any:
-        if odd := refusal(self._spec.url):
+        if odd := refusal_reason(self._spec.url):
             raise SourceError(odd)
         container, stream = open_video(self._spec.url, track=self._track)
-        refuse_picture(container)
-        self._report.started_at, self._report.started_from = began(container)
-        self._every, chosen = choose_every(self._detect_every, stream, rate_of(container, stream)[0])
+        reject_still_image(container)
+        self._report.started_at, self._report.started_from = recording_start(container)
+        self._every, chosen = choose_detect_every(self._detect_every, stream, frame_rate_of(container, stream)[0])
         choices = self._report.choices
         if chosen:
             choices["detect_every"] = chosen
-        if (count := len(videos_in(container))) > 1:
+        if (count := len(video_tracks(container))) > 1:
             choices["track"] = f"video track {self._track + 1} of {count}"
-        if unread := left_out(container):
+        if unread := unread_parts(container):
             choices["not read"] = unread
         return container
 
     def _recording(self, container: Any) -> None:
-        stream = videos_in(container)[self._track]
+        stream = video_tracks(container)[self._track]
         resumed = bool(self._after) and self._seek(container, stream)
         if self._after and not resumed:
             container.close()
             container = self._open()
-            stream = videos_in(container)[self._track]
-        clock, shape = Clock(container, stream, resumed), shape_of_pixels(stream)
-        self._report.duration_s = length = length_of(container, stream, clock)
+            stream = video_tracks(container)[self._track]
+        clock, shape = Clock(container, stream, resumed), pixel_aspect_ratio(stream)
+        self._report.duration_s = length = duration_of(container, stream, clock)
         if length is None and "matroska" in container.format.name:
             self._report.choices["length"] = "not told by the file: if it is still being recorded, read the rest with --resume"
-        packets, damage, deinterlacer = Packets(container, stream, others=True), Damage(), Deinterlacer(self._deinterlace)
+        packets, damage, deinterlacer = (
+            FrameDecoder(container, stream, all_tracks=True),
+            DamageDetector(),
+            Deinterlacer(self._deinterlace),
+        )
         slot = clock.slot(self._after, self._every) if self._after is not None else -1
         index = 0
 
-        def judged() -> Iterator[tuple[Any, float, bool]]:
-            for picture, pts in clock.timed(packets):
-                yield picture, pts, damage(picture, pts, clock.gap and not listed(container))
+        def with_damage() -> Iterator[tuple[Any, float, bool]]:
+            for picture, pts in clock.timestamped(packets):
+                yield picture, pts, damage(picture, pts, clock.gap and not lists_frame_times(container))
 
-        for picture, pts, damaged in deinterlacer(judged()):
+        for picture, pts, damaged in deinterlacer(with_damage()):
             if self._stop.is_set():
                 break
             index += 1
@@ -164,15 +168,15 @@ class Decode:
             due = clock.slot(pts, self._every)
             if self._every == 1 or due != slot:
                 slot = due
-                pixels = pixels_of(picture, self._picture, shape)
+                pixels = to_pixels(picture, self._picture, shape)
                 self._put(Frame(self._spec.name, round(pts * clock.rate), pts, pixels, damaged=damaged))
-        read = Reading(index, packets, damage, clock, length)
-        faults = faults_of(read, container, stream)
+        read = DecodeSummary(index, packets, damage, clock, length)
+        faults = loss_reasons(read, container, stream)
         container.close()
-        self._report.choices["clock"] = clock.words()
+        self._report.choices["clock"] = clock.describe()
         if deinterlacer.count:
             self._report.choices["deinterlace"] = f"{self._deinterlace}: {deinterlacer.count} frames are interlaced"
-        self._report.counts |= counts_of(read)
+        self._report.counts |= loss_counts(read)
         if not self._stop.is_set() and faults:
             self._report.status, self._report.reason = ("incomplete" if index else "failed"), "; ".join(faults)
 
@@ -185,10 +189,10 @@ class Decode:
         if not any(name in container.format.name for name in INDEXED) or stream.start_time is None:
             return False
         assert self._after is not None
-        start_s = start_of(container, stream)
+        start_s = start_time_of(container, stream)
         target = int((max(0.0, self._after - 0.5) + start_s) * 1e6)
         try:
-            if not plain(container.demux(stream), self._after, start_s):
+            if not has_plain_timestamps(container.demux(stream), self._after, start_s):
                 return False
             container.seek(target)
             first = next(container.decode(stream))

@@ -9,8 +9,8 @@ from typing import Any
 from stages.video.container import open_video
 
 POLL_S = 0.5
-REPEAT_S = 2.0  # the same picture again counts as a new one only so often
-TRIES = 3  # one answer that fails is not the end
+KEEP_ALIVE_S = 2.0  # the same picture again counts as a new one only so often
+MAX_FAILURES = 3  # one answer that fails is not the end
 
 
 def is_snapshot(url: str, container: Any) -> bool:
@@ -21,27 +21,27 @@ def is_snapshot(url: str, container: Any) -> bool:
 def snapshots(url: str, poll_s: float = POLL_S) -> Iterator[Any]:
     """The pictures of a camera as they change, one request each ``poll_s`` seconds.
 
-    A picture that stays the same is given again each `REPEAT_S` seconds, which says that the camera is well. Raises what the
-    last of `TRIES` failing requests raised.
+    A picture that stays the same is given again each `KEEP_ALIVE_S` seconds, which says that the camera is well. Raises what the
+    last of `MAX_FAILURES` failing requests raised.
     """
     before, given_at, failures = b"", 0.0, 0
     while True:
         began = time.monotonic()
         try:
-            content, picture = _ask(url)
+            content, picture = _request(url)
             failures = 0
         except Exception:
             failures += 1
-            if failures == TRIES:
+            if failures == MAX_FAILURES:
                 raise
         else:
-            if content != before or began - given_at >= REPEAT_S:
+            if content != before or began - given_at >= KEEP_ALIVE_S:
                 before, given_at = content, began
                 yield picture
         time.sleep(max(0.0, began + poll_s - time.monotonic()))
 
 
-def _ask(url: str) -> tuple[bytes, Any]:
+def _request(url: str) -> tuple[bytes, Any]:
     """The picture as it came and decoded."""
     container, stream = open_video(url)
     try:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pipeline.errors import SourceError
 
-WRITER_S = 10.0  # for somebody to begin writing into a pipe
-SILENT_S = 30.0  # for a writer that has begun to go on
+FIRST_DATA_S = 10.0  # for somebody to begin writing into a pipe
+NEXT_DATA_S = 30.0  # for a writer that has begun to go on
 
 
 class Pipe(io.FileIO):
@@ -23,7 +23,7 @@ class Pipe(io.FileIO):
         self._begun = False
 
     def read(self, size: int | None = -1, /) -> bytes:
-        until = time.monotonic() + (SILENT_S if self._begun else WRITER_S)
+        until = time.monotonic() + (NEXT_DATA_S if self._begun else FIRST_DATA_S)
         poll = select.poll()
         poll.register(self.fileno(), select.POLLIN)
         while (left := until - time.monotonic()) > 0:
@@ -34,7 +34,7 @@ class Pipe(io.FileIO):
                 self._begun = True
                 return data
             time.sleep(0.02)  # its last writer has gone before it wrote anything
-        waited = f"{SILENT_S if self._begun else WRITER_S:.0f} s"
+        waited = f"{NEXT_DATA_S if self._begun else FIRST_DATA_S:.0f} s"
         raise SourceError(f"a pipe into which nobody {'went on writing' if self._begun else 'writes'} ({waited} waited)")
 
     def seekable(self) -> bool:
@@ -46,7 +46,7 @@ def is_pipe(url: str) -> bool:
     return stat.S_ISFIFO(_mode(url))
 
 
-def refusal(url: str) -> str:
+def refusal_reason(url: str) -> str:
     """Why a path cannot be a recording, as far as is known without opening it; "" if it may be one, or is a URL."""
     mode = _mode(url)
     if stat.S_ISCHR(mode) and Path(url).name.startswith("video"):

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from pipeline.errors import SourceError
 from pipeline.protocol import SourceSpec
-from stages.video.container import open_video, videos_in
+from stages.video.container import open_video, video_tracks
 
 AT_ONCE = 8
 
 
-def each_track(specs: list[SourceSpec]) -> list[SourceSpec]:
+def split_video_tracks(specs: list[SourceSpec]) -> list[SourceSpec]:
     """One spec for each video track of each file, named apart: ``NAME-track1``, ``NAME-track2``.
 
     A stream from the network, whose tracks are one picture in several qualities, and a file that cannot be opened stay as they
@@ -44,6 +44,6 @@ def _tracks(spec: SourceSpec) -> int:
         container, _ = open_video(spec.url)
     except SourceError:
         return 1
-    count = len(videos_in(container))
+    count = len(video_tracks(container))
     container.close()
     return count

@@ -229,7 +229,7 @@ def test_files_changed_at_random_are_refused_or_read(tmp_path: Path) -> None:
         "stages..decode.Decode",
         "stages.video.camera.subprocess.Popen",
         "stages.video.camera.Any",
-        "stages.video.camera._Reader",  # it starts a process
+        "stages.video.reader_process.ReaderProcess",  # it starts a process
         "stages.video.recording.Clock",  # of another module
         "stages.records.Frame",
         "stages.video.recording.Decode",  # a source

@@ -20,9 +20,9 @@ import pytest
 
 from pipeline.addresses import encode_credentials
 from pipeline.protocol import SourceSpec
-from stages.boot import boot_id
 from stages.records import Frame
-from stages.video import silence
+from stages.video import stall_detector
+from stages.video.boot import boot_id
 from stages.video.camera import Camera, State
 from tests.clips import write_clip
 from tests.servers import free_port, needs_rtsp, start_rtsp, stop
@@ -207,7 +207,7 @@ class LateReader:
     def __init__(self, now: list[float]) -> None:
         self._now, self.looks = now, 0
 
-    def newest(self, timeout: float) -> dict[str, object] | None:
+    def next_frame(self, timeout: float) -> dict[str, object] | None:
         self._now[0] += timeout
         self.looks += 1
         return None if self.looks % 4 else item(self._now[0], self.looks)
@@ -229,7 +229,7 @@ def test_a_camera_is_not_declared_dead_after_back_pressure(monkeypatch: pytest.M
     camera.start(SourceSpec("cam", "none.ts"), None)
     monkeypatch.setattr("stages.video.camera.time.monotonic", lambda: now[0])
     camera._reader = reader = LateReader(now)  # type: ignore[assignment]
-    camera._silence.begin()
+    camera._stall_detector.begin()
     for _ in range(3):
         assert next_frame(camera)
         now[0] += 60.0  # the stages behind it are busy
@@ -247,7 +247,7 @@ def test_a_clock_that_is_set_moves_no_cameras_pts(monkeypatch: pytest.MonkeyPatc
             patch.setattr("stages.video.camera.time.time", lambda step=step: 1.7e9 + step)
             camera = Camera(epoch=1.7e9 - 100.0, epoch_clock=clock)
             camera.start(SourceSpec("cam", "none.ts"), None)
-            camera._silence.begin()
+            camera._stall_detector.begin()
             found.append(camera._frame(item(time.monotonic(), 1)))
     assert found[0].pts_s == pytest.approx(100.0, abs=5) and found[1].pts_s == pytest.approx(100.0, abs=5)
     assert found[1].captured - found[0].captured == pytest.approx(3.15e7, abs=5)  # the time of day is that of the clock
@@ -255,8 +255,8 @@ def test_a_clock_that_is_set_moves_no_cameras_pts(monkeypatch: pytest.MonkeyPatc
 
 def test_a_slow_camera_is_left_alone(watch, serve, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     """One whose frames are further apart than others may be silent; here a second stands for ten."""
-    monkeypatch.setattr(silence, "FIRST_S", 4.0)
-    monkeypatch.setattr(silence, "SHORTEST_S", 0.3)
+    monkeypatch.setattr(stall_detector, "SECOND_FRAME_S", 4.0)
+    monkeypatch.setattr(stall_detector, "MIN_STALL_S", 0.3)
 
     def behave(caller: socket.socket) -> None:
         caller.recv(4096)
@@ -271,7 +271,7 @@ def test_a_slow_camera_is_left_alone(watch, serve, monkeypatch: pytest.MonkeyPat
     camera = watch(serve(behave), connect_s=15.0, stall_s=None, live_seconds=30.0)
     times = [next_frame(camera).pts_s for _ in range(6)]
     assert times[-1] - times[0] > 2.0 and "reconnects" not in camera.report().counts
-    assert camera._silence.limit_s > 2.5
+    assert camera._stall_detector.limit_s > 2.5
 
 
 def test_waits_grow_and_a_steady_stream_shortens_them_again(  # type: ignore[no-untyped-def]
@@ -285,7 +285,7 @@ def test_waits_grow_and_a_steady_stream_shortens_them_again(  # type: ignore[no-
             assert camera.read() is not None
         waits.append(camera._wait_s)
     assert waits == pytest.approx([0.2, 0.4, 0.8])
-    monkeypatch.setattr("stages.video.camera.STEADY_S", 0.0)
+    monkeypatch.setattr("stages.video.camera.STABLE_S", 0.0)
     while camera.report().counts["reconnects"] < 4:
         assert camera.read() is not None
     assert camera._wait_s == pytest.approx(0.2)

@@ -10,7 +10,7 @@ import av
 import pytest
 
 from stages.video import camera_reader
-from stages.video.camera_reader import BREATH, OVERRUN_S, Newest, Picker, decode
+from stages.video.camera_reader import MAX_BUFFERED, OVERRUN_S, FrameBuffer, FrameSampler, decode
 from stages.video.container import open_video
 from tests.clips import write_clip
 
@@ -22,7 +22,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def take_all(newest: Newest) -> list[int]:
+def take_all(newest: FrameBuffer) -> list[int]:
     newest.error = "the end"
     taken = []
     while (one := newest.take()) is not None:
@@ -31,38 +31,38 @@ def take_all(newest: Newest) -> list[int]:
 
 
 def test_a_short_pause_loses_nothing(clock: list[float]) -> None:
-    newest = Newest()
-    for index in range(BREATH):
+    newest = FrameBuffer()
+    for index in range(MAX_BUFFERED):
         newest.put(index)
-    assert take_all(newest) == list(range(BREATH)) and newest.dropped == 0
+    assert take_all(newest) == list(range(MAX_BUFFERED)) and newest.dropped == 0
 
 
 def test_a_machine_that_does_not_keep_up_gets_the_newest_only(clock: list[float]) -> None:
-    newest = Newest()
+    newest = FrameBuffer()
     for index in range(100):
         newest.put(index)
     assert take_all(newest) == [99] and newest.dropped == 99
 
 
 def test_room_comes_back_after_a_time_without_drops(clock: list[float]) -> None:
-    newest = Newest()
-    for index in range(BREATH + 1):
+    newest = FrameBuffer()
+    for index in range(MAX_BUFFERED + 1):
         newest.put(index)
     clock[0] += OVERRUN_S
-    newest.put(BREATH + 1)
-    assert take_all(newest) == [BREATH, BREATH + 1] and newest.dropped == BREATH
+    newest.put(MAX_BUFFERED + 1)
+    assert take_all(newest) == [MAX_BUFFERED, MAX_BUFFERED + 1] and newest.dropped == MAX_BUFFERED
 
 
 @pytest.mark.parametrize(("every", "taken"), [("auto", 90), (3, 84), (1, 250)])
 def test_of_a_camera_whose_pictures_come_in_bunches_enough_are_taken(every: Any, taken: int) -> None:
-    picker = Picker(every, 9.0)
-    assert sum(picker.takes(100 + (k // 2 * 2) / 25) for k in range(250)) == pytest.approx(taken, abs=2)  # 10 s of 25 a second
+    sampler = FrameSampler(every, 9.0)
+    assert sum(sampler.accepts(100 + (k // 2 * 2) / 25) for k in range(250)) == pytest.approx(taken, abs=2)  # 10 s of 25 a second
 
 
 @pytest.mark.parametrize("rate", [2, 5])
 def test_of_a_slow_camera_every_picture_is_taken(rate: int) -> None:
-    picker = Picker("auto", 9.0)
-    assert all(picker.takes(100 + k / rate) for k in range(50))
+    sampler = FrameSampler("auto", 9.0)
+    assert all(sampler.accepts(100 + k / rate) for k in range(50))
 
 
 def copied(path: Path, change: Callable[[int, Any], Any]) -> Path:
@@ -92,7 +92,7 @@ def test_a_damaged_packet_does_not_end_the_stream(tmp_path: Path, slept: list[fl
         stump.pts, stump.dts, stump.time_base = packet.pts, packet.dts, packet.time_base
         return stump
 
-    newest = Newest()
+    newest = FrameBuffer()
     clip = write_clip(tmp_path / "a.mkv", [k / 10 for k in range(40)])
     decode(newest, str(copied(clip, damage)), "tcp", 1)
     assert (newest.decoded, newest.error) == (39, "the stream ended")
@@ -103,7 +103,7 @@ def test_a_file_whose_times_begin_late_plays_at_once(tmp_path: Path, slept: list
         packet.pts, packet.dts = (round(time + 3600 / packet.time_base) for time in (packet.pts, packet.dts))
         return packet
 
-    newest = Newest()
+    newest = FrameBuffer()
     decode(newest, str(copied(write_clip(tmp_path / "a.ts", [k / 10 for k in range(20)]), late)), "tcp", 1)
     assert newest.decoded == 20 and 1.0 < max(slept) < 2.5
 
@@ -111,7 +111,7 @@ def test_a_file_whose_times_begin_late_plays_at_once(tmp_path: Path, slept: list
 def test_a_frame_is_given_when_it_comes_and_not_as_many_frames_later_as_there_are_threads(
     tmp_path: Path, slept: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    newest, behind = Newest(), []
+    newest, behind = FrameBuffer(), []
 
     class Spy:
         def __init__(self, container: Any) -> None:

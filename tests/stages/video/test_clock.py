@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.protocol import SourceReport, SourceSpec
 from stages.video import camera_reader
-from stages.video.camera_reader import Newest
+from stages.video.camera_reader import FrameBuffer
 from stages.video.recording import Decode
 from tests.films import copied, later, number_of, stamped, write_film
 
@@ -87,7 +87,7 @@ def test_a_file_in_a_cameras_place_plays_by_the_same_clock(tmp_path: Path, kind:
     monkeypatch.setattr(camera_reader.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(camera_reader.time, "sleep", lambda s: now.__setitem__(0, now[0] + s))
 
-    class Seen(Newest):
+    class Seen(FrameBuffer):
         def put(self, item: Any) -> None:
             shown[number_of(item[0].to_ndarray(format="rgb24"))] = now[0] - 100.0
 

@@ -16,9 +16,9 @@ from pipeline.errors import SourceError
 from pipeline.protocol import SourceReport, SourceSpec
 from stages.records import Frame
 from stages.video import camera_reader
-from stages.video.camera_reader import Newest
+from stages.video.camera_reader import FrameBuffer
 from stages.video.recording import Decode
-from stages.video.video_tracks import each_track
+from stages.video.video_tracks import split_video_tracks
 from tests.films import SIZE, number_of, numbered, write_film
 from tests.stages.video.test_recording import read
 
@@ -96,7 +96,7 @@ def test_a_camera_marks_damaged_frames_and_counts_them(tmp_path: Path, monkeypat
     monkeypatch.setattr(camera_reader.time, "sleep", lambda s: None)
     marked = []
 
-    class Seen(Newest):
+    class Seen(FrameBuffer):
         def put(self, item: Any) -> None:
             marked.append(item[1])
 
@@ -131,8 +131,8 @@ def test_frames_that_grow_beyond_the_limit_are_refused_before_they_are_decoded(t
 
 def test_a_camera_that_grows_beyond_the_limit_goes_on_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(camera_reader.time, "sleep", lambda s: None)
-    monkeypatch.setattr("stages.video.container.MOST_PIXELS", 20_000)
-    newest = Newest()
+    monkeypatch.setattr("stages.video.container.MAX_PIXELS", 20_000)
+    newest = FrameBuffer()
     camera_reader.decode(newest, str(grown(tmp_path / "a.mjpeg", (320, 240))), "tcp", 1)
     assert (newest.decoded, newest.counts()["too_large"]) == (20, 2) and "above the limit" in newest.error
 
@@ -184,7 +184,7 @@ def test_interlaced_video_is_deinterlaced_where_frames_say_so(
     monkeypatch.setattr(camera_reader.time, "sleep", lambda s: None)
     shown = []
 
-    class Seen(Newest):
+    class Seen(FrameBuffer):
         def put(self, item: Any) -> None:
             shown.append(item[0].to_ndarray(format="rgb24"))
 
@@ -229,19 +229,19 @@ def read_spec(spec: SourceSpec) -> tuple[list[Frame], SourceReport]:
 def test_each_video_track_is_a_source_of_its_own(tmp_path: Path, suffix: str) -> None:
     path = two_tracks(tmp_path / f"cam.{suffix}")
     (tmp_path / "bad.mp4").write_text("none")
-    specs = each_track(
+    specs = split_video_tracks(
         [SourceSpec("cam", str(path)), SourceSpec("bad", str(tmp_path / "bad.mp4")), SourceSpec("x", "http://x/y")]
     )
     assert [s.name for s in specs] == ["cam-track1", "cam-track2", "bad", "x"]
     rear, front = (read_spec(spec) for spec in specs[:2])
     assert [number_of(f.image) for f in rear[0]] == [0] * 20 and [number_of(f.image) for f in front[0]] == [*range(20)]
     assert {f.source for f in front[0]} == {"cam-track2"} and front[1].choices["track"] == "video track 2 of 2"
-    assert each_track(specs) == specs
+    assert split_video_tracks(specs) == specs
 
 
 def test_a_picture_that_is_attached_is_no_video_and_is_named(tmp_path: Path) -> None:
     path = two_tracks(tmp_path / "cam.mkv", picture=True)
-    specs = each_track([SourceSpec("cam", str(path))])
+    specs = split_video_tracks([SourceSpec("cam", str(path))])
     assert [s.name for s in specs] == ["cam"]
     frames, report = read_spec(specs[0])
     assert len(frames) == 20 and report.status == "ok" and "attached" in report.choices["not read"]

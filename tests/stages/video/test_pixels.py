@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from stages.video import camera_reader
-from stages.video.camera_reader import Newest
-from stages.video.pixels import pixels_of, turn_of
+from stages.video.camera_reader import FrameBuffer
+from stages.video.pixels import orientation_of, to_pixels
 from tests.films import numbered, write_film
 from tests.stages.video.test_recording import read
 
@@ -51,16 +51,16 @@ def test_a_camera_is_shown_as_a_player_shows_it(tmp_path: Path, name: str, monke
     monkeypatch.setattr(camera_reader.time, "sleep", lambda s: None)
     (a, b, c, d), shown = ORIENTATIONS[name]
     clip = write_film(tmp_path / "a.mp4", count=3, begin=37, matrix=[a * ONE, b * ONE, 0, c * ONE, d * ONE, 0, 0, 0, 1 << 30])
-    newest = Newest()
+    newest = FrameBuffer()
     camera_reader.decode(newest, str(clip), "tcp", 1)
     taken = newest.take()
     assert taken is not None
-    assert np.abs(pixels_of(taken[0][0]).astype(int) - shown(numbered(37))).mean() < 6
+    assert np.abs(to_pixels(taken[0][0]).astype(int) - shown(numbered(37))).mean() < 6
 
 
 def test_a_matrix_of_no_right_angle_is_taken_for_the_nearest() -> None:
     frame = av.VideoFrame(16, 16, "yuv420p")
-    assert turn_of(frame) == (False, False, False)
+    assert orientation_of(frame) == (False, False, False)
 
 
 def coloured(form: str, space: int, full: bool) -> av.VideoFrame:
@@ -77,8 +77,8 @@ def coloured(form: str, space: int, full: bool) -> av.VideoFrame:
 )
 def test_colours_are_right_from_every_pixel_format(form: str, space: int, full: bool) -> None:
     frame = coloured(form, space, full)
-    assert np.abs(pixels_of(frame)[32, 32].astype(int) - COLOUR).max() < 6
-    planes = pixels_of(frame, "yuv420p")
+    assert np.abs(to_pixels(frame)[32, 32].astype(int) - COLOUR).max() < 6
+    planes = to_pixels(frame, "yuv420p")
     again = av.VideoFrame.from_ndarray(planes, format="yuv420p").reformat(format="rgb24").to_ndarray()
     assert np.abs(again[32, 32].astype(int) - COLOUR).max() < 8
 
@@ -87,9 +87,9 @@ def test_colours_are_right_from_every_pixel_format(form: str, space: int, full: 
 def test_an_odd_colour_space_is_no_reason_to_fail(number: int) -> None:
     frame = coloured("yuv420p", 5, False)
     frame.colorspace = number
-    assert np.abs(pixels_of(frame)[32, 32].astype(int) - COLOUR).max() < 40
+    assert np.abs(to_pixels(frame)[32, 32].astype(int) - COLOUR).max() < 40
     frame.color_range = 3
-    assert pixels_of(frame, "yuv420p").shape == (96, 64)
+    assert to_pixels(frame, "yuv420p").shape == (96, 64)
 
 
 @pytest.mark.parametrize(("lines", "space"), [(480, 5), (720, 1), (1080, 1)])
@@ -97,4 +97,4 @@ def test_an_untagged_video_has_the_colours_of_its_size(lines: int, space: int) -
     rgb = np.full((lines, 64, 3), COLOUR, np.uint8)
     frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format="yuv420p", dst_colorspace=space, dst_color_range=1)
     frame.colorspace = 2
-    assert np.abs(pixels_of(frame)[32, 32].astype(int) - COLOUR).max() < 6
+    assert np.abs(to_pixels(frame)[32, 32].astype(int) - COLOUR).max() < 6

@@ -10,7 +10,7 @@ import pytest
 from pipeline.errors import SourceError
 from pipeline.protocol import SourceReport, SourceSpec
 from stages.records import Frame
-from stages.video.pixels import turn_planes
+from stages.video.pixels import orient_planes
 from stages.video.recording import Decode
 from tests.clips import write_clip, write_sound
 
@@ -129,16 +129,16 @@ def test_a_file_without_frames(tmp_path: Path) -> None:
 
 
 def test_a_huge_frame_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.video.container.MOST_PIXELS", 1000)
+    monkeypatch.setattr("stages.video.container.MAX_PIXELS", 1000)
     with pytest.raises(SourceError, match="64x48 is above the limit"):
         read(write_clip(tmp_path / "a.mp4", EVEN[:3]))
 
 
 def test_planes_are_turned_like_pictures() -> None:
     planes = np.arange(6 * 4, dtype=np.uint8).reshape(6, 4)  # a 4x4 picture: 4 rows of luma, then 2x2 + 2x2 chroma
-    turned = turn_planes(planes, (True, True, False))
+    turned = orient_planes(planes, (True, True, False))
     assert (turned[:4] == np.rot90(planes[:4])).all()
-    assert (turn_planes(turned, (True, False, True)) == planes).all()
+    assert (orient_planes(turned, (True, False, True)) == planes).all()
 
 
 @pytest.mark.parametrize(

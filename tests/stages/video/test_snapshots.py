@@ -65,7 +65,7 @@ def test_each_change_is_a_frame_and_the_same_picture_is_none(serve: Server) -> N
 def test_a_picture_that_stays_the_same_says_now_and_then_that_the_camera_is_well(
     serve: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "REPEAT_S", 0.2)
+    monkeypatch.setattr(module, "KEEP_ALIVE_S", 0.2)
     began = time.monotonic()
     assert levels(serve(lambda n: 90), 3) == pytest.approx([90] * 3, abs=2)
     assert 0.4 <= time.monotonic() - began < 3

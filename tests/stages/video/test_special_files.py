@@ -41,14 +41,14 @@ def test_a_recording_comes_through_a_pipe(tmp_path: Path) -> None:
 
 
 def test_a_pipe_into_which_nobody_writes_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(special_files, "WRITER_S", 0.3)
+    monkeypatch.setattr(special_files, "FIRST_DATA_S", 0.3)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(SourceError, match="a pipe into which nobody writes"):
         read(str(tmp_path / "pipe"))
 
 
 def test_a_writer_that_falls_silent_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(special_files, "SILENT_S", 0.3)
+    monkeypatch.setattr(special_files, "NEXT_DATA_S", 0.3)
     clip = write_clip(tmp_path / "clip.mkv", [k / 10 for k in range(20)]).read_bytes()
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

@@ -1,4 +1,4 @@
-"""Which clock is shared: all processes of one start of one machine have the same monotonic clock."""
+"""Identifies the current boot. All processes of one boot of one machine share the monotonic clock."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 def boot_id() -> str:
-    """Names this start of this machine; empty where the system does not tell."""
+    """Return the id of the current boot; empty if the system has none."""
     try:
         return BOOT.read_text().strip()
     except OSError:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from stages.video.silence import FIRST_S, LONGEST_CONNECT_S, SHORTEST_S, Silence
+from stages.video.stall_detector import MAX_CONNECT_S, MIN_STALL_S, SECOND_FRAME_S, StallDetector
 
 
-def silence(gaps: list[float], stall_s: float | None = None) -> Silence:
+def stall_detector(gaps: list[float], stall_s: float | None = None) -> StallDetector:
     """Of a camera whose frames came so far apart."""
-    found, now = Silence(15.0, stall_s), 100.0
+    found, now = StallDetector(15.0, stall_s), 100.0
     found.begin()
     found.frame(now, 1)
     for number, gap in enumerate(gaps, 2):
@@ -18,7 +18,7 @@ def silence(gaps: list[float], stall_s: float | None = None) -> Silence:
     return found
 
 
-def seconds_until_given_up(found: Silence) -> float:
+def seconds_until_given_up(found: StallDetector) -> float:
     waits = 1
     while not found.wait(0.2):
         waits += 1
@@ -28,36 +28,36 @@ def seconds_until_given_up(found: Silence) -> float:
 @pytest.mark.parametrize(
     ("gaps", "limit"),
     [
-        ([0.04] * 20, SHORTEST_S),  # an ordinary camera
+        ([0.04] * 20, MIN_STALL_S),  # an ordinary camera
         ([10.0, 10.0], 40.0),  # a picture each ten seconds
         ([10.0], 40.0),
-        ([0.1] * 5 + [7.0] + [0.1] * 5, SHORTEST_S),  # one pause is not its rate
+        ([0.1] * 5 + [7.0] + [0.1] * 5, MIN_STALL_S),  # one pause is not its rate
         ([0.1] * 5 + [7.0, 0.1, 7.0], 28.0),
         ([400.0, 400.0], 600.0),
-        ([], FIRST_S),  # nobody knows yet
+        ([], SECOND_FRAME_S),  # nobody knows yet
     ],
 )
 def test_patience_is_learned_from_the_cameras_own_rate(gaps: list[float], limit: float) -> None:
-    assert seconds_until_given_up(silence(gaps)) == pytest.approx(limit, abs=0.3)
+    assert seconds_until_given_up(stall_detector(gaps)) == pytest.approx(limit, abs=0.3)
 
 
 def test_a_setting_comes_before_what_is_learned() -> None:
-    assert silence([10.0] * 3, stall_s=5.0).limit_s == 5.0
-    slow = Silence(15.0, 90.0)
+    assert stall_detector([10.0] * 3, stall_s=5.0).limit_s == 5.0
+    slow = StallDetector(15.0, 90.0)
     slow.begin()
     assert slow.limit_s == 90.0  # for the first frame as well
 
 
 def test_frames_that_were_dropped_do_not_make_a_camera_slow() -> None:
-    found = Silence(15.0, None)
+    found = StallDetector(15.0, None)
     found.begin()
     for k in range(10):
         found.frame(20.0 * k, 200 * k + 1)  # ten a second, of which the machine takes one in twenty seconds
-    assert found.limit_s == SHORTEST_S
+    assert found.limit_s == MIN_STALL_S
 
 
 def test_a_camera_slower_than_anybody_thought_is_given_more_time_at_each_try() -> None:
-    found = Silence(15.0, None)
+    found = StallDetector(15.0, None)
     limits = []
     for _ in range(4):
         found.begin()
@@ -68,14 +68,14 @@ def test_a_camera_slower_than_anybody_thought_is_given_more_time_at_each_try() -
     for _ in range(9):
         found.begin()
         found.give_up()
-    assert found.limit_s == LONGEST_CONNECT_S
+    assert found.limit_s == MAX_CONNECT_S
     found.frame(0.0, 1)
     found.begin()
     assert found.limit_s == 15.0
 
 
 def test_what_was_learned_outlasts_a_new_connection() -> None:
-    found = silence([12.0, 12.0])
+    found = stall_detector([12.0, 12.0])
     found.begin()
     assert found.limit_s == 48.0
     found.frame(1000.0, 1)
@@ -83,5 +83,5 @@ def test_what_was_learned_outlasts_a_new_connection() -> None:
 
 
 def test_a_pause_of_the_whole_process_counts_as_one_look() -> None:
-    found = silence([0.1] * 5)
+    found = stall_detector([0.1] * 5)
     assert not found.wait(3600.0) and found.waited_s <= 1.0
