@@ -111,7 +111,7 @@ def is_too_large(width: int, height: int, shape: float = 1.0) -> bool:
 
 
 class FrameDecoder:
-    """Iterates over the decoded frames of a stream until it ends or becomes unreadable. A damaged packet only costs its own frames.
+    """Iterates over the decoded frames of a stream until its readable end. A damaged packet only costs its own frames.
 
     Args:
         container: the open container.
