@@ -3,17 +3,15 @@
     python -m evaluation.detection --data DATA --frames .cache/frames [--other yunet.onnx ...] [--sheet sheet.png] [--write-card]
 
 Two clips and a quarter of the scene photos, none trained on (`training.data.label_frames.DEV_CLIPS`,
-`training.data.scenes.dev_photo`),
-at full size and shrunk in five steps, clean and as a poor camera sees them. Truth: the teacher's labels at the largest size
-(doubled tiles for the clips), looked at by eye (`evaluation.detection_truth`). Recall is taken at the score that lets through
-0.5 false positives a picture, over all sizes and over a half and a third alone (most pictures are thumbnails otherwise, which
-have little to be wrong about); faces the teacher is unsure of count neither way. AP is the area under precision over recall of
-the faces of one bin, false positives being those as wide as the bin. The landmark error is the median in eye distances of a
-frontal face of that width, since the eyes of a turned head draw together; `unrefined` is our detector without the second looks
-at candidates and landmarks (models/networks/verification.py, landmarks.py). Near faces are those of the photos, enlarged.
-``--other`` takes
-YuNet and SCRFD (ONNX) and MediaPipe's BlazeFace (.tflite). Times are of one frame at a score of 0.5, on the CPU. The sheet is
-for your eyes only where the clips' terms do not allow showing them.
+`training.data.scenes.dev_photo`), at full size and shrunk in five steps, clean and as a poor camera sees them. Truth: the
+teacher's labels at the largest size (doubled tiles for the clips), looked at by eye (`evaluation.detection_truth`). Recall is
+taken at the score that lets through 0.5 false positives a picture, over all sizes and over a half and a third alone (most
+pictures are thumbnails otherwise, which have little to be wrong about); faces the teacher is unsure of count neither way. AP is
+the area under precision over recall of the faces of one bin, false positives being those as wide as the bin. The landmark error
+is the median in eye distances of a frontal face of that width, since the eyes of a turned head draw together; `unrefined` is our
+detector without verification and landmark refinement (models/networks/verification.py, landmarks.py).
+Near faces are those of the photos, enlarged. ``--other`` takes YuNet and SCRFD (ONNX) and MediaPipe's BlazeFace (.tflite). Times
+are of one frame at a score of 0.5, on the CPU. The sheet is for your eyes only where the clips' terms do not allow showing them.
 """
 
 from __future__ import annotations
@@ -201,7 +199,7 @@ def latency_per_frame(detectors: dict[str, Any], frame: NDArray[np.uint8]) -> di
 
 
 def open_detectors(others: list[Path], scales: list[float], min_score: float) -> dict[str, Any]:
-    """Ours, with and without second looks, and at other scales, and others."""
+    """Ours, with and without verification, and at other scales, and others."""
     return {
         "farsight": load_detector(None, "cpu", min_score),
         **{f"and at x{scale:g}": load_detector(None, "cpu", min_score, [scale]) for scale in scales},

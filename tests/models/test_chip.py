@@ -31,7 +31,7 @@ def test_a_large_face_is_averaged_not_skipped_over() -> None:
 
 
 @pytest.mark.parametrize("landmarks", [np.zeros((5, 2)), np.full((5, 2), np.nan)])
-def test_landmarks_that_are_none(landmarks: np.ndarray) -> None:
+def test_coinciding_or_nan_landmarks_are_refused(landmarks: np.ndarray) -> None:
     with pytest.raises(ValueError, match="finite, distinct"):
         warp_chip(np.zeros((9, 9, 3), np.uint8), landmarks)
 
@@ -46,6 +46,6 @@ def test_landmarks_that_are_none(landmarks: np.ndarray) -> None:
         np.zeros((1, 40, 40, 3), np.uint8),  # not a level
     ],
 )
-def test_wrong_chips_are_named(chips: np.ndarray) -> None:
+def test_wrong_chips_are_refused_with_their_shape(chips: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"chips must be uint8 .* got "):
         check_chips(chips)

@@ -109,13 +109,13 @@ def test_a_face_is_found_where_it_is(detector: SmallFaceDetector, generator, fac
 
 
 @pytest.mark.parametrize("frame", [np.zeros((9, 9, 4), np.uint8), np.zeros((9, 9, 3), np.float32), np.zeros((0, 9, 3), np.uint8)])
-def test_frames_that_are_none(detector: SmallFaceDetector, frame: np.ndarray) -> None:
+def test_a_frame_of_wrong_shape_or_dtype_is_refused(detector: SmallFaceDetector, frame: np.ndarray) -> None:
     with pytest.raises(ValueError, match="a frame must be uint8"):
         detector.detect([frame])
 
 
 @pytest.mark.parametrize(("level", "share"), [(16, 1.0), (32, 1.0), (64, 1.3)])  # at 64 little is left to win on smooth faces
-def test_superres_is_nearer_to_the_truth_than_bicubic(superres: Restorer, chips: np.ndarray, level: int, share: float) -> None:
+def test_superres_is_closer_than_bicubic(superres: Restorer, chips: np.ndarray, level: int, share: float) -> None:
     low = shrunk(chips, level)
     high = superres.upscale(low)
     assert high.shape == (8, 128, 128, 3) and high.dtype == np.uint8
@@ -123,13 +123,13 @@ def test_superres_is_nearer_to_the_truth_than_bicubic(superres: Restorer, chips:
     assert np.abs(high.astype(int) - chips).mean() < share * np.abs(plain.astype(int) - chips).mean()
 
 
-def test_superres_does_not_enlarge_what_is_large(superres: Restorer, chips: np.ndarray) -> None:
+def test_superres_refuses_chips_of_128_pixels(superres: Restorer, chips: np.ndarray) -> None:
     with pytest.raises(ValueError, match="chips must be"):
         superres.upscale(chips)
 
 
 @pytest.mark.parametrize("level", [16, 32, 64, 128])
-def test_vectors_know_people_at_every_level(recognizer: Embedder, chips: np.ndarray, level: int) -> None:
+def test_embeddings_of_one_person_are_closer_at_every_level(recognizer: Embedder, chips: np.ndarray, level: int) -> None:
     vectors = recognizer.embed(shrunk(chips, level))
     assert vectors.dtype == np.float32 and np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
     likeness = vectors @ recognizer.embed(chips).T
@@ -137,7 +137,7 @@ def test_vectors_know_people_at_every_level(recognizer: Embedder, chips: np.ndar
     assert likeness[same[:, None] == same].mean() > likeness[same[:, None] != same].mean() + 0.2
 
 
-def test_quality_falls_with_size_and_is_nothing_for_nothing(recognizer: Embedder, chips: np.ndarray) -> None:
+def test_quality_falls_with_resolution_and_is_zero_for_flat_chips(recognizer: Embedder, chips: np.ndarray) -> None:
     means = [recognizer.embed_with_quality(shrunk(chips, side))[1].mean() for side in (128, 32, 16)]
     assert means[0] > means[1] > means[2]
     for colour in ((0, 0, 0), (128, 128, 128), (200, 160, 130), (0, 0, 255)):
@@ -145,7 +145,7 @@ def test_quality_falls_with_size_and_is_nothing_for_nothing(recognizer: Embedder
         assert quality[0] == 0 and np.isfinite(vectors).all()
 
 
-def test_no_number_that_is_none_leaves_a_network(chips: np.ndarray) -> None:
+def test_broken_weights_never_give_nan(chips: np.ndarray) -> None:
     broken = load_recognizer(device="cpu"), load_superres(device="cpu")
     for net in broken:
         next(net._net.parameters()).data.fill_(np.nan)
@@ -176,7 +176,7 @@ def test_foreign_and_broken_weights_are_refused(tmp_path: Path) -> None:
         load_recognizer(tmp_path / "none.safetensors", "cpu")
 
 
-def test_a_gpu_that_is_not_there() -> None:
+def test_a_missing_gpu_is_named() -> None:
     import torch
 
     if torch.cuda.is_available():
@@ -185,7 +185,7 @@ def test_a_gpu_that_is_not_there() -> None:
         load_detector(device="cuda")
 
 
-def test_the_card_knows_the_impostors() -> None:
+def test_the_recognizer_card_holds_sorted_impostor_scores() -> None:
     bins = recognizer_card()["impostors"]
     assert [b["face_px"] for b in bins] == sorted(b["face_px"] for b in bins)
     assert all(list(b["scores"]) == sorted(b["scores"]) for b in bins)

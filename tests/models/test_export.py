@@ -59,13 +59,13 @@ def test_landmarks(tmp_path: Path) -> None:
     assert found.shape == (3, 5, 2) and np.abs(found - expected).max() < 1e-3
 
 
-def test_rescore(tmp_path: Path) -> None:
+def test_verification(tmp_path: Path) -> None:
     side = load_shipped(VerificationNet, "rescore").side
     told = {"logits": np.array([-2, 0, 1], np.float32), "octaves": np.array([0, 2, -1], np.float32)}
     found, expected = both("rescore", VerificationNet, (3, 3, side, side), tmp_path, **told)
     assert found.shape == (3,) and np.abs(found - expected).max() < 1e-3
 
 
-def test_a_side_that_is_none(tmp_path: Path) -> None:
+def test_a_wrong_input_side_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="side = 20: must be one of"):
         export("superres", tmp_path / "x.onnx", side=20)

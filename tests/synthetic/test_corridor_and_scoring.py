@@ -40,7 +40,7 @@ def walker(name: str, enrolled: bool, x: float) -> dict:
     return {"walker": {"name": name, "enrolled": enrolled}, "boxes": [[t / 10, x, 10, x + 20, 40] for t in range(10)]}
 
 
-def test_found_missed_and_false() -> None:
+def test_walkers_are_found_missed_or_falsely_reported() -> None:
     truth = [
         walker("Ada", True, 0),
         walker("Bo", True, 100),

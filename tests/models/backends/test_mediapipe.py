@@ -65,7 +65,7 @@ def test_mouth_corners_lie_along_the_eyes() -> None:
     assert with_mouth_corners(points)[0, 3:].tolist() == [[1, 10], [9, 10]]
 
 
-def test_what_is_missing_is_named(tmp_path: Path) -> None:
+def test_a_missing_package_or_broken_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.tflite").write_bytes(b"rubbish")
     with pytest.raises(ValueError, match="not a face detector of MediaPipe" if INSTALLED else "MediaPipe is not installed"):
         load_detector(tmp_path / "x.tflite")

@@ -33,6 +33,6 @@ def test_faces_of_other_sizes_are_found_in_the_frames_own_pixels(side: int, foun
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, 9.0])
-def test_scales_that_are_none(scale: float) -> None:
+def test_scales_out_of_range_are_refused(scale: float) -> None:
     with pytest.raises(ValueError, match=r"scales = .* must lie between"):
         load_detector(device="cpu", scales=[scale])

@@ -68,7 +68,7 @@ def test_scrfd_at_other_sizes_is_refused(scrfd: Path) -> None:
         load_detector(scrfd, "cpu", 0.5, [2.0])
 
 
-def test_files_that_are_none(tmp_path: Path) -> None:
+def test_a_file_that_is_no_onnx_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.onnx").write_bytes(b"rubbish")
     with pytest.raises(ValueError, match="not a readable ONNX"):
         load_detector(tmp_path / "x.onnx")

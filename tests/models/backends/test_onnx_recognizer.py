@@ -52,7 +52,7 @@ def test_it_embeds_any_level(path: Path, chips: np.ndarray, side: int) -> None:
         net.embed(chips[:0])
 
 
-def test_no_threshold_without_measured_strangers(path: Path, tmp_path: Path) -> None:
+def test_no_threshold_without_impostor_scores(path: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--write-card"):
         recognizer_card(path)
     with pytest.raises(ValueError, match="no such file"):
@@ -66,18 +66,18 @@ def test_no_threshold_without_measured_strangers(path: Path, tmp_path: Path) -> 
         load_recognizer(copy, "cpu")
 
 
-def test_a_network_that_gives_no_number_is_trusted_with_nothing(chips: np.ndarray, tmp_path: Path) -> None:
+def test_nan_embeddings_have_quality_zero(chips: np.ndarray, tmp_path: Path) -> None:
     vectors, quality = load_recognizer(written(Broken(), tmp_path / "broken.onnx"), "cpu").embed_with_quality(chips)
     assert np.isfinite(vectors).all() and (quality == 0).all()
 
 
 @pytest.mark.parametrize(("size", "why"), [((3, 3, 112, 112), "cannot be run on two"), ((1, 3, 112, 96), "not a recogniser")])
-def test_networks_of_other_inputs(tmp_path: Path, size: tuple[int, ...], why: str) -> None:
+def test_networks_with_other_inputs_are_refused(tmp_path: Path, size: tuple[int, ...], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         load_recognizer(written(Foreign(), tmp_path / "other.onnx", size, dynamic=False), "cpu")
 
 
-def test_files_that_are_none(path: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_no_onnx_is_refused(path: Path, tmp_path: Path) -> None:
     (tmp_path / "x.onnx").write_bytes(b"rubbish")
     with pytest.raises(ValueError, match="not a readable ONNX"):
         load_recognizer(tmp_path / "x.onnx", "cpu")

@@ -3,13 +3,13 @@ import numpy as np
 from models.networks.facegen import FaceGenerator, Look
 
 
-def test_a_seed_is_a_person(generator: FaceGenerator) -> None:
+def test_the_same_seed_renders_the_same_person(generator: FaceGenerator) -> None:
     a, b = (generator.render(generator.identity(5))[0] for _ in range(2))
     assert (a == b).all() and a.shape == (128, 128, 3) and a.dtype == np.uint8
     assert np.abs(a.astype(int) - generator.render(generator.identity(6))[0]).mean() > 5
 
 
-def test_looks_change_the_picture_not_the_person(generator: FaceGenerator) -> None:
+def test_pose_and_light_change_the_image_not_the_person(generator: FaceGenerator) -> None:
     person = generator.identity(5)
     straight = generator.points(person, Look())
     turned = generator.points(person, Look(yaw=0.4))

@@ -9,13 +9,13 @@ from models.networks.landmarks import SIDE, LandmarkNet, LandmarkRefiner, crop_a
 CPU = torch.device("cpu")
 
 
-def test_untrained_it_tells_the_template() -> None:
+def test_an_untrained_network_returns_the_template() -> None:
     told = LandmarkNet().eval()(torch.zeros(2, 3, SIDE, SIDE)).detach().numpy()
     assert told[1] == pytest.approx(to_units(TEMPLATE), abs=1e-5)
 
 
 @pytest.mark.parametrize("side", [16, 32, 64, 128])
-def test_its_view_is_the_middle_of_the_chip(side: int) -> None:
+def test_the_input_is_the_middle_of_the_chip(side: int) -> None:
     chip = np.zeros((side, side, 3), np.uint8)
     chip[:, side // 2 :] = 255
     seen = landmark_view(chip)
@@ -37,7 +37,7 @@ def test_misplaced_landmarks_come_nearer(chips: np.ndarray) -> None:
     assert np.mean(after) < 0.4 * np.mean(before)
 
 
-def test_faces_that_cannot_be_cut_keep_their_landmarks(chips: np.ndarray) -> None:
+def test_degenerate_faces_keep_their_landmarks(chips: np.ndarray) -> None:
     refiner = LandmarkRefiner(CPU)
     odd = np.stack([np.zeros((5, 2)), np.full((5, 2), np.nan), TEMPLATE + 5000]).astype(np.float32)
     found = refiner.refine(chips[0], odd)

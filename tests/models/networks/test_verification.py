@@ -15,7 +15,7 @@ def faces(boxes: list[list[float]], scores: list[float]) -> Faces:
     return Faces(np.array(boxes, np.float32), np.zeros((len(boxes), 5, 2), np.float32), np.array(scores, np.float32))
 
 
-def test_untrained_it_agrees_with_the_detector() -> None:
+def test_an_untrained_network_repeats_the_detectors_score() -> None:
     logits = torch.tensor([-2.0, 0.5])
     found = VerificationNet(side=SIDE).eval()(torch.zeros(2, 3, SIDE, SIDE), logits, torch.tensor([0.0, 2.0]))
     assert found.tolist() == pytest.approx(logits.tolist(), abs=1e-5)
@@ -39,16 +39,16 @@ def test_boxes_at_the_edge_and_of_no_height_have_views() -> None:
     assert seen.shape == (3, SIDE, SIDE, 3) and (seen == 70).all()
 
 
-def test_octaves_of_boxes() -> None:
+def test_octaves_are_log2_of_the_height_clipped() -> None:
     boxes = np.array([[0, 0, 20, 24], [5, 5, 99, 101], [0, 0, 9, 0], [0, 0, 9, 9999]], np.float32)
     assert octaves(boxes).tolist() == [0, 2, -2, 4]
 
 
-def test_scores_of_nought_and_one_have_logits() -> None:
+def test_logits_of_scores_0_and_1_are_finite() -> None:
     assert np.isfinite(to_logits(np.array([0, 0.5, 1], np.float32))).all()
 
 
-def test_a_face_outscores_what_is_none_and_comes_first(chips: np.ndarray) -> None:
+def test_a_face_outscores_background_and_comes_first(chips: np.ndarray) -> None:
     frame = np.repeat(np.linspace(40, 160, 500, dtype=np.uint8)[None, :, None], 300, 0).repeat(3, 2)
     frame[80:208, 300:428] = chips[0]
     offered = faces([[60, 60, 140, 165], [324, 98, 404, 205]], [0.5, 0.2])

@@ -1,4 +1,4 @@
-"""Packed networks give what they gave before, at any size, in whatever number format."""
+"""Fused networks give the same results at any size, in every number format."""
 
 import copy
 
@@ -18,12 +18,11 @@ FORMATS = [
         marks=pytest.mark.skipif(compute_dtype("cpu")[0] is not torch.bfloat16, reason="the processor has no bfloat16"),
     ),
 ]
-ROUNDING = {torch.float32: 3e-5, torch.bfloat16: 0.15}  # what two orders of summing may differ by, as a share of what is summed
+ROUNDING = {torch.float32: 3e-5, torch.bfloat16: 0.15}  # that the order of summation may cause, as a share of the values
 
 
-def lively(net: nn.Module) -> nn.Module:
-    """A network in evaluation whose batch norms do something, and its biases; whose maps do not fade from layer to layer, and a
-    detector's heads, which begin all but constant, neither."""
+def randomised(net: nn.Module) -> nn.Module:
+    """Give batch norms, biases and a detector's heads random values, so that every layer matters to the output."""
     torch.manual_seed(0)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -37,7 +36,7 @@ def lively(net: nn.Module) -> nn.Module:
 
 
 def same(before: torch.Tensor, after: torch.Tensor) -> bool:
-    """Whether maps (N, C, H, W) that vary from place to place within their channels are alike up to rounding."""
+    """Whether feature maps (N, C, H, W) vary within their channels and are equal up to rounding."""
     varies = before.float().std((2, 3)).mean()
     return bool(varies > 0.01 and ((before - after).abs() < ROUNDING[before.dtype] * (varies + before.abs())).all())
 
@@ -45,32 +44,34 @@ def same(before: torch.Tensor, after: torch.Tensor) -> bool:
 @pytest.mark.parametrize("dtype", FORMATS)
 @pytest.mark.parametrize("size", [(64, 96), (160, 64)])
 @torch.inference_mode()
-def test_a_packed_detector_tells_the_same(dtype: torch.dtype, size: tuple[int, int]) -> None:
-    net = fold_batch_norms(lively(DetectorNet())).to(dtype=dtype, memory_format=torch.channels_last)
-    own = fuse_convolutions(copy.deepcopy(net))
-    assert any(isinstance(m, FusedResidual) for m in own.modules()) and not any(isinstance(m, nn.Conv2d) for m in own.modules())
+def test_a_fused_detector_gives_the_same_maps(dtype: torch.dtype, size: tuple[int, int]) -> None:
+    net = fold_batch_norms(randomised(DetectorNet())).to(dtype=dtype, memory_format=torch.channels_last)
+    fused = fuse_convolutions(copy.deepcopy(net))
+    assert any(isinstance(m, FusedResidual) for m in fused.modules()) and not any(
+        isinstance(m, nn.Conv2d) for m in fused.modules()
+    )
     x = torch.randn(2, 3, *size).to(dtype=dtype, memory_format=torch.channels_last)
-    assert all(same(before, after) for before, after in zip(net(x), own(x), strict=True))
+    assert all(same(before, after) for before, after in zip(net(x), fused(x), strict=True))
 
 
 @pytest.mark.parametrize("dtype", FORMATS)
 @torch.inference_mode()
-def test_a_packed_second_look_tells_the_same_of_any_number(dtype: torch.dtype) -> None:
-    net = fold_batch_norms(lively(VerificationNet())).to(dtype=dtype, memory_format=torch.channels_last)
-    own = fuse_convolutions(copy.deepcopy(net))
-    assert any(isinstance(m, FusedConv) for m in own.modules())
+def test_a_fused_verification_network_gives_the_same_features_for_any_batch_size(dtype: torch.dtype) -> None:
+    net = fold_batch_norms(randomised(VerificationNet())).to(dtype=dtype, memory_format=torch.channels_last)
+    fused = fuse_convolutions(copy.deepcopy(net))
+    assert any(isinstance(m, FusedConv) for m in fused.modules())
     for count in (1, 7):
         x = torch.randn(count, 3, net.side, net.side).to(dtype=dtype, memory_format=torch.channels_last)
-        assert same(net.body(x), own.body(x))
+        assert same(net.body(x), fused.body(x))
 
 
 @pytest.mark.parametrize("dtype", FORMATS)
 @pytest.mark.parametrize("stem", [4, 6])
 @torch.inference_mode()
-def test_a_network_fed_bytes_sees_the_same(dtype: torch.dtype, stem: int) -> None:
-    net = fold_batch_norms(lively(DetectorNet(stem=stem))).to(dtype)
-    own = accept_uint8(copy.deepcopy(net))
+def test_folded_input_scaling_gives_the_same_maps(dtype: torch.dtype, stem: int) -> None:
+    net = fold_batch_norms(randomised(DetectorNet(stem=stem))).to(dtype)
+    fused = accept_uint8(copy.deepcopy(net))
     picture = torch.randint(0, 256, (1, 3, 64, 64)).float()
-    around = nn.functional.pad(picture, (own.stem_padding,) * 4, value=127.5)
-    maps = zip(net(((picture - 127.5) / 127.5).to(dtype)), own(around.to(dtype)), strict=True)
+    around = nn.functional.pad(picture, (fused.stem_padding,) * 4, value=127.5)
+    maps = zip(net(((picture - 127.5) / 127.5).to(dtype)), fused(around.to(dtype)), strict=True)
     assert all(same(before, after) for before, after in maps)

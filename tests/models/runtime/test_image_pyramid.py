@@ -3,7 +3,7 @@ import numpy as np
 from models.runtime.image_pyramid import ImagePyramid
 
 
-def test_halvings_are_averages_and_are_made_once() -> None:
+def test_levels_are_2x2_averages_computed_once() -> None:
     picture = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
     pyramid = ImagePyramid(picture)
     assert pyramid.level(0) is picture
@@ -12,7 +12,7 @@ def test_halvings_are_averages_and_are_made_once() -> None:
     assert pyramid.level(1) is pyramid.level(1)
 
 
-def test_an_odd_edge_is_left_out_and_no_side_vanishes() -> None:
+def test_an_odd_edge_is_left_out_and_no_side_falls_below_one_pixel() -> None:
     picture = np.zeros((5, 1, 3), np.uint8)
     picture[4] = 255
     pyramid = ImagePyramid(picture)

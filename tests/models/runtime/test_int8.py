@@ -1,4 +1,4 @@
-"""Networks in 8 bits tell what they told before, up to the steps they count in, at any size."""
+"""Int8 networks give nearly the same results as float ones, at any size."""
 
 import copy
 
@@ -19,14 +19,14 @@ from models.runtime.int8 import (
     quantize_images,
     record_ranges,
 )
-from tests.models.runtime.test_fused import lively
+from tests.models.runtime.test_fused import randomised
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.skipif(not int8_is_faster(CPU), reason="the processor does not multiply bytes")
 
 
 def pictures(count: int, height: int, width: int) -> torch.Tensor:
-    """Bytes (N, H, W, 3) that vary smoothly, as what a lens draws does."""
+    """Smooth random images uint8 (N, H, W, 3)."""
     coarse = torch.rand(count, 3, height // 8, width // 8, generator=torch.Generator().manual_seed(height))
     fine = nn.functional.interpolate(coarse, size=(height, width), mode="bicubic").clamp(0, 1)
     return (fine * 255).byte().permute(0, 2, 3, 1).contiguous()
@@ -37,43 +37,43 @@ def floats(shown: torch.Tensor) -> torch.Tensor:
 
 
 def alike(before: torch.Tensor, after: torch.Tensor) -> bool:
-    """Whether numbers that vary are the same but for a tenth of how much they vary."""
+    """Whether values vary and differ on average by less than a tenth of their standard deviation."""
     varies = before.std()
     return bool(varies > 0.01 and (before - after).abs().mean() < 0.1 * varies)
 
 
 @torch.inference_mode()
-def test_a_detector_tells_the_same_in_frames_of_any_size() -> None:
-    net = fold_batch_norms(lively(DetectorNet()))
+def test_an_int8_detector_gives_nearly_the_same_maps_at_any_size() -> None:
+    net = fold_batch_norms(randomised(DetectorNet()))
     largest = record_ranges(watched := copy.deepcopy(net))
     for size in ((64, 96), (160, 64)):
         watched(floats(pictures(2, *size)))
-    own = convert_to_int8(copy.deepcopy(net), largest)
-    assert not any(isinstance(module, nn.Conv2d) for module in own.modules())
+    converted = convert_to_int8(copy.deepcopy(net), largest)
+    assert not any(isinstance(module, nn.Conv2d) for module in converted.modules())
     for size in ((64, 96), (160, 64), (64, 96)):
         shown = pictures(2, *size)
-        for before, after in zip(net.folded_maps(floats(shown)), own.folded_maps(quantize_images(shown)), strict=True):
+        for before, after in zip(net.folded_maps(floats(shown)), converted.folded_maps(quantize_images(shown)), strict=True):
             assert before.shape == after.shape and alike(before, after)
 
 
 @pytest.mark.parametrize("network", [VerificationNet, LandmarkNet])
 @torch.inference_mode()
-def test_a_closer_look_tells_the_same_of_any_number(network: type[nn.Module]) -> None:
-    net = fold_batch_norms(lively(network()))
+def test_int8_verification_and_landmarks_stay_close_for_any_batch_size(network: type[nn.Module]) -> None:
+    net = fold_batch_norms(randomised(network()))
     nn.init.normal_(net.head.weight)
     side = 48 if network is LandmarkNet else net.side
     largest = record_ranges(watched := copy.deepcopy(net))
     watched.body(floats(pictures(9, side, side)))
-    own = convert_to_int8(copy.deepcopy(net), largest)
+    converted = convert_to_int8(copy.deepcopy(net), largest)
     for count in (1, 9):
         shown = pictures(9, side, side)[:count]
         more = () if network is LandmarkNet else (torch.randn(count), torch.randn(count))
-        assert torch.isfinite(own(quantize_images(shown), *more)).all()
-        assert alike(net.body(floats(shown)), own.body(quantize_images(shown)))
+        assert torch.isfinite(converted(quantize_images(shown), *more)).all()
+        assert alike(net.body(floats(shown)), converted.body(quantize_images(shown)))
 
 
 @torch.inference_mode()
-def test_what_is_too_large_stays_at_the_largest() -> None:
+def test_int8_values_out_of_range_saturate() -> None:
     conv = nn.Conv2d(1, 1, 1, bias=False)
     nn.init.constant_(conv.weight, 1.0)
     out = Int8Conv(conv, max_value=1.0)(QuantizedMap(torch.tensor([[[[0, 50, 255]]]], dtype=torch.uint8), 0.01))
