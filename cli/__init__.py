@@ -1,4 +1,4 @@
-"""The command line. The only part of the engine that knows the other rooms: it composes them."""
+"""The command line: one module per command. Only this package composes the engine, the stages, the models and the watchlist."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ app = typer.Typer(
 
 @app.callback()
 def options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="show it and end")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print version and commit, and exit")
+    ] = False,
 ) -> None:
     return
 
@@ -54,13 +56,13 @@ app.command("doctor")(doctor.command)
 
 
 def main() -> None:
-    """Run the program; errors a user can mend are one line and an exit code, never a traceback."""
+    """Run the program. An error that the user can correct is one line and an exit code, never a traceback."""
     set_private_umask()
     try:
         app()
     except FarsightError as error:
         _fail(str(error), error.exit_code)
-    except StoreError as error:  # wherever a damaged row was met
+    except StoreError as error:  # a damaged database
         _fail(str(error), SettingsError.exit_code)
     except (OSError, sqlite3.Error) as error:
         where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""

@@ -1,4 +1,4 @@
-"""``bench``: how fast, against what limits, in one run."""
+"""``bench``: measure the speed of decoding, of each stage and of both engines in one run."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from cli.settings import load_settings
 
 
 def command(
-    source: Annotated[Path | None, typer.Option(help="a recording; by default a synthetic 1080p one is rendered")] = None,
-    seconds: Annotated[float, typer.Option(callback=finite, min=4, help="length of the synthetic clip")] = 60.0,
-    json_file: Annotated[Path | None, typer.Option("--json", help="write the figures here")] = None,
+    source: Annotated[Path | None, typer.Option(help="a recording; default: a synthetic 1080p clip")] = None,
+    seconds: Annotated[float, typer.Option(callback=finite, min=4, help="length of the synthetic clip in seconds")] = 60.0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="also write the figures to this file")] = None,
 ) -> None:
-    """Measure decoding alone, each stage, inline and Ray on the same recording."""
+    """Measure decoding alone, each stage, and both engines on the same recording."""
     from synthetic.throughput import measure
 
     with tempfile.TemporaryDirectory() as folder:

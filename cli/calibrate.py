@@ -1,4 +1,4 @@
-"""``watchlist calibrate``: thresholds for a user's own cameras."""
+"""``watchlist calibrate``: fit the thresholds to a user's own cameras."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 def command(
     db: Annotated[Path, typer.Option(help="database file, or the folder that holds it")],
     strangers: Annotated[
-        Path | None, typer.Option(help="output folder of footage in which nobody on the list is: fit the thresholds to it")
+        Path | None,
+        typer.Option(help="output folder of a run over footage that shows nobody on the list: fit the thresholds to it"),
     ] = None,
-    camera: Annotated[str | None, typer.Option(help="only this source of it")] = None,
-    reset: Annotated[bool, typer.Option("--reset", help="go back to the thresholds that came with the recogniser")] = False,
+    camera: Annotated[str | None, typer.Option(help="only this source of that footage")] = None,
+    reset: Annotated[bool, typer.Option("--reset", help="return to the thresholds of the recogniser's card")] = False,
     recognizer: Recognizer = None,
 ) -> None:
-    """Fit the thresholds to your own cameras, and show which cosine each false-alarm rate means, by face size."""
+    """Fit the thresholds to your own cameras, and show the cosine threshold for each false-alarm rate and face width."""
     changing = reset or strangers is not None
     store = open_own_list(db) if changing else open_store(database_path(db), must_exist=True)
     card = card_of(recognizer)

@@ -1,4 +1,4 @@
-"""What several commands need: consoles, paths, databases, engines."""
+"""Shared by several commands: the console, databases, models, engines."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DATABASE = "farsight.db"
 
 
 class SafeConsole(Console):
-    """A console that shows the control characters of names, paths and messages in place of letting the terminal obey them."""
+    """A console that shows control characters in names, paths and messages, so that the terminal does not execute them."""
 
     def render_str(self, text: str, **how: Any) -> Text:
         from watchlist.names import printable
@@ -48,23 +48,24 @@ class SafeConsole(Console):
 console = SafeConsole(highlight=False)
 Recognizer = Annotated[
     Path | None,
-    typer.Option("--recognizer", help="an ArcFace-style network (.onnx) whose vectors they are, if not the project's own"),
+    typer.Option("--recognizer", help="ArcFace-style network (.onnx) that made the embeddings; default: the project's own"),
 ]
 
 
 def finite(value: float | None) -> float | None:
-    """The callback of options that are numbers: "nan" and "inf" pass every other check."""
+    """Option callback that refuses "nan" and "inf", which pass every other check."""
     if value is not None and not math.isfinite(value):
         raise typer.BadParameter(f"{value} is no finite number")
     return value
 
 
 def database_path(named: Path) -> Path:
-    """A database given as a file, or as the folder that holds it."""
+    """The database file, named itself or by its folder."""
     return named / DATABASE if named.is_dir() or not named.suffix else named
 
 
 def open_store(path: Path, must_exist: bool = False) -> Store:
+    """Open a database, and close it to other users. Raises SettingsError."""
     from watchlist.database import StoreError
     from watchlist.store import Store
 
@@ -79,7 +80,7 @@ def open_store(path: Path, must_exist: bool = False) -> Store:
 
 
 def open_own_list(db: Path, must_exist: bool = True) -> Store:
-    """The database whose list is to be changed. Raises SettingsError where that would be undone, or cannot be written."""
+    """Open a database to change its watchlist. Raises SettingsError if it is read-only or a copy of another list."""
     from watchlist.sqlite_connection import StoreError
 
     path = database_path(db)
@@ -97,7 +98,7 @@ def open_own_list(db: Path, must_exist: bool = True) -> Store:
 
 
 def card_of(recognizer: str | Path | None) -> dict[str, Any]:
-    """The card of a recogniser, the project's own by default. Raises SettingsError where it tells no thresholds."""
+    """The card of a recogniser; None: the project's own. Raises SettingsError if it has no impostor scores."""
     from models import recognizer_card
 
     try:
@@ -143,7 +144,7 @@ def open_gate(
 
 
 def context_of(settings: Settings, out: Path) -> dict[str, Any]:
-    """What stages are told by name. Files are told by their whole paths: workers of a cluster run in another folder."""
+    """Values for stage keywords, by name. Paths are absolute, because workers of a cluster run in another folder."""
     out = out.resolve()
     shared = {
         key: str(Path(value).resolve()) if isinstance(value, str) and Path(value).is_file() else value
@@ -153,7 +154,7 @@ def context_of(settings: Settings, out: Path) -> dict[str, Any]:
 
 
 def make_engine(name: str) -> Engine:
-    """The engine of that name. From then on SIGTERM ends a run like Ctrl-C does."""
+    """Start the engine ``ray`` or ``inline``. From then on SIGTERM ends a run like Ctrl-C."""
     engine: Engine
     if name == "inline":
         from pipeline.inline import InlineEngine

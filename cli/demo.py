@@ -1,4 +1,4 @@
-"""``demo``: the whole path on a synthetic clip, compared with what is really in it."""
+"""``demo``: run the pipeline on a synthetic clip and compare its results with the truth."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.table import Table
 
 from cli.common import CONFIGS, DATABASE, console, finite, open_store
 from cli.run import run_recordings
-from cli.settings import load_settings
+from cli.settings import Settings, load_settings
 from pipeline.errors import SettingsError
 from pipeline.folder_lock import LOCK, locked_folder
 from pipeline.sources.find import find_sources
@@ -24,10 +24,10 @@ SEED = 3  # of a cast whose faces look no more alike than people do: computer-ma
 
 def command(
     out: Annotated[Path, typer.Option(help="folder for clip and results; an earlier demo in it is replaced")] = Path("out/demo"),
-    seconds: Annotated[float, typer.Option(callback=finite, min=4, help="length of the clip")] = 24.0,
-    engine: Annotated[str | None, typer.Option(help="ray or inline")] = None,
+    seconds: Annotated[float, typer.Option(callback=finite, min=4, help="length of the clip in seconds")] = 24.0,
+    engine: Annotated[str | None, typer.Option(help=Settings.model_fields["engine"].description)] = None,
 ) -> None:
-    """Render a corridor with ten people who do not exist, four of them enrolled, and look for these."""
+    """Render a corridor with ten synthetic people, four of them enrolled, and look for them."""
     from synthetic.corridor import render_clip
     from synthetic.scoring import score
 

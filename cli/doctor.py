@@ -1,4 +1,4 @@
-"""``doctor``: what this machine has, and what would be used."""
+"""``doctor``: check the installation and show what this machine would use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.monitoring.summary import MISSING, versions
 
 
 def command() -> None:
-    """Check the installation; ends with 1 if something needed is missing."""
+    """Check the installation. The exit code is 1 if something required is missing."""
     import torch
 
     from models import load_detector, load_recognizer, load_superres

@@ -1,4 +1,4 @@
-"""``watchlist add`` and ``watchlist import``: photos in, templates on the list."""
+"""``watchlist add`` and ``watchlist import``: enrol people from photos."""
 
 from __future__ import annotations
 
@@ -26,20 +26,23 @@ AllowLookalike = Annotated[
     bool, typer.Option("--allow-lookalike", help="enrol a person who looks like somebody else on the list, such as a twin")
 ]
 Anyway = Annotated[bool, typer.Option("--anyway", hidden=True)]  # the former name of --allow-lookalike
-Back = Annotated[bool, typer.Option("--look-back", help="then search the past for them")]
+Back = Annotated[bool, typer.Option("--look-back", help="then search past tracks for the enrolled people")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 Face = Annotated[
     int | None,
-    typer.Option(min=1, help="which face of the photo, as the picture numbers them that a refusal names; 1 is the largest"),
+    typer.Option(
+        min=1,
+        help="number of the face in a photo with several faces; 1 is the largest; a refusal names an image with the numbers",
+    ),
 ]
 
 
 def add(
-    name: str,
+    name: Annotated[str, typer.Argument(help="the person's name")],
     photos: Annotated[list[Path], typer.Argument(help="one or more photos of this person")],
     db: Db,
     face: Face = None,
-    external_id: Annotated[str | None, typer.Option(help="tells people of one name apart")] = None,
+    external_id: Annotated[str | None, typer.Option(help="your own ID, for people of the same name")] = None,
     allow_lookalike: AllowLookalike = False,
     look_back: Back = False,
     recognizer: Recognizer = None,
@@ -63,7 +66,7 @@ def add(
 
 
 def import_people(
-    people: Annotated[Path, typer.Argument(help="a folder NAME/*.jpg|png, or a CSV with name,image")],
+    people: Annotated[Path, typer.Argument(help="folder NAME/*.jpg|png, or CSV with the columns name,image")],
     db: Db,
     allow_lookalike: AllowLookalike = False,
     look_back: Back = False,
@@ -71,7 +74,7 @@ def import_people(
     as_json: AsJson = False,
     anyway: Anyway = False,
 ) -> None:
-    """Enrol a folder or a list of people."""
+    """Enrol the people of a folder or a CSV."""
     from watchlist.photo_list import list_people
     from watchlist.photos import PhotoError
 

@@ -1,4 +1,4 @@
-"""``live``: cameras, newest frame first."""
+"""``live``: find the people of a watchlist at live cameras."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from cli.alert_lines import AlertPrinter
 from cli.camera_file import CameraFile
 from cli.common import CONFIGS, DATABASE, card_of, console, context_of, finite, open_store
 from cli.live_maintenance import LiveMaintenance
-from cli.run import finish, load_watchlist, make_output_folder, require_watchlist
+from cli.output import finish, make_output_folder
+from cli.run_watchlist import load_watchlist, require_watchlist
 from cli.settings import AlertSettings, load_settings
 from pipeline.addresses import expand_url, expand_variables
 from pipeline.engine import Job, Status
@@ -26,15 +27,15 @@ from pipeline.monitoring.progress import ProgressView
 from pipeline.settings import MetricsSettings
 from stages.video.boot import boot_id
 
-REPORTED_S = 86_400.0  # the report at the end shows no more than the last day, and no more tracks than can be shown in a second
+REPORTED_S = 86_400.0  # limits of the report at the end: the last day, and as many tracks as can be shown in a second
 REPORTED_TRACKS = 500
 
 
 def command(
-    config: Annotated[Path, typer.Option(help="settings with cameras, watchlist and out")],
+    config: Annotated[Path, typer.Option(help="settings file with cameras, watchlist and out")],
     duration: Annotated[float | None, typer.Option(callback=finite, help="stop after so many seconds")] = None,
 ) -> None:
-    """Watch cameras until stopped (Ctrl-C or SIGTERM). Cameras are followed as the settings file changes."""
+    """Watch live cameras until Ctrl-C or SIGTERM. Cameras may be added to and removed from the settings file meanwhile."""
     for wish in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wish, _leave)
     configure_log((lambda line: console.print(line, markup=False, soft_wrap=True)) if console.is_terminal else None)
@@ -45,7 +46,7 @@ def command(
     alerts = _alerts(settings.alerts)
     make_output_folder(out)
     with locked_folder(out, "live"), ExitStack() as closing:
-        # Before anything is loaded, so that a port in use is told at once.
+        # Before anything is loaded, so that a port in use is reported at once.
         monitor = _monitor(settings.metrics)
         if monitor:
             closing.callback(monitor.close)
@@ -53,7 +54,7 @@ def command(
 
 
 def _watch(cameras: CameraFile, out: Path, alerts: dict[str, Any], duration: float | None, monitor: Any) -> int:
-    """Everything `live` does; returns the exit code."""
+    """Do everything that `live` does; returns the exit code."""
     settings = cameras.settings
     store = open_store(out / DATABASE)
     store.finish_abandoned()
@@ -117,12 +118,12 @@ def _monitor(metrics: MetricsSettings) -> Any:
 
 
 def _leave(*_: object) -> None:
-    """While nothing is watched yet there is nothing to end."""
+    """Exit at once: nothing is being watched yet."""
     raise SystemExit(0)
 
 
 def _once(stop: Callable[[], None]) -> Callable[..., None]:
-    """A signal handler that ends orderly the first time, and at once the second."""
+    """A signal handler: the first signal ends orderly, the second at once."""
     asked = False
 
     def handle(*_: object) -> None:
@@ -136,7 +137,7 @@ def _once(stop: Callable[[], None]) -> Callable[..., None]:
 
 
 def _alerts(settings: AlertSettings) -> dict[str, Any]:
-    """What the alert stage is told, with variables filled in; addresses are checked here, where the user sees it."""
+    """The keywords of the alert stage, with variables filled in. Addresses are checked here, where the user sees the error."""
     from stages.alerts.delivery import build_sinks
 
     given = settings.model_dump()

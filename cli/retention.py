@@ -1,4 +1,4 @@
-"""``purge`` and ``export``: what was seen is forgotten in time, or handed on."""
+"""``purge`` deletes old tracks of live cameras; ``export`` writes an evidence bundle."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.errors import OutputError, SettingsError
 from pipeline.file_permissions import require_no_links
 
 Db = Annotated[Path, typer.Option(help="output folder of live cameras, or its database")]
-Days = typer.Option(callback=finite, min=0, help="days to keep them after they ended; without it for ever")
+Days = typer.Option(callback=finite, min=0, help="days to keep such results after a track has ended; default: for ever")
 
 
 def purge(
@@ -22,9 +22,9 @@ def purge(
     no_match: Annotated[float | None, Days] = None,
     not_assessable: Annotated[float | None, Days] = None,
     pictures: Annotated[float | None, Days] = None,
-    as_json: Annotated[bool, typer.Option("--json")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """Delete tracks of live cameras older than so many days, by outcome, and prove that no trace is left."""
+    """Delete old tracks of live cameras, by outcome, and check that no trace of them is left."""
     from watchlist.retention import Policy, purge
 
     if all(days is None for days in (match, no_match, not_assessable, pictures)):
@@ -51,13 +51,13 @@ def purge(
 
 
 def export(
-    zip_file: Annotated[Path, typer.Argument(metavar="ZIP", help="the file to write")],
+    zip_file: Annotated[Path, typer.Argument(metavar="ZIP", help="ZIP file to write")],
     db: Db,
-    track: Annotated[list[str] | None, typer.Option(help="SOURCE/TRACK; may be given several times")] = None,
-    identity: Annotated[int | None, typer.Option(help="ID: every track that matched this person")] = None,
-    force: Annotated[bool, typer.Option("--force", help="replace a file that is there already")] = False,
+    track: Annotated[list[str] | None, typer.Option(help="SOURCE/TRACK; may be repeated")] = None,
+    identity: Annotated[int | None, typer.Option(help="ID: all tracks that matched this person")] = None,
+    force: Annotated[bool, typer.Option("--force", help="replace an existing file")] = False,
 ) -> None:
-    """Write a case: chosen tracks with pictures, decisions, and hashes of it all."""
+    """Write an evidence bundle: chosen tracks with images, decisions and hashes of all files."""
     from watchlist.evidence import TargetError, export_case
 
     path = database_path(db)

@@ -1,16 +1,16 @@
-"""``run``: recordings and a watchlist in, sightings out."""
+"""``run``: find the people of a watchlist in recordings."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from cli.common import CONFIGS, DATABASE, card_of, console, context_of, database_path, make_engine, open_store
+from cli.common import CONFIGS, console, context_of, make_engine
 from cli.engine_choice import choose_engine
-from cli.enrolment import enrol_list
+from cli.output import finish, make_output_folder, prepare_output
 from cli.recordings import (
     StartOptions,
     date_tracks,
@@ -20,43 +20,44 @@ from cli.recordings import (
     reuse_earlier_names,
     store_sources,
 )
+from cli.run_watchlist import load_watchlist, require_watchlist, update_decisions
 from cli.settings import Settings, load_settings
-from pipeline.engine import Engine, Job, Status, source_replicas, threads_for
-from pipeline.errors import Interrupted, NothingReadError, SettingsError, redact_url
+from pipeline.engine import Engine, Job, Status
+from pipeline.errors import Interrupted
 from pipeline.folder_lock import locked_folder
 from pipeline.monitoring.progress import ProgressView
-from pipeline.monitoring.summary import begin_run, end_run, write_summary
+from pipeline.monitoring.summary import begin_run, end_run
 from pipeline.protocol import SourceSpec
-from pipeline.sources.find import address_of, find_all
+from pipeline.sources.find import find_all
 from pipeline.sources.folders import SkippedFiles
-from pipeline.sources.naming import stable_url
 from pipeline.stage_settings import fingerprint
-
-if TYPE_CHECKING:
-    from watchlist.store import Store
 
 
 def command(
-    source: Annotated[list[str], typer.Option(help="a video file, a folder of them, or a URL; may be given several times")],
-    watchlist: Annotated[Path, typer.Option(help="who to find: a database, a folder NAME/*.jpg|png, or a CSV")],
+    source: Annotated[list[str], typer.Option(help="video file, folder of videos, or URL; may be repeated")],
+    watchlist: Annotated[Path, typer.Option(help="people to find: a database, a folder NAME/*.jpg|png, or a CSV")],
     out: Annotated[Path, typer.Option(help="folder for the results")],
     config: Annotated[Path, typer.Option(help="settings file")] = CONFIGS / "recording.yaml",
     engine: Annotated[str | None, typer.Option(help=Settings.model_fields["engine"].description)] = None,
     fpir: Annotated[float | None, typer.Option(help=Settings.model_fields["fpir"].description)] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="go on where an interrupted run stopped")] = False,
-    no_video: Annotated[bool, typer.Option("--no-video", help="do not draw the annotated videos")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="skip finished files, continue interrupted ones, and read again those that have grown"),
+    ] = False,
+    no_video: Annotated[bool, typer.Option("--no-video", help="do not draw annotated videos")] = False,
     blur_bystanders: Annotated[
-        bool, typer.Option("--blur-bystanders", help="make every unmatched face in the video unrecognisable")
+        bool, typer.Option("--blur-bystanders", help="blur every face without a match in the annotated videos")
     ] = False,
     start: Annotated[
         list[str] | None,
-        typer.Option(help="when a recording began, as 2026-11-30T17:00:00; with several sources NAME=TIME, several times"),
+        typer.Option(help="time at which a recording began, as 2026-11-30T17:00:00; with several sources NAME=TIME, repeated"),
     ] = None,
     start_from_name: Annotated[
-        str | None, typer.Option(help="where names or paths tell when recordings began: %Y%m%d_%H%M%S, %Y-%m-%d/%H/*/%M.%S")
+        str | None, typer.Option(help="pattern of the start time in file names or paths, as %Y%m%d_%H%M%S or %Y-%m-%d/%H/*/%M.%S")
     ] = None,
     zone: Annotated[
-        str | None, typer.Option("--time-zone", help="of times without an offset, as Europe/Berlin; by default this machine's")
+        str | None,
+        typer.Option("--time-zone", help="time zone of times without an offset, as Europe/Berlin; default: this machine's"),
     ] = None,
 ) -> None:
     """Find the people of a watchlist in recordings."""
@@ -164,166 +165,3 @@ def draw_videos(engine: Engine, settings: Settings, sources: list[SourceSpec], s
     except Exception as error:  # whatever it is, what was found is still to be told
         return str(error) or type(error).__name__
     return "; ".join(f"{s.name}: {s.reason}" for s in drawn if s.status != "ok" and s.reason != known[s.name])
-
-
-def require_watchlist(watchlist: Path) -> None:
-    if not watchlist.exists():
-        raise SettingsError(f"--watchlist {watchlist}: no such file or folder")
-
-
-def make_output_folder(out: Path) -> None:
-    """Make the output folder. Raises SettingsError where it cannot be."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise SettingsError(f"--out {out}: is a file; name a folder") from None
-    except OSError as error:
-        raise SettingsError(f"--out {out}: {error.strerror or error}; name another folder") from None
-
-
-def prepare_output(out: Path, resume: bool, sources: list[SourceSpec], settings_digest: str = "") -> Store:
-    """Make the output folder and its database. For a resumed run, delete the tracks that it will make again.
-
-    Args:
-        out: the output folder.
-        resume: whether the run continues an earlier one.
-        sources: what will be read.
-        settings_digest: the `fingerprint` that checkpoints must have; "": not checked.
-
-    Raises:
-        SettingsError: the folder cannot be written, holds a run that is not to be resumed, or checkpoints of other settings.
-    """
-    from pipeline.checkpoints import Checkpoints
-
-    make_output_folder(out)
-    store = open_store(out / DATABASE)
-    checkpoints = Checkpoints(out / DATABASE)
-    try:
-        known = {spec.name: checkpoints.load(spec.name) for spec in sources}
-        if not resume and (store.any_track() or any(known.values())):
-            raise SettingsError(f"--out {out}: holds an earlier run; go on with --resume or name another folder")
-        for spec in sources if resume else []:
-            found, url = known[spec.name], redact_url(spec.url)
-            if found is not None and settings_digest:
-                found.require(settings_digest)
-            if found is not None and stable_url(found.url) not in (stable_url(url), address_of(spec)):
-                raise SettingsError(f"--resume: {spec.name} was {found.url} in the earlier run, now it is {url}")
-            if store.is_camera(spec.name):
-                raise SettingsError(f"--resume: {spec.name} is a live camera in {out}; name another folder")
-        for spec in sources if resume else []:
-            found = known[spec.name]
-            if found is not None and found.has_grown(spec.url):
-                console.print(f"{spec.name}: its file has changed since the earlier run: it is read again", markup=False)
-                checkpoints.forget(spec.name)
-                found = None
-            elif found is not None and found.has_shrunk(spec.url):
-                console.print(f"{spec.name}: its file is shorter now; what was found in it is kept", markup=False)
-            if found is None or not found.done:
-                store.delete_tracks_after(spec.name, found.pts_s if found else None)
-    finally:
-        checkpoints.close()
-    return store
-
-
-def load_watchlist(store: Store, watchlist: Path, settings: Settings) -> dict[str, Any]:
-    """Bring the people into the run's own database: copied from another, or enrolled from photos. Returns what ``run.json`` tells
-    of it."""
-    if (watchlist.is_file() and watchlist.suffix.lower() != ".csv") or (watchlist.is_dir() and (watchlist / DATABASE).is_file()):
-        path = database_path(watchlist)
-        if path.resolve() != store.path.resolve():
-            other = open_store(path, must_exist=True)
-            store.copy_watchlist(other)
-            other.close()
-        else:
-            store.detach_list()
-        check_recognizer(store, settings.shared.get("recognizer"))
-        require_active_people(store)
-        return {"not_looked_for": store.inactive_names()}
-    store.detach_list()
-    record = enrol_list(store, watchlist, settings)
-    require_active_people(store)
-    return record
-
-
-def update_decisions(store: Store, settings: Settings) -> None:
-    """Compare what an earlier run has finished with the list and the rate of this one: the report speaks of one of each."""
-    from watchlist.database import StoreError
-    from watchlist.decision import redecide_tracks
-
-    card = card_of(settings.shared.get("recognizer"))
-    try:
-        changed = redecide_tracks(store, card["sha256"], store.thresholds(card), settings.fpir)
-    except StoreError as error:
-        raise SettingsError(f"--resume: {error}") from None
-    if changed:
-        console.print(f"{changed} tracks of the earlier run were decided anew, for this watchlist and rate")
-
-
-def check_recognizer(store: Store, recognizer: str | None) -> None:
-    from watchlist.gallery import Gallery
-
-    try:
-        Gallery(store, card_of(recognizer)["sha256"])
-    except ValueError as error:
-        raise SettingsError(f"{store.path}: {error}") from None
-
-
-def require_active_people(store: Store) -> None:
-    """Say who on the list is not looked for. Raises SettingsError if that is everybody."""
-    if not len(store.active_photos()[0]):
-        raise SettingsError(f"{store.path}: nobody in it is looked for (none enrolled, or all disabled or expired)")
-    absent = store.inactive_names()
-    if absent:
-        console.print(f"not looked for (disabled or expired): {', '.join(absent)}", markup=False)
-
-
-def finish(
-    settings: Settings,
-    job: Job,
-    status: Status,
-    store: Store,
-    out: Path,
-    elapsed: dict[str, float],
-    started_after: float | None = None,
-    counted_after: float | None = None,
-    people: dict[str, Any] | None = None,
-    *,
-    told: dict[str, Any] | None = None,
-    fault: str = "",
-) -> int:
-    """Write ``sightings.jsonl``, ``run.json`` and the report, tell the user, and decide the exit code.
-
-    With ``started_after`` (Unix time) only the tracks since then are in the report, and the lines are left as they are. Totals
-    are of all tracks, or of all since ``counted_after``. ``people``: what `load_watchlist` told; ``told`` is put into
-    ``run.json`` as it is; ``fault`` is what went wrong with the annotated videos.
-    """
-    from console.report import write_report
-    from stages.record import write_jsonl
-
-    if started_after is None:
-        write_jsonl(out / "sightings.jsonl", store.iter_final())
-    outcomes = store.outcome_counts(counted_after)
-    readers, why = source_replicas(job) if started_after is None else (len(job.sources), "one a camera")
-    choices = {"readers": f"{readers}: {why}", "threads": f"{threads_for(job.groups[0], readers)} in each reader"}
-    bad = [s for s in status.sources if s.status in ("failed", "incomplete")]
-    unread = [s for s in status.sources if s.status == "failed" and not s.counts.get("frames_decoded")]
-    nothing = bool(status.sources) and len(unread) == len(status.sources)
-    code = 3 if nothing else 4 if bad or fault else 0
-    choices |= (told or {}).pop("choices", {})
-    more = {"watchlist": people or {}} | (told or {}) | ({"annotated": fault} if fault else {})
-    write_summary(out / "run.json", settings, choices, status, elapsed, outcomes, more, code)
-    write_report(store, out, started_after)
-    store.log_audit("run", sources=[s.url for s in status.sources], fpir=settings.fpir, outcomes=outcomes)
-    store.close()
-    for report in bad:
-        console.print(f"{report.name}: {report.status}: {report.reason} ({report.url})", markup=False, soft_wrap=True)
-    if fault:
-        console.print(f"annotated video: {fault}", markup=False)
-    seconds = sum(s.position_s for s in status.sources)
-    found = ", ".join(f"{outcomes.get(k, 0)} {k.replace('_', ' ')}" for k in ("match", "no_match", "not_assessable"))
-    seen = f"in {seconds:.0f} s of video" if started_after is None else f"at {len(status.sources)} cameras"
-    console.print(f"{sum(outcomes.values())} tracks {seen}: {found}. {elapsed['all']:.0f} s in all.", soft_wrap=True)
-    console.print(f"report: {out / 'report.html'}", markup=False, soft_wrap=True)
-    if nothing:
-        raise NothingReadError(f"nothing could be read ({bad[0].name}: {bad[0].reason})")
-    return code

@@ -1,4 +1,4 @@
-"""``search``: where was the person of this photo?"""
+"""``search``: find a person in past tracks."""
 
 from __future__ import annotations
 
@@ -25,26 +25,32 @@ if TYPE_CHECKING:
 
 
 def command(
-    photo: Annotated[Path | None, typer.Argument(help="a photo of the person; or give --track or --identity")] = None,
+    photo: Annotated[Path | None, typer.Argument(help="photo of the person; instead of it: --track or --identity")] = None,
     *,
-    db: Annotated[list[Path], typer.Option(help="output folder of a run, or its database; several are searched side by side")],
-    top: Annotated[int, typer.Option(min=1)] = 20,
-    fpir: Annotated[float, typer.Option(callback=finite, min=1e-6, max=0.5, help="false alarms allowed per search")] = 0.01,
+    db: Annotated[list[Path], typer.Option(help="output folder of a run, or its database; may be repeated to search several")],
+    top: Annotated[int, typer.Option(min=1, help="number of tracks to show, best first")] = 20,
+    fpir: Annotated[
+        float,
+        typer.Option(
+            callback=finite, min=1e-6, max=0.5, help="false alarms allowed per search; lower: fewer of them, more misses"
+        ),
+    ] = 0.01,
     since: Annotated[
-        str | None, typer.Option(help="a time like 2026-11-01 or 2026-11-01T18:30, Unix seconds, or PTS seconds below 100000000")
+        str | None,
+        typer.Option(help="earliest time: 2026-11-01, 2026-11-01T18:30, Unix seconds, or PTS seconds (numbers below 100000000)"),
     ] = None,
-    until: Annotated[str | None, typer.Option(help="a time as for --since")] = None,
-    camera: Annotated[str | None, typer.Option(help="only this source")] = None,
+    until: Annotated[str | None, typer.Option(help="latest time, written as for --since")] = None,
+    camera: Annotated[str | None, typer.Option(help="only tracks of this source")] = None,
     least_px: Annotated[
         float | None, typer.Option(callback=finite, min=0, help="only faces at least so many pixels wide")
     ] = None,
-    track: Annotated[str | None, typer.Option(help="SOURCE/TRACK: the person of this track instead of a photo")] = None,
-    identity: Annotated[int | None, typer.Option(help="ID: a person of the watchlist instead of a photo")] = None,
+    track: Annotated[str | None, typer.Option(help="SOURCE/TRACK: search for the person of this track")] = None,
+    identity: Annotated[int | None, typer.Option(help="ID: search for this person of the watchlist")] = None,
     face: Face = None,
     recognizer: Recognizer = None,
-    as_json: Annotated[bool, typer.Option("--json")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """Search every track of the past, matched or not, for a person."""
+    """Search all past tracks, matched or not, for a person."""
     from watchlist.database import StoreError
     from watchlist.search_back import TrackSearch
     from watchlist.time_arguments import one_of, span

@@ -1,4 +1,4 @@
-"""``serve``: the review page and the API of a run."""
+"""``serve``: the review page and the HTTP API of a run."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pipeline.errors import SettingsError
 
 def command(
     db: Annotated[Path, typer.Option(help="database, or the output folder that holds it")],
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8080,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port")] = 8080,
     host: Annotated[str, typer.Option(help="loopback address to listen on: 127.0.0.1, ::1 or localhost")] = "127.0.0.1",
 ) -> None:
-    """Show a run in the browser of this machine."""
+    """Show a run in a browser on this machine."""
     _require_loopback(host, port)
     path = database_path(db)
     open_store(path, must_exist=True).close()

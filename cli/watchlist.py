@@ -1,4 +1,4 @@
-"""``watchlist``: who is looked for."""
+"""``watchlist``: manage the people to look for."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from cli.common import Recognizer, card_of, console, database_path, open_own_lis
 from cli.enrolment import AsJson, Db
 from pipeline.errors import OutputError, SettingsError
 
-app = typer.Typer(no_args_is_help=True, help="Keep the watchlist: who is looked for, with which photos, and why.")
-PhotoId = Annotated[int | None, typer.Option(help="only this photo, by the id that `photos` shows")]
+app = typer.Typer(no_args_is_help=True, help="Manage the watchlist: who is looked for, with which photos, and why.")
+PhotoId = Annotated[int | None, typer.Option(help="only this photo; `photos` shows the IDs")]
 app.command("add")(enrolling.add)
 app.command("import")(enrolling.import_people)
 
 
 @app.command("list")
 def list_identities(db: Db, as_json: AsJson = False) -> None:
-    """Show who is on the list."""
+    """List the people on the watchlist."""
     store = open_store(database_path(db), must_exist=True)
     people = store.identities()
     store.close()
@@ -65,10 +65,10 @@ def remove(identity: Annotated[int, typer.Argument(metavar="ID")], db: Db, photo
 @app.command()
 def merge(
     identity: Annotated[int, typer.Argument(metavar="ID")],
-    into: Annotated[int, typer.Argument(metavar="INTO", help="the ID that stays")],
+    into: Annotated[int, typer.Argument(metavar="INTO", help="the ID that is kept")],
     db: Db,
 ) -> None:
-    """Make two people one: photos and sightings of ID become those of INTO."""
+    """Merge two entries of one person: photos and sightings of ID become those of INTO."""
     from watchlist.database import StoreError
     from watchlist.removal import merge_people
 
@@ -85,11 +85,11 @@ def merge(
 @app.command()
 def move(
     identity: Annotated[int, typer.Argument(metavar="ID")],
-    to: Annotated[int, typer.Argument(metavar="TO", help="the ID of the person who is in the photo")],
+    to: Annotated[int, typer.Argument(metavar="TO", help="ID of the person in the photo")],
     db: Db,
-    photo: Annotated[int, typer.Option(help="the photo, by the id that `photos` shows")],
+    photo: Annotated[int, typer.Option(help="ID of the photo; `photos` shows the IDs")],
 ) -> None:
-    """Give one photo of a person to another."""
+    """Move one photo from a person to another."""
     from watchlist.database import StoreError
 
     store = open_own_list(db)
@@ -141,15 +141,13 @@ def _switch(db: Path, identity: int, photo: int | None, enable: bool) -> None:
 def update(
     identity: Annotated[int, typer.Argument(metavar="ID")],
     db: Db,
-    name: Annotated[str | None, typer.Option()] = None,
-    external_id: Annotated[str | None, typer.Option()] = None,
+    name: Annotated[str | None, typer.Option(help="new name")] = None,
+    external_id: Annotated[str | None, typer.Option(help="your own ID of this person")] = None,
     purpose: Annotated[str | None, typer.Option(help="why this person is looked for")] = None,
-    authority: Annotated[str | None, typer.Option(help="who decided it")] = None,
-    expires: Annotated[
-        str | None, typer.Option(help="date like 2030-12-31 after which nobody looks any more; empty: never")
-    ] = None,
+    authority: Annotated[str | None, typer.Option(help="who ordered the search")] = None,
+    expires: Annotated[str | None, typer.Option(help="last day of the search, as 2030-12-31; empty: no end")] = None,
 ) -> None:
-    """Change what is kept of a person."""
+    """Change the details of a person."""
     from watchlist.database import StoreError
     from watchlist.names import UNSAFE, is_date
 
@@ -177,7 +175,7 @@ def update(
 
 @app.command()
 def photos(identity: Annotated[int, typer.Argument(metavar="ID")], db: Db, as_json: AsJson = False) -> None:
-    """Show a person's enrolled photos."""
+    """List the enrolled photos of a person."""
     store = open_store(database_path(db), must_exist=True)
     found = store.enrolments(identity)
     store.close()
@@ -199,7 +197,7 @@ def photos(identity: Annotated[int, typer.Argument(metavar="ID")], db: Db, as_js
 
 @app.command()
 def reembed(db: Db, recognizer: Recognizer = None) -> None:
-    """Make all vectors anew from the kept photos, after a change of the recogniser."""
+    """Compute all embeddings again from the stored photos, after a change of the recogniser."""
     from models import load_recognizer
     from watchlist.enrolment import reembed as embed_again
 

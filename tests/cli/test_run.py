@@ -12,6 +12,7 @@ import pytest
 
 from cli import run
 from cli.common import CONFIGS
+from cli.output import finish, prepare_output
 from cli.settings import Settings, load_settings
 from models import recognizer_card
 from pipeline.checkpoints import Checkpoints, file_stamp
@@ -42,7 +43,7 @@ def seen(out: Path, **values: object) -> None:
 def test_a_resume_leaves_alone_what_a_live_camera_saw(tmp_path: Path, clip: SourceSpec) -> None:
     seen(tmp_path, started_at=1.7e9, ended_at=1.7e9 + 1)
     with pytest.raises(SettingsError, match="cam is a live camera in"):
-        run.prepare_output(tmp_path, True, [clip])
+        prepare_output(tmp_path, True, [clip])
     assert len(Store(tmp_path / "farsight.db").tracks()) == 1
 
 
@@ -59,7 +60,7 @@ def test_a_file_is_read_again_when_it_has_grown(tmp_path: Path, clip: SourceSpec
         Path(clip.url).write_bytes(b"")
     elif change == "out of reach":
         Path(clip.url).unlink()
-    store = run.prepare_output(tmp_path, True, [clip])
+    store = prepare_output(tmp_path, True, [clip])
     again = change == "whole by now"
     assert (checkpoints.load(clip.name) is None) == again and (store.tracks() == []) == again
 
@@ -116,6 +117,6 @@ def test_the_final_line_and_run_json_count_every_track(
     before = [one | {"track": f"before {n}", "started_at": 1e9, "ended_at": 1e9} for n in range(100)]
     store.put_tracks(before + [one | {"track": str(n), "started_at": 2e9 + n, "ended_at": 2e9 + n} for n in range(1000)])
     job = Job(settings.groups, [clip], {}, None, 1e9)
-    run.finish(settings, job, Status([], [SourceReport("cam", "")]), store, tmp_path, {"all": 1.0}, since and since + 900, since)
+    finish(settings, job, Status([], [SourceReport("cam", "")]), store, tmp_path, {"all": 1.0}, since and since + 900, since)
     assert f"{total} tracks " in capsys.readouterr().out
     assert sum(json.loads((tmp_path / "run.json").read_text())["outcomes"].values()) == total

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from cli import app
 from cli.common import CONFIGS
-from cli.run import load_watchlist
+from cli.run_watchlist import load_watchlist
 from cli.settings import load_settings
 from models import load_recognizer, recognizer_card
 from models.weights_io import digest

@@ -1,0 +1,79 @@
+"""The watchlist of a run: brought into the run's own database, checked, and compared again on a resume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cli.common import DATABASE, card_of, console, database_path, open_store
+from cli.enrolment import enrol_list
+from cli.settings import Settings
+from pipeline.errors import SettingsError
+
+if TYPE_CHECKING:
+    from watchlist.store import Store
+
+
+def require_watchlist(watchlist: Path) -> None:
+    """Raises SettingsError if the watchlist does not exist."""
+    if not watchlist.exists():
+        raise SettingsError(f"--watchlist {watchlist}: no such file or folder")
+
+
+def load_watchlist(store: Store, watchlist: Path, settings: Settings) -> dict[str, Any]:
+    """Copy a watchlist into the run's own database, or enrol the photos of a folder or CSV.
+
+    Returns:
+        The key ``watchlist`` of ``run.json``.
+
+    Raises:
+        SettingsError: nobody can be looked for.
+    """
+    if (watchlist.is_file() and watchlist.suffix.lower() != ".csv") or (watchlist.is_dir() and (watchlist / DATABASE).is_file()):
+        path = database_path(watchlist)
+        if path.resolve() != store.path.resolve():
+            other = open_store(path, must_exist=True)
+            store.copy_watchlist(other)
+            other.close()
+        else:
+            store.detach_list()
+        check_recognizer(store, settings.shared.get("recognizer"))
+        require_active_people(store)
+        return {"not_looked_for": store.inactive_names()}
+    store.detach_list()
+    record = enrol_list(store, watchlist, settings)
+    require_active_people(store)
+    return record
+
+
+def update_decisions(store: Store, settings: Settings) -> None:
+    """Decide the tracks of an earlier run again, with the watchlist and rate of this one, so that the report holds for both."""
+    from watchlist.database import StoreError
+    from watchlist.decision import redecide_tracks
+
+    card = card_of(settings.shared.get("recognizer"))
+    try:
+        changed = redecide_tracks(store, card["sha256"], store.thresholds(card), settings.fpir)
+    except StoreError as error:
+        raise SettingsError(f"--resume: {error}") from None
+    if changed:
+        console.print(f"{changed} tracks of the earlier run were decided anew, for this watchlist and rate")
+
+
+def check_recognizer(store: Store, recognizer: str | None) -> None:
+    """Raises SettingsError if the list was enrolled with another recogniser."""
+    from watchlist.gallery import Gallery
+
+    try:
+        Gallery(store, card_of(recognizer)["sha256"])
+    except ValueError as error:
+        raise SettingsError(f"{store.path}: {error}") from None
+
+
+def require_active_people(store: Store) -> None:
+    """Print who on the list is not looked for. Raises SettingsError if that is everybody."""
+    if not len(store.active_photos()[0]):
+        raise SettingsError(f"{store.path}: nobody in it is looked for (none enrolled, or all disabled or expired)")
+    absent = store.inactive_names()
+    if absent:
+        console.print(f"not looked for (disabled or expired): {', '.join(absent)}", markup=False)
