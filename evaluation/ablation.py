@@ -1,13 +1,13 @@
-"""What each part of a recipe is worth: short, equal trainings from scratch, several seeds each.
+"""What each part of a recipe contributes: short trainings from scratch of equal length, with several seeds.
 
     python -m evaluation.ablation superres   --data DATA --teacher runs/superres-teacher --out runs/ablation-superres
     python -m evaluation.ablation recognizer --data DATA --teacher models/weights/recognizer.safetensors \
         --out runs/ablation-recognizer
 
-``--samples`` (3,200 and 30,000), ``--seeds`` (3) and ``--only VARIANT`` may be given. On 2 cores a training takes five minutes;
-those that are done are not repeated. Keeps ``table-*.json`` in the folder; prints mean and standard deviation over seeds:
-of super-resolution x8 from clean bicubic on dev chips; of recognition, on 1,500 pairs of lfw-dev, accuracy of a sharp face
-against one of 16 pixels and TAR at FAR 1e-2 against one as a camera sees it at 20 pixels, in per cent.
+Options: ``--samples`` (3,200 and 30,000), ``--seeds`` (3) and ``--only VARIANT``. On 2 cores a training takes five minutes;
+finished ones are not repeated. Writes ``table-*.json`` into the folder and prints mean and standard deviation over seeds.
+Super-resolution: x8 from clean bicubic on dev chips. Recognition: on 1,500 pairs of lfw-dev, accuracy in % of sharp against
+16-pixel faces, and TAR in % at FAR 1e-2 of sharp against 20-pixel faces by the median camera.
 """
 
 from __future__ import annotations
@@ -40,7 +40,13 @@ SIDE, PAIRS = 16, 1500
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is varied of one training script, and what the whole of it is measured by."""
+    """The variants of one training script, and how a run is measured.
+
+    Attributes:
+        samples: default length of a training.
+        variants: options of the training script by name of the variant.
+        measure: makes the function that measures a run.
+    """
 
     samples: int
     variants: dict[str, tuple[str, ...]]
@@ -48,6 +54,7 @@ class Recipe:
 
 
 def super_resolution(args: argparse.Namespace) -> Measure:
+    """Measure PSNR, SSIM and identity at x8 on dev chips."""
     chips = load_chips(args.data, args.cache)
     rows = chips.rows_with_detail(dev=True)[: args.faces]
     judge, points = Evaluator(np.ascontiguousarray(chips.images[rows]), None, lpips=False), chips.landmarks68()[rows]
@@ -61,11 +68,12 @@ def super_resolution(args: argparse.Namespace) -> Measure:
 
 
 def recognition(args: argparse.Namespace) -> Measure:
+    """Measure verification of small faces on ``lfw-dev``."""
     lfw = load_lfw(args.data, PAIRS)
     clean, cctv = degrade(lfw.chips, "area", round(SIDE * CHIP / VIEW)), degrade(lfw.chips, "cctv-fixed", 20)
 
     def measure(name: str, folder: Path) -> dict[str, float]:
-        network = TrainedRecognizer(folder, mirror=False)  # it would cost as much again for every variant alike
+        network = TrainedRecognizer(folder, mirror=False)  # half the time; the variants are compared alike
         sharp = network.embed_with_quality(lfw.chips)[0]
         scores = [
             (sharp[lfw.left] * embed_each_way(network, small, lambda chips: chips, ("direct",))["direct"][0][lfw.right]).sum(1)
@@ -115,22 +123,22 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
     parser.add_argument("--samples", type=int)
-    parser.add_argument("--batch", type=int, help="of the trainings: of small ones, few samples make more steps")
+    parser.add_argument("--batch", type=int, help="batch of the trainings; a smaller one gives more steps")
     parser.add_argument("--preset", choices=("cpu", "gpu"), help="batch and learning rate of the trainings")
-    parser.add_argument("--look", help="of the trainings; cctv for machines without PyAV")
+    parser.add_argument("--look", help="degradation of the trainings; cctv needs no PyAV")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--faces", type=int, default=300)
     parser.add_argument("--only", nargs="+", metavar="VARIANT")
     args = parser.parse_args()
     if args.look and args.network == "superres":
-        parser.error("--look: super-resolution makes its inputs where it trains, of one look")
+        parser.error("--look: applies to the recognizer only; leave it out for superres")
     recipe = RECIPES[args.network]
     variants = {name: options for name, options in recipe.variants.items() if args.only is None or name in args.only}
     if len(variants) < len(args.only or variants):
-        parser.error(f"--only knows {', '.join(recipe.variants)}")
+        parser.error(f"--only: must be among {', '.join(recipe.variants)}")
     measure = recipe.measure(args)
-    asked = {"samples": args.samples or recipe.samples, "batch": args.batch, "preset": args.preset, "look": args.look}
-    given = {f"--{name}": str(value) for name, value in asked.items() if value}
+    overrides = {"samples": args.samples or recipe.samples, "batch": args.batch, "preset": args.preset, "look": args.look}
+    given = {f"--{name}": str(value) for name, value in overrides.items() if value}
     shared, kind = [part for option in given.items() for part in option], "-".join(given.values())
     path = args.out / f"table-{kind}.json"
     table: dict[str, list[dict[str, float]]] = json.loads(path.read_text()) if path.exists() else {}
@@ -146,12 +154,12 @@ def main() -> None:
 
 
 def sample_std(values: NDArray[np.float64]) -> float:
-    """Standard deviation from seed to seed, judged by a few of them; nan for one."""
+    """Sample standard deviation over seeds; NaN for one seed."""
     return float(values.std(ddof=1)) if len(values) > 1 else float("nan")
 
 
 def train(args: argparse.Namespace, folder: Path, options: tuple[str, ...]) -> None:
-    """One training; nothing if it is done already."""
+    """Run one training; a finished one returns at once."""
     command = [sys.executable, "-m", f"training.{args.network}.train", "--data", str(args.data), "--cache", str(args.cache)]
     command += ["--out", str(folder), *(o.format(teacher=args.teacher) for o in options)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

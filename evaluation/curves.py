@@ -1,4 +1,4 @@
-"""Draw the logs of training runs over each other.
+"""Plot the logs of training runs in one figure.
 
     python -m evaluation.curves runs/superres-plain runs/superres --out curves.png [--column pixel]
 

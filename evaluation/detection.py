@@ -1,17 +1,18 @@
-"""How many small faces a detector finds, by their width, and what it costs.
+"""Detection of small faces: recall, AP and landmark error by face width, and latency.
 
     python -m evaluation.detection --data DATA --frames .cache/frames [--other yunet.onnx ...] [--sheet sheet.png] [--write-card]
 
-Two clips and a quarter of the scene photos, none trained on (`training.data.label_frames.DEV_CLIPS`,
-`training.data.scenes.dev_photo`), at full size and shrunk in five steps, clean and as a poor camera sees them. Truth: the
-teacher's labels at the largest size (doubled tiles for the clips), looked at by eye (`evaluation.detection_truth`). Recall is
-taken at the score that lets through 0.5 false positives a picture, over all sizes and over a half and a third alone (most
-pictures are thumbnails otherwise, which have little to be wrong about); faces the teacher is unsure of count neither way. AP is
-the area under precision over recall of the faces of one bin, false positives being those as wide as the bin. The landmark error
-is the median in eye distances of a frontal face of that width, since the eyes of a turned head draw together; `unrefined` is our
-detector without verification and landmark refinement (models/networks/verification.py, landmarks.py).
-Near faces are those of the photos, enlarged. ``--other`` takes YuNet and SCRFD (ONNX) and MediaPipe's BlazeFace (.tflite). Times
-are of one frame at a score of 0.5, on the CPU. The sheet is for your eyes only where the clips' terms do not allow showing them.
+Data: two clips (`training.data.label_frames.DEV_CLIPS`) and the dev split of the scene photos
+(`training.data.scenes.dev_photo`), at full size and five smaller scales, clean and by a poor camera. Ground truth: the
+teacher's labels at the largest size (doubled tiles for the clips), corrected by eye (`evaluation.detection_truth`).
+
+Recall is taken at the score threshold with 0.5 false positives a frame, over all scales, and over a half and a third alone (the
+smaller scales have few false positives). Faces of which the teacher is not sure count neither way. AP is the area under the
+precision-recall curve of one bin of widths; its false positives are those of that width. The landmark error is the median, in
+eye distances of a frontal face of that width. `unrefined` is our detector without verification and landmark refinement
+(models/networks/verification.py, landmarks.py). Near faces are enlarged faces of the photos. ``--other`` takes YuNet and SCRFD
+(ONNX) and MediaPipe's BlazeFace (.tflite). Latency is of one frame at a minimum score of 0.5 on the CPU. Do not publish the
+sheet where the terms of the clips forbid it.
 """
 
 from __future__ import annotations
@@ -42,22 +43,23 @@ from training.detector.scene_maker import SURE
 BINS = ((8, 12), (12, 16), (16, 24), (24, 32), (32, 64), (64, 1000))
 SCALES = (1, 1 / 2, 1 / 3, 1 / 5, 1 / 8, 1 / 12)
 SIZES = {"1 to 1/12": SCALES, "1/2 and 1/3": (1 / 2, 1 / 3)}
-EYE_DISTANCE_SHARE = 0.43  # eye distance over face width, frontal
+EYE_DISTANCE_SHARE = 0.43  # eye distance over face width of a frontal face
 FALSE_PER_FRAME = 0.5
 MIN_IOU = 0.4
 NEAR = (64, 128, 200, 300, 450, 700)  # widths of near faces
-NEAR_FACES, NEAR_SURE, NEAR_FROM, NEAR_FRAME = 60, 0.7, 60, (960, 800)  # how many, how sure and wide they are, and the picture
+NEAR_FACES, NEAR_SURE, NEAR_FROM = 60, 0.7, 60  # number of near faces, their least score and width
+NEAR_FRAME = (960, 800)  # the frame they are shown in
 
 
 def poor_camera(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Blur 0.6, gain 0.6, noise sigma 7, JPEG 45."""
+    """Degrade a frame uint8 (H, W, 3): blur sigma 0.6 px, gain 0.6, noise sigma 7, JPEG quality 45."""
     dim = cv2.GaussianBlur(image, (0, 0), 0.6).astype(np.float32) * 0.6
     noisy = np.clip(dim + rng.standard_normal(image.shape, np.float32) * 7, 0, 255).astype(np.uint8)
     return jpeg(noisy, 45)
 
 
 def views_at_scales(frames: list[Scene], cctv: bool) -> list[Scene]:
-    """Every frame at every scale, with its truth."""
+    """Every frame at every scale of `SCALES`, with its labels; ``cctv`` applies `poor_camera`."""
     rng = np.random.default_rng(0)
     found = []
     for scene in frames:
@@ -71,7 +73,13 @@ def views_at_scales(frames: list[Scene], cctv: bool) -> list[Scene]:
 
 @dataclass(frozen=True)
 class MatchedFrame:
-    """A picture, what was found in it, and for each find the face it hit (-1: none)."""
+    """The detections of a frame, matched to its labels.
+
+    Attributes:
+        scene: the frame and its labels.
+        faces: detections.
+        face_index: int (N,), for each detection the row of the label it matches, -1 for none.
+    """
 
     scene: Scene
     faces: Faces
@@ -79,18 +87,21 @@ class MatchedFrame:
 
     @property
     def counted(self) -> NDArray[np.bool_]:
-        """Which finds count: all but those on faces the teacher is unsure of."""
+        """bool (N,): detections that count, which are all but those on ignored labels."""
         return np.array([h < 0 or self.scene.scores[h] >= SURE for h in self.face_index], bool)
 
 
 def at_scales(seen: list[MatchedFrame], sizes: tuple[float, ...]) -> list[MatchedFrame]:
-    """Those of what was seen in `views_at_scales` that were shrunk to these sizes."""
+    """Select the results of `views_at_scales` that have these scales."""
     return [s for s, scale in zip(seen, itertools.cycle(SCALES), strict=False) if scale in sizes]
 
 
 def match_detections(scene: Scene, faces: Faces) -> MatchedFrame:
-    """Give each find, best score first, the free face it overlaps most, if by `MIN_IOU`: one the teacher is sure of, else one
-    it is unsure of, which any number of finds may be on."""
+    """Match detections to labels greedily, best score first.
+
+    A detection takes the free label with the largest IoU, if it is at least `MIN_IOU`. Sure labels come before ignored ones; an
+    ignored label may take any number of detections.
+    """
     overlap = pairwise_iou(faces.boxes, scene.boxes)
     hit = np.full(len(faces), -1)
     sure = scene.scores >= SURE
@@ -104,7 +115,7 @@ def match_detections(scene: Scene, faces: Faces) -> MatchedFrame:
 
 
 def score_at_fp_rate(seen: list[MatchedFrame], per_frame: float = FALSE_PER_FRAME) -> float:
-    """The score that lets through ``per_frame`` false positives a picture; 1.0 if there is none."""
+    """The lowest score threshold with at most ``per_frame`` false positives a frame; 1.0 if there is none."""
     scores = np.concatenate([np.zeros(0, np.float32), *(s.faces.scores[s.counted] for s in seen)])
     right = np.concatenate([np.zeros(0, bool), *((s.face_index >= 0)[s.counted] for s in seen)])
     order = np.argsort(-scores)
@@ -113,7 +124,7 @@ def score_at_fp_rate(seen: list[MatchedFrame], per_frame: float = FALSE_PER_FRAM
 
 
 def metrics_by_width(seen: list[MatchedFrame]) -> dict[str, dict[str, float]]:
-    """For each bin of face widths: faces, recall and median landmark error at `score_at_fp_rate`, and AP."""
+    """Metrics by bin of face widths: number of faces, recall and AP in %, median landmark error (``marks``) in %."""
     least = score_at_fp_rate(seen)
     found = {}
     for low, high in BINS:
@@ -140,13 +151,13 @@ def metrics_by_width(seen: list[MatchedFrame]) -> dict[str, dict[str, float]]:
 
 
 def summarise(seen: list[MatchedFrame]) -> dict[str, Any]:
-    """`score_at_fp_rate` and `metrics_by_width`, rounded for a card."""
+    """`score_at_fp_rate` and `metrics_by_width`, rounded for the card."""
     rows = {k: {m: round(v, 1) for m, v in row.items()} for k, row in metrics_by_width(seen).items()}
     return {"least_score": round(score_at_fp_rate(seen), 3), "by_width": rows}
 
 
 def near_face_recall(photos: list[Scene], detector: Any) -> dict[str, float]:
-    """% found, at a score of 0.5, of large faces of the photos (H, W, 3) enlarged to each of the widths `NEAR`."""
+    """Recall in % of large faces of the photos, enlarged to each width of `NEAR`."""
     faces = [(photo, box) for photo in photos for box, sure in zip(photo.boxes, photo.scores, strict=True) if sure >= NEAR_SURE]
     faces = [(photo, box) for photo, box in faces if box[2] - box[0] >= NEAR_FROM][:NEAR_FACES]
     found = {}
@@ -167,7 +178,7 @@ def near_face_recall(photos: list[Scene], detector: Any) -> dict[str, float]:
 
 
 def write_sheet(path: Path, scenes: list[Scene], detectors: dict[str, Any]) -> None:
-    """The same six pictures a row for each detector, with what it finds at a score of 0.4."""
+    """Write a picture with the detections above a score of 0.4: one row a detector, the same six frames."""
     chosen = sorted((s for s in scenes if s.image.shape[1] >= 200), key=lambda s: -len(s.scores))[:60:10]
     rows = []
     for name, detector in detectors.items():
@@ -186,8 +197,11 @@ def write_sheet(path: Path, scenes: list[Scene], detectors: dict[str, Any]) -> N
 
 
 def latency_per_frame(detectors: dict[str, Any], frame: NDArray[np.uint8]) -> dict[str, float]:
-    """Milliseconds each takes for one frame, median of ten; they take turns, so that none has the better moments, at two frames:
-    during the first, of which none is told, threads of the one before may still wait for work."""
+    """Latency in milliseconds for one frame, median of ten.
+
+    The detectors alternate, so that load on the machine affects all alike. Each runs twice a turn and the second run counts,
+    because threads of the previous detector may still be spinning.
+    """
     spent: dict[str, list[float]] = {name: [] for name in detectors}
     for _ in range(11):
         for name, detector in detectors.items():
@@ -199,7 +213,7 @@ def latency_per_frame(detectors: dict[str, Any], frame: NDArray[np.uint8]) -> di
 
 
 def open_detectors(others: list[Path], scales: list[float], min_score: float) -> dict[str, Any]:
-    """Ours, with and without verification, and at other scales, and others."""
+    """Our detector, the same without verification and at other scales, and others, by name."""
     return {
         "farsight": load_detector(None, "cpu", min_score),
         **{f"and at x{scale:g}": load_detector(None, "cpu", min_score, [scale]) for scale in scales},
@@ -213,7 +227,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--frames", type=Path, required=True)
     parser.add_argument("--other", type=Path, nargs="*", default=[])
-    parser.add_argument("--scales", type=float, nargs="*", default=[], help="other scales that ours searches as well, each alone")
+    parser.add_argument(
+        "--scales", type=float, nargs="*", default=[], help="further scales that our detector searches, each measured alone"
+    )
     parser.add_argument("--sheet", type=Path)
     parser.add_argument("--write-card", action="store_true")
     args = parser.parse_args()

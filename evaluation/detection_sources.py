@@ -1,22 +1,22 @@
-"""How a detector does on sources of which nothing trains: recall by face width, camera and source, and what it takes for faces.
+"""Detection on sources that never train: recall by face width, camera and source, and false positives.
 
     python -m evaluation.detection_sources --photos PHOTOS --clips DATA/videos --out report.json
-        [--detector own.safetensors ...] [--other yunet.onnx scrfd_500m.onnx ...] [--every 1] [--falses FOLDER]
+        [--detector own.safetensors ...] [--other yunet.onnx scrfd_500m.onnx ...] [--every 1] [--false-positives FOLDER]
     python -m evaluation.detection_sources --photos PHOTOS --singles --out singles.json [--detector own.safetensors | yunet.onnx]
 
-The photos lie in public repositories on GitHub; clone each and lay its files into PHOTOS/OWNER+NAME with their paths kept:
+The photos are in public GitHub repositories. Clone each and put its files into PHOTOS/OWNER+NAME with their paths:
 
     MacwinWin/face_mask_dataset           data/images         groups, families, masks
     Huyhoclaptrinh/smoking-detection      dataset/images      hands at the mouth, profiles; photos of one person
     MonsterVivy/shanghaitech              part_B              streets with faces of 8 to 40 px
     EliSchwartz/imagenet-sample-images    (all)               things, animals, rooms: those without any face
 
-Every picture is seen at full size, a half and a third, clean and as a poor camera sees it (`evaluation.detection.poor_camera`);
-truth is that of `evaluation.source_labels`. Recall is taken at the scores that let through 0.5 and 0.1 false positives a picture
-of the source, those of all sources in the row "all". Face-free pictures tell how many faces are seen at fixed scores where none
-is. ``--every 4`` takes every fourth picture, for a quick look. ``--falses`` writes a sheet of the hundred surest false positives
-of each detector: it shows others' photos, so keep it out of the repository. ``--singles`` asks the enrolment gate instead, which
-photos of one person it refuses and why. A report says how many pictures were missing.
+Every picture is measured at full size, a half and a third, clean and by a poor camera (`evaluation.detection.poor_camera`).
+Ground truth: `evaluation.source_labels`. Recall is taken at the score thresholds with 0.5 and 0.1 false positives a picture,
+for each source and for all together. On face-free pictures, false positives are counted at fixed scores. ``--every 4`` takes
+every fourth picture. ``--false-positives FOLDER`` writes a sheet of the hundred false positives with the highest scores; it
+shows other people's photos, so keep it out of the repository. ``--singles`` measures the enrolment gate: which photos of one
+person it refuses and why. Missing pictures are counted in the report.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ MIN_HARD_WIDTH = 12.0  # width of the profiles and half-hidden faces that are co
 
 @dataclass(frozen=True)
 class ViewResult:
-    """What a detector saw of a picture at one size and look."""
+    """The detections on a picture at one size and look, matched to its labels."""
 
     picture: Picture
     size: float
@@ -69,7 +69,14 @@ class ViewResult:
 def detect_views(
     picture: Picture, image: NDArray[np.uint8], detector: Any, falses: list[FalsePositive] | None = None
 ) -> list[ViewResult]:
-    """A picture (H, W, 3) seen by a detector at all sizes and looks; ``falses`` gains what it takes for a face and is none."""
+    """Run a detector on a picture at all sizes and looks.
+
+    Args:
+        picture: the labels.
+        image: uint8 (H, W, 3) RGB.
+        detector: the detector.
+        falses: false positives are appended to it.
+    """
     rng = np.random.default_rng(0)
     truth = picture.scene(image)
     found = []
@@ -92,8 +99,12 @@ def detect_views(
 
 
 def recall_summary(all_views: Sequence[ViewResult], least: float) -> dict[str, Any]:
-    """Recall, %, by width and of profiles and half-hidden faces, landmark errors, % of a frontal face's eye distance (median),
-    and false positives a picture, of what scores ``least`` or more."""
+    """Metrics of detections with a score of ``least`` or more.
+
+    Returns:
+        Recall in % by face width, for profiles and for half-hidden faces; median landmark error in % of the eye distance of a
+        frontal face; false positives a picture.
+    """
     counts: Counter[str] = Counter()
     right: Counter[str] = Counter()
     errors: dict[str, list[float]] = defaultdict(list)
@@ -124,7 +135,7 @@ def recall_summary(all_views: Sequence[ViewResult], least: float) -> dict[str, A
 
 
 def false_positive_summary(all_views: Sequence[ViewResult]) -> dict[str, Any]:
-    """On pictures without faces: how many a picture, and the share of pictures, %, with one at least, at fixed scores."""
+    """False positives a picture, and share of pictures in % with at least one, at fixed scores; for face-free pictures."""
     found: dict[str, Any] = {"pictures": len(all_views)}
     for score in SCORES:
         falses = [int((view.result.faces.scores[view.result.face_index < 0] >= score).sum()) for view in all_views]
@@ -136,8 +147,12 @@ def false_positive_summary(all_views: Sequence[ViewResult]) -> dict[str, Any]:
 
 
 def build_report(all_views: Sequence[ViewResult]) -> dict[str, Any]:
-    """For each look: recall of all sources and of each, at rates of false positives (``recall``) and at fixed scores (``at``),
-    and false faces on face-free pictures at all sizes and the full one."""
+    """The report by look.
+
+    Returns:
+        ``recall``: of all sources and of each, at false positive rates; ``at``: the same at fixed scores; ``empty``: false
+        positives on face-free pictures, at all sizes and at full size.
+    """
     told: dict[str, Any] = {}
     for look in LOOKS:
         part = [view for view in all_views if view.look == look]
@@ -159,11 +174,12 @@ def build_report(all_views: Sequence[ViewResult]) -> dict[str, Any]:
 
 
 def source_of(view: ViewResult) -> str:
+    """The source of the picture."""
     return view.picture.source
 
 
 def gate_report(pictures: Iterable[Picture], photos: Path, detector: Any) -> dict[str, Any]:
-    """What the enrolment gate says of photos of one person: how many it takes, and why it refuses the others."""
+    """Run the enrolment gate on photos of one person; counts acceptances and reasons of refusal."""
     from watchlist.enrolment import Gate
 
     gate = Gate(detector, load_recognizer(device="cpu"))
@@ -198,10 +214,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--clips", type=Path, default=Path("videos"))
-    parser.add_argument("--detector", type=Path, nargs="*", default=[], help="own weights; without it the shipped ones")
+    parser.add_argument("--detector", type=Path, nargs="*", default=[], help="weights of our network; default: the shipped ones")
     parser.add_argument("--other", type=Path, nargs="*", default=[])
     parser.add_argument("--every", type=int, default=1)
-    parser.add_argument("--falses", type=Path)
+    parser.add_argument("--false-positives", "--falses", type=Path, dest="falses", help="folder for sheets of false positives")
     parser.add_argument("--singles", action="store_true")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
@@ -224,9 +240,9 @@ def main() -> None:
             found[name] += detect_views(picture, image, detector, falses[name] if args.falses else None)
     if missing == len(wanted):
         raise SystemExit(
-            f"farsight: {args.photos}: none of the {missing} pictures is there; lay the repositories' files there (--help)"
+            f"farsight: {args.photos}: none of the {missing} pictures is there; put the repositories' files there (see --help)"
         )
-    print(f"{len(wanted)} pictures, {missing} of them missing or not as they were labelled")
+    print(f"{len(wanted)} pictures, {missing} of them missing or of another size than labelled")
     report = {"pictures": len(wanted), "missing": missing, "detectors": {n: build_report(v) for n, v in found.items()}}
     for name, told in report["detectors"].items():
         show(name, told)
@@ -237,6 +253,7 @@ def main() -> None:
 
 
 def detector_name(name: Path | None) -> str:
+    """The name of a detector in the report."""
     return "farsight" if name is None else name.stem
 
 

@@ -1,8 +1,8 @@
-"""What the detector is measured against: the teacher's labels of the dev part, and what a look at the pictures added to them.
+"""Ground truth of the detector's dev photos: the teacher's labels, with ignored regions added by eye.
 
-``detection_truth.txt`` names faces in scene photos of which the teacher says nothing: out of focus, or cut by the picture's edge.
-They were found by eye among what the detectors measured were blamed for most often (the 140 places that ours and YuNet took for
-a face at the most sizes and looks). They are no false alarms, but nobody has to find them: they count neither way.
+``detection_truth.txt`` lists faces in scene photos that the teacher missed: out of focus, or cut by the picture's edge. They
+were found by eye among the 140 most frequent false positives of our detector and YuNet. They count neither as faces nor as
+false positives.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ IGNORED_FACES = Path(__file__).with_suffix(".txt")
 
 @cache
 def ignored_boxes() -> dict[str, list[list[float]]]:
-    """Boxes (left, top, right, bottom in pixels of the photo) of such faces by the photo's name."""
+    """Boxes x1 y1 x2 y2, in pixels of the photo, by name of the photo."""
     found = defaultdict(list)
     for line in IGNORED_FACES.read_text().splitlines():
         name, *box = line.split()
@@ -30,7 +30,7 @@ def ignored_boxes() -> dict[str, list[list[float]]]:
 
 
 def add_ignored(scene: Scene, boxes: list[list[float]]) -> Scene:
-    """The scene with further faces that count neither way."""
+    """The scene with further ignored boxes."""
     added = np.array(boxes, np.float32).reshape(-1, 4)
     return Scene(
         scene.image,
@@ -41,5 +41,5 @@ def add_ignored(scene: Scene, boxes: list[list[float]]) -> Scene:
 
 
 def load_dev_photos(data: Path) -> list[Scene]:
-    """The scene photos kept for measuring, with what was seen by eye."""
+    """The dev photos with their ignored boxes."""
     return [add_ignored(scene, ignored_boxes().get(name, [])) for name, scene in photos(data, dev_photo)]

@@ -1,7 +1,7 @@
-"""dlib's recogniser, which many programs use through the package face_recognition, as a yardstick.
+"""dlib's recogniser as a baseline; many programs use it through the package face_recognition.
 
-Needs dlib (`pip install dlib`, which builds it, or `dlib-bin`) and, beside each other, the two files of the package
-face_recognition_models that it takes: ``dlib_face_recognition_resnet_model_v1.dat`` and ``shape_predictor_5_face_landmarks.dat``.
+Needs dlib (`pip install dlib`, which compiles it, or `dlib-bin`) and, in one folder, two files of the package
+face_recognition_models: ``dlib_face_recognition_resnet_model_v1.dat`` and ``shape_predictor_5_face_landmarks.dat``.
 """
 
 from __future__ import annotations
@@ -16,19 +16,27 @@ from models.chip import TEMPLATE
 
 LANDMARKS = "shape_predictor_5_face_landmarks.dat"
 BATCH = 64
-ROOM = 1.15  # eye distances from the middle of eyes and mouth to each side of the box that dlib's own detector would give
+ROOM = 1.15  # half side of the face box in eye distances, as dlib's detector gives it
 
 
 class Dlib:
-    """What is asked of a chip: where dlib's five landmarks are in it, and the vector of dlib's own cut by them, as
-    `face_recognition.face_encodings` does for a box. It knows no quality. dlib compares by distance, the tables by cosine; its
-    vectors are of nearly one length."""
+    """dlib behind the `evaluation.lfw.Recognizer` interface.
+
+    It finds dlib's five landmarks in the chip and embeds dlib's own crop, as `face_recognition.face_encodings` does for a box.
+    The quality is always 1. dlib compares by distance and the tables by cosine; its embeddings have nearly the same length.
+
+    Args:
+        weights: ``dlib_face_recognition_resnet_model_v1.dat``.
+
+    Raises:
+        SystemExit: dlib or a file is missing, or a file cannot be read.
+    """
 
     def __init__(self, weights: Path) -> None:
         try:
-            import dlib  # an extra, which only this needs
+            import dlib  # optional
         except ImportError:
-            raise SystemExit(f"{weights}: dlib is not installed; pip install dlib-bin") from None
+            raise SystemExit(f"{weights}: needs dlib, which is not installed; run pip install dlib-bin") from None
         landmarks = weights.with_name(LANDMARKS)
         if not landmarks.is_file():
             raise SystemExit(f"{landmarks}: no such file; it comes with {weights.name}")

@@ -1,9 +1,9 @@
-"""Measures the enrolment gate: photos of one person as given and turned, photos of several people, and photos without a face.
+"""The enrolment gate on photos of one person (upright and rotated), photos of several people, and photos without a face.
 
     python -m evaluation.enrolment --data DATA [--photos 300]
 
 DATA holds scenes/ and scenes2/, each scenes.tar and labels.json. A photo shows one person where no second labelled face is
-wider than 0.3 of the widest, and two where the second is half as wide. Prints shares, by what became of the photos.
+wider than 0.3 of the widest, and two where the second is half as wide. Prints the share of photos by outcome.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FACELESS = "imagenet"  # photos whose name begins so show no face
 
 
 def labelled_photos(data: Path) -> Iterator[tuple[str, bytes, np.ndarray]]:
-    """Kind (one, two, none), file content, and the box of the widest face (4,)."""
+    """Yield kind (one, two, none), file content, and the box (4,) of the widest face."""
     for part in ("scenes", "scenes2"):
         labels = json.loads((data / part / "labels.json").read_text())
         with tarfile.open(data / part / "scenes.tar") as tar:
@@ -56,7 +56,7 @@ def labelled_photos(data: Path) -> Iterator[tuple[str, bytes, np.ndarray]]:
 
 
 def outcome(gate: Gate, path: Path, right: int | None) -> str:
-    """What became of a photo that ``right`` quarters against the clock would turn upright; None: of whatever."""
+    """The gate's outcome for a photo that ``right`` counterclockwise quarter turns make upright; None: any rotation is right."""
     verdict: Verdict = gate.judge("", path)
     if verdict.reason:
         return verdict.reason.partition(":")[0]

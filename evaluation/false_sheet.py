@@ -1,4 +1,4 @@
-"""A sheet of what a detector takes for a face most surely and is none, to be looked at."""
+"""A contact sheet of the false positives with the highest scores."""
 
 from __future__ import annotations
 
@@ -10,13 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 CELL, COLUMNS, MAX_CELLS = 120, 10, 100
-MARGIN = 1.0  # of the box's longer side, shown on each side
-MIN_SCORE = 0.15  # what is less sure is not kept
+MARGIN = 1.0  # around the box, in units of its longer side
+MIN_SCORE = 0.15  # no cell is cut below this score
 
 
 @dataclass(frozen=True)
 class FalsePositive:
-    """A find that is no face: in which picture, ``cell`` (CELL, CELL, 3) what is about it, ``box`` x1 y1 x2 y2, and its score."""
+    """A false positive.
+
+    Attributes:
+        where: name, look and scale of the picture.
+        cell: uint8 (CELL, CELL, 3) RGB, the detection with its surroundings.
+        box: x1 y1 x2 y2 in pixels.
+        score: of the detection.
+    """
 
     where: str
     cell: NDArray[np.uint8]
@@ -25,7 +32,7 @@ class FalsePositive:
 
     @staticmethod
     def crop(where: str, image: NDArray[np.uint8], box: NDArray[np.float32], score: float) -> FalsePositive:
-        """Cut a find out of its picture (H, W, 3) RGB with its surroundings, and draw its box."""
+        """Cut a detection with its surroundings out of an image uint8 (H, W, 3) RGB, and draw its box."""
         if score < MIN_SCORE:
             return FalsePositive(where, np.zeros((0, 0, 3), np.uint8), tuple(box.tolist()), score)
         x1, y1, x2, y2 = (float(value) for value in box)
@@ -41,7 +48,7 @@ class FalsePositive:
 
 
 def write_sheet(path: Path, falses: list[FalsePositive]) -> list[dict[str, object]]:
-    """Write the surest, one for each picture, size and look and place in it, as a PNG, and return what they are, surest first."""
+    """Write the false positives with the highest scores as PNG, one for each position in a picture; returns them, best first."""
     chosen: list[FalsePositive] = []
     places: set[tuple[str | int, ...]] = set()
     for false in sorted(falses, key=lambda f: -f.score):

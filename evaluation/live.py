@@ -1,11 +1,11 @@
-"""What live watching costs and how late it tells: simulated cameras over real RTSP, one row for each number of them.
+"""Load and alert latency of ``live``: simulated cameras over real RTSP, one row for each number of cameras.
 
     python -m evaluation.live [--cameras 1,2,4,8,16] [--seconds 60] [--json FILE]      # the table
-    python -m evaluation.live --flap [--seconds 600]                                   # a flapping camera beside a healthy one
+    python -m evaluation.live --flap [--seconds 600]                                   # a flapping and a healthy camera
 
 Each camera is 640x360 at 10 frames a second with one computer-made face at a time, served by `evaluation.rtsp_server`, which says
-what it needs. The program runs as a user starts it; delays are taken from outside: from the picture's capture, told in the alert,
-to the alert's line in ``alerts.jsonl``. Memory is that of all its processes, shared pages counted once.
+what it needs. The program is started as a user does. Alert latency is measured from outside: from the capture time of the frame,
+which the alert holds, to the alert's line in ``alerts.jsonl``. Memory is of all its processes, shared pages counted once.
 """
 
 from __future__ import annotations
@@ -38,24 +38,25 @@ from synthetic.memory import total_pss_mb
 ROOT = Path(__file__).parent.parent
 SYSTEM_PYTHON = "/usr/bin/python3"
 START_S = 120.0
-SETTLED_S = 30.0  # memory before it is that of a program still starting
+SETTLED_S = 30.0  # memory before it is not counted: the program is still starting
 FLAP_S = 5.0
-COOL_DOWN_S = 5.0  # so that everybody who passes again raises an alert again
+COOL_DOWN_S = 5.0  # so that every pass raises an alert
 
 
 def make_film(folder: Path, seconds: float) -> tuple[Path, Path]:
-    """A film of at least so many seconds, and the folder of the people in it who are looked for."""
+    """Render a clip of at least ``seconds``; returns it and the folder of the enrolled people in it."""
     clip = render_clip(folder, seconds=32.0, width=640, walkers=4, fps=10, seed=6)
     return repeat_clip(clip, folder / "film.mp4", round(seconds / 32.0) + 2), folder / "people"
 
 
 def free_port() -> int:
+    """A free TCP port on this machine."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
 
 def serve(port: int, names: list[str], film: Path) -> subprocess.Popen[str]:
-    """An RTSP server with the film under each name; returns once it listens."""
+    """Start an RTSP server that serves the clip under each name; returns when it listens."""
     script = [SYSTEM_PYTHON, str(ROOT / "evaluation" / "rtsp_server.py"), str(port), *(f"{n}={film}" for n in names)]
     server = subprocess.Popen(script, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
@@ -65,7 +66,13 @@ def serve(port: int, names: list[str], film: Path) -> subprocess.Popen[str]:
 
 
 class LiveProgram:
-    """``live`` at work in a process of its own, looked at from outside."""
+    """A running ``live`` process, observed from outside.
+
+    Args:
+        folder: for settings, log and output.
+        people: folder of the people to enrol.
+        urls: RTSP URL by camera name.
+    """
 
     def __init__(self, folder: Path, people: Path, urls: dict[str, str]) -> None:
         self.out, self.port = folder / "out", free_port()
@@ -85,6 +92,7 @@ class LiveProgram:
         threading.Thread(target=self._listen, daemon=True).start()
 
     def wait_until_streaming(self, cameras: int) -> None:
+        """Wait until so many cameras stream. Raises SystemExit after `START_S`."""
         until = time.monotonic() + START_S
         while time.monotonic() < until:
             found = self.scrape()
@@ -94,7 +102,7 @@ class LiveProgram:
         sys.exit(f"the cameras did not start within {START_S:.0f} s: see {self.log.name}")
 
     def scrape(self) -> dict[tuple[str, ...], float]:
-        """Every sample of the metrics by name and labels; none while they cannot be had."""
+        """Every Prometheus sample by name and labels; empty while the endpoint does not answer."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
                 text = answer.read().decode()
@@ -109,7 +117,7 @@ class LiveProgram:
         return {labels[-1]: value for (metric, *labels), value in found.items() if metric in kinds and labels[0] == name}
 
     def stop(self) -> float:
-        """End it as a service manager would; returns the seconds it took. Fails if it did not end well."""
+        """Send SIGTERM and wait; returns the seconds it took. Raises SystemExit if the exit code is not 0."""
         started = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(timeout=60)
@@ -119,7 +127,7 @@ class LiveProgram:
         return time.monotonic() - started
 
     def _listen(self) -> None:
-        """Note how late each alert's line comes."""
+        """Record the latency of each alert."""
         path, seen = self.out / "alerts.jsonl", 0
         while not self._ended.wait(0.02):
             if not path.exists():
@@ -138,7 +146,7 @@ class LiveProgram:
 def run_live(
     film: Path, people: Path, groups: list[list[str]]
 ) -> Iterator[tuple[LiveProgram, list[subprocess.Popen[str]], list[int]]]:
-    """Cameras by name, each group on a server of its own, and the program that watches them."""
+    """Run RTSP servers, one for each group of camera names, and ``live`` on all cameras."""
     with tempfile.TemporaryDirectory() as folder:
         ports = [free_port() for _ in groups]
         servers = [serve(port, names, film) for port, names in zip(ports, groups, strict=True)]
@@ -154,7 +162,7 @@ def run_live(
 
 
 def measure(film: Path, people: Path, cameras: int, seconds: float) -> dict[str, Any]:
-    """One row: so many cameras for so many seconds."""
+    """Measure one row of the table: so many cameras for so many seconds."""
     names = [f"cam{k}" for k in range(cameras)]
     with run_live(film, people, [names]) as (program, _, _):
         begin, started = program.scrape(), time.monotonic()
@@ -191,7 +199,7 @@ def measure(film: Path, people: Path, cameras: int, seconds: float) -> dict[str,
 
 
 def flap(film: Path, people: Path, seconds: float) -> dict[str, Any]:
-    """A camera whose server dies and returns every few seconds, beside a healthy one on a server of its own."""
+    """Measure a camera whose server dies and returns every few seconds, and a healthy one on another server."""
     with run_live(film, people, [["healthy"], ["flapping"]]) as (program, servers, ports):
         begin, started = program.scrape(), time.monotonic()
         memory: list[float] = []
@@ -253,9 +261,9 @@ def show(rows: list[dict[str, Any]], console: Console) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cameras", default="1,2,4,8,16", help="how many, one row each")
+    parser.add_argument("--cameras", default="1,2,4,8,16", help="numbers of cameras, one row each")
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--flap", action="store_true", help="a flapping camera beside a healthy one instead")
+    parser.add_argument("--flap", action="store_true", help="measure a flapping and a healthy camera in place of the table")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     console = Console(width=120)

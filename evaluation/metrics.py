@@ -1,4 +1,4 @@
-"""The measures, each as the literature defines it."""
+"""Metrics, each as the literature defines it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ Float = NDArray[np.floating]
 
 
 def verification_accuracy(scores: Float, same: NDArray[np.bool_], fold: NDArray[np.integer]) -> float:
-    """LFW protocol: the threshold that is best on the other folds, averaged over folds."""
+    """Accuracy 0..1 by the LFW protocol: each fold at the best threshold of the other folds, averaged.
+
+    Args:
+        scores: similarity (P,) of each pair.
+        same: bool (P,), whether the pair shows one person.
+        fold: int (P,), fold of each pair.
+    """
     found = []
     for held in np.unique(fold):
         others = fold != held
@@ -25,35 +31,39 @@ def verification_accuracy(scores: Float, same: NDArray[np.bool_], fold: NDArray[
 
 
 def threshold_at_rate(share: float, scores: Float) -> float:
-    """The threshold that no more than this ``share`` of strangers' scores (N,) lies above."""
+    """The lowest threshold that at most a ``share`` 0..1 of impostor ``scores`` (N,) exceeds."""
     return float(np.sort(scores)[::-1][min(int(share * len(scores)), len(scores) - 1)])
 
 
 def tar_at_far(scores: Float, same: NDArray[np.bool_], far: float) -> float:
-    """Share of genuine pairs above the threshold that a share ``far`` of impostor pairs exceeds, and no more."""
+    """TAR 0..1: the share of genuine pairs above the threshold that at most a share ``far`` of impostor pairs exceeds."""
     return float((scores[same] > threshold_at_rate(far, scores[~same])).mean())
 
 
 def luma(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """BT.601 luma in 16..235, as super-resolution papers compute Y from RGB."""
+    """BT.601 luma (H, W) in 16..235 of an RGB image (H, W, 3), as super-resolution papers compute Y."""
     r, g, b = (image[..., i].astype(np.float64) for i in range(3))
     return 16 + (65.481 * r + 128.553 * g + 24.966 * b) / 255
 
 
 def psnr(a: Float, b: Float) -> float:
-    """Peak signal to noise ratio in dB of two pictures in 0..255, no border cropped."""
+    """PSNR in dB of two images in 0..255 without cropping; 99 if they are equal."""
     error = float(((a - b) ** 2).mean())
     return 99.0 if error == 0 else float(10 * np.log10(255**2 / error))
 
 
 def ssim(a: Float, b: Float) -> float:
-    """Structural similarity of two single-channel images (H, W) in 0..255, by `training.common.ssim` in float64."""
+    """SSIM of two single-channel images (H, W) in 0..255, by `training.common.ssim` in float64."""
     left, right = (torch.from_numpy(np.asarray(x, np.float64) / 255)[None, None] for x in (a, b))
     return float(structural_similarity(left, right))
 
 
 def rank_one(scores: Float) -> float:
-    """Share of probes, row i of ``scores`` (P, P) belonging to enrolled person i, who are most like themselves."""
+    """Rank-1 rate 0..1: the share of probes whose own person has the highest score.
+
+    Args:
+        scores: (P, P), row i a probe of enrolled person i.
+    """
     return float((scores.argmax(1) == np.arange(len(scores))).mean())
 
 
@@ -69,7 +79,13 @@ def fnir_at_fpir(known: Float, unknown: Float, fpir: float) -> float:
 
 
 def average_precision(scores: Float, right: NDArray[np.bool_], faces: int) -> float:
-    """Area under precision over recall (all points, precision made monotone) of finds among so many true ``faces``."""
+    """AP 0..1: area under the precision-recall curve, all points, with monotone precision.
+
+    Args:
+        scores: (N,) of detections.
+        right: bool (N,), whether a detection matches a face.
+        faces: number of faces.
+    """
     order = np.argsort(-scores, kind="stable")
     hits = np.cumsum(right[order])
     precision = hits / np.arange(1, len(hits) + 1)

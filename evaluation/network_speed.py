@@ -1,11 +1,11 @@
-"""What the networks cost: parameters, multiply-adds, and how many a second, as a share of what the machine can multiply.
+"""Cost of the networks: parameters, multiply-adds and throughput, also as a share of the machine's matrix multiplication rate.
 
     python -m evaluation.network_speed [--device cpu|cuda] [--batch 256] [--other yunet.onnx ...] [--write-cards]
 
-Whole calls of the public API are timed (`models`), from the picture in memory to the answer in memory, on noise: the detector
-finds no faces in it, whose landmarks would cost a little more, but as many candidates as in a crowd. The limit is one large
-matrix product in the same number format in the same run (8 bits where the detector computes in those). ``--other`` are detectors
-by path, timed beside ours. Each time is the best of three rounds. ``--write-cards`` puts each network's rows into its card.
+Complete calls of the public API (`models`) are timed on random pixels. The detector finds no faces in them, so landmark
+refinement is not included, but as many candidates as in a crowd. The limit is one large matrix product in the same number
+format in the same run (int8 where the detector uses it). ``--other`` are further detectors by path. Each time is the best of
+three rounds. ``--write-cards`` writes the rows into the cards of the networks.
 """
 
 from __future__ import annotations
@@ -38,7 +38,17 @@ ROUNDS = 3
 
 @dataclass(frozen=True)
 class Cost:
-    """One network on inputs of one size; ``share`` is that of the machine's limit, None where multiply-adds are unknown."""
+    """One row: a network on inputs of one size.
+
+    Attributes:
+        network: name.
+        input: size of the input.
+        batch: inputs a call.
+        parameters_m: parameters in millions.
+        gmac: billions of multiply-adds for one input.
+        per_s: inputs a second.
+        share: of the machine's limit, 0..1; None where multiply-adds are unknown.
+    """
 
     network: str
     input: str
@@ -50,14 +60,14 @@ class Cost:
 
 
 def multiply_adds(net: torch.nn.Module, *shape: int) -> tuple[float, float]:
-    """Millions of parameters, and billions of multiply-adds for one input (channels, height, width)."""
+    """Millions of parameters, and billions of multiply-adds for one input of ``shape`` (channels, height, width)."""
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         net.eval()(torch.zeros(1, *shape))
     return sum(p.numel() for p in net.parameters()) / 1e6, counter.get_total_flops() / 2e9
 
 
 def fastest_seconds(call: Callable[[], object], device: torch.device) -> float:
-    """Seconds of the quickest round, after one that warms up."""
+    """Seconds of the fastest of `ROUNDS` calls, after a warm-up."""
     spent = []
     for _ in range(ROUNDS + 1):
         started = time.perf_counter()
@@ -69,14 +79,14 @@ def fastest_seconds(call: Callable[[], object], device: torch.device) -> float:
 
 
 def matmul_limit(device: torch.device) -> float:
-    """Billions of multiply-adds a second in one large matrix product, in the format the networks compute in."""
+    """Billions of multiply-adds a second of one large matrix product, in the number format of the networks."""
     side = 8192 if device.type == "cuda" else 2048
     left, right = torch.randn(2, side, side, device=device).to(compute_dtype(device.type)[0])
     return side**3 / 1e9 / fastest_seconds(lambda: left @ right, device)
 
 
 def int8_matmul_limit() -> float:
-    """The same in 8 bits: of a convolution of 1×1, whose product is as large."""
+    """The same in int8, of a 1x1 convolution of that size."""
     side = 2048
     conv = Int8Conv(torch.nn.Conv2d(side, side, 1), max_value=1.0)
     values = torch.randint(256, (1, side, side // 32, 32), dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
@@ -85,7 +95,7 @@ def int8_matmul_limit() -> float:
 
 
 def measure(device: torch.device, batch: int, others: list[Path]) -> tuple[dict[str, float], list[Cost]]:
-    """The machine's limits, by number format, and every row."""
+    """The machine's limits by number format, and all rows."""
     rng, rows = np.random.default_rng(0), []
     usual = str(compute_dtype(device.type)[0]).removeprefix("torch.")
     limits = {usual: matmul_limit(device)} | ({"int8": int8_matmul_limit()} if int8_is_faster(device) else {})

@@ -1,16 +1,17 @@
-"""How well a recogniser tells people apart when faces are small, and whether super-resolution helps it.
+"""Face verification at low resolution, with and without super-resolution.
 
     python -m evaluation.recognition --data DATA [--pairs 3000] [--recognizer NAME=FILE ...] [--plot roc.png] [--write-card]
 
-Verification on ``DATA/lfw-dev`` (10-fold protocol's pairs, folds 1 to 5; never trained on): accuracy, and TAR at FAR 1e-2 and
-1e-3 (of which the latter rests on one or two pairs of strangers). `clean`: area sampling, at sides of the recogniser's
-112-pixel crop (a face is about 0.7 of it wide), both pictures small (LR-LR) or one of them, each in turn (HR-LR). `cctv`: the
-middle of what cameras do, HR-LR, at sides of the 128-pixel chip; `bicubic`: the same for what super-resolution papers test on.
-A small face is embedded as it is (`direct`: the recogniser enlarges it itself), after bicubic enlargement, after the
-super-resolution student, and as the mean of the direct and the super-resolved vector (`fused`). `cos` is the mean cosine of a
-small face's vector to that of its own sharp chip. ``--recognizer`` puts others into the table: own weights, the folder of a
-training, ONNX, edgeface=FILE, or dlib=FILE.dat (evaluation/dlib_recognizer.py). ``--write-card`` puts the figures, and the
-scores strangers reach (evaluation/impostors.py), into the card of the last one named, else our own.
+Data: ``DATA/lfw-dev`` (pairs of folds 1 to 5 of the 10-fold protocol; never trained on). Metrics: accuracy, and TAR at FAR 1e-2
+and 1e-3; the latter rests on one or two impostor pairs. Looks: `clean` is area sampling to a side of the recogniser's 112-pixel
+crop (the face is about 0.7 of it), with both pictures small (LR-LR) or one of them, each in turn (HR-LR). `cctv` is the median
+camera, HR-LR, at sides of the 128-pixel chip. `bicubic` is the test of super-resolution papers, likewise. Inputs: a small face
+is embedded as it is (`direct`), after bicubic enlargement, after super-resolution (`student`), and as the mean of direct and
+student (`fused`). `cos` is the mean cosine between the embeddings of the small and of the sharp chip.
+
+``--recognizer`` adds recognisers: weights, the folder of a run, an ONNX file, edgeface=FILE, or dlib=FILE.dat
+(evaluation/dlib_recognizer.py). ``--write-card`` writes the figures and the impostor scores (evaluation/impostors.py) into the
+card of the last one named, else of the shipped one.
 """
 
 from __future__ import annotations
@@ -41,7 +42,17 @@ Row = dict[str, Any]
 def verify(
     recognizers: dict[str, Recognizer], lfw: Lfw, restore: Callable[[Chips], Chips], chosen: list[str] | None = None
 ) -> list[Row]:
-    """The table of recognisers by name, or only the ``chosen`` looks of it."""
+    """Measure all recognisers.
+
+    Args:
+        recognizers: by name.
+        lfw: the test set.
+        restore: super-resolves chips.
+        chosen: only these looks.
+
+    Returns:
+        One row for each look, side, recogniser, input and protocol.
+    """
     sharp = {name: recognizer.embed_with_quality(lfw.chips)[0] for name, recognizer in recognizers.items()}
     rows: list[Row] = []
     looks = [("clean", px, round(px * CHIP / VIEW), "area") for px in CLEAN] + [("cctv", s, s, "cctv-fixed") for s in CCTV]
@@ -59,7 +70,14 @@ def verify(
 
 
 def verification_metrics(sharp: Embeddings, small: Embeddings, lfw: Lfw, protocol: str) -> Row:
-    """What one protocol tells of the vectors of all sharp and all small chips."""
+    """Metrics of one protocol.
+
+    Args:
+        sharp: embeddings (N, D) of the sharp chips.
+        small: embeddings (N, D) of the small chips.
+        lfw: the pairs.
+        protocol: ``HR-LR`` or ``LR-LR``.
+    """
     pairs = [(sharp[lfw.left], small[lfw.right]), (small[lfw.left], sharp[lfw.right])]
     if protocol == "LR-LR":
         pairs = [(small[lfw.left], small[lfw.right])]
@@ -76,6 +94,7 @@ def verification_metrics(sharp: Embeddings, small: Embeddings, lfw: Lfw, protoco
 
 
 def print_row(row: Row, first: bool) -> None:
+    """Print a row of the table, after the heading if it is the first."""
     if first:
         print(f"{'recogniser':12} {'look':7} side  protocol  {'input':8} accuracy  TAR@1e-2  TAR@1e-3    cos")
     rates = (100 * row[key] for key in ("accuracy", "tar_1e-2", "tar_1e-3"))
@@ -84,7 +103,7 @@ def print_row(row: Row, first: bool) -> None:
 
 
 def plot(path: Path, rows: list[Row]) -> None:
-    """ROC (left) and DET (right) of every recogniser, cctv, direct."""
+    """Plot ROC (left) and DET (right) of every recogniser for the look cctv and the input direct."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -110,22 +129,24 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
     parser.add_argument("--pairs", type=int, default=3000)
     parser.add_argument("--recognizer", action="append", default=[], metavar="NAME=FILE")
-    parser.add_argument("--look", action="append", choices=("clean", "cctv", "bicubic"), help="only this one; may be repeated")
+    parser.add_argument(
+        "--look", action="append", choices=("clean", "cctv", "bicubic"), help="measure only this look; may be repeated"
+    )
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--write-card", action="store_true")
     args = parser.parse_args()
     last = args.recognizer[-1] if args.recognizer else ""
     if args.write_card and (is_edgeface(last) or is_dlib(last) or Path(last.partition("=")[2] or "none").is_dir()):
-        parser.error("--write-card: EdgeFace, dlib and trainings not published have no card; name another recogniser last")
+        parser.error("--write-card: EdgeFace, dlib and unpublished runs have no card; name another recogniser last")
     if args.write_card and args.look:
-        parser.error("--write-card: the card holds every look")
+        parser.error("--write-card: the card needs every look; leave --look out")
     lfw = load_lfw(args.data, args.pairs)
     restore = load_superres().upscale
     recognizers = open_recognizers(args.recognizer)
     name = last.partition("=")[0] or "farsight"
     recognizer = recognizers[name]
     file = Path(last.partition("=")[2]) if last else None
-    impostors = impostor_scores(file, args.data, args.cache) if args.write_card else []  # first: its chips may be missing
+    impostors = impostor_scores(file, args.data, args.cache) if args.write_card else []  # first, because its chips may be missing
     rows = verify(recognizers, lfw, restore, args.look)
     if args.plot:
         plot(args.plot, rows)
@@ -137,12 +158,12 @@ def main() -> None:
             "data": f"lfw-dev, {len(lfw.same)} pairs; degradations version {VERSION}",
             "rows": card_rows(rows, name),
         }
-        write_card(path, recognizer.card | {"impostors": impostors, "figures": figures})  # a foreign one has no file of it yet
+        write_card(path, recognizer.card | {"impostors": impostors, "figures": figures})  # an ONNX file may have no card yet
         show(impostors)
 
 
 def card_rows(rows: list[Row], name: str) -> list[Row]:
-    """The rows of one recogniser as its card holds them."""
+    """The rows of one recogniser, rounded for its card."""
     return [
         {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items() if k not in ("scores", "same", "recognizer")}
         for row in rows

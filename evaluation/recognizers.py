@@ -1,4 +1,4 @@
-"""The recognisers that are compared: ours, EdgeFace-XS, dlib, an ONNX file, the folder of a training."""
+"""The recognisers that are compared: ours, EdgeFace-XS, dlib, ONNX files and runs of a training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from training.recognizer.train import NETWORKS
 
 
 class EdgeFaceRecognizer:
-    """EdgeFace-XS behind the contract of what is measured; it knows no quality."""
+    """EdgeFace-XS behind the `evaluation.lfw.Recognizer` interface; its quality is always 1."""
 
     def __init__(self, weights: Path) -> None:
         self._teacher = EdgeFace(weights)
@@ -29,7 +29,12 @@ class EdgeFaceRecognizer:
 
 
 class TrainedRecognizer:
-    """The averaged recogniser of a run of `training.recognizer.train`, of any of its networks; it knows no quality."""
+    """The averaged network of a run of `training.recognizer.train`; its quality is always 1.
+
+    Args:
+        folder: the run.
+        mirror: average with the embedding of the mirror image; takes twice as long.
+    """
 
     def __init__(self, folder: Path, mirror: bool = True) -> None:
         self._net, self._project, self._mirror = averaged(folder, NETWORKS), projection(folder), mirror
@@ -47,13 +52,23 @@ class TrainedRecognizer:
 
 
 def open_recognizers(named: list[str]) -> dict[str, Recognizer]:
-    """The project's own and each NAME=FILE: own weights, the folder of a training, an ONNX file, or EdgeFace-XS where the name
-    begins with edgeface, or dlib's (.dat)."""
+    """Load recognisers.
+
+    Args:
+        named: NAME=FILE each: weights, the folder of a run, an ONNX file, EdgeFace-XS where the name starts with ``edgeface``, or
+            dlib's file (.dat).
+
+    Returns:
+        By name, with the shipped one as ``farsight``.
+
+    Raises:
+        SystemExit: an entry cannot be read.
+    """
     found: dict[str, Recognizer] = {"farsight": load_recognizer()}
     for entry in named:
         name, equals, file = entry.partition("=")
         if not equals or not Path(file).exists():
-            raise SystemExit(f"--recognizer {entry}: NAME=FILE is needed, and the file to be there")
+            raise SystemExit(f"--recognizer {entry}: must be NAME=FILE with an existing file")
         try:
             if is_edgeface(entry):
                 found[name] = EdgeFaceRecognizer(Path(file))
@@ -67,10 +82,10 @@ def open_recognizers(named: list[str]) -> dict[str, Recognizer]:
 
 
 def is_edgeface(named: str) -> bool:
-    """Whether NAME=FILE is EdgeFace-XS, the yardstick, which has no card."""
+    """Whether NAME=FILE is EdgeFace-XS, a baseline without a card."""
     return named.startswith("edgeface") and not named.endswith(".onnx")
 
 
 def is_dlib(named: str) -> bool:
-    """Whether NAME=FILE is dlib's recogniser, which has no card either."""
+    """Whether NAME=FILE is dlib's recogniser, a baseline without a card."""
     return named.endswith(".dat")

@@ -1,7 +1,7 @@
 """The page of all figures: ``docs/results.md``, made from ``docs/results/*.json`` and the cards of the shipped networks.
 
     python -m evaluation.results            # write the page
-    python -m evaluation.results --check    # exit with 1 if the page is not what the files say
+    python -m evaluation.results --check    # exit with 1 if the page is out of date
 
 A file holds one question: ``title``, ``command``, ``data``, ``machine``, ``date`` and ``tables``. A table has ``caption``,
 ``columns``, ``rows`` (one text or number a cell) and optionally ``note``. Tables of a network's card are read from the card.
@@ -180,13 +180,13 @@ def page() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if the page is not up to date")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if the page is out of date")
     args = parser.parse_args()
     made = page()
     if not args.check:
         PAGE.write_text(made)
     elif not PAGE.exists() or PAGE.read_text() != made:
-        sys.exit(f"{PAGE.relative_to(ROOT)}: not what docs/results/*.json and the cards say; run python -m evaluation.results")
+        sys.exit(f"{PAGE.relative_to(ROOT)}: out of date; run python -m evaluation.results")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A real RTSP server (GStreamer's) that serves files at their own pace, for tests and measurements.
+"""An RTSP server (GStreamer) that streams files in real time, for tests and measurements.
 
     /usr/bin/python3 evaluation/rtsp_server.py PORT NAME=FILE [NAME=FILE ...]
 
@@ -29,7 +29,7 @@ def main() -> None:
         )
         server.get_mount_points().add_factory(f"/{name}", factory)
     if not server.attach(None):
-        sys.exit(f"port {sys.argv[1]} is taken")
+        sys.exit(f"port {sys.argv[1]}: in use; choose another")
     print("ready", flush=True)
     GLib.MainLoop().run()
 

@@ -1,4 +1,4 @@
-"""How quickly a watchlist and the past are searched, against plain FAISS and NumPy in the same run.
+"""Latency of searching a watchlist and past tracks, compared with plain FAISS and NumPy in the same run.
 
     python -m evaluation.search_speed [--sizes 1000 10000 100000 1000000] [--json FILE]
 
@@ -29,11 +29,11 @@ from watchlist.template_index import TemplateIndex
 DIMENSION = 256
 CALLS = 15
 PROBES = 200
-MATE_COSINE = 0.45  # of a probe to the vector it should find: a small face seen once
+MATE_COSINE = 0.45  # of a probe to its mate: a small face seen once
 
 
 class FakeDatabase:
-    """Stands for a database that holds only templates."""
+    """Stands in for a database that holds only templates."""
 
     def __init__(self, vectors: np.ndarray, folder: Path) -> None:
         self._vectors, self.path = vectors, folder / "past.db"
@@ -46,7 +46,7 @@ class FakeDatabase:
 
 
 def at_cosine(vectors: np.ndarray, cosine: float, rng: np.random.Generator) -> np.ndarray:
-    """Unit vectors at a cosine from each one (M, D), in random directions."""
+    """Random unit vectors (M, D) at a given cosine to each of ``vectors`` (M, D)."""
     noise = rng.standard_normal(vectors.shape).astype(np.float32)
     noise -= (noise * vectors).sum(1, keepdims=True) * vectors
     noise /= np.linalg.norm(noise, axis=1, keepdims=True)
@@ -54,6 +54,7 @@ def at_cosine(vectors: np.ndarray, cosine: float, rng: np.random.Generator) -> n
 
 
 def median_ms(call: Callable[[np.ndarray], object], probes: np.ndarray) -> float:
+    """Median milliseconds of calls with one probe each."""
     call(probes[:1])
     took = []
     for k in range(CALLS):

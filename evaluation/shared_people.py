@@ -1,10 +1,9 @@
-"""Which people of lfw-dev look like somebody among the training chips: what chips have taught is not measured on them.
+"""Find the people of lfw-dev who resemble somebody in the training chips; they are excluded from evaluation.
 
     python -m evaluation.shared_people --data DATA --teacher edgeface_xs.safetensors   # writes shared_people.txt; minutes
 
-The collections were gathered apart, but of people of whom there are many photos. A person counts as shared if EdgeFace-XS finds
-one of their pictures nearer than `ALIKE` to a chip, which of two strangers' pictures hardly ever happens: rather some strangers
-too many than somebody who was trained on.
+Both collections show public figures. A person counts as shared if the cosine of one of their pictures to a chip exceeds `ALIKE`
+for EdgeFace-XS. Pictures of two strangers rarely do, so a few strangers are excluded as well.
 """
 
 from __future__ import annotations

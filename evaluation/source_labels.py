@@ -1,14 +1,14 @@
-"""The detector's dev set of sources of which nothing trains: which pictures, and what they show.
+"""The detector's dev set of sources that never train: its pictures and labels.
 
 ``detection_sources.txt`` has a line for each picture (use, source, path, width, height, part, separated by tabs), followed by one
 for each face in it (kind, box, landmarks). Uses: ``faces`` to measure recall, ``empty`` without any face, ``single`` of one
 person. Kinds: ``face``, ``profile`` (turned so far that the nose leaves the span of the eyes), ``hidden`` (half of it behind a
-mask, a hand, a phone) and ``ignore``, which counts neither way: a face too small, blurred or cut to be asked for, or drawn.
+mask, a hand, a phone) and ``ignore``, which counts neither way: a face too small, blurred, cut or drawn.
 
-The labels are three detectors' votes: SCRFD-2.5GF on the picture and on doubled, overlapping tiles, YuNet and CenterFace on the
-picture and doubled. Two of them: a face. One: ignored. ``detection_sources_eye.txt`` says what a look at the doubtful places
-changed (by eye, the project): a line has the path, the kind, or ``none`` for what is no face, and the box; it takes the place of
-labels that it overlaps. All face-free pictures were looked at.
+Three detectors voted: SCRFD-2.5GF on the picture and on doubled, overlapping tiles, YuNet and CenterFace on the picture at both
+sizes. Two votes make a face, one an ignored region. ``detection_sources_eye.txt`` holds corrections by eye: a line has the
+path, the kind (``none`` for no face) and the box, and replaces the labels it overlaps. All face-free pictures were checked by
+eye.
 """
 
 from __future__ import annotations
@@ -30,14 +30,23 @@ LABELS = Path(__file__).with_name("detection_sources.txt")
 CORRECTIONS = Path(__file__).with_name("detection_sources_eye.txt")
 KINDS = "face", "profile", "hidden", "ignore"
 CLIPS = "clips"  # source of frames: path is CLIP-FRAME
-SAME_FACE_IOU = 0.5  # IoU from which on a correction takes a label's place
+SAME_FACE_IOU = 0.5  # IoU from which on a correction replaces a label
 
 
 @dataclass
 class Picture:
-    """A picture of the dev set. ``source`` is a repository on GitHub or ``clips``; ``path`` lies in it, or is CLIP-FRAME;
-    ``size`` (width, height) it is shrunk to; ``part`` x1 y1 x2 y2 of that which is used, or empty: all; ``boxes`` (N, 4),
-    ``landmarks`` (N, 5, 2), NaN where unknown, in pixels of the part; ``kinds`` (N,) of `KINDS`."""
+    """A labelled picture of the dev set.
+
+    Attributes:
+        use: ``faces``, ``empty`` or ``single``.
+        source: a GitHub repository, or ``clips``.
+        path: path in the repository, or CLIP-FRAME.
+        size: (width, height) the picture is reduced to.
+        part: x1 y1 x2 y2 of the part that is used; empty: all of it.
+        kinds: N names of `KINDS`.
+        boxes: N boxes x1 y1 x2 y2 in pixels of the part.
+        landmarks: N times ten coordinates, NaN where unknown.
+    """
 
     use: str
     source: str
@@ -49,13 +58,13 @@ class Picture:
     landmarks: list[list[float]] = field(default_factory=list)
 
     def scene(self, image: NDArray[np.uint8]) -> Scene:
-        """The picture's pixels with its truth; a score of 1 is a face, one of `UNSURE` counts neither way."""
+        """The labels with the pixels (H, W, 3); faces have a score of 1, ignored regions of `UNSURE`."""
         scores = [UNSURE if kind == "ignore" else 1.0 for kind in self.kinds]
         boxes = np.array(self.boxes, np.float32).reshape(-1, 4)
         return Scene(image, boxes, np.array(self.landmarks, np.float32).reshape(-1, 5, 2), np.array(scores, np.float32))
 
     def correct(self, kind: str, box: list[float]) -> None:
-        """Let what an eye saw take the place of the labels it overlaps; a face that was labelled keeps its box and landmarks."""
+        """Replace the labels that ``box`` overlaps; a face that was labelled keeps its box and landmarks."""
         overlap = pairwise_iou(np.array([box], np.float32), np.array(self.boxes, np.float32).reshape(-1, 4))[0]
         same = np.flatnonzero(overlap >= SAME_FACE_IOU)
         landmarks = [float("nan")] * 10
@@ -71,7 +80,7 @@ class Picture:
 
 
 def load_pictures(labels: Path = LABELS, corrections: Path = CORRECTIONS) -> list[Picture]:
-    """All pictures of the dev set with their labels, corrected. Raises ValueError for a line that is none of the format."""
+    """Read all pictures with their corrected labels. Raises ValueError for a malformed line."""
     pictures: list[Picture] = []
     for number, line in enumerate(labels.read_text().splitlines(), 1):
         words = line.split("\t")
@@ -94,12 +103,12 @@ def load_pictures(labels: Path = LABELS, corrections: Path = CORRECTIONS) -> lis
 
 
 def photo_path(picture: Picture, photos: Path) -> Path:
-    """The file of a photo in the folder of photos, where OWNER+NAME/ holds a repository's files."""
+    """The file of a photo: PHOTOS/OWNER+NAME/path."""
     return photos / picture.source.replace("/", "+") / picture.path
 
 
 def read_pictures(pictures: list[Picture], photos: Path, clips: Path) -> Iterator[tuple[Picture, NDArray[np.uint8] | None]]:
-    """Each picture and its pixels (H, W, 3) RGB; None where the file is missing, broken, or of another size than was labelled."""
+    """Yield each picture with its pixels uint8 (H, W, 3) RGB; None if the file is missing, broken or of another size."""
     frames: dict[str, list[Picture]] = {}
     for picture in pictures:
         if picture.source == CLIPS:
@@ -126,7 +135,7 @@ def _of_clip(path: Path, wanted: dict[int, Picture]) -> Iterator[tuple[Picture, 
 
 
 def _part(image: NDArray[np.uint8] | None, picture: Picture) -> NDArray[np.uint8] | None:
-    """What is used of a picture (H, W, 3) BGR, as RGB."""
+    """The used part of a picture (H, W, 3) BGR, as RGB."""
     if image is None:
         return None
     height, width = image.shape[:2]

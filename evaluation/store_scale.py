@@ -1,11 +1,11 @@
-"""How the store, its commands and its pages do with many tracks and people: seconds and peak memory of each.
+"""Time and peak memory of the store, its commands and its pages with many tracks and people.
 
     python -m evaluation.store_scale --out scale/ [--tracks 500000] [--people 20000] [--json FILE]
 
 Builds a database of random unit vectors: tracks of 16 live cameras over 90 days (embedding, path of 40 detections, 3 in 100
-matched), people with one photo each (a 20 KB chip). Then each command runs in a process of its own, whose time and peak memory
-(largest resident set) are measured. `serve` is asked over HTTP, its page by 50 readers at once. The purge runs
-last, because a third of the tracks is gone then. Bars are those of a machine with two cores.
+matched), people with one photo each (a 20 KB chip). Each command then runs in a process of its own, whose time and peak
+resident memory are measured. `serve` is queried over HTTP, its page by 50 clients at once. The purge runs last, because it
+deletes a third of the tracks. The limits are for a machine with two cores.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ BAR_MB, BAR_REPORT_MB = 600, 20
 
 
 def build(out: Path, tracks: int, people: int) -> None:
-    """Write the database and its lines."""
+    """Write the database and ``sightings.jsonl``."""
     out.mkdir(parents=True)
     rng = np.random.default_rng(0)
     store = Store(out / "farsight.db")
@@ -84,7 +84,7 @@ def _picture() -> bytes:
 
 
 def _row(number: int, tracks: int, vector: np.ndarray, people: int, digest: str, rng: np.random.Generator) -> dict[str, Any]:
-    at = time.time() - DAYS * 86_400 * (1 - number / tracks)  # in the order of time, as live cameras write
+    at = time.time() - DAYS * 86_400 * (1 - number / tracks)  # in order of time, as live cameras write
     camera = f"camera{number % CAMERAS:02d}"
     outcome = "match" if number % 100 < 3 else ("not_assessable" if number % 3 == 0 else "no_match")
     person = int(rng.integers(people))
@@ -124,7 +124,7 @@ def _row(number: int, tracks: int, vector: np.ndarray, people: int, digest: str,
 
 
 def run_timed(command: list[str]) -> dict[str, Any]:
-    """Run a command; its wall seconds, peak resident MB and exit code."""
+    """Run a command and return its wall and CPU seconds, peak resident MB, exit code and last words on stderr."""
     began = time.perf_counter()
     with open(os.devnull, "w") as nothing:  # noqa: PTH123 - not a path
         process = subprocess.Popen(command, cwd=ROOT, stdout=nothing, stderr=subprocess.PIPE, text=True)
@@ -136,11 +136,12 @@ def run_timed(command: list[str]) -> dict[str, Any]:
 
 
 def farsight_command(*words: object) -> list[str]:
+    """The command line of the program with these arguments."""
     return [sys.executable, str(ROOT / "run_pipeline.py"), *map(str, words)]
 
 
 def measure(out: Path) -> dict[str, dict[str, Any]]:
-    """Each measurement by name."""
+    """Run all measurements; rows by name."""
     store = Store(out / "farsight.db")
     chosen = [f"{row['source']}/{row['track']}" for row in store.page(limit=25)]
     store.close()
@@ -167,7 +168,7 @@ def _third() -> list[str]:
 
 
 def measure_serve(out: Path) -> dict[str, dict[str, Any]]:
-    """What `serve` answers, how quickly, and its peak memory."""
+    """Latency of the answers of `serve`, and its peak memory."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -175,7 +176,7 @@ def measure_serve(out: Path) -> dict[str, dict[str, Any]]:
     base = f"http://127.0.0.1:{port}"
     try:
         _until(lambda: _get(f"{base}/healthz")[0])
-        _get(f"{base}/api/sightings?limit=100")  # the first answer opens the database
+        _get(f"{base}/api/sightings?limit=100")  # the first request opens the database
         rows = {"page of /api/sightings": _latency(f"{base}/api/sightings?limit=100")}
         store = Store(out / "farsight.db")
         last = store.sources()[-1]
@@ -242,10 +243,10 @@ def _peak_mb(pid: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder for the database; made anew unless --keep")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the database; replaced unless --keep")
     parser.add_argument("--tracks", type=int, default=500_000)
     parser.add_argument("--people", type=int, default=20_000)
-    parser.add_argument("--keep", action="store_true", help="measure the database that is there")
+    parser.add_argument("--keep", action="store_true", help="measure the existing database")
     parser.add_argument("--json", type=Path, help="write the figures here")
     args = parser.parse_args()
     if not args.keep:

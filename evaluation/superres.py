@@ -1,18 +1,19 @@
-"""How near super-resolved chips come to the sharp ones.
+"""Super-resolution quality: PSNR, SSIM, identity, landmarks and LPIPS of the results against sharp chips.
 
     python -m evaluation.superres --data DATA [--faces 300] [--sheet sheet.png] [--write-card]
     python -m evaluation.superres --data DATA --run plain=runs/superres-plain --run teacher=runs/superres-teacher
 
-Dev chips only (never trained on), ``soft_db`` at most 37. PSNR and SSIM on Y (BT.601, 16..235) and as the mean over R, G, B; no
-border cropped; SSIM with an 11×11 Gaussian window, sigma 1.5, valid part. `bicubic` is OpenCV's (a = -0.75), which is a little
-better on these chips than that of super-resolution papers (`paper's`: a = -0.5, MATLAB's and Pillow's). ``id`` is our
-recogniser's cosine between result and sharp chip: a judge in its own cause where an identity term was trained with it, so
-``--recognizer NAME=FILE`` (as in evaluation.recognition) asks others as well.
-``marks``, with ``--landmarks RUN`` of `training.papers.pfsr landmarks`: the mean distance between the 68 landmarks found in the
-two, in per cent of the eye distance. ``lpips``, with ``--lpips`` and that package: lower is nearer. Runs of
-`training.superres.train`, `train_pkdn` and `train_pfsr` are told apart by themselves. Teachers see the parsing map of the sharp
-face: their rows are upper bounds, marked ^. They are measured with somebody else's map as well (``other map``): a teacher that
-is as good with that one has nothing to teach. The sheet shows faces of nobody.
+Data: dev chips (never trained on) with ``soft_db`` of at most 37. PSNR and SSIM are on Y (BT.601, 16..235) and as the mean over
+R, G, B, without cropping; SSIM has an 11x11 Gaussian window, sigma 1.5, valid part. `bicubic` is OpenCV's (a = -0.75), which is
+slightly better on these chips than that of super-resolution papers (`paper's`: a = -0.5, as MATLAB and Pillow). ``id`` is the
+cosine of our recogniser's embeddings of result and sharp chip. It is biased where training had an identity term with that
+recogniser, so ``--recognizer NAME=FILE`` (as in evaluation.recognition) adds others. ``marks``, with ``--landmarks RUN`` of
+`training.papers.pfsr landmarks`, is the mean distance of the 68 landmarks found in both, in % of the eye distance. ``lpips``
+needs ``--lpips`` and that package; lower is better.
+
+``--run`` takes runs of `training.superres.train`, `training.papers.pkdn` and `training.papers.pfsr`. Teachers are given the
+parsing map of the sharp face; their rows are upper bounds, marked ^. They are also measured with the map of another face
+(``other map``): a teacher that is as good with it does not use the map. The sheet shows synthetic faces.
 """
 
 from __future__ import annotations
@@ -59,7 +60,13 @@ PAPER_BICUBIC = "paper's"
 
 @dataclass(frozen=True)
 class Model:
-    """One row of the table: ``upscale`` takes chips and their faces' landmarks, which only teachers look at."""
+    """One row of the table.
+
+    Attributes:
+        name: shown in the table.
+        upscale: super-resolves chips (N, r, r, 3), given landmarks (N, 68, 2), which only teachers use.
+        sides: input sides it accepts.
+    """
 
     name: str
     upscale: Callable[[Chips, NDArray[np.float32]], Chips]
@@ -67,7 +74,7 @@ class Model:
 
 
 def load_run(name: str, folder: Path) -> list[Model]:
-    """The averaged network of a training run; a teacher also with the map of another face."""
+    """Load the averaged network of a run; a teacher twice, with the right and with another face's parsing map."""
     net = averaged(folder, NETWORKS).to(memory_format=torch.channels_last)
     teacher = isinstance(net, SuperResNet | Pkdn) and len(net.fusions) > 0
 
@@ -94,13 +101,20 @@ def load_run(name: str, folder: Path) -> list[Model]:
 
 
 def bicubic_as_in_papers(chips: Chips) -> Chips:
-    """Chips at 128 pixels as super-resolution papers enlarge them for comparison."""
+    """Enlarge chips to 128 pixels by the bicubic kernel of super-resolution papers."""
     rng = np.random.default_rng(0)
     return np.stack([PRESETS["bicubic"](chip, CHIP, rng) for chip in chips])
 
 
 class Evaluator:
-    """Compares results with sharp chips by every measure there is."""
+    """Computes all metrics of results against sharp chips.
+
+    Args:
+        sharp: uint8 (N, 128, 128, 3) RGB.
+        landmarks: run of the landmark network, or None.
+        lpips: also compute LPIPS.
+        recognizers: further recognisers as NAME=FILE.
+    """
 
     def __init__(self, sharp: Chips, landmarks: Path | None, lpips: bool, recognizers: Sequence[str] = ()) -> None:
         self.sharp = sharp
@@ -152,14 +166,14 @@ def main() -> None:
     parser.add_argument("--sides", type=int, nargs="+", default=ENTRY_LEVELS)
     parser.add_argument("--degradations", nargs="+", choices=PRESETS, default=DEGRADATIONS)
     parser.add_argument("--landmarks", type=Path)
-    parser.add_argument("--recognizer", action="append", default=[], metavar="NAME=FILE", help="another judge of identity")
+    parser.add_argument("--recognizer", action="append", default=[], metavar="NAME=FILE", help="another recogniser for identity")
     parser.add_argument("--lpips", action="store_true")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--sheet", type=Path)
     parser.add_argument("--write-card", action="store_true")
     args = parser.parse_args()
     if args.write_card and (set(args.sides) != set(ENTRY_LEVELS) or set(args.degradations) != set(DEGRADATIONS)):
-        parser.error("--write-card: the card holds every side and degradation")
+        parser.error("--write-card: the card needs every side and degradation; leave --sides and --degradations out")
     student = load_superres(device="cpu")
     models = [
         Model("bicubic", lambda c, _: enlarge(c)),
@@ -169,7 +183,7 @@ def main() -> None:
     for run in args.run:
         name, _, folder = run.partition("=")
         if not (Path(folder) / "state.pt").is_file():
-            parser.error(f"--run {run}: NAME=FOLDER of a training run is needed")
+            parser.error(f"--run {run}: must be NAME=FOLDER of a training run")
         models += load_run(name, Path(folder))
     chips = load_chips(args.data, args.cache)
     rows = chips.rows_with_detail(dev=True)[: args.faces]
@@ -183,7 +197,7 @@ def main() -> None:
             for model in models:
                 if side not in model.sides:
                     continue
-                model.upscale(low[:1], points[:1])  # warms up
+                model.upscale(low[:1], points[:1])  # warm-up
                 started = time.perf_counter()
                 result = model.upscale(low, points)
                 rate = len(low) / (time.perf_counter() - started)
@@ -215,8 +229,10 @@ def print_row(found: list[dict[str, Any]]) -> None:
 
 
 def write_sheet(path: Path, models: list[Model]) -> None:
-    """Two faces of nobody (models/networks/facegen.py) a row, at 16 and 32 pixels, clean and as a camera
-    sees them. Columns: input, each model, sharp; black where a model does not begin at that side."""
+    """Write a picture of two synthetic faces a row, at 16 and 32 pixels, clean and by the median camera.
+
+    Columns: input, each model, sharp; black where a model does not accept that side.
+    """
     generator, titles = FaceGenerator(WEIGHTS / "facegen.safetensors"), ["input", *(model.name for model in models), "sharp"]
     looks = Look(smile=0.6), Look(yaw=0.15, light=(0.3, 0.0))
     lines = []
@@ -236,7 +252,7 @@ def write_sheet(path: Path, models: list[Model]) -> None:
 
 
 def put_text(picture: Chips, text: str, x: int, y: int) -> None:
-    """White with a dark edge, to be read on anything."""
+    """Draw white text with a dark outline."""
     for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
         cv2.putText(picture, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, thickness, cv2.LINE_AA)
 

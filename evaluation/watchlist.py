@@ -1,17 +1,16 @@
-"""Open-set identification from video: who on the list is missed, and do false alarms come as often as was asked for?
+"""Open-set identification from video: FNIR, and the measured against the requested FPIR.
 
     python -m evaluation.watchlist --data DATA [--known 150] [--strangers 450] [--plot FILE] [--json FILE]
 
-Faces of ``DATA/lfw-dev`` (never trained on) walk through a real corridor, drawn over the background of ``--clip``, then noise,
-blur and H.264; the shipped detector, tracker, selection and recogniser see them as they see any recording. Then lists of each
-length are drawn from everybody there is, up to half of them people who walked with another photo than the enrolled one; whoever
-else walked and is not on the list is a stranger. One photo a face, so looks change less than real ones do: the rates are of
-recognition, not of behaviour.
+Faces of ``DATA/lfw-dev`` (never trained on) walk through a real corridor, drawn over the background of ``--clip``, with noise,
+blur and H.264. The shipped pipeline processes the clip as any recording. Then watchlists of several sizes are drawn from all
+people; up to half of each are people who walked with another photo than the enrolled one. Everybody else who walked is a
+stranger. Each walker has one photo, so appearance varies less than in reality: the rates are of recognition, not of behaviour.
 
-Each walker counts once a list. A stranger is a false alarm if any of their tracks matches anybody; a known person is found if one
-matches them (FNIR counts all others: beaten by a stranger's photo, below the threshold, not assessable, never tracked). `asked`
-is the rate the thresholds were computed for, `measured` the strangers' share; FNIR at a measured rate moves all thresholds
-together.
+Each walker counts once a watchlist. A stranger is a false alarm if any of their tracks matches anybody. A known person is found
+if one track matches them; FNIR counts all others (a stranger's photo scored higher, below the threshold, not assessable, never
+tracked). `asked` is the FPIR the thresholds were computed for, `measured` the share of strangers. FNIR at a measured rate
+shifts all thresholds by the same amount.
 """
 
 from __future__ import annotations
@@ -52,11 +51,15 @@ WATCHLIST_SIZES = (10, 100, 1000)
 WATCHLISTS = 20  # lists of each length
 FACE_BINS = ((0, 16), (16, 24), (24, 40), (40, 1000))
 WIDTH, FPS, WALK_S, CONCURRENT = 960, 10, 5.0, 6
-PAUSE_S = 2.0  # before the next person appears where one has gone: nobody turns into somebody else within what a tracker bridges
+PAUSE_S = 2.0  # gap between two people on a lane, longer than a tracker bridges
 
 
 class PhotoRenderer:
-    """A walker's one photo, with the light of the place."""
+    """Renders a walker as their photo, with the light of the place.
+
+    Args:
+        chips: uint8 (128, 128, 3) RGB by name of the walker.
+    """
 
     def __init__(self, chips: dict[str, Image]) -> None:
         self._chips = chips
@@ -70,7 +73,13 @@ class PhotoRenderer:
 
 @dataclass(frozen=True)
 class ObservedTrack:
-    """One track: the walker it follows, its template (D,) or None, and the width of its best face in pixels."""
+    """A track of the pipeline.
+
+    Attributes:
+        walker: row of the walker it follows.
+        embedding: its template (D,), or None if it is not assessable.
+        face_px: width of its best face in pixels.
+    """
 
     walker: int
     embedding: NDArray[np.float32] | None
@@ -78,7 +87,7 @@ class ObservedTrack:
 
 
 def background_of(clip: Path) -> Image:
-    """What stands still in a clip: the median of frames all over it, (540, 960, 3)."""
+    """The background of a clip: the median of its frames, uint8 (540, 960, 3) RGB."""
     with av.open(str(clip)) as container:
         frames = [f.to_ndarray(format="rgb24") for k, f in enumerate(container.decode(video=0)) if k % 40 == 0]
     still = np.median(np.stack(frames[:60]), axis=0).astype(np.uint8)
@@ -86,7 +95,11 @@ def background_of(clip: Path) -> Image:
 
 
 def schedule_walkers(names: list[str], rng: np.random.Generator) -> tuple[list[Walker], float]:
-    """Everybody walks once, so many at once, up to faces of 14 to 62 pixels; and the seconds it takes."""
+    """Schedule everybody to walk once, `CONCURRENT` at a time, with faces up to 14 to 62 pixels wide.
+
+    Returns:
+        The walkers, and the length of the scene in seconds.
+    """
     order = rng.permutation(len(names))
     walkers = []
     for place, row in enumerate(order):
@@ -98,7 +111,11 @@ def schedule_walkers(names: list[str], rng: np.random.Generator) -> tuple[list[W
 
 
 def run_pipeline(scene: Corridor, seconds: float, folder: Path, console: Console) -> tuple[list[Truth], list[ObservedTrack]]:
-    """Film the scene and let the pipeline see it."""
+    """Render the scene and run the pipeline on it.
+
+    Returns:
+        The ground truth, and the tracks that follow a walker.
+    """
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("filming", total=1.0)
         clip, truth = write_clip(scene, folder / "walk.mp4", seconds, lambda share: bar.update(task, completed=share))
@@ -127,9 +144,13 @@ def run_pipeline(scene: Corridor, seconds: float, folder: Path, console: Console
 
 @dataclass(frozen=True)
 class Margins:
-    """How far the best of a walker's tracks is above the threshold: of those on the list, with the right person (``mate``) and
-    their largest face (``face_px``); of those not on it, with anybody (``alarm``). Minus infinity where there is no track or
-    another person came first."""
+    """Margins above the threshold of each walker's best track; minus infinity where there is none.
+
+    Attributes:
+        mate: of walkers on the watchlist, to the right person at rank one.
+        face_px: their largest face width in pixels.
+        impostor: of strangers, to anybody.
+    """
 
     mate: NDArray[np.float64]
     face_px: NDArray[np.float64]
@@ -139,9 +160,15 @@ class Margins:
 def margins(
     walkers: list[int], tracks: list[ObservedTrack], scores: NDArray[np.float32], gallery: NDArray[np.intp], needed: list[float]
 ) -> Margins:
-    """One list of people, ``gallery``. ``walkers`` are the people who walk, ``scores`` each track's cosines to everybody there is
-    (tracks, people), ``needed`` each track's threshold. Whoever is on the list with the photo they walk with takes no part, and
-    walks as -1."""
+    """Margins for one watchlist.
+
+    Args:
+        walkers: person of each walker; -1 for walkers who are enrolled with the photo they walk with, who are left out.
+        tracks: the tracks.
+        scores: cosines (tracks, people) of each track to everybody.
+        gallery: people on the watchlist.
+        needed: threshold of each track.
+    """
     best = gallery[scores[:, gallery].argmax(1)]
     above = scores[np.arange(len(tracks)), best] - np.array(needed)
     top, right, size = (np.full(len(walkers), low) for low in (-np.inf, -np.inf, 0.0))
@@ -155,13 +182,13 @@ def margins(
 
 
 def fnir(found: Margins, rate: float, part: NDArray[np.bool_] | None = None) -> float:
-    """FNIR, of a ``part`` of those on the list, with all thresholds moved so that ``rate`` of the strangers raise an alarm."""
+    """FNIR with all thresholds shifted so that a share ``rate`` of the strangers raises an alarm; ``part`` selects mates."""
     mate = found.mate if part is None else found.mate[part]
     return float((mate <= threshold_at_rate(rate, found.impostor)).mean())
 
 
 def draw_watchlist(known: NDArray[np.intp], everybody: int, size: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """A list of so many people, up to half of them such as walk with another photo."""
+    """Draw a watchlist of ``size`` people, up to half of them from ``known``."""
     listed = rng.choice(known, min(size // 2, len(known)), replace=False)
     others = rng.choice(np.setdiff1d(np.arange(everybody), known), size - len(listed), replace=False)
     return np.concatenate([listed, others])
@@ -170,7 +197,7 @@ def draw_watchlist(known: NDArray[np.intp], everybody: int, size: int, rng: np.r
 def evaluate(
     lfw: Lfw, truth: list[Truth], seen: list[ObservedTrack], known_names: list[str], rng: np.random.Generator
 ) -> dict[str, Any]:
-    """All rates, for each size of list, over `WATCHLISTS` lists of it."""
+    """All rates, for each size of watchlist, over `WATCHLISTS` random ones."""
     thresholds = Thresholds(recognizer_card()["impostors"])
     people, first = np.unique(lfw.names, return_index=True)
     vectors = load_recognizer().embed_with_quality(lfw.chips[first])[0]
@@ -242,7 +269,7 @@ def show(result: dict[str, Any], console: Console) -> None:
 
 
 def plot(result: dict[str, Any], path: Path) -> None:
-    """Asked against measured rate of false alarms, with the corridor of a third to three times."""
+    """Plot the measured against the requested FPIR, with the band from a third to three times."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -268,7 +295,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--known", type=int, default=150)
     parser.add_argument("--strangers", type=int, default=450)
-    parser.add_argument("--clip", default="corridor-walking.mp4", help="of DATA/videos, for the background")
+    parser.add_argument("--clip", default="corridor-walking.mp4", help="clip of DATA/videos for the background")
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
