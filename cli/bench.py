@@ -12,6 +12,7 @@ from rich.table import Table
 
 from cli.common import CONFIGS, console, finite
 from cli.settings import load_settings
+from pipeline.errors import SettingsError
 
 
 def command(
@@ -22,6 +23,8 @@ def command(
     """Measure decoding alone, each stage, and both engines on the same recording."""
     from synthetic.throughput import measure
 
+    if json_file and not json_file.absolute().parent.is_dir():  # told now, not after minutes
+        raise SettingsError(f"--json {json_file}: no such folder; make it first")
     with tempfile.TemporaryDirectory() as folder:
         settings = load_settings(CONFIGS / "recording.yaml")
         result = measure(settings, settings.fpir, source, seconds, Path(folder), console)

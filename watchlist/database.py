@@ -46,6 +46,8 @@ class Database:
     def __init__(self, path: Path, must_exist: bool = False) -> None:
         if must_exist and not (path.is_file() and path.stat().st_size):
             raise StoreError(f"{path}: {'an empty file' if path.is_file() else 'no such database'}")
+        if path.exists() and not path.is_file():
+            raise StoreError(f"{path}: {'a folder' if path.is_dir() else 'a pipe, device or socket'}, not a database")
         self.path = path
         self._parts = ExitStack()
         try:

@@ -29,6 +29,8 @@ def check_target(store: Store, path: Path, force: bool) -> None:
             raise TargetError(f"{path}: is the database itself; name another file")
     if path.is_dir():
         raise TargetError(f"{path}: is a folder; name a file in it")
+    if path.exists() and not path.is_file():  # a device or pipe: writing a file in its place would take it away from everybody
+        raise TargetError(f"{path}: is no file; name another one")
     if path.exists() and not force:
         raise TargetError(f"{path}: is there already; name another file, or replace it with --force")
     if not path.absolute().parent.is_dir():

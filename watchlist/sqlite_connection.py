@@ -66,6 +66,8 @@ class _Cursor(sqlite3.Cursor):
             return call(*arguments)
         except UnicodeDecodeError:  # SQLite's message holds what the schema was spoilt with
             raise damaged(getattr(self.connection, "path", Path()), "its schema holds what is no text") from None
+        except OverflowError:  # such as an id of 30 digits
+            raise StoreError(f"{getattr(self.connection, 'path', Path())}: a number is larger than any it holds") from None
         except sqlite3.DatabaseError as error:
             path = getattr(self.connection, "path", Path())
             found = str(error).lower()

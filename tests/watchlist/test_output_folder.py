@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -105,6 +106,16 @@ def test_a_case_is_never_written_over_its_database(out: Path, target: str) -> No
         done = CliRunner().invoke(app, ["export", str(out / target), "--db", str(out), "--track", "cam/x-0007", *force])
         assert done.exit_code and "is the database itself" in str(done.exception)
     assert len(Store(out / "farsight.db").tracks()) == 1
+
+
+def test_a_case_never_takes_the_place_of_a_device_or_a_pipe(out: Path, tmp_path: Path) -> None:
+    Store(out / "farsight.db").put_tracks([row(PATH)])
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "null").symlink_to(os.devnull)
+    for name in ("pipe", "null"):
+        asked = ["export", str(tmp_path / name), "--db", str(out), "--track", "cam/x-0007", "--force"]
+        assert "is no file" in str(CliRunner().invoke(app, asked).exception)
+    assert (tmp_path / "pipe").is_fifo() and (tmp_path / "null").is_symlink()
 
 
 def test_a_file_that_is_there_is_replaced_only_by_force(out: Path, tmp_path: Path) -> None:
