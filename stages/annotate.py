@@ -1,49 +1,48 @@
-"""Draws what was found into the video: boxes, track numbers, names. H.264 that a browser plays.
+"""Draws the tracks into the video: boxes, track numbers and names.
 
-Runs after the search, over the recorded tracks, so that a name is shown from a person's first frame on. Draws
-straight into the planes of yuv420p, which spares two colour conversions a frame.
+It runs after the search, over the recorded tracks, so that a name is shown from a person's first frame on. It draws directly into
+the planes of yuv420p, which saves two colour conversions per frame.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
-from pipeline.errors import OutputError
 from pipeline.protocol import Batch
 from stages.records import Frame, Image
 from stages.video.clock import TICK_S
-from stages.video.pixels import colour_matrix
+from stages.video.pixels import split_planes
+from stages.video.writer import VideoWriter, letterbox
 from watchlist.tracks import box_number
 
-TIME_BASE = Fraction(1, 90000)
-MOST_HEIGHT = 1080
 # Luma, Cb, Cr of each outcome: green match, blue no match, grey not assessable.
 COLOURS = {"match": (150, 60, 60), "no_match": (120, 180, 90), "not_assessable": (140, 128, 128)}
-LINGER_S = 0.25  # a box is still drawn this long after its last detection
+BOX_HOLD_S = 0.25  # a box is drawn for this long after its last detection
 
 
 class Annotate:
-    """``out`` and ``database`` of the run; ``blur_bystanders`` makes every tracked face that is no match
-    unrecognisable. ``crf``: H.264 quality, lower is better and larger; ``preset``: x264's, slower is smaller."""
+    """Writes ``annotated/SOURCE.mp4`` for each recording.
+
+    Args:
+        out: output folder.
+        database: the database with the tracks.
+        blur_bystanders: pixelate every tracked face that is not a match.
+        crf: H.264 quality, 0..51; lowering it gives better, larger files.
+        preset: x264 preset; slower presets give smaller files.
+    """
 
     def __init__(
         self, out: Path, database: Path, blur_bystanders: bool = False, crf: int = 24, preset: str = "superfast"
     ) -> None:
         self._out, self._database, self._blur = out, database, blur_bystanders
         self._options = {"crf": str(crf), "preset": preset}
-        self._container: Any = None
+        self._writer: VideoWriter | None = None
         self._tracks: list[dict[str, Any]] = []
-        self._last = -1
 
     def open(self) -> None:
         from watchlist.store import Store
@@ -51,107 +50,57 @@ class Annotate:
         self._store = Store(self._database)
 
     def process(self, batch: Batch) -> Batch:
-        with _telling():
-            for frame in batch:
-                self._one(frame)
+        for frame in batch:
+            self._annotate(frame)
         return []
 
     def flush(self) -> Batch:
-        if self._container is None:
-            return []
-        with _telling():
-            for packet in self._stream.encode():
-                self._container.mux(packet)
-            self._container.close()
-            self._part.replace(self._part.with_name(self._part.name.replace(".part.mp4", ".mp4")))
-            self._container = None
+        if self._writer is not None:
+            self._writer.finish()
+            self._writer = None
         return []
 
     def close(self) -> None:
         self._store.close()
 
-    def _one(self, frame: Frame) -> None:
-        if self._container is None:
-            self._begin(frame.source, frame.image)
-        picture, scale, corner = fitted(frame.image, self._size)
+    def _annotate(self, frame: Frame) -> None:
+        if self._writer is None:
+            self._writer = VideoWriter(self._out / "annotated" / f"{frame.source}.mp4", frame.image, self._options)
+            self._tracks = self._load_tracks(frame.source)
+        planes, scale, shift = letterbox(frame.image, self._writer.size)
         for track in self._tracks:
-            box = box_at(track["path"], frame.pts_s)
+            box = interpolate_box(track["path"], frame.pts_s)
             if box is not None:
-                draw(picture, box * scale + corner, track, self._blur)
-        video = av.VideoFrame.from_ndarray(picture, format="yuv420p")
-        video.pts = max(self._last + 1, round(frame.pts_s / TIME_BASE))
-        video.time_base = TIME_BASE
-        self._last = video.pts
-        for packet in self._stream.encode(video):
-            self._container.mux(packet)
+                draw_track(planes, box * scale + shift, track, self._blur)
+        self._writer.write(planes, frame.pts_s)
 
-    def _begin(self, source: str, planes: Image) -> None:
-        height, width = planes.shape[0] * 2 // 3, planes.shape[1]
-        if height > MOST_HEIGHT:
-            width, height = round(width * MOST_HEIGHT / height / 2) * 2, MOST_HEIGHT
-        self._size = width, height
-        folder = self._out / "annotated"
-        folder.mkdir(parents=True, exist_ok=True)
-        self._part = folder / f"{source}.part.mp4"
-        self._part.unlink(missing_ok=True)  # so that no link is written through
-        self._container = av.open(str(self._part), "w", options={"movflags": "+faststart"})
-        self._stream = self._container.add_stream("libx264", options=self._options)
-        self._stream.width, self._stream.height = self._size
-        self._stream.codec_context.colorspace = {Colorspace.ITU709: 1}.get(colour_matrix(planes.shape[0] * 2 // 3), 6)
-        self._stream.codec_context.color_range = ColorRange.MPEG
-        self._stream.pix_fmt = "yuv420p"
-        self._stream.time_base = self._stream.codec_context.time_base = TIME_BASE
-        self._last = -1
-        self._tracks = self._store.tracks(source)
-        for track in self._tracks:
+    def _load_tracks(self, source: str) -> list[dict[str, Any]]:
+        tracks = self._store.tracks(source)
+        for track in tracks:
             path = np.frombuffer(track["path"], np.float32).reshape(-1, 5)
-            track["path"] = widened(path) if self._blur and track["outcome"] != "match" else path
+            track["path"] = extend_path(path) if self._blur and track["outcome"] != "match" else path
+        return tracks
 
 
-@contextmanager
-def _telling() -> Iterator[None]:
-    try:
-        yield
-    except (OSError, av.FFmpegError) as error:
-        raise OutputError(f"cannot write the annotated video: {getattr(error, 'strerror', None) or error}") from None
+def interpolate_box(path: NDArray[np.float32], pts_s: float) -> NDArray[np.float32] | None:
+    """Interpolate the box of a track.
 
+    Args:
+        path: float32 (M, 5), PTS and box of each detection.
+        pts_s: time of the frame in seconds.
 
-def fitted(planes: Image, size: tuple[int, int]) -> tuple[Image, float, NDArray[np.float32]]:
-    """A planar picture at the size (width, height) of the video, which a recording that changes its own is given with black
-    borders; by what its coordinates are to be multiplied then, and what to be added to x1 y1 x2 y2."""
-    height, width = planes.shape[0] * 2 // 3, planes.shape[1]
-    if (width, height) == size:
-        return planes, 1.0, np.zeros(4, np.float32)
-    scale = min(size[0] / width, size[1] / height)
-    inner = tuple(min(most, max(2, round(side * scale / 2) * 2)) for side, most in zip((width, height), size, strict=True))
-    x, y = ((most - side) // 4 * 2 for side, most in zip(inner, size, strict=True))
-    small = av.VideoFrame.from_ndarray(planes, format="yuv420p").reformat(width=inner[0], height=inner[1]).to_ndarray()
-    whole = np.full((size[1] * 3 // 2, size[0]), 128, np.uint8)
-    whole[: size[1]] = 16
-    for to, part, half in zip(_planes(whole), _planes(small), (1, 2, 2), strict=True):
-        to[y // half : y // half + part.shape[0], x // half : x // half + part.shape[1]] = part
-    return whole, scale, np.array([x, y, x, y], np.float32)
-
-
-def _planes(planes: Image) -> tuple[Image, Image, Image]:
-    """Luma (H, W) and both chromas (H/2, W/2) of a planar picture, as views."""
-    height, width = planes.shape[0] * 2 // 3, planes.shape[1]
-    flat = planes.reshape(-1)
-    u, v = flat[height * width :].reshape(2, height // 2, width // 2)
-    return flat[: height * width].reshape(height, width), u, v
-
-
-def box_at(path: NDArray[np.float32], pts_s: float) -> NDArray[np.float32] | None:
-    """The box (4,) of a track at a time, between its detections (M, 5); None where the track is not in view."""
+    Returns:
+        float32 (4,); None where the track has not started or has ended.
+    """
     times = path[:, 0]
-    slack = TICK_S + float(np.spacing(times[-1]))  # they are kept in 32 bits
-    if pts_s < times[0] - slack or pts_s > times[-1] + LINGER_S + slack:
+    slack = TICK_S + float(np.spacing(times[-1]))  # float32 rounds the times
+    if pts_s < times[0] - slack or pts_s > times[-1] + BOX_HOLD_S + slack:
         return None
     return np.array([np.interp(pts_s, times, path[:, 1 + i]) for i in range(4)], np.float32)
 
 
-def widened(path: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A path that begins and ends a little earlier and later: a tracker sees a face before it trusts it."""
+def extend_path(path: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Extend a path (M, 5) at both ends, since a face is visible before the tracker confirms it. Used to blur it in time."""
     step = float(np.median(np.diff(path[:, 0]))) if len(path) > 1 else 0.2
     first, last = path[:1].copy(), path[-1:].copy()
     first[0, 0] -= 2.5 * step
@@ -159,16 +108,16 @@ def widened(path: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.vstack([first, path, last])
 
 
-def draw(planes: Image, box: NDArray[np.float32], track: dict[str, Any], blur: bool) -> None:
-    """Draw one track into a planar yuv420p picture (3H/2, W)."""
+def draw_track(planes: Image, box: NDArray[np.float32], track: dict[str, Any], blur: bool) -> None:
+    """Draw one track into a planar yuv420p frame (3H/2, W), in place."""
     height, width = planes.shape[0] * 2 // 3, planes.shape[1]
-    luma, *chroma = _planes(planes)
+    luma, *chroma = split_planes(planes)
     colour = COLOURS[track["outcome"]]
     x1, y1, x2, y2 = (int(v) for v in np.clip(box, 0, (width - 1, height - 1, width - 1, height - 1)).round())
     if blur and track["outcome"] != "match":
-        _hide(luma, x1, y1, x2, y2)
+        _pixelate(luma, x1, y1, x2, y2)
         for plane in chroma:
-            _hide(plane, x1 // 2, y1 // 2, x2 // 2, y2 // 2)
+            _pixelate(plane, x1 // 2, y1 // 2, x2 // 2, y2 // 2)
     thick = max(1, height // 360)
     cv2.rectangle(luma, (x1, y1), (x2, y2), colour[0], thick)
     for plane, value in zip(chroma, colour[1:], strict=True):
@@ -186,8 +135,8 @@ def draw(planes: Image, box: NDArray[np.float32], track: dict[str, Any], blur: b
     cv2.putText(luma, text, (left + 2, top + text_h + 1), cv2.FONT_HERSHEY_SIMPLEX, size, 235, 1, cv2.LINE_AA)
 
 
-def _hide(plane: Image, x1: int, y1: int, x2: int, y2: int) -> None:
-    """Replace a face by a few blocks."""
+def _pixelate(plane: Image, x1: int, y1: int, x2: int, y2: int) -> None:
+    """Pixelate a region in place, to 4 by 5 blocks."""
     margin = (x2 - x1) // 5
     part = plane[max(0, y1 - margin) : y2 + margin, max(0, x1 - margin) : x2 + margin]
     if part.size:

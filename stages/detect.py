@@ -1,4 +1,4 @@
-"""Finds the faces of each frame."""
+"""Detects the faces of each frame."""
 
 from __future__ import annotations
 
@@ -14,12 +14,19 @@ from stages.video.motion import MotionGate
 
 
 class Detect:
-    """``detector``: a file, or `fast` for the project's network of half the work, which misses a few more small faces, else its
-    own. ``min_score``: lower finds more faces, and more that are none; the tracker needs the weak ones to bridge gaps, so it is
-    set below what starts a track. ``device``: auto, cpu or cuda. ``scales``: sizes, as shares of the frame's own, at which each
-    frame is searched as well: 2 finds more of the smallest faces where the picture is clean, fewer where it is noisy, in five
-    times the time. ``full_every_s``: with it only what moved is searched, and the whole frame so often; elsewhere the faces
-    found last stay."""
+    """Runs the face detector, on whole frames or only where something moved.
+
+    Args:
+        detector: a weight file of a supported detector; ``fast`` for the project's network of half the cost, which misses a few
+            more small faces; None for the project's default network.
+        min_score: lowest score of a detection, 0..1. Lowering it finds more faces and more false ones. It is below the score that
+            starts a track, since the tracker bridges gaps with weak detections.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        scales: further scales at which each frame is searched. ``[2]`` finds more of the smallest faces in clean video and fewer
+            in noisy video, at five times the cost.
+        full_every_s: search only the part that moved, and the whole frame at this interval in seconds. Elsewhere the previous
+            detections stay. Raising it is faster and finds still faces later. None searches every frame as a whole.
+    """
 
     def __init__(
         self,
@@ -32,7 +39,7 @@ class Detect:
         self._name, self._min_score, self._device, self._scales = detector, min_score, device, tuple(scales)
         self._gate = None if full_every_s is None else MotionGate(full_every_s)
         self._last, self._source = Faces.empty(), ""
-        self._still = self._part = 0
+        self._still_frames = self._partial_frames = 0
 
     def open(self) -> None:
         from models import load_detector
@@ -41,10 +48,10 @@ class Detect:
 
     def process(self, batch: Batch) -> Batch:
         if self._gate is None:
-            found = self._detector.detect([frame.image for frame in batch])
+            detections = self._detector.detect([frame.image for frame in batch])
         else:
-            found = [self._where_it_moved(frame) for frame in batch]
-        return [DetectedFrame(frame, faces) for frame, faces in zip(batch, found, strict=True)]
+            detections = [self._detect_moving_part(frame) for frame in batch]
+        return [DetectedFrame(frame, faces) for frame, faces in zip(batch, detections, strict=True)]
 
     def flush(self) -> Batch:
         self._last = Faces.empty()
@@ -74,23 +81,25 @@ class Detect:
                 self._gate.restore(gate)
 
     def counters(self) -> dict[str, int]:
-        return {"frames in which nothing moved": self._still, "frames searched in part": self._part} if self._gate else {}
+        if not self._gate:
+            return {}
+        return {"frames in which nothing moved": self._still_frames, "frames searched in part": self._partial_frames}
 
-    def _where_it_moved(self, frame: Frame) -> Faces:
+    def _detect_moving_part(self, frame: Frame) -> Faces:
         assert self._gate is not None
         if frame.source != self._source:
             self.flush()
             self._source = frame.source
         region = self._gate.region(frame)
         if region is None:
-            self._still += 1
+            self._still_frames += 1
             return self._last
         x1, y1, x2, y2 = region
-        (found,) = self._detector.detect([np.ascontiguousarray(frame.image[y1:y2, x1:x2])])
+        (faces,) = self._detector.detect([np.ascontiguousarray(frame.image[y1:y2, x1:x2])])
         if (y2 - y1, x2 - x1) != frame.image.shape[:2]:
-            self._part += 1
-            found = found.scaled(1.0, x1, y1)
-            kept, fresh = (~self._last.not_cut_by(region, frame.image.shape), found.not_cut_by(region, frame.image.shape))
-            found = Faces.merge([self._last[kept], found[fresh]]).with_nms()
-        self._last = found
-        return found
+            self._partial_frames += 1
+            faces = faces.scaled(1.0, x1, y1)
+            kept, fresh = (~self._last.not_cut_by(region, frame.image.shape), faces.not_cut_by(region, frame.image.shape))
+            faces = Faces.merge([self._last[kept], faces[fresh]]).with_nms()
+        self._last = faces
+        return faces

@@ -1,4 +1,4 @@
-"""Writes what was seen: the database first, then thumbnails' names, then a line of JSON for each finished track."""
+"""Writes sightings: thumbnails, the database, and a line of ``sightings.jsonl`` for each finished track."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ from watchlist.jsonl import append_whole, keep_lines, write_whole
 
 
 class Record:
-    """Writing is repeatable: the same track again changes nothing.
+    """Writes each report of a track. Writing is idempotent: the same report again changes nothing.
 
     Args:
-        out: the output folder.
-        database: its database.
-        recognizer: whose templates they are, if not the project's own recogniser's.
-        keep_trying: wait until disk and database can be used, and so make the stages before it wait. Without it the first failure
-            raises OutputError. What was written before is kept either way.
-        alerts: settings of `AlertOutbox`; with them each match is kept for delivery in the transaction that writes its track.
+        out: output folder.
+        database: the database in it.
+        recognizer: the recogniser of the templates; None for the project's own.
+        keep_trying: retry until disk and database work, which slows the stages before this one down. False: the first failure
+            raises OutputError. What was written is kept in both cases.
+        alerts: section ``alerts`` of the settings. With it the alerts of a track are stored in the transaction that writes the
+            track (`stages.alerts.outbox.AlertOutbox`).
     """
 
-    writes = True  # one of it for the whole run
+    writes = True  # one instance per run
 
     def __init__(
         self,
@@ -43,7 +44,7 @@ class Record:
         self._out, self._database, self._recognizer, self._keep_trying = out, database, recognizer, keep_trying
         self._alert_settings = alerts
         self._outcomes: Counter[str] = Counter()
-        self._told: Counter[str] = Counter()
+        self._decisions: Counter[str] = Counter()
         self._trouble: Counter[str] = Counter()
 
     def open(self) -> None:
@@ -59,17 +60,17 @@ class Record:
 
     def process(self, batch: Batch) -> Batch:
         rows = with_retries(lambda: [self._row(sighting) for sighting in batch], *self._retry)
-        before, told = with_retries(lambda: self._write(rows, batch), *self._retry)
-        self._told += told
+        before, decisions = with_retries(lambda: self._write(rows, batch), *self._retry)
+        self._decisions += decisions
         last = {_key(row): row for row in rows if row["final"]}  # a retried batch may hold the same report twice
-        fresh = [row for key, row in last.items() if not before.get(key, (0, False))[1]]
-        renewed = [row for key, row in last.items() if key in before and before[key][1] and before[key][0] < row["version"]]
-        if renewed:  # finished early because nobody reported it for long
-            gone = {_key(row) for row in renewed}
-            with_retries(lambda: keep_lines(self._lines, lambda line: _key_of_line(line) not in gone), *self._retry)
-        if fresh or renewed:
-            with_retries(lambda: self._append([*fresh, *renewed]), *self._retry)
-        self._outcomes.update(row["outcome"] for row in fresh)
+        new = [row for key, row in last.items() if not before.get(key, (0, False))[1]]
+        reopened = [row for key, row in last.items() if key in before and before[key][1] and before[key][0] < row["version"]]
+        if reopened:  # a track that was declared finished after a long silence
+            replaced = {_key(row) for row in reopened}
+            with_retries(lambda: keep_lines(self._lines, lambda line: _key_of_line(line) not in replaced), *self._retry)
+        if new or reopened:
+            with_retries(lambda: self._append([*new, *reopened]), *self._retry)
+        self._outcomes.update(row["outcome"] for row in new)
         return batch
 
     def flush(self) -> Batch:
@@ -79,27 +80,31 @@ class Record:
         self._store.close()
 
     def counters(self) -> dict[str, int]:
-        return {f"tracks: {outcome}": count for outcome, count in sorted(self._outcomes.items())} | self._told | self._trouble
+        outcomes = {f"tracks: {outcome}": count for outcome, count in sorted(self._outcomes.items())}
+        return outcomes | self._decisions | self._trouble
 
     @property
     def _retry(self) -> tuple[bool, Path, Counter[str]]:
         return self._keep_trying, self._out, self._trouble
 
     def _write(self, rows: list[dict[str, Any]], batch: Batch) -> tuple[dict[tuple[str, str], tuple[int, bool]], Counter[str]]:
-        """Write tracks and what people are to be told of them, all or nothing. Returns version and finality of the tracks that
-        were there before, and what was told."""
-        told: Counter[str] = Counter()
+        """Write tracks and their alerts in one transaction.
+
+        Returns:
+            Version and finality of the tracks that existed before, and the alert decisions, counted by name.
+        """
+        decisions: Counter[str] = Counter()
         with self._store.transaction():
             before = self._store.versions([_key(row) for row in rows])
             self._store.put_tracks(rows)
             if self._alerts is not None:
                 for row, sighting in zip(rows, batch, strict=True):
-                    if row["version"] >= before.get(_key(row), (0, False))[0]:  # what an older report says is no news
-                        told += self._alerts.consider(row, sighting.captured)
-        return before, told
+                    if row["version"] >= before.get(_key(row), (0, False))[0]:  # an older report raises no alert
+                        decisions += self._alerts.consider(row, sighting.captured)
+        return before, decisions
 
     def _append(self, rows: list[dict[str, Any]]) -> None:
-        """Add lines, or none of them."""
+        """Append all lines or none."""
         lines = (json_line({**r, "reasons": json.loads(r["reasons"]), "best_box": json.loads(r["best_box"])}) for r in rows)
         append_whole(self._lines, "".join(lines))
 
@@ -107,11 +112,11 @@ class Record:
         track, template = sighting.track, sighting.template
         best = track.shots[0] if track.shots else track.rejected
         matched = sighting.outcome == "match"
-        crop = self._picture(track, "crop", best.crop) if best and best.crop else None
+        crop = self._write_image(track, "crop", best.crop) if best and best.crop else None
         restored = None
         if template.restored is not None:
             code = cv2.imencode(".png", np.ascontiguousarray(template.restored[..., ::-1]))[1].tobytes()
-            restored = self._picture(track, "restored", code)
+            restored = self._write_image(track, "restored", code)
         return {
             "source": track.source,
             "track": track.track,
@@ -141,7 +146,7 @@ class Record:
             "ended_at": None if track.epoch is None else track.epoch + track.end_s,
         }
 
-    def _picture(self, track: Track, kind: str, content: bytes) -> str:
+    def _write_image(self, track: Track, kind: str, content: bytes) -> str:
         name = crop_name(track, kind)
         path = self._out / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -155,7 +160,7 @@ def _key(row: dict[str, Any]) -> tuple[str, str]:
 
 
 def _key_of_line(line: str) -> tuple[str, str] | None:
-    """Source and track of a line; None for one that was cut off."""
+    """Return source and track of a line; None for an incomplete line."""
     try:
         return _key(json.loads(line))
     except (ValueError, KeyError, TypeError):
@@ -163,12 +168,12 @@ def _key_of_line(line: str) -> tuple[str, str] | None:
 
 
 def crop_name(track: Track, kind: str) -> str:
-    """Where in the output folder a track's ``crop`` or ``restored`` chip lies."""
+    """Return the path, in the output folder, of a track's ``crop`` or ``restored`` chip."""
     return f"crops/{track.source}/{track.track}-{kind}.png"
 
 
 def json_line(row: dict[str, Any]) -> str:
-    """One line of ``sightings.jsonl`` for a row of the tracks table."""
+    """Return the line of ``sightings.jsonl`` for a row of the table ``tracks``."""
 
     def short(value: float | None, digits: int = 4) -> float | None:
         return None if value is None else round(value, digits)
@@ -193,5 +198,5 @@ def json_line(row: dict[str, Any]) -> str:
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write all lines anew, from the database, in one step."""
+    """Rewrite the whole file from rows of the database, atomically."""
     write_whole(path, (json_line(row) for row in rows))

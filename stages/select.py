@@ -1,4 +1,4 @@
-"""Keeps the best shots of each track, and says why the others were refused."""
+"""Selects the best shots of each track, and counts why the others are rejected."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from stages.tracking.lost_budget import LostTrackBudget
 from stages.video.clock import at_least, more_than
 
 CROP_MARGIN = 0.6  # of the face's width, on each side of its box
-WORST_FIT = 0.22  # mean distance of the landmarks from the template, in eye distances
+MAX_POSE_ERROR = 0.22  # mean distance of the landmarks from the frontal template, in eye distances
 
 
 @dataclass
-class _Open:
-    """A track that has not ended."""
+class _OpenTrack:
+    """A track that has not ended. Checkpoints hold these fields under these names; ``news``: it has shots not yet reported."""
 
     number: int
     start_s: float
@@ -38,15 +38,26 @@ class _Open:
 
 
 class Select:
-    """Turns tracked frames into tracks with their best shots.
+    """Turns tracked frames into reports of tracks with their best shots.
 
-    ``top_k`` shots are kept by size, sharpness, pose and score, at least ``apart_s`` seconds from each other, so that they
-    differ. ``min_face_px``, ``min_sharpness``, ``min_score`` refuse a shot; raising them makes templates cleaner and tracks
-    without any shot (not assessable) more frequent. Shots of damaged frames are refused too. A track ends ``lost_s`` seconds, or
-    two searches, after its last detection; one that lasts is reported every ``report_every_s`` seconds if it has new shots, and
-    once before that as soon as it has ``early_shots`` of them: lower decides sooner, on less. One that never ends (a poster, a
-    guard) is cut after ``longest_s`` and begins anew. ``dated_tracks`` begins each track's name with the time at which this stage
-    was opened, so that a restart never takes a name again.
+    Raising ``min_face_px``, ``min_sharpness`` or ``min_score`` gives cleaner templates and more tracks that are not assessable.
+    Shots of damaged frames are always rejected.
+
+    Args:
+        top_k: shots per track, ranked by size, sharpness, pose and score. Raising it costs super-resolution and embedding time.
+        min_face_px: smallest face width in pixels.
+        min_sharpness: smallest standard deviation of the chip's Laplacian.
+        min_score: smallest detection score, 0..1.
+        apart_s: shortest time between two kept shots in seconds, so that they differ.
+        lost_s: lost-track budget, as in `stages.track.Track`: seconds after the last detection at which a track ends.
+        report_every_s: interval in seconds at which a long track with new shots is reported. Lowering it decides more often.
+        longest_s: a track is cut after this many seconds (a poster, a guard) and continues as a new one.
+        early_shots: number of shots that triggers the first report. Lowering it decides sooner, on less; None waits for
+            ``report_every_s``.
+        dated_tracks: start the track names with the time at which this stage was opened, so that a restart reuses no name.
+
+    Raises:
+        ValueError: ``top_k`` is below 1.
     """
 
     def __init__(
@@ -69,7 +80,7 @@ class Select:
         self._longest_s, self._early_shots, self._dated = longest_s, early_shots, dated_tracks
         self._prefix = ""
         self._lost_budget = LostTrackBudget()
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, _OpenTrack] = {}
         self._source = ""
         self._captured: float | None = None
         self._epoch: float | None = None
@@ -87,12 +98,12 @@ class Select:
             self._source = item.frame.source
             self._captured = item.captured
             self._epoch = None if item.captured is None else item.captured - item.frame.pts_s
-            self._look(item)
+            self._observe(item)
             out.extend(self._due(item.frame.pts_s))
         return out
 
     def flush(self) -> Batch:
-        self._captured = None  # no picture leads to these reports, only the end of them all
+        self._captured = None  # the end of the source triggers these reports, not a frame
         out = [self._report(track, final=True) for track in self._open.values()]
         self._open, self._lost_budget = {}, LostTrackBudget()
         return out
@@ -103,26 +114,26 @@ class Select:
     def state(self) -> Any:
         return {
             "source": self._source,
-            "open": [_plain(track) for track in self._open.values()],
+            "open": [_to_state(track) for track in self._open.values()],
             "pace": self._lost_budget.state(),
         }
 
     def restore(self, state: Any) -> None:
         self._source, self._lost_budget = state["source"], LostTrackBudget()
-        self._open = {track.number: track for track in map(_from_plain, state["open"])}
+        self._open = {track.number: track for track in map(_from_state, state["open"])}
         self._lost_budget.restore(state["pace"])
 
     def counters(self) -> dict[str, int]:
         return {f"shots refused: {reason}": count for reason, count in sorted(self._refused.items())}
 
-    def _look(self, item: TrackedFrame) -> None:
+    def _observe(self, item: TrackedFrame) -> None:
         for row in np.flatnonzero(item.tracks >= 0):
             number, now = int(item.tracks[row]), item.frame.pts_s
-            track = self._open.setdefault(number, _Open(number, now, now, now))
+            track = self._open.setdefault(number, _OpenTrack(number, now, now, now))
             track.last_s = now
             box = item.faces.boxes[row]
             track.path.append((now, *(float(v) for v in box)))
-            shot, refusal = self._judge(item.frame.image, box, item.faces.landmarks[row], float(item.faces.scores[row]), now)
+            shot, refusal = self._evaluate(item.frame.image, box, item.faces.landmarks[row], float(item.faces.scores[row]), now)
             if item.frame.damaged:
                 refusal = "corrupt_frame"
             if refusal:
@@ -131,12 +142,12 @@ class Select:
                 if track.rejected is None or shot.quality > track.rejected.quality:
                     track.rejected = _with_crop(shot, item.frame.image)
             else:
-                self._keep(track, shot, item.frame.image)
+                self._add_shot(track, shot, item.frame.image)
 
-    def _judge(
+    def _evaluate(
         self, image: Image, box: NDArray[np.float32], landmarks: NDArray[np.float32], score: float, pts_s: float
     ) -> tuple[Shot, str]:
-        """A shot with its quality, and the name of the first reason to refuse it, or ""."""
+        """Return a shot with its quality, and the name of the first reason to reject it ("" for none)."""
         height, width = image.shape[:2]
         face_px = float(box[2] - box[0])
         outside = (landmarks < -0.5).any() or (landmarks[:, 0] > width).any() or (landmarks[:, 1] > height).any()
@@ -147,18 +158,18 @@ class Select:
             chip, fit = np.zeros((16, 16, 3), np.uint8), 9.0
         sharpness = sharpness_of(chip)
         size_term = min(1.0, face_px / 64) ** 0.7
-        quality = size_term * min(1.0, sharpness / 20) ** 0.3 * max(0.0, 1 - fit / WORST_FIT) ** 0.5 * score
+        quality = size_term * min(1.0, sharpness / 20) ** 0.3 * max(0.0, 1 - fit / MAX_POSE_ERROR) ** 0.5 * score
         shot = Shot(pts_s, box.astype(np.float32), score, face_px, sharpness, float(quality), chip, b"")
         checks = {
             "too_small": face_px < self._min_face_px,
             "low_score": score < self._min_score,
             "cut_by_frame": bool(outside),
-            "extreme_pose": fit > WORST_FIT,
+            "extreme_pose": fit > MAX_POSE_ERROR,
             "blurred": sharpness < self._min_sharpness,
         }
         return shot, next((name for name, failed in checks.items() if failed), "")
 
-    def _keep(self, track: _Open, shot: Shot, image: Image) -> None:
+    def _add_shot(self, track: _OpenTrack, shot: Shot, image: Image) -> None:
         near = [s for s in track.shots if not at_least(abs(s.pts_s - shot.pts_s), self._apart_s)]
         if any(s.quality >= shot.quality for s in near):
             return
@@ -169,20 +180,20 @@ class Select:
         track.shots = sorted([*others, _with_crop(shot, image)], key=lambda s: -s.quality)[: self._top_k]
 
     def _due(self, now: float) -> list[Track]:
-        """Tracks that have ended, and lasting ones whose time has come to be reported."""
+        """Return reports of the tracks that have ended, and of those that are due for one."""
         out, lost_s = [], self._lost_budget.limit_s(now, self._lost_s)
         for number, track in list(self._open.items()):
             if more_than(now - track.last_s, lost_s) or more_than(now - track.start_s, self._longest_s):
                 out.append(self._report(track, final=True))
                 del self._open[number]
-            elif track.news and (at_least(now - track.reported_s, self._report_every_s) or self._early(track)):
+            elif track.news and (at_least(now - track.reported_s, self._report_every_s) or self._is_early_report(track)):
                 out.append(self._report(track, final=False))
         return out
 
-    def _early(self, track: _Open) -> bool:
+    def _is_early_report(self, track: _OpenTrack) -> bool:
         return not track.version and self._early_shots is not None and len(track.shots) >= self._early_shots
 
-    def _report(self, track: _Open, final: bool) -> Track:
+    def _report(self, track: _OpenTrack, final: bool) -> Track:
         track.version += 1
         track.news = False
         track.reported_s = track.last_s
@@ -206,22 +217,22 @@ class Select:
         )
 
 
-def _plain(track: _Open) -> dict[str, Any]:
-    """A track as a checkpoint may hold it."""
+def _to_state(track: _OpenTrack) -> dict[str, Any]:
+    """Return a track as plain data for a checkpoint."""
     rejected = vars(track.rejected) if track.rejected else None
     return {**vars(track), "reasons": dict(track.reasons), "shots": [vars(shot) for shot in track.shots], "rejected": rejected}
 
 
-def _from_plain(held: dict[str, Any]) -> _Open:
-    """The track of which `_plain` made this. Raises TypeError, ValueError or LookupError where it made none."""
+def _from_state(held: dict[str, Any]) -> _OpenTrack:
+    """Restore a track from the result of `_to_state`. Raises TypeError, ValueError or LookupError for other data."""
     shots = [Shot(**shot) for shot in held["shots"]]
     rejected = Shot(**held["rejected"]) if held["rejected"] else None
     path = [tuple(map(float, place)) for place in held["path"]]
-    return _Open(**{**held, "shots": shots, "rejected": rejected, "path": path, "reasons": Counter(held["reasons"])})
+    return _OpenTrack(**{**held, "shots": shots, "rejected": rejected, "path": path, "reasons": Counter(held["reasons"])})
 
 
 def _with_crop(shot: Shot, image: Image) -> Shot:
-    """The shot with the original pixels around the face, as PNG."""
+    """Add the original pixels around the face to a shot, as PNG of at most 512 pixels a side."""
     margin = CROP_MARGIN * shot.face_px
     x1, y1, x2, y2 = (int(v) for v in (shot.box + np.array([-margin, -margin, margin, margin])).round())
     part = image[max(0, y1) : max(0, y2), max(0, x1) : max(0, x2)]

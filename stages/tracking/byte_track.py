@@ -1,4 +1,7 @@
-"""ByteTrack (the `trackers` library) for faces, which are small beside the way they go between two searches."""
+"""ByteTrack (the `trackers` library) for faces that move further than their own width between two searched frames.
+
+ByteTrack: Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection Box", ECCV 2022.
+"""
 
 from __future__ import annotations
 
@@ -12,22 +15,25 @@ from trackers.core.bytetrack.tracklet import ByteTrackTracklet
 
 from stages.tracking.lost_budget import MAX_SIZE_RATIO
 
-MAX_SPEED = 15.0  # face widths a second: 2.4 m/s
-MAX_DISTANCE = 3.0  # face widths, after whatever time, if somebody else might be meant
-MAX_DISTANCE_UNAMBIGUOUS, MAX_SIZE_RATIO_UNAMBIGUOUS = 10.0, 1.25  # face widths, and times its size, if nobody else can be
-MAX_DRIFT = 0.75  # face widths from where it was seen last, or from where it went, for one whose motion is known
+# Distances are in face widths.
+MAX_SPEED = 15.0  # per second: 2.4 m/s
+MAX_DISTANCE = 3.0
+MAX_DISTANCE_UNAMBIGUOUS, MAX_SIZE_RATIO_UNAMBIGUOUS = 10.0, 1.25  # if only one track and one detection are near each other
+MAX_DRIFT = 0.75  # of a track with known motion, from its last or its predicted position
 
-# What a track of the library counts
+# Attributes of the library's tracks that a checkpoint holds
 SAVED_FIELDS = ("age", "tracker_id", "time_since_update", "time_since_update_seconds", "number_of_successful_consecutive_updates")
 
 
 class FaceTracker(ByteTrackTracker):
-    """Somebody who crosses the picture goes a face's width and a half in the fifth of a second between two searches: boxes of
-    the first two detections do not overlap, and by IoU alone no track would ever begin. So a face seen once, which has no motion
-    yet to look along, may also be found by distance, where nothing nearer fits; and so may one that was away: what is taken for
-    motion in the trembling of a small box soon leads away from who only stands there."""
+    """ByteTrack with a second association by distance, for tracks and detections that IoU leaves unmatched.
 
-    _proposed = 0
+    Somebody who crosses the frame moves one and a half face widths in the 0.2 s between two searched frames. The boxes of the
+    first two detections do not overlap, so IoU alone would never start a track. After a gap IoU fails too: the motion that the
+    filter infers from the jitter of a small box soon predicts a wrong position for somebody who stands still.
+    """
+
+    _started = 0
 
     def update(self, detections: Any, frame: Any = None, timestamp: float = 0.0) -> Any:
         found = super().update(detections, frame, timestamp)
@@ -40,15 +46,15 @@ class FaceTracker(ByteTrackTracker):
 
     @property
     def seen_once(self) -> int:
-        """Faces sure enough to begin a track, of which no second detection came in time."""
-        return self._proposed - self._next_track_id - sum(track.tracker_id == -1 for track in self.tracks)
+        """Number of started tracks that never got a second detection."""
+        return self._started - self._next_track_id - sum(track.tracker_id == -1 for track in self.tracks)
 
     def state(self) -> Any:
-        """What is followed, as plain data. Of the library's filters only what is not the same in each."""
+        """Return the tracks as plain data. Of the library's filters only the state and the covariance differ between tracks."""
         return {
             "last_s": self._last_timestamp,
             "next": self._next_track_id,
-            "proposed": self._proposed,
+            "proposed": self._started,
             "tracks": [
                 {
                     "filter": track.state_estimator.kf.state,
@@ -63,7 +69,7 @@ class FaceTracker(ByteTrackTracker):
         }
 
     def restore(self, state: Any) -> None:
-        self._last_timestamp, self._next_track_id, self._proposed = state["last_s"], state["next"], state["proposed"]
+        self._last_timestamp, self._next_track_id, self._started = state["last_s"], state["next"], state["proposed"]
         self.tracks = []
         for held in state["tracks"]:
             track: Any = ByteTrackTracklet(np.asarray(held["seen"]))
@@ -97,16 +103,16 @@ class FaceTracker(ByteTrackTracker):
         rest = [local for place, local in enumerate(unmatched_high_local) if place not in linked]
         known = len(self.tracks)
         super()._spawn_new_tracks(detection_boxes, confidences, rest, high_indices, out_det_indices, out_tracker_ids)
-        self._proposed += len(self.tracks) - known
+        self._started += len(self.tracks) - known
 
 
 def _centres(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Of boxes (..., 4), or of what they moved by: (..., 2)."""
+    """Return the centres (..., 2) of boxes (..., 4), or of differences of boxes."""
     return (boxes[..., :2] + boxes[..., 2:]) / 2
 
 
 def _match_by_distance(tracks: list[Any], boxes: NDArray[np.float32]) -> dict[int, Any]:
-    """Which of the boxes (N, 4), by place, goes on which of the tracks."""
+    """Assign boxes (N, 4) to tracks by distance. Returns the track by row of its box."""
     before = np.array([track.seen for track in tracks])
     passed = np.array([track.time_since_update_seconds for track in tracks])
     known = np.array([track.tracker_id != -1 for track in tracks])

@@ -18,7 +18,7 @@ class LostTrackBudget:
     """
 
     def __init__(self) -> None:
-        self._before: float | None = None
+        self._previous_s: float | None = None
         self._gaps: deque[float] = deque(maxlen=4)
 
     def limit_s(self, pts_s: float, lost_s: float) -> float:
@@ -31,14 +31,14 @@ class LostTrackBudget:
             pts_s: time of the frame in seconds.
             lost_s: the configured budget in seconds.
         """
-        if self._before is not None and pts_s != self._before:
-            self._gaps.append(pts_s - self._before)
-        self._before = pts_s
+        if self._previous_s is not None and pts_s != self._previous_s:
+            self._gaps.append(pts_s - self._previous_s)
+        self._previous_s = pts_s
         gap = sorted(self._gaps)[-2:][0] if self._gaps else 0.0
         return max(lost_s, min(MIN_INTERVALS * gap, MAX_LOST_S))
 
     def state(self) -> Any:
-        return {"before": self._before, "gaps": list(self._gaps)}
+        return {"before": self._previous_s, "gaps": list(self._gaps)}
 
     def restore(self, state: Any) -> None:
-        self._before, self._gaps = state["before"], deque(map(float, state["gaps"]), maxlen=4)
+        self._previous_s, self._gaps = state["before"], deque(map(float, state["gaps"]), maxlen=4)

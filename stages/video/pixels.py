@@ -47,13 +47,18 @@ def oriented(pixels: Image, turn: Orientation) -> Image:
     return pixels[:, ::-1] if columns else pixels
 
 
+def split_planes(planes: Image) -> tuple[Image, Image, Image]:
+    """Return luma (H, W) and both chroma planes (H/2, W/2) of a planar yuv420p image, as views."""
+    height, width = planes.shape[0] * 2 // 3, planes.shape[1]
+    flat = planes.reshape(-1)
+    u, v = flat[height * width :].reshape(2, height // 2, width // 2)
+    return flat[: height * width].reshape(height, width), u, v
+
+
 def orient_planes(planes: Image, turn: Orientation) -> Image:
     """Apply an orientation to a planar yuv420p image (3H/2, W)."""
     height, width = planes.shape[0] * 2 // 3, planes.shape[1]
-    flat = planes.reshape(-1)
-    y = flat[: height * width].reshape(height, width)
-    u, v = flat[height * width :].reshape(2, height // 2, width // 2)
-    parts = np.concatenate([oriented(plane, turn).reshape(-1) for plane in (y, u, v)])
+    parts = np.concatenate([oriented(plane, turn).reshape(-1) for plane in split_planes(planes)])
     return np.ascontiguousarray(parts.reshape(-1, height if turn[0] else width))
 
 

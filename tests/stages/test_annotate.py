@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import OutputError
-from stages.annotate import Annotate, box_at, draw
+from stages.annotate import Annotate, draw_track, interpolate_box
 from stages.records import Frame
 from watchlist.store import Store
 from watchlist.tracks import TRACK_COLUMNS
@@ -41,13 +41,13 @@ PATH = np.array([[0.0, 10, 10, 30, 40], [1.0, 20, 10, 40, 40]], np.float32)
 def test_every_box_has_the_number_that_the_report_gives(outcome: str, label: str, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[str] = []
     monkeypatch.setattr("stages.annotate.cv2.putText", lambda _, text, *more: drawn.append(text))
-    draw(np.zeros((180, 160), np.uint8), np.array([10, 40, 40, 80], np.float32), row(PATH, outcome), blur=False)
+    draw_track(np.zeros((180, 160), np.uint8), np.array([10, 40, 40, 80], np.float32), row(PATH, outcome), blur=False)
     assert drawn == [label]
 
 
 def test_boxes_between_detections_are_interpolated() -> None:
-    assert box_at(PATH, 0.5).tolist() == [15, 10, 35, 40]
-    assert box_at(PATH, 2.0) is None and box_at(PATH, -1.0) is None
+    assert interpolate_box(PATH, 0.5).tolist() == [15, 10, 35, 40]
+    assert interpolate_box(PATH, 2.0) is None and interpolate_box(PATH, -1.0) is None
 
 
 def test_the_video_plays_in_a_browser_and_shows_the_box(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_bystanders_are_made_unrecognisable(chips: np.ndarray) -> None:
         planes = np.full((192, 128), 128, np.uint8)
         planes[:128] = chips[0][..., 1]
         before = planes[40:110, 40:90].copy()
-        draw(planes, np.array([30, 25, 100, 125], np.float32), row(PATH, outcome), blur=True)
+        draw_track(planes, np.array([30, 25, 100, 125], np.float32), row(PATH, outcome), blur=True)
         detail = (
             np.abs(np.diff(planes[40:110, 40:90].astype(int), axis=1)).mean() / np.abs(np.diff(before.astype(int), axis=1)).mean()
         )
