@@ -1,4 +1,4 @@
-"""Addresses with credentials as people write them: passwords hold signs that end a host name."""
+"""Addresses with credentials as people write them: passwords may contain @, / and # without encoding."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ VARIABLE = re.compile(r"\$\{(\w+)\}")
 SCHEME = re.compile(r"([a-z][a-z0-9+.-]*://)(.*)", re.IGNORECASE | re.DOTALL)
 HOST = re.compile(r"(\[[0-9a-f:.%]+\]|[\w.-]+)(:\d*)?(?=[/?#]|$)", re.IGNORECASE)
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-KEPT = "!$&'()*+,;=:~%"  # what may stand in credentials as it is; % begins a sign that is encoded already
+KEPT = "!$&'()*+,;=:~%"  # allowed in credentials; % begins a character that is encoded already
 
 
 def expand_variables(text: str, key: str) -> str:
-    """``text`` with each ${VARIABLE} replaced. Raises SettingsError for one that is not set, or that holds a line break."""
+    """Replace each ${VARIABLE} in ``text``. Raises SettingsError if one is not set or holds a control character."""
     return VARIABLE.sub(lambda found: _value(found[1], key), text)
 
 
 def expand_url(url: str, key: str) -> str:
-    """`expand_variables` for an address, whose credentials are then encoded: a password may hold any sign.
+    """Replace each ${VARIABLE} in an address and percent-encode its credentials.
 
-    Raises SettingsError for a variable that is not set, and where nobody can tell which @ ends the password.
+    Raises:
+        SettingsError: a variable is not set, or it is ambiguous which @ ends the password. It names the setting ``key``.
     """
     found = SCHEME.fullmatch(url)
     end = None if found is None else _end_of_credentials(found[2], key)
@@ -34,9 +35,10 @@ def expand_url(url: str, key: str) -> str:
 
 
 def encode_credentials(url: str, key: str) -> str:
-    """The address with what stands before the @ of its host percent-encoded; signs that are encoded already stay as they are.
+    """Percent-encode the credentials of an address. Characters that are encoded already stay as they are.
 
-    Raises SettingsError, which names the setting ``key``, where nobody can tell which @ that is.
+    Raises:
+        SettingsError: it is ambiguous which @ ends the credentials. It names the setting ``key``.
     """
     found = SCHEME.fullmatch(url)
     end = None if found is None else _end_of_credentials(found[2], key)
@@ -46,7 +48,7 @@ def encode_credentials(url: str, key: str) -> str:
 
 
 def _end_of_credentials(rest: str, key: str) -> int | None:
-    """Where in an address without its scheme the @ before the host is; None if it has no credentials."""
+    """Position of the @ before the host, in an address without its scheme; None if it has no credentials."""
     later = [place for place, sign in enumerate(rest) if sign == "@" and HOST.match(rest, place + 1)]
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     behind = [place for place in later if place > len(authority)]

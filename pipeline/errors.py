@@ -1,4 +1,4 @@
-"""Errors a user can do something about. Each is shown as one line and ends the program with its exit code."""
+"""Errors that a user can correct. Each is shown as one line and ends the program with its exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may read what is written: the user alone. Faces, names and places are in all of it."""
+"""Makes output readable by the user only, because it contains personal data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from pipeline.errors import SettingsError
 
 UMASK = 0o077
-# What an output folder holds; other files in it are the user's own.
+# What a run writes into an output folder; other files in it belong to the user.
 OUTPUT_NAMES = (
     *("farsight.db", "*.db", "*.db-wal", "*.db-shm", "*.db.templates", "sightings.jsonl*", "alerts.jsonl*", "report*.html"),
     *("run*.json", "crops", "annotated", "clip", ".lines.lock", ".farsight.lock", "*.part", "*.zip", "several-faces"),
@@ -24,7 +24,7 @@ WRITTEN = (
 
 
 def set_private_umask() -> None:
-    """From now on this process, and those it starts, make files that only their user can read (0600, folders 0700)."""
+    """From now on this process and its children create files with mode 0600 and folders with 0700."""
     os.umask(UMASK)
 
 
@@ -42,8 +42,8 @@ def require_no_links(out: Path) -> None:
 
 
 def make_private(out: Path) -> None:
-    """Take away others' right to read an output folder that an earlier version, or another umask, has made: from what is ours in
-    it, and from the folder itself if it holds nothing else. What belongs to another user stays as it is."""
+    """Remove other users' permissions from an existing output folder: from our files in it, and from the folder
+    itself if it holds nothing else. Files of another user are not touched."""
     with suppress(OSError):
         names = os.listdir(out)  # noqa: PTH208 - names are all that is needed
         ours = [name for name in names if any(fnmatch(name, pattern) for pattern in OUTPUT_NAMES)]
@@ -54,13 +54,13 @@ def make_private(out: Path) -> None:
 
 
 def make_database_private(path: Path) -> None:
-    """The same for a database and what SQLite and its index keep beside it."""
+    """Remove other users' permissions from a database and the files that SQLite and its index keep beside it."""
     for end in ("", "-wal", "-shm", ".templates"):
         _close(path.with_name(path.name + end))
 
 
 def _close(path: Path) -> None:
-    """A file, or a folder with all that is in it; one that is closed already has kept others out of what is in it."""
+    """Close a file, or a folder and all below it. A folder that is closed already protects what is in it."""
     with suppress(OSError):
         open_to_others = os.lstat(path).st_mode & UMASK
         if open_to_others and path.is_dir() and not path.is_symlink():

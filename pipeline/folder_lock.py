@@ -1,4 +1,4 @@
-"""One writer for an output folder: a lock that names its owner and ends with it."""
+"""A lock on an output folder, so that one process writes into it. The lock names its owner and ends with the process."""
 
 from __future__ import annotations
 
@@ -21,10 +21,16 @@ _held: set[int] = set()
 
 @contextmanager
 def locked_folder(out: Path, command: str) -> Iterator[None]:
-    """Own the folder ``out`` (which exists) until the block ends. Readers of the folder are not held up.
+    """Lock a folder until the block ends. Readers of the folder are not affected.
 
-    The lock is the kernel's (flock), so that of a process that has died is free at once; the file says who holds it: process,
-    start (Unix time), machine and ``command``. Raises SettingsError that names the other owner, or a link in the folder.
+    It is a kernel lock (flock), so the lock of a process that has died is free at once. The file names the owner.
+
+    Args:
+        out: an existing folder.
+        command: shown to others who want the lock.
+
+    Raises:
+        SettingsError: another process has the lock, which the message names; or the folder holds a link.
     """
     require_no_links(out)
     path = out / LOCK
@@ -33,13 +39,13 @@ def locked_folder(out: Path, command: str) -> Iterator[None]:
         _sign(file, command)
         yield
     finally:
-        with suppress(OSError):  # a folder that has gone, or can be written no more
+        with suppress(OSError):  # the folder is gone or not writable any more
             path.unlink()
         _close(file)
 
 
 def lock_owner(out: Path) -> dict[str, Any] | None:
-    """Who owns ``out`` by its lock file, dead or alive; None where nobody signed."""
+    """The owner in the lock file of ``out``, whether it still runs or not; None if there is none."""
     try:
         found = json.loads((out / LOCK).read_text())
     except (OSError, ValueError):
@@ -61,11 +67,11 @@ def _take(path: Path, out: Path) -> int:
             if os.path.samestat(os.fstat(file), os.stat(path)):  # noqa: PTH116 - of the open file and of the name
                 _held.add(file)
                 return file
-        os.close(file)  # its owner has just removed it: what was locked is no lock any more
+        os.close(file)  # its owner has just removed it: the locked file is not the lock any more
 
 
 def _lock(file: int, out: Path) -> bool:
-    """Whether the lock is ours now. Where the file system knows none, the owner's process decides."""
+    """Try to lock; True on success. On a file system without locks, it is free if the owner's process has ended."""
     try:
         import fcntl
 
@@ -95,7 +101,7 @@ def _sign(file: int, command: str) -> None:
     try:
         os.ftruncate(file, 0)
         os.pwrite(file, text.encode(), 0)
-    except OSError:  # a full disk: the lock holds all the same
+    except OSError:  # a full disk: the lock holds nevertheless
         return
 
 
@@ -117,7 +123,7 @@ def _close(file: int) -> None:
 
 
 def _let_go() -> None:
-    """In a forked child: the lock is its parent's alone, and must not outlive it."""
+    """In a forked child: release the lock, which must end with the parent."""
     for file in list(_held):
         _close(file)
 

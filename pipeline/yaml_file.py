@@ -1,4 +1,4 @@
-"""Reads a YAML file of settings: whatever is wrong with it is one SettingsError that tells the line, in bounded time."""
+"""Reads a YAML settings file in bounded time. Every fault is one SettingsError with line and column."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import yaml
 from pipeline.errors import SettingsError
 
 MAX_BYTES = 200_000
-MAX_NODES = 50_000  # with what aliases stand for
+MAX_NODES = 50_000  # including what aliases expand to
 MAX_DEPTH = 40
 MAX_INT = 2**63
 Place = tuple[int | str, ...]
 
 
 class _TooDeepError(Exception):
-    """More brackets are open than settings can have."""
+    """Brackets are nested too deeply."""
 
 
 class _Loader(yaml.SafeLoader):
-    """Gives up at once where brackets are nested too deeply, which the library would take minutes for."""
+    """Stops at too deeply nested brackets, on which the library would spend minutes."""
 
     def fetch_flow_collection_start(self, token: type[Any]) -> None:
         if self.flow_level >= MAX_DEPTH:
@@ -32,7 +32,14 @@ class _Loader(yaml.SafeLoader):
 
 
 class YamlFile:
-    """The file's ``data``, and where in it a key stands. Raises SettingsError."""
+    """A settings file: its ``data``, and the position of each key.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        SettingsError: it cannot be read, is no YAML, or is larger or deeper than settings can be.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -49,7 +56,7 @@ class YamlFile:
             raise SettingsError(f"{path}{_at(mark)}: not YAML: {_without_content(error)}") from None
         except (RecursionError, _TooDeepError):
             raise SettingsError(f"{path}: nested more than {MAX_DEPTH} levels deep") from None
-        except Exception as error:  # the library raises whatever a wrong value leads to
+        except Exception as error:  # a wrong value can raise anything in the library
             raise SettingsError(f"{path}: not YAML: {_without_content(error)}") from None
         if not isinstance(data, dict):
             raise SettingsError(f"{path}: must hold keys and values, it holds {type(data).__name__}")
@@ -57,7 +64,7 @@ class YamlFile:
         self._require_plain(data, ())
 
     def place(self, key: Place) -> str:
-        """``:line:column`` of a key, or of the nearest one above it; "" for the whole file."""
+        """``:line:column`` of a key, or of the nearest key above it; "" for the whole file."""
         node, found = self._node, ""
         for part in key:
             below = _below(node).get(part)
@@ -95,7 +102,7 @@ class YamlFile:
             walk(self._node, ())
 
     def _require_plain(self, value: Any, key: Place) -> None:
-        """Refuse what no setting is: numbers without end, dates, keys that are no text."""
+        """Refuse values that no setting has: infinite numbers, dates, keys that are not text."""
         why = ""
         if isinstance(value, dict):
             for name, each in value.items():
@@ -142,6 +149,6 @@ def _at(mark: Any) -> str:
 
 
 def _without_content(error: Exception) -> str:
-    """What is wrong, without words of the file, which may be a password."""
+    """The error text without quotations from the file, which may contain a password."""
     said = getattr(error, "problem", None) or getattr(error, "reason", None) or type(error).__name__
     return re.sub(r"'[^']{2,}'|\"[^\"]{2,}\"", "...", str(said))

@@ -1,1 +1,1 @@
-"""What people and programs watch a run by: metrics, log, progress, summary."""
+"""How a run is watched: metrics, log, progress, summary."""

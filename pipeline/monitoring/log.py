@@ -1,4 +1,4 @@
-"""The log of a long-running program: one JSON object a line, never with credentials."""
+"""The log of a long-running program: one JSON object per line, without credentials."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from pipeline.errors import redact
 
 
 def configure_log(write: Callable[[str], object] | None = None) -> None:
-    """Log to ``write`` in words, or as JSON to standard error, which services collect."""
+    """Configure structlog.
+
+    Args:
+        write: gets each line as text; None: lines of JSON go to standard error, where services collect them.
+    """
     last: Any = structlog.dev.ConsoleRenderer(colors=False) if write else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
@@ -28,7 +32,7 @@ def configure_log(write: Callable[[str], object] | None = None) -> None:
 
 
 class _Printers:
-    """Makes loggers that hand each line to a function."""
+    """A logger factory whose loggers pass each line to a function."""
 
     def __init__(self, write: Callable[[str], object]) -> None:
         self._write = write
@@ -48,7 +52,7 @@ def _without_credentials(logger: object, method: str, event: MutableMapping[str,
 
 
 class StatusLog:
-    """Logs what changed from one status to the next: states of cameras, and troubles that stages count."""
+    """Logs what changed from one status to the next: camera states, and the ``trouble:`` and ``fault:`` counters of stages."""
 
     def __init__(self) -> None:
         self._log = structlog.get_logger()
@@ -56,6 +60,7 @@ class StatusLog:
         self._troubles: dict[str, int] = {}
 
     def update(self, status: Status) -> None:
+        """Compare with the status before, and log the differences."""
         for source in status.sources:
             now = source.state, source.counts.get("reconnects", 0) + source.counts.get("readers replaced", 0)
             if self._states.get(source.name) != now:

@@ -1,4 +1,4 @@
-"""What a person sees while it runs: a bar with the time left, and a table of the stages."""
+"""The progress of a run on the console: a bar with the time left, and a table of the stages."""
 
 from __future__ import annotations
 
@@ -18,8 +18,14 @@ RATE_OVER_S = 5.0
 
 
 class ProgressView:
-    """A context manager; `update` is given to an engine as its watcher. Where there is no terminal it prints a line
-    now and then."""
+    """Shows the progress of a run; a context manager. Without a terminal it prints a line every `PLAIN_EVERY_S` seconds.
+
+    Args:
+        title: what is going on.
+        console: where to show it.
+        total_sources: number of sources.
+        endless: show cameras, and no time left.
+    """
 
     def __init__(self, title: str, console: Console, total_sources: int, endless: bool = False) -> None:
         self._console, self._title, self._total, self._endless = console, title, total_sources, endless
@@ -39,6 +45,7 @@ class ProgressView:
         self._live.stop()
 
     def update(self, status: Status) -> None:
+        """Show this status; the status callback of an engine."""
         done, total, note = self._position(status)
         if self._console.is_terminal:
             self._bar.update(self._task, completed=done, total=total, note=note)
@@ -57,7 +64,7 @@ class ProgressView:
             )
 
     def _position(self, status: Status) -> tuple[float, float | None, str]:
-        """Seconds of video done, seconds in all (sources not yet opened count as the mean of the known), and a note."""
+        """Seconds of video done, seconds in total, and a note. A source that is not yet open counts as the mean of the others."""
         known = [s.duration_s for s in status.sources if s.duration_s]
         if self._endless:
             streaming = sum(s.state == "streaming" for s in status.sources)
@@ -106,9 +113,9 @@ class ProgressView:
         return table
 
     def _rate(self, count: float, *key: str) -> float:
-        """How fast a count has grown each second, over the last few of them."""
+        """Growth of a count per second, over the last `RATE_OVER_S` seconds."""
         now, seen = time.monotonic(), self._seen.setdefault(key, deque())
-        if seen and count < seen[-1][1]:  # whoever counted was replaced
+        if seen and count < seen[-1][1]:  # its actor was replaced
             seen.clear()
         seen.append((now, count))
         while len(seen) > 2 and seen[1][0] <= now - RATE_OVER_S:

@@ -1,4 +1,4 @@
-"""What monitoring asks over HTTP: /metrics for Prometheus, /healthz and /readyz."""
+"""The HTTP server for monitoring: /metrics for Prometheus, /healthz and /readyz."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from pipeline.engine import Status
 from pipeline.errors import SettingsError
 
-FRESH_S = 30.0  # a status older than this means that the watching itself hangs
-FAULT = "fault: "  # begins the counters of what does not work at all just now
+FRESH_S = 30.0  # with an older status the engine itself hangs
+FAULT = "fault: "  # prefix of counters of what does not work at all at the moment
 EDGES_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 DROPS = {"dropped_for_newer": "newer frame"}
 HEADERS = (("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store"), ("Cross-Origin-Resource-Policy", "same-origin"))
@@ -31,11 +31,12 @@ class MetricsServer:
 
     Args:
         host: address to listen on.
-        port: 0 takes a free one.
-        names: names it may be asked by, beside this machine's, ``host`` and plain addresses: a page of another name that was made
-            to point here reads nothing.
+        port: TCP port; 0: a free one.
+        names: host names that requests may use, besides this machine's, ``host`` and IP addresses. Requests for other names are
+            refused, so that a web page cannot read the metrics through a name that resolves to this machine (DNS rebinding).
 
-    Raises SettingsError if the port is taken.
+    Raises:
+        SettingsError: the port is in use.
     """
 
     def __init__(self, host: str, port: int, names: Sequence[str] = ()) -> None:
@@ -55,18 +56,20 @@ class MetricsServer:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def update(self, status: Status) -> None:
+        """Serve this status from now on; the status callback of an engine."""
         self._status, self._at = status, time.monotonic()
         for place, group in enumerate(status.groups):
-            if group.stages or place == 0:  # cameras may have no actor just now
+            if group.stages or place == 0:  # cameras may have no actor at the moment
                 self._answered[group.name] = self._at
             self._answered.setdefault(group.name, self._at)
 
     def close(self) -> None:
+        """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics at this moment, as `prometheus_client` asks for them."""
+        """The metrics at this moment; called by `prometheus_client`."""
         status = self._status
         camera_state = GaugeMetricFamily("farsight_camera_state", "1 for the state a camera is in.", labels=["camera", "state"])
         delay = GaugeMetricFamily("farsight_camera_delay_seconds", "Age of the last frame when searched.", labels=["camera"])
@@ -137,8 +140,8 @@ class MetricsServer:
         return [("\n".join(faults) if faults else "ok").encode() + b"\n"]
 
     def _is_ours(self, host: str) -> bool:
-        """Whether a Host header names this machine: by an address, which no other name can be made to point from, or a name."""
-        if not host:  # HTTP/1.0, which no browser speaks
+        """Whether a Host header is an IP address or one of the allowed names."""
+        if not host:  # HTTP/1.0, which browsers do not use
             return True
         name = host.rpartition(":")[0] if re.search(r":\d*$", host) and not host.endswith("]") else host
         try:
@@ -148,7 +151,7 @@ class MetricsServer:
         return True
 
     def _faults(self, ready: bool) -> list[str]:
-        """Why it is not healthy: nothing answers, or a stage counts a fault. To be ready a camera must stream as well."""
+        """Why it is not healthy: an actor does not answer, or a stage counts a fault. Ready also needs a streaming camera."""
         if not self._at:
             return ["starting"]
         if self._age() > FRESH_S:

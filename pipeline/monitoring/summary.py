@@ -1,4 +1,4 @@
-"""``run.json``: what was run, with which settings and why, and what each stage did."""
+"""Writes ``run.json``: settings, automatic choices and their reasons, versions, and what each stage did."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PACKAGES = ("torch", "av", "ray", "faiss-cpu", "trackers", "numpy", "opencv-pyth
 
 
 def versions() -> dict[str, str]:
-    """Of this project, Python and what decides the results."""
+    """Versions of this program, of Python, and of the packages that decide the results."""
     found = {"farsight": __version__, "python": platform.python_version()}
     if known := commit():
         found["commit"] = known
@@ -36,7 +36,7 @@ def versions() -> dict[str, str]:
 
 @cache
 def commit() -> str:
-    """The commit of this program, "+" behind it where files were changed since; "" where it was installed from a package."""
+    """The commit of this program, with "+" if files were changed since; "" if it was installed from a package."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return ""
@@ -56,7 +56,7 @@ def _version(name: str) -> str:
 
 
 def _percentiles(latencies: LatencyHistogram | None) -> dict[str, dict[str, float]]:
-    """Seconds from a live picture's capture to the end of a stage; nothing for recordings."""
+    """Percentiles of seconds from a live frame's capture to the end of a stage; nothing for recordings."""
     if latencies is None or not latencies.count:
         return {}
     return {"delay_s": {f"p{percent}": round(latencies.percentile(percent), 3) for percent in (50, 95, 99)}}
@@ -72,12 +72,20 @@ def write_summary(
     more: dict[str, Any] | None = None,
     exit_code: int = 0,
 ) -> dict[str, Any]:
-    """Write and return the summary of a run and the list of the runs before it.
+    """Write the summary of a run, and the list of all runs into this folder.
 
     Args:
+        path: ``run.json``.
+        settings: of the run; secret keys are left out.
+        choices: what was chosen automatically, and why.
+        status: how the run ended.
         elapsed: wall seconds by phase.
-        outcomes: how many tracks of each, over all runs; rates by stage are records per busy second of this one.
+        outcomes: number of tracks per outcome, over all runs.
         more: further keys, such as what was left out.
+        exit_code: of the command.
+
+    Returns:
+        The summary of this run.
     """
     sources = [asdict(source) for source in status.sources]
     summary = {
@@ -100,7 +108,7 @@ def write_summary(
 
 
 def begin_run(path: Path) -> None:
-    """Put this run on the list of runs, so that one which is killed is on it too."""
+    """Add this run to the list of runs, so that a run that is killed is listed too."""
     former, runs = _with_runs(path)
     for run in runs:
         if run.get("status") == "running":

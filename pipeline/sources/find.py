@@ -1,4 +1,4 @@
-"""From what the user names to what is read: files, folders of recordings, URLs."""
+"""Resolves what the user names (files, folders, URLs) to sources."""
 
 from __future__ import annotations
 
@@ -18,23 +18,32 @@ LONGEST_PATH = 4096
 
 @dataclass
 class FoundSources:
-    """What is read, and what was left out of it."""
+    """The sources, and the files that were left out."""
 
     sources: list[SourceSpec] = field(default_factory=list)
     left_out: SkippedFiles = field(default_factory=SkippedFiles)
 
 
 def find_sources(named: list[str], look: VideoCheck | None = None) -> list[SourceSpec]:
-    """The sources of `find_all`."""
+    """The sources of `find_all`, without what was left out."""
     return find_all(named, look).sources
 
 
 def find_all(named: list[str], look: VideoCheck | None = None) -> FoundSources:
-    """One spec for each file, URL and video below each folder, with unique names; annotated videos of earlier runs are none.
+    """Find one source for each file, URL and video below each folder. A file that is named twice is read once.
 
-    What is named twice is read once. ``look`` opens files of no usual suffix to tell whether they are videos; without it they are
-    none. Raises SettingsError for none at all, NothingReadError when nothing named can be read. A missing file or a folder
-    without videos is left for the reader to report, so that the other sources go on.
+    A missing file or a folder without videos becomes a source all the same: its reader reports it, and the others go on.
+
+    Args:
+        named: paths and URLs.
+        look: opens a file without a usual suffix and says why it is no video; None: such files are left out.
+
+    Returns:
+        Sources with unique names, and what was left out.
+
+    Raises:
+        SettingsError: nothing is named.
+        NothingReadError: nothing that is named can be read.
     """
     if not named or not all(named):
         raise SettingsError("--source is missing: name a file, a folder or a URL")
@@ -63,7 +72,13 @@ def find_all(named: list[str], look: VideoCheck | None = None) -> FoundSources:
 
 @dataclass(frozen=True)
 class EarlierSource:
-    """A source of an earlier run: ``address`` without credentials, ``stamp`` of its file."""
+    """A source of an earlier run.
+
+    Attributes:
+        name: its name there.
+        address: its address without credentials.
+        stamp: the `file_stamp` of its file.
+    """
 
     name: str
     address: str
@@ -71,9 +86,17 @@ class EarlierSource:
 
 
 def reuse_names(sources: list[SourceSpec], earlier: list[EarlierSource]) -> list[SourceSpec]:
-    """Give the sources of an earlier run the names they had there: by address, or by size and time of a file that has moved.
+    """Give sources the names they had in an earlier run. They are recognised by address, or by size and time of a moved file.
 
-    Others get names that no earlier one has. Raises SettingsError for one that only looks like an earlier one.
+    Args:
+        sources: the sources of this run.
+        earlier: those of earlier runs.
+
+    Returns:
+        The sources, renamed. New ones get names that no earlier one has.
+
+    Raises:
+        SettingsError: a new source has the name of an earlier one at another address.
     """
     mine: dict[int, str] = {}
     free = {known.name: known for known in earlier}
@@ -100,7 +123,7 @@ def reuse_names(sources: list[SourceSpec], earlier: list[EarlierSource]) -> list
 
 
 def address_of(spec: SourceSpec) -> str:
-    """Where a source lies, without credentials; of one of several video tracks of a file, with its number."""
+    """The address of a source without credentials, with the number of its video track where a file has several."""
     track = dict(spec.options).get("track")
     return redact_url(spec.url) + (f" track {int(track) + 1}" if track else "")
 
@@ -126,7 +149,7 @@ def _moved(spec: SourceSpec, known: EarlierSource) -> bool:
 
 
 def _whole(name: str) -> str:
-    """An absolute path. Links keep their own names, which tell more than those of what they lead to."""
+    """The absolute path. Links are not resolved: their own names say more."""
     if len(os.fsencode(name)) > LONGEST_PATH or any(len(part) > 255 for part in os.fsencode(name).split(b"/")):
         raise SettingsError(f"--source {as_text(name)[:60]}...: the path is longer than a file system allows")
     return os.path.abspath(name)  # noqa: PTH100 - resolves no links
@@ -145,7 +168,7 @@ def _depth(video: str, above: str) -> int:
 
 
 def _once(addresses: list[Address], left_out: SkippedFiles) -> list[Address]:
-    """Each file and URL once, under the name it was first given."""
+    """Each file and URL once, as it was first named."""
     kept: dict[str, Address] = {}
     for address in addresses:
         key = address.url if "://" in address.url else os.path.realpath(address.url)
@@ -157,7 +180,7 @@ def _once(addresses: list[Address], left_out: SkippedFiles) -> list[Address]:
 
 
 def _fault(url: str, left_out: SkippedFiles) -> str:
-    """Why nothing at an address can be read, as far as that is known without opening it; "" if it may be."""
+    """Why an address cannot be read, as far as can be known without opening it; "" if it may be readable."""
     if "://" in url:
         return ""
     path = Path(url)

@@ -1,4 +1,4 @@
-"""Walks a folder of recordings: which files are videos, what is left out and why."""
+"""Finds the videos below a folder, and records what is left out and why."""
 
 from __future__ import annotations
 
@@ -24,17 +24,23 @@ OUTPUT_FOLDERS = frozenset("annotated crops several-faces farsight.db.templates"
 OUTPUT = frozenset("farsight.db farsight.db-wal farsight.db-shm sightings.jsonl alerts.jsonl report.html run.json".split())
 
 VideoCheck = Callable[[Path], str]
-"""Opens a file and says why it is no video; "" if it is one."""
+"""Opens a file and returns why it is no video; "" if it is one."""
 
 
 @dataclass
 class SkippedFiles:
-    """What is not read: ``files`` are (path, reason), ``counted`` how many files of each kind nobody expects to be read."""
+    """Files that are not read.
+
+    Attributes:
+        files: (path, reason) pairs.
+        counted: number of files of kinds that nobody expects to be read, such as hidden files.
+    """
 
     files: list[tuple[str, str]] = field(default_factory=list)
     counted: Counter[str] = field(default_factory=Counter)
 
     def add(self, path: str | Path, reason: str) -> None:
+        """Add a file."""
         self.files.append((as_text(str(path)), reason))
 
     def as_json(self) -> dict[str, Any]:
@@ -46,10 +52,16 @@ class SkippedFiles:
 
 
 def find_videos(folder: Path, look: VideoCheck, left_out: SkippedFiles, seen: set[tuple[int, int]]) -> list[Path]:
-    """Video files below a folder, in order of their paths. Linked folders are followed, each folder is entered once.
+    """Find the videos below a folder. Links to folders are followed, and each folder is entered once.
 
-    A file with a usual suffix is a video until it is read; every other one is opened to tell. ``seen`` holds device and inode of
-    the folders that were entered; annotated videos of earlier runs, hidden files and trash are passed over and counted.
+    Args:
+        folder: where to look.
+        look: opens files without a usual suffix; those with one count as videos until they are read.
+        left_out: gets what is not read. Annotated videos of earlier runs, hidden files and trash are only counted.
+        seen: device and inode of the folders that were entered; is extended.
+
+    Returns:
+        Paths in alphabetical order.
     """
     found: list[Path] = []
     for place, folders, files in os.walk(folder, followlinks=True, onerror=lambda error: _unreadable(error, left_out)):
@@ -108,7 +120,7 @@ def _identity(folder: Path) -> tuple[int, int] | None:
 
 
 def _passed_over(name: str) -> str:
-    """What kind of file or folder, that nobody expects to be read, has this name; "" for the others."""
+    """The kind of a file or folder that nobody expects to be read, by its name; "" for all others."""
     if name.lower() in TRASH or name.lower().startswith(".trash"):
         return TRASHED
     return HIDDEN if name.startswith(".") else ""
@@ -119,5 +131,5 @@ def _files_below(folder: Path) -> int:
 
 
 def _drawn(path: Path) -> bool:
-    """Whether it lies where a run puts its annotated videos, beside its database."""
+    """Whether it is an annotated video beside the database of a run."""
     return path.parent.name == "annotated" and (path.parent.parent / "farsight.db").is_file()

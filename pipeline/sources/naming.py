@@ -1,4 +1,4 @@
-"""Names of sources: by the part of their path that differs, fit for file names, the same again on a resume."""
+"""Names for sources: the part of the path that differs, valid as file names, and the same again on a resume."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from pipeline.errors import as_text, redact_url
 
-MAX_BYTES = 120  # of a name: file systems count bytes, and most allow 255 with what is added to it
+MAX_BYTES = 120  # of a name; most file systems allow 255 bytes, with suffixes
 SIGNED = re.compile(
     r"x-(amz|goog|oss|cos|obs|bce)-.*|signature|sig|sign|expires?|expiry|exp|policy|key-pair-id|awsaccesskeyid|googleaccessid|ossaccesskeyid"
     r"|se|sp|sv|sr|st|spr|sip|skoid|sktid|skt|ske|sks|skv|.*token|hmac|hdn(ea|ts)|auth.*|nonce|timestamp|response-content-.*",
@@ -25,14 +25,19 @@ SIGNATURE = re.compile(r"x-\w+-signature|signature|sig|sign|.*token|hmac|hdn(ea|
 
 @dataclass(frozen=True)
 class Address:
-    """One thing to read: ``url`` as it is opened, and the least number of trailing path parts its name needs to be told apart."""
+    """One thing to read.
+
+    Attributes:
+        url: as it is opened.
+        parts: least number of trailing path parts in its name.
+    """
 
     url: str
     parts: int = 1
 
 
 def stable_url(url: str) -> str:
-    """An address without what changes each time it is signed, and without credentials: the same recording has it again."""
+    """An address without credentials and without the parts of a signature, so that it stays the same when it is signed again."""
     shown = redact_url(url)
     if "://" not in url:
         return shown
@@ -49,11 +54,14 @@ def stable_url(url: str) -> str:
 
 
 def unique_names(addresses: list[Address], taken: Iterable[str] = ()) -> list[str]:
-    """A unique name for each address, none of them in ``taken``.
+    """Make a unique name for each address.
 
-    A name is the end of the path: the stem of the file where that is enough, with as many folders before it as tell the sources
-    apart. What is still alike (`a b.mp4` and `a_b.mp4`, names cut because they are long) gets a digest of the address, so that a
-    name depends on no order.
+    A name is the stem of the file, with as many folders before it as are needed to distinguish the sources. Names that are still
+    equal (`a b.mp4` and `a_b.mp4`, long names that were cut) get a digest of the address, so that no name depends on the order.
+
+    Args:
+        addresses: what is to be named.
+        taken: names that must not be used.
     """
     parts = [_parts(address.url) for address in addresses]
     whole = [_same("/".join(own)) for own in parts]
@@ -83,13 +91,14 @@ def unique_names(addresses: list[Address], taken: Iterable[str] = ()) -> list[st
 
 
 def _often(names: list[str]) -> list[int]:
-    """How many of the names are the same as each of them."""
+    """For each name, how many of the names equal it."""
     count = Counter(_same(name) for name in names)
     return [count[_same(name)] for name in names]
 
 
 def short_name(name: str, address: str, always: bool = False) -> str:
-    """A name of at most `MAX_BYTES` bytes; of one that is longer, or ``always``, both ends and a digest of the address."""
+    """A name of at most `MAX_BYTES` bytes. A longer one, or with ``always`` any, is cut in the middle and gets a digest of the
+    address."""
     code = name.encode()
     if len(code) <= MAX_BYTES and not always:
         return name
@@ -107,7 +116,7 @@ def common_folder(paths: list[str]) -> str:
 
 
 def _parts(url: str) -> list[str]:
-    """What a name may be made of: the folders, and the stem of the file; of a URL, its host and path as one."""
+    """The parts of a name: the folders and the stem of the file; for a URL its host and path as one part."""
     if "://" in url:
         return [_fit(unquote(_place_and_query(url)[0]))]
     path = PurePath(as_text(url))
@@ -120,7 +129,7 @@ def _join(parts: list[str]) -> str:
 
 
 def _suffixed(name: str, url: str) -> str:
-    """With the suffix of the file or the query of the URL, for sources that differ in nothing else."""
+    """Add the suffix of the file or the query of the URL, for sources that differ in nothing else."""
     more = _fit(unquote(_place_and_query(url)[1]) if "://" in url else PurePath(as_text(url)).suffix)
     return f"{name}-{more}" if more else name
 
@@ -133,10 +142,10 @@ def _place_and_query(url: str) -> tuple[str, str]:
 
 
 def _fit(text: str) -> str:
-    """Letters, digits, dots and dashes alone."""
+    """Replace everything but letters, digits, dots and dashes."""
     return re.sub(r"[^\w.-]+", "-", text).strip("-.")
 
 
 def _same(name: str) -> str:
-    """What file systems that ignore case and the form of accents take a name for."""
+    """The form in which file systems compare names that ignore case and the encoding of accents."""
     return unicodedata.normalize("NFC", name).casefold()

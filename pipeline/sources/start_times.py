@@ -1,4 +1,4 @@
-"""When recordings began: told by the user, by their names, or by the files themselves."""
+"""Start times of recordings: from the user, from file names, or from the files themselves."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ DATES = ({"Y", "y"}, {"m", "b", "B", "j"}, {"d", "j"})
 
 @dataclass(frozen=True)
 class StartTime:
-    """When a recording's PTS 0 was: Unix time, and from what that is known."""
+    """The Unix time of a recording's PTS 0 (``at``), and how it is known (``why``)."""
 
     at: float
     why: str
 
     def shown(self, zone: tzinfo | None) -> str:
-        """Time with its offset, and from what it is known."""
+        """The time with its UTC offset, and how it is known."""
         return f"{datetime.fromtimestamp(self.at, zone).astimezone(zone).isoformat(timespec='seconds')} ({self.why})"
 
 
 def time_zone(name: str | None) -> tzinfo | None:
-    """A zone by its name, as Europe/Berlin, or its offset, as +01:00; None is this machine's. Raises SettingsError."""
+    """A time zone by name (Europe/Berlin) or offset (+01:00); None: this machine's. Raises SettingsError."""
     if name is None:
         return None
     if name.upper() in ("UTC", "Z"):
@@ -77,10 +77,10 @@ class NamePattern:
         return f"({DIRECTIVES[piece[1:]]})"
 
     def find(self, url: str, zone: tzinfo | None) -> float | None:
-        """The Unix time in a path or URL; one without an offset is of ``zone``. None if the pattern does not fit."""
+        """The Unix time in a path or URL; None if the pattern does not match. A time without an offset is in ``zone``."""
         path = unquote(urlsplit(url).path) if "://" in url else as_text(url)
         for match in self._expression.finditer(path if "/" in self.pattern else PurePath(path).name):
-            given = dict(zip(self._asked, match.groups(), strict=True))  # of what is said twice, the last
+            given = dict(zip(self._asked, match.groups(), strict=True))  # if a directive occurs twice, the last counts
             if "s" in given:
                 return float(given["s"])
             try:
@@ -94,9 +94,19 @@ class NamePattern:
 def resolve_start_times(
     sources: list[SourceSpec], told: list[str], pattern: NamePattern | None, zone: tzinfo | None
 ) -> tuple[dict[str, StartTime], list[str]]:
-    """The starts that the user tells, by source's name; and the sources whose names the pattern does not fit.
+    """Resolve the start times that the user gives.
 
-    ``told`` are times, or NAME=TIME where there are several sources. Raises SettingsError.
+    Args:
+        sources: the recordings.
+        told: times, or NAME=TIME if there are several sources.
+        pattern: finds times in file names; None: do not look there.
+        zone: of times without an offset; None: this machine's.
+
+    Returns:
+        Start times by source name, and the names of sources that the pattern does not match.
+
+    Raises:
+        SettingsError: a time or a name is wrong.
     """
     names = {spec.name for spec in sources}
     starts: dict[str, StartTime] = {}
@@ -116,12 +126,12 @@ def resolve_start_times(
         if equals and name not in names:
             raise SettingsError(f"--start {text}: no source is named {name}; there are {', '.join(sorted(names)[:10])}")
         start = StartTime(_parsed(when, zone), BY_OPTION)
-        starts |= dict.fromkeys([name] if equals else sorted(names), start)  # all video tracks of one file begin at once
+        starts |= dict.fromkeys([name] if equals else sorted(names), start)  # all video tracks of one file begin together
     return starts, unfit
 
 
 def report_start_times(reports: list[SourceReport], starts: dict[str, StartTime], zone: tzinfo | None) -> None:
-    """Write into the reports when each recording began; what the user told goes before what the file says."""
+    """Write start times into the reports. What the user gives has priority over what the file says."""
     for report in reports:
         if start := starts.get(report.name):
             report.started_at, report.started_from = start.at, start.why
@@ -139,7 +149,7 @@ def _parsed(text: str, zone: tzinfo | None) -> float:
 
 
 def _in_zone(time: datetime, zone: tzinfo | None) -> datetime:
-    """A time that names no offset is of the zone, of this machine's if that is None."""
+    """A time without an offset is in ``zone``; None: this machine's."""
     if time.tzinfo is not None:
         return time
     return time.replace(tzinfo=zone) if zone else time.astimezone()
