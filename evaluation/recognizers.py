@@ -14,7 +14,7 @@ from models import load_recognizer
 from models.networks.recognizer import crop_view
 from models.runtime.devices import autocast
 from training.common.edgeface import EdgeFace
-from training.common.runs import averaged, projection
+from training.common.runs import load_averaged, load_projection
 from training.recognizer.train import NETWORKS
 
 
@@ -37,7 +37,7 @@ class TrainedRecognizer:
     """
 
     def __init__(self, folder: Path, mirror: bool = True) -> None:
-        self._net, self._project, self._mirror = averaged(folder, NETWORKS), projection(folder), mirror
+        self._net, self._project, self._mirror = load_averaged(folder, NETWORKS), load_projection(folder), mirror
 
     @torch.inference_mode()
     def embed_with_quality(self, chips: Chips) -> tuple[Embeddings, Embeddings]:

@@ -43,7 +43,7 @@ from models.networks.superres import ENTRY_LEVELS, SuperResNet
 from models.runtime.devices import autocast
 from models.weights_io import WEIGHTS, update_card
 from training.common.degradations import PRESETS, VERSION
-from training.common.runs import averaged
+from training.common.runs import load_averaged
 from training.data.chips import load_chips
 from training.data.priors import parsing_maps
 
@@ -75,7 +75,7 @@ class Model:
 
 def load_run(name: str, folder: Path) -> list[Model]:
     """Load the averaged network of a run; a teacher twice, with the right and with another face's parsing map."""
-    net = averaged(folder, NETWORKS).to(memory_format=torch.channels_last)
+    net = load_averaged(folder, NETWORKS).to(memory_format=torch.channels_last)
     teacher = isinstance(net, SuperResNet | Pkdn) and len(net.fusions) > 0
 
     @torch.inference_mode()
@@ -120,7 +120,7 @@ class Evaluator:
         self.sharp = sharp
         self.recognizers = {"id" if n == "farsight" else f"id_{n}": r for n, r in open_recognizers(list(recognizers)).items()}
         self.vectors = {name: recognizer.embed_with_quality(sharp)[0] for name, recognizer in self.recognizers.items()}
-        self.landmarks = averaged(landmarks, {"HeatMapNet": HeatMapNet}) if landmarks else None
+        self.landmarks = load_averaged(landmarks, {"HeatMapNet": HeatMapNet}) if landmarks else None
         self.marks = self._marks(sharp) if self.landmarks else None
         self.lpips: Any = None
         if lpips:

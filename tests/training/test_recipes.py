@@ -7,7 +7,7 @@ import torch
 from models.chip import FUSED_LEVELS, TEMPLATE
 from models.networks.detector import STRIDES, DetectorNet, cell_centres, decode_cells
 from models.networks.recognizer import crop_view
-from training.data.scenes import Scene, mirrored
+from training.data.scenes import Scene, mirror
 from training.detector.scene_batches import assign
 from training.detector.scene_maker import SURE, SceneMaker
 from training.detector.train import giou, losses
@@ -57,9 +57,9 @@ def test_the_detector_learns_one_picture() -> None:
 
 def test_a_mirrored_scene_is_one_again_when_mirrored_twice() -> None:
     one = scene((30, 30, 44, 50))
-    turned = mirrored(one)
+    turned = mirror(one)
     assert turned.boxes[0].tolist() == [84, 30, 98, 50] and turned.landmarks[0, 0, 0] < turned.landmarks[0, 1, 0]
-    assert np.allclose(mirrored(turned).landmarks, one.landmarks)
+    assert np.allclose(mirror(turned).landmarks, one.landmarks)
 
 
 def test_made_scenes_are_whole(chips: np.ndarray) -> None:
@@ -90,7 +90,7 @@ def test_labels_lie_on_their_pixels_in_every_view(chips: np.ndarray, scale: floa
     for seed in range(12):
         rng = np.random.default_rng(seed)
         made = maker._view(source, scale, rng)
-        for one in (made, mirrored(made)):
+        for one in (made, mirror(made)):
             rows, columns = np.nonzero(one.image[..., 0] > 127)
             if not len(one.boxes) or one.scores[0] < SURE:
                 continue  # cut by the window's edge
@@ -116,7 +116,7 @@ def test_labels_lie_on_pasted_faces(turned: bool) -> None:
     for seed in range(40):
         ground = Scene(np.zeros((200, 200, 3), np.uint8), *(np.zeros(shape, np.float32) for shape in ((0, 4), (0, 5, 2), 0)))
         made = SceneMaker([ground], [ground], chip, np.arange(1), 200)._paste_chips(ground, np.random.default_rng(seed))
-        made = mirrored(made) if turned else made
+        made = mirror(made) if turned else made
         if len(made.boxes) == 1:  # else faces lie on each other's labels
             light = np.clip(made.image[..., 0].astype(float) - 90, 0, None)
             places = np.stack(np.meshgrid(np.arange(200), np.arange(200)), -1) + 0.5

@@ -22,7 +22,7 @@ MOST_MOVED = 6  # pixels during one exposure
 QUALITY, CRF = (22, 90), (20, 40)
 
 
-def filmed(image: Image, noise: NDArray[np.float32], rng: np.random.Generator) -> Image:
+def apply_camera(image: Image, noise: NDArray[np.float32], rng: np.random.Generator) -> Image:
     """Degrade a frame by a random camera.
 
     Args:

@@ -24,7 +24,7 @@ from torch import nn
 from models.runtime.devices import machine
 from training.common.muon import Muon
 from training.common.prefetch import prefetch
-from training.common.runs import made, own_command, own_commit, saved
+from training.common.runs import current_command, current_commit, load_checkpoint, provenance_of
 
 CHECKPOINT_SECONDS = 150
 BAR = 20
@@ -138,8 +138,8 @@ class Run:
         """
         self.arguments, self.adversary, self.constant, self.clip = arguments or {}, adversary, constant, clip
         self.auxiliary = auxiliary or nn.Module()
-        self.command, self.commit, self.data_commands = own_command(), own_commit(), list(data_commands)
-        self.before = asdict(made(start)) if start else None
+        self.command, self.commit, self.data_commands = current_command(), current_commit(), list(data_commands)
+        self.before = asdict(provenance_of(start)) if start else None
         self.folder, self.net, self.steps, self.batch, self.lr, self.seed = folder, net, steps, batch, lr, seed
         folder.mkdir(parents=True, exist_ok=True)
         self.trained = [*net.parameters(), *self.auxiliary.parameters()]
@@ -269,7 +269,7 @@ class Run:
         self._stop_requested = True
 
     def _resume(self) -> None:
-        state = saved(self.folder)
+        state = load_checkpoint(self.folder)
         if state["command"] != self.command:
             raise SystemExit(
                 f"{self.folder}: holds a run of another command; name another --out, or resume it with\n{state['command']}"

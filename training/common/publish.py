@@ -15,7 +15,7 @@ from typing import Any
 
 from models.export import KINDS
 from models.weights_io import save_weights
-from training.common.runs import Made, averaged, built, made, mean, together
+from training.common.runs import Provenance, average_weights, full_architecture, load_averaged, merge_provenance, provenance_of
 
 LICENCE = "Apache-2.0 for the weights; research use: trained on data whose terms are non-commercial or not stated"
 CHIPS = (
@@ -76,7 +76,7 @@ CARDS: dict[str, dict[str, Any]] = {
 }
 
 
-def history(whole: Made) -> dict[str, Any]:
+def provenance_fields(whole: Provenance) -> dict[str, Any]:
     """The provenance fields of a card: commands, samples, minutes, machines and commits."""
     return {
         "command": "; ".join(whole.commands),
@@ -89,7 +89,7 @@ def history(whole: Made) -> dict[str, Any]:
     }
 
 
-def speed_of(file: Path, architecture: dict[str, Any]) -> dict[str, Any]:
+def kept_speed(file: Path, architecture: dict[str, Any]) -> dict[str, Any]:
     """The speed figures of the card to be replaced, if its architecture is the same; they do not depend on the weights."""
     card = file.with_suffix(".json")
     before = json.loads(card.read_text()) if card.exists() else {}
@@ -104,24 +104,24 @@ def main() -> None:
     parser.add_argument("--data-note", help="the training data, if it is not that of the shipped weights")
     parser.add_argument("--licence", default=LICENCE)
     args = parser.parse_args()
-    nets = [averaged(run, {KINDS[args.kind].__name__: KINDS[args.kind]}) for run in args.run]
-    runs = [made(run) for run in args.run]
-    architecture = built(KINDS[args.kind], runs[0].architecture)
+    nets = [load_averaged(run, {KINDS[args.kind].__name__: KINDS[args.kind]}) for run in args.run]
+    runs = [provenance_of(run) for run in args.run]
+    architecture = full_architecture(KINDS[args.kind], runs[0].architecture)
     for run, each in zip(args.run, runs, strict=True):
-        if (takes := built(KINDS[args.kind], each.architecture)).get("regions"):
+        if (takes := full_architecture(KINDS[args.kind], each.architecture)).get("regions"):
             raise SystemExit(f"{run}: a teacher, which needs the parsing map of the sharp face; only a student can be published")
         if takes != architecture:
             raise SystemExit(f"{run}: has another architecture than {args.run[0]}; only runs of one architecture can be averaged")
-    net, whole = mean(nets), together(runs)
+    net, whole = average_weights(nets), merge_provenance(runs)
     card = {
         "kind": args.kind,
         **CARDS[args.kind],
         **({"data": args.data_note} if args.data_note else {}),
         "architecture": architecture,
-        **history(whole),
+        **provenance_fields(whole),
         "licence": args.licence,
         "figures": {},
-        **speed_of(args.out, architecture),
+        **kept_speed(args.out, architecture),
     }
     save_weights(net, args.out, card)
     print(f"{args.out}: {whole.samples} samples, {whole.seconds / 60:.0f} minutes")

@@ -1,4 +1,4 @@
-"""What an earlier training left behind, as the folder of its run or as published weights beside their card."""
+"""Read earlier trainings: folders of runs, and published weights with their cards."""
 
 from __future__ import annotations
 
@@ -23,9 +23,17 @@ FORMER_NAMES = {"RescoreNet": "VerificationNet"}  # networks as older runs call 
 
 
 @dataclass(frozen=True)
-class Made:
-    """What weights were made by, with the runs they began from: commands, machines and commits oldest first, and
-    samples and seconds in all; ``architecture`` is what the network takes."""
+class Provenance:
+    """How weights were made, including the runs they started from.
+
+    Attributes:
+        commands: training commands, oldest first.
+        samples: samples seen in all.
+        seconds: training time in all.
+        machines: machines, oldest first.
+        commits: commits of the code, oldest first.
+        architecture: keywords of the network.
+    """
 
     commands: list[str]
     samples: int
@@ -35,7 +43,7 @@ class Made:
     architecture: dict[str, Any] = field(default_factory=dict)
 
 
-def own_command() -> str:
+def current_command() -> str:
     """The running program's command line, with ``--data DATA`` in place of the folder and without ``--cache``."""
     options = re.sub(r"--data [^ ]+", "--data DATA", re.sub(r" --cache [^ ]+", "", " ".join(["", *sys.argv[1:]])))
     parts = Path(sys.argv[0]).with_suffix("").parts
@@ -43,13 +51,13 @@ def own_command() -> str:
     return f"python -m {'.'.join(['training', *inside])}{options}"
 
 
-def without_folders(command: str) -> str:
-    """A command as cards tell it: of files elsewhere on the machine only their names."""
+def strip_folders(command: str) -> str:
+    """A command without the folders of absolute paths, for cards."""
     return re.sub(r"(?<= )/(?:[^ ]*/)?", "", command)
 
 
-def own_commit() -> str:
-    """The commit of the running program, marked if files differ from it; empty outside a checkout."""
+def current_commit() -> str:
+    """The commit of the running program, with ``-dirty`` if files differ from it; empty outside a checkout."""
     try:
         git = ["git", "describe", "--always", "--dirty", "--exclude=*"]
         return subprocess.run(git, cwd=Path(__file__).parent, capture_output=True, text=True, check=False).stdout.strip()
@@ -57,12 +65,19 @@ def own_commit() -> str:
         return ""
 
 
-def averaged(source: Path, makers: dict[str, Callable[..., nn.Module]]) -> nn.Module:
-    """The averaged network of a finished or running training, or the published one of a ``.safetensors`` file, frozen;
-    ``makers`` by class name are those it may be. Raises SystemExit with the reason if it is none of them."""
+def load_averaged(source: Path, makers: dict[str, Callable[..., nn.Module]]) -> nn.Module:
+    """Load the weight average of a run, or published weights, frozen and in evaluation mode.
+
+    Args:
+        source: folder of a run, or a ``.safetensors`` file.
+        makers: allowed network classes by class name.
+
+    Raises:
+        SystemExit: the source cannot be read, or holds another network.
+    """
     if source.suffix == ".safetensors":
         return _published(source, makers)
-    state = saved(source)
+    state = load_checkpoint(source)
     if state.get("network") not in makers:
         raise SystemExit(f"{source}: a run of {state.get('network', 'an older version')}, not of {' or '.join(makers)}")
     try:
@@ -73,22 +88,21 @@ def averaged(source: Path, makers: dict[str, Callable[..., nn.Module]]) -> nn.Mo
     return net.eval().requires_grad_(False)
 
 
-def projection(run: Path) -> torch.Tensor | None:
-    """What made a recogniser's vectors those of a teacher with fewer numbers, (fewer, D): the rest of them learned nothing. None
-    where there is no such run."""
+def load_projection(run: Path) -> torch.Tensor | None:
+    """The projection (d, D) from a recogniser's embedding to that of a teacher with fewer dimensions d; None without one."""
     if not run.is_dir():
         return None
-    state = saved(run)
+    state = load_checkpoint(run)
     weight: torch.Tensor | None = state.get("auxiliary", state.get("beside", {})).get("project.weight")  # beside: runs of before
     return weight if weight is not None and len(weight) < weight.shape[1] else None
 
 
-def saved(run: Path) -> dict[str, Any]:
-    """What a run has saved. Raises SystemExit with the reason if that is nothing, or cannot be read."""
+def load_checkpoint(run: Path) -> dict[str, Any]:
+    """Load the checkpoint of a run. Raises SystemExit if there is none or it cannot be read."""
     try:
         state = torch.load(run / "state.pt", weights_only=True, map_location="cpu")
     except (OSError, RuntimeError, LookupError, EOFError, pickle.UnpicklingError) as error:
-        raise SystemExit(f"{run}: no run that can be read: {type(error).__name__} {error}") from None
+        raise SystemExit(f"{run}: cannot read its state.pt ({type(error).__name__} {error}); name a run's folder") from None
     network = state.get("network")
     return {**state, "network": FORMER_NAMES.get(network, network)} if network else dict(state)
 
@@ -105,22 +119,22 @@ def _published(file: Path, makers: dict[str, Callable[..., nn.Module]]) -> nn.Mo
     return net.eval().requires_grad_(False)
 
 
-def mean(nets: Sequence[nn.Module]) -> nn.Module:
-    """The first of networks of one build, with the mean of their weights."""
+def average_weights(nets: Sequence[nn.Module]) -> nn.Module:
+    """Average the weights of networks of one architecture into the first of them, and return it."""
     states = [net.state_dict() for net in nets]
     floating = {name for name, value in states[0].items() if value.is_floating_point()}
     nets[0].load_state_dict({name: torch.stack([state[name] for state in states]).mean(0) for name in floating}, strict=False)
     return nets[0]
 
 
-def together(runs: Sequence[Made]) -> Made:
-    """How a mean of several runs came about: what they share told once; samples and seconds are those of the longest."""
+def merge_provenance(runs: Sequence[Provenance]) -> Provenance:
+    """Provenance of an average of several runs: common entries once, samples and seconds of the longest run."""
 
     def all_of(lists: list[list[str]]) -> list[str]:
         return list(dict.fromkeys(each for some in lists for each in some))
 
     longest = max(runs, key=lambda run: run.samples)
-    return Made(
+    return Provenance(
         all_of([run.commands for run in runs]),
         longest.samples,
         longest.seconds,
@@ -130,18 +144,18 @@ def together(runs: Sequence[Made]) -> Made:
     )
 
 
-def built(network: Callable[..., nn.Module], given: dict[str, Any]) -> dict[str, Any]:
-    """Everything a network is made with, as a card holds it: what was given, else its defaults of today."""
+def full_architecture(network: Callable[..., nn.Module], given: dict[str, Any]) -> dict[str, Any]:
+    """All keywords of a network, as a card holds them: ``given`` ones, else the defaults."""
     defaults = {name: option.default for name, option in inspect.signature(network).parameters.items()}
     return dict(json.loads(json.dumps(defaults | given)))
 
 
-def made(source: Path) -> Made:
-    """How a run, or published weights, came about."""
+def provenance_of(source: Path) -> Provenance:
+    """The provenance of a run or of published weights."""
     if source.suffix == ".safetensors":
         card = json.loads(source.with_suffix(".json").read_text())
         trained = card["trained"]
-        return Made(
+        return Provenance(
             [card["command"]],
             trained["samples"],
             60.0 * trained["minutes"],
@@ -149,10 +163,10 @@ def made(source: Path) -> Made:
             [trained["commit"]],
             card["architecture"],
         )
-    state = saved(source)
-    before = Made(**state["before"]) if state["before"] else Made([], 0, 0.0, [])
-    return Made(
-        [*before.commands, *map(without_folders, (*state.get("made_of", ()), state["command"]))],
+    state = load_checkpoint(source)
+    before = Provenance(**state["before"]) if state["before"] else Provenance([], 0, 0.0, [])
+    return Provenance(
+        [*before.commands, *map(strip_folders, (*state.get("made_of", ()), state["command"]))],
         before.samples + state["samples"],
         before.seconds + state["seconds"],
         [*before.machines, state["machine"]],

@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 from models.networks.facegen import flow_between
 from models.weights_io import write_card
-from training.common.runs import own_command
+from training.common.runs import current_command
 from training.data.chips import load_chips
 
 SIDE, TEXTURES, SHAPES = 96, 220, 16
@@ -70,7 +70,7 @@ def main() -> None:
         str(args.out),
     )
     data = f"{len(rows):,} computer-made portraits, nobody real; terms not stated"
-    write_card(args.out, CARD | {"data": data, "command": own_command()})
+    write_card(args.out, CARD | {"data": data, "command": current_command()})
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from rich.progress import track
 from models import Detector, load_detector
 from models.chip import CHIP
 from models.faces import Faces
-from training.common.runs import own_command
+from training.common.runs import current_command
 from training.data.chips import load_chips
 
 SIDE = 5  # chips in a row, and rows
@@ -58,7 +58,7 @@ def main() -> None:
     teacher, images = load_detector(args.teacher, "auto", LEAST_SCORE), load_chips(args.data, args.cache).images
     faces = detect_in_chips(teacher, images)
     np.savez(args.out, boxes=faces.boxes.astype(np.float16), landmarks=faces.landmarks.astype(np.float16), scores=faces.scores)
-    args.out.with_suffix(".txt").write_text(own_command())
+    args.out.with_suffix(".txt").write_text(current_command())
     print(f"a face in {(faces.scores > 0).mean():.1%} of {len(images)} chips, a sure one in {(faces.scores >= 0.5).mean():.1%}")
 
 

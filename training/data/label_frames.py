@@ -18,14 +18,14 @@ import numpy as np
 
 from models.backends.onnx_detectors import load_onnx_detector
 from models.faces import Faces
-from training.common.runs import own_command
+from training.common.runs import current_command
 
 DEV_CLIPS = ("head-pose-two", "mall-door")
 TILE, STEP, EDGE = 320, 240, 4
 LEAST_SCORE = 0.25
 
 
-def label(detector, frame: np.ndarray) -> Faces:
+def label_frame(detector, frame: np.ndarray) -> Faces:
     """Faces of a frame (H, W, 3), from the whole frame and its doubled tiles, in pixels of the frame."""
     height, width = frame.shape[:2]
     parts = [detector.detect([frame])[0]]
@@ -58,7 +58,7 @@ def main() -> None:
                 if index not in wanted:
                     continue
                 frame = picture.to_ndarray(format="rgb24")
-                faces = label(detector, frame)
+                faces = label_frame(detector, frame)
                 name = f"{clip.stem}-{index:05d}.jpg"
                 cv2.imwrite(str(args.out / name), frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
                 labels[name] = {
@@ -68,7 +68,7 @@ def main() -> None:
                 }
         print(clip.stem, sum(len(v["scores"]) for k, v in labels.items() if k.startswith(clip.stem)), "faces", flush=True)
     (args.out / "labels.json").write_text(json.dumps(labels))
-    (args.out / "command.txt").write_text(own_command())
+    (args.out / "command.txt").write_text(current_command())
 
 
 if __name__ == "__main__":

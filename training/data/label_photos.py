@@ -27,7 +27,7 @@ from models import Detector, load_detector
 from models.faces import Faces, pairwise_iou
 from training.data.alike import Shown, fingerprint
 from training.data.held_out import held_out
-from training.data.label_frames import LEAST_SCORE, label
+from training.data.label_frames import LEAST_SCORE, label_frame
 from training.data.voted import LEAST_WITNESS, Votes, load_votes, origins, read_photo, save_votes
 
 SUFFIXES = ".jpg", ".jpeg", ".png", ".webp"
@@ -39,7 +39,7 @@ SCALES = (1.0, 2.0)
 
 def votes(teacher: Detector, witness: Detector, image: NDArray[np.uint8]) -> Votes:
     """What both see in a photo (H, W, 3)."""
-    faces = label(teacher, image)
+    faces = label_frame(teacher, image)
     parts = []
     for scale in SCALES:
         sized = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC).astype(np.uint8)

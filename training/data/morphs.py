@@ -28,7 +28,7 @@ from scipy.interpolate import LinearNDInterpolator
 
 from models.chip import CHIP
 from training.common.edgeface import EdgeFace
-from training.common.runs import own_command
+from training.common.runs import current_command
 from training.data.chips import ChipSet, load_chips
 
 CANDIDATES = 4  # partners to choose from; the nearest to the first parent is taken
@@ -186,7 +186,7 @@ def main() -> None:
     np.save(args.out / "vectors.npy", named / np.linalg.norm(named, axis=1, keepdims=True))
     images.flush()
     part.rename(args.out / "images.npy")
-    (args.out / "command.txt").write_text(own_command())
+    (args.out / "command.txt").write_text(current_command())
 
 
 if __name__ == "__main__":

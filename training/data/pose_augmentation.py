@@ -27,7 +27,7 @@ from scipy.interpolate import LinearNDInterpolator
 
 from models import load_detector
 from models.chip import CHIP
-from training.common.runs import own_command
+from training.common.runs import current_command
 from training.data.chips import ChipSet, load_chips
 from training.data.label_chips import LEAST_SCORE, detect_in_chips
 from training.data.scenes import SURE
@@ -236,7 +236,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     np.save(args.out / "images.npy", images[sure])
     np.savez(args.out / "faces.npz", boxes=labels.boxes[sure], landmarks=labels.landmarks[sure], scores=labels.scores[sure])
-    (args.out / "command.txt").write_text(own_command())
+    (args.out / "command.txt").write_text(current_command())
     print(f"{len(images)} rotated; the teacher is sure of {sure.mean():.0%}")
 
 

@@ -48,7 +48,7 @@ _SWAP = (
 )
 
 
-def mirrored(points: torch.Tensor) -> torch.Tensor:
+def mirror_landmarks(points: torch.Tensor) -> torch.Tensor:
     """Landmarks (N, 68, 2) of mirrored chips, with left and right swapped; all-zero rows stay zero."""
     found = points.abs().sum((1, 2), keepdim=True) > 0
     swapped = points[:, list(_SWAP)].clone()

@@ -96,7 +96,7 @@ def load_frames(folder: Path, dev: bool, file: Path | None = None) -> list[Scene
     return [load_frame(folder / name, label) for name, label in sorted(labels.items()) if of_dev_clip(name) == dev]
 
 
-def mirrored(scene: Scene) -> Scene:
+def mirror(scene: Scene) -> Scene:
     """Mirror a scene and swap left and right landmarks. Coordinates count from pixel edges."""
     width = scene.image.shape[1]
     boxes = scene.boxes[:, [2, 1, 0, 3]] * (-1, 1, -1, 1) + (width, 0, width, 0)

@@ -1,6 +1,6 @@
 """Correct the teacher's labels with a second detector: what both find becomes a face, what only the second finds is ignored.
 
-    python -m training.data.second_opinion --data DATA --frames .cache/frames --witness yunet.onnx
+    python -m training.data.second_opinion --data DATA --frames .cache/frames --second yunet.onnx
 
 Teachers are least sure of profiles and of cut or half hidden faces. Without labels a detector never learns them; labelled as
 background it unlearns them. Writes ``frames.json`` and ``photos.json``: the labels of the frames and of ``DATA/scenes`` with
@@ -21,7 +21,7 @@ from rich.progress import track
 
 from models import Detector, load_detector
 from models.faces import Faces, pairwise_iou
-from training.common.runs import own_command
+from training.common.runs import current_command
 from training.data.scenes import SURE, UNSURE, Scene, dev_photo, load_frame, of_dev_clip, photos
 
 MIN_SCORE_SUM, MIN_SCORE_ALONE = (
@@ -33,12 +33,12 @@ SAME = 0.4  # IoU from which on two detections are one face
 SCALES = (1.0, 2.0)
 
 
-def detect_at_scales(witness: Detector, image: np.ndarray) -> Faces:
+def detect_at_scales(second_detector: Detector, image: np.ndarray) -> Faces:
     """Detect faces in a picture uint8 (H, W, 3) at full and at doubled size, merged by NMS."""
     parts = []
     for scale in SCALES:
         sized = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC).astype(np.uint8)
-        parts.append(witness.detect([sized])[0].scaled(1 / scale))
+        parts.append(second_detector.detect([sized])[0].scaled(1 / scale))
     return Faces.merge(parts).with_nms()
 
 
@@ -71,24 +71,25 @@ def as_label(scene: Scene) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("data", "frames", "witness"):
+    for name in ("data", "frames"):
         parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--second", "--witness", type=Path, required=True, help="the second detector, for example YuNet")
     args = parser.parse_args()
-    witness = load_detector(args.witness, "auto", LEAST_SCORE)
+    second_detector = load_detector(args.second, "auto", LEAST_SCORE)
     labels = json.loads((args.frames / "labels.json").read_text())
     wanted = {name: label for name, label in sorted(labels.items()) if not of_dev_clip(name)}
     frames = ((name, load_frame(args.frames / name, label)) for name, label in wanted.items())
     for file, scenes in (("frames.json", frames), ("photos.json", photos(args.data, lambda name: not dev_photo(name)))):
         before = after = added = 0
-        told = {}
+        labelled = {}
         for name, scene in track(scenes, file, total=len(wanted) if file == "frames.json" else None):
-            new = merge_second(scene, detect_at_scales(witness, scene.image))
-            told[name] = as_label(new)
+            new = merge_second(scene, detect_at_scales(second_detector, scene.image))
+            labelled[name] = as_label(new)
             before, after = before + int((scene.scores >= SURE).sum()), after + int((new.scores >= SURE).sum())
             added += len(new.scores) - len(scene.scores)
-        (args.frames / file).write_text(json.dumps(told))
+        (args.frames / file).write_text(json.dumps(labelled))
         print(f"{file}: {before} sure faces before, {after} now, {added} unsure ones added", flush=True)
-    (args.frames / "frames.txt").write_text(own_command())
+    (args.frames / "frames.txt").write_text(current_command())
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from models.chip import CHIP, TEMPLATE
 from models.faces import Faces
-from training.common.camera_looks import filmed
-from training.data.scenes import SURE, UNSURE, Scene, mirrored
+from training.common.camera_looks import apply_camera
+from training.data.scenes import SURE, UNSURE, Scene, mirror
 
 HARD, HARD_SHARE = 0.7, 0.35  # the teacher's score below which a sure face is a hard one, and the share of photos shown for one
 COVERED = 0.45  # share of a face that may be hidden behind something before it is ignored
@@ -61,9 +61,9 @@ class SceneMaker:
             self._lure(scene, rng)
         self._occlude(scene, rng)
         if rng.random() < 0.5:
-            scene = mirrored(scene)
+            scene = mirror(scene)
         if rng.random() < 0.8:
-            scene.image = filmed(scene.image, self.noise, rng)
+            scene.image = apply_camera(scene.image, self.noise, rng)
         return scene
 
     def _frame(self, rng: np.random.Generator) -> Scene:

@@ -31,7 +31,7 @@ from models import Detector, load_detector
 from models.detection import SmallFaceDetector
 from models.faces import Faces
 from models.weights_io import WEIGHTS, digest
-from training.common.runs import own_command
+from training.common.runs import current_command
 from training.data.chips import load_chips
 from training.data.scenes import SURE, Scene, load_frames, load_train_photos
 from training.data.voted import LABELS, second_scenes, voted_photos
@@ -199,7 +199,7 @@ def main() -> None:
         landmarks=np.concatenate([s.landmarks for s in made]).astype(np.float32),
         scores=np.concatenate([s.scores for s in made]).astype(np.float32),
     )
-    (args.out / "command.txt").write_text("\n".join([*commands, own_command()]))
+    (args.out / "command.txt").write_text("\n".join([*commands, current_command()]))
     part.rename(args.out / "images.npy")
 
 

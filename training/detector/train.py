@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from models.networks.detector import FAST, STRIDES, DetectorNet, cell_centres, decode_cells
 from models.runtime.devices import autocast
 from training.common.plan import plan
-from training.common.runs import averaged, made
+from training.common.runs import load_averaged, provenance_of
 from training.detector.scene_batches import SceneBatches
 from training.detector.scene_pool import load_pool
 
@@ -100,10 +100,10 @@ def main() -> None:
         fast={"action": "store_true", "help": "the network of half the work"},
     )
     args, batch, device = job.args, job.batch, job.device
-    arguments = made(args.start).architecture if args.start else FAST if args.fast else {}
+    arguments = provenance_of(args.start).architecture if args.start else FAST if args.fast else {}
     net = DetectorNet(**arguments)
     if args.start:
-        net.load_state_dict(averaged(args.start, {"DetectorNet": DetectorNet}).state_dict())
+        net.load_state_dict(load_averaged(args.start, {"DetectorNet": DetectorNet}).state_dict())
     net = net.to(device, memory_format=torch.channels_last)
     pool = load_pool(args.scenes)
     data_commands = (args.scenes / "command.txt").read_text().splitlines()

@@ -35,7 +35,7 @@ from models.runtime.devices import autocast
 from models.runtime.image_pyramid import ImagePyramid
 from models.weights_io import WEIGHTS
 from training.common.plan import plan
-from training.common.runs import averaged, made
+from training.common.runs import load_averaged, provenance_of
 from training.data.scenes import SURE, Scene
 from training.detector.scene_pool import WITNESSED, load_pool
 
@@ -168,13 +168,13 @@ def main() -> None:
         start={"type": Path, "help": "begin with the weights of this run or file"},
     )
     args = job.args
-    arguments = made(args.start).architecture if args.start else {}
+    arguments = provenance_of(args.start).architecture if args.start else {}
     net = VerificationNet(**arguments)
     pictures, own, told = make_pool(args, job.device, net.side)
     print(f"{len(told)} candidates, {told.mean():.0%} of them faces", flush=True)
     on_face, on_none = (np.flatnonzero(told == verdict) for verdict in (1, 0))
     if args.start:
-        net.load_state_dict(averaged(args.start, {"VerificationNet": VerificationNet}).state_dict())
+        net.load_state_dict(load_averaged(args.start, {"VerificationNet": VerificationNet}).state_dict())
     net = net.to(job.device, memory_format=torch.channels_last)
     data_commands = (args.scenes / "command.txt").read_text().splitlines()
     shown = torch.from_numpy(pictures)

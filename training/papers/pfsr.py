@@ -36,7 +36,7 @@ from models.networks.pfsr import SIDES, Critic, Generator, HeatMapNet
 from models.runtime.devices import autocast
 from training.common.loop import Adversary
 from training.common.plan import Plan, plan
-from training.common.runs import averaged
+from training.common.runs import load_averaged
 from training.data.chips import ChipSet, load_chips
 from training.data.priors import heat_maps
 from training.superres.inputs import PairMaker
@@ -172,7 +172,7 @@ def train_generator(job: Plan, chips: ChipSet, rows: np.ndarray) -> None:
         raise SystemExit("--landmarks RUN is needed: train them first with `landmarks`")
     net = Generator().to(device, memory_format=torch.channels_last)
     critic = Critic().to(device, memory_format=torch.channels_last)
-    landmarks = averaged(args.landmarks, {"HeatMapNet": HeatMapNet}).to(device)
+    landmarks = load_averaged(args.landmarks, {"HeatMapNet": HeatMapNet}).to(device)
     perceptual = Perceptual(args.vgg).to(device) if args.vgg else None
     if perceptual is None:
         print("without the perceptual term: no --vgg")

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from models.networks.pkdn import Pkdn
 from models.runtime.devices import autocast
 from training.common.plan import plan
-from training.common.runs import averaged
+from training.common.runs import load_averaged
 from training.data.chips import load_chips
 from training.data.priors import REGIONS
 from training.superres.distillation import KINDS, Distillation
@@ -52,7 +52,7 @@ def main() -> None:
     net = Pkdn(**arguments).to(device, memory_format=torch.channels_last)
     distil = None
     if args.teacher:
-        teacher = averaged(args.teacher, {"Pkdn": Pkdn}).to(device, memory_format=torch.channels_last)
+        teacher = load_averaged(args.teacher, {"Pkdn": Pkdn}).to(device, memory_format=torch.channels_last)
         distil = Distillation(teacher, args.features)
     parsing = args.role == "teacher" or distil is not None
     pairs = PairMaker(chips, chips.rows_with_detail(dev=False), device, parsing, plain=True)

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from models.export import write
 from models.weights_io import write_card
-from training.common.publish import CARDS, LICENCE, history
-from training.common.runs import averaged, made, projection
+from training.common.publish import CARDS, LICENCE, provenance_fields
+from training.common.runs import load_averaged, load_projection, provenance_of
 from training.recognizer.train import NETWORKS, load_custom_network
 
 
@@ -48,9 +48,9 @@ def main() -> None:
         parser.error(f"--out {args.out}: must end in .onnx")
     own = [load_custom_network(args.network)] if args.network else []
     makers: dict[str, Callable[..., nn.Module]] = NETWORKS | {kind.__name__: kind for kind in own}
-    net = averaged(args.run, makers)
+    net = load_averaged(args.run, makers)
     side = int(net.side)  # type: ignore[arg-type]
-    project = projection(args.run)
+    project = load_projection(args.run)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     pictures, batch = torch.rand(2, 3, side, side), torch.export.Dim("batch")
     write(EmbeddingOnly(net, project).eval(), args.out, {"pictures": pictures}, ["embedding"], ({0: batch},))
@@ -59,7 +59,7 @@ def main() -> None:
         "about": f"{type(net).__name__}, {net.dim if project is None else len(project)} numbers a face",
         "preprocessing": f"chip's centre 112/128 scaled to {side}x{side}, RGB, (x - 127.5) / 127.5, mean of it and its mirror",
         "data": args.data_note,
-        **history(made(args.run)),
+        **provenance_fields(provenance_of(args.run)),
         "licence": args.licence,
     }
     write_card(args.out, card)

@@ -54,7 +54,7 @@ from models.networks.recognizer import Recognizer, crop_view
 from models.runtime.devices import autocast
 from training.common import degradations
 from training.common.plan import plan
-from training.common.runs import averaged, made
+from training.common.runs import load_averaged, provenance_of
 from training.data.chips import ChipSet, load_chips
 from training.recognizer import margins
 from training.recognizer.feature_similarity import KINDS, LAMBDA, RELATION, Hints, feature_distance, relation_distance
@@ -123,7 +123,7 @@ def build_network(args: Any) -> tuple[nn.Module, dict[str, Any]]:
         SystemExit: there is no such network, or a custom one lacks part of the interface.
     """
     if args.network == "small":
-        begun = made(args.start).architecture if args.start else {}
+        begun = provenance_of(args.start).architecture if args.start else {}
         arguments = {"depths": args.depths} if args.depths else begun
         return Recognizer(**arguments), arguments
     if ":" in args.network:
@@ -204,7 +204,7 @@ def main() -> None:
 
     net, arguments = build_network(args)
     if args.start:
-        first = averaged(args.start, {type(net).__name__: type(net)})
+        first = load_averaged(args.start, {type(net).__name__: type(net)})
         try:
             init_from_shallower(net, first) if args.depths else net.load_state_dict(first.state_dict())
         except (ValueError, RuntimeError) as error:
@@ -213,7 +213,7 @@ def main() -> None:
     teacher = None
     if args.teacher:
         kinds = NETWORKS | {type(net).__name__: type(net)}
-        teacher = averaged(args.teacher, kinds).to(device, memory_format=torch.channels_last)
+        teacher = load_averaged(args.teacher, kinds).to(device, memory_format=torch.channels_last)
     auxiliary = nn.ModuleDict()
     if args.margin != "none":
         auxiliary["margin"] = margins.MarginHead(

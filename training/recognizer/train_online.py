@@ -31,7 +31,7 @@ from models.runtime.devices import autocast, prepare_for_inference
 from models.weights_io import WEIGHTS, load_network
 from training.common.edgeface import EdgeFace
 from training.common.plan import plan
-from training.common.runs import averaged, made
+from training.common.runs import load_averaged, provenance_of
 from training.data.chips import load_chips
 from training.data.morphs import embedding_alignment
 from training.data.online_morphs import MorphSampler
@@ -72,11 +72,11 @@ def main() -> None:
         net, _ = load_network(SuperResNet, WEIGHTS / "superres.safetensors", "superres")
         restorer, _ = prepare_for_inference(net.requires_grad_(False), torch.device(device))
 
-    arguments = {"depths": args.depths} if args.depths else made(args.start).architecture if args.start else {}
+    arguments = {"depths": args.depths} if args.depths else provenance_of(args.start).architecture if args.start else {}
     student = Recognizer(**arguments)
     if args.start:
         try:
-            init_from_shallower(student, averaged(args.start, {"Recognizer": Recognizer}))
+            init_from_shallower(student, load_averaged(args.start, {"Recognizer": Recognizer}))
         except (ValueError, RuntimeError) as error:
             raise SystemExit(f"--start {args.start}: {error}") from None
     student = student.to(device, memory_format=torch.channels_last)

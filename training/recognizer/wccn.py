@@ -22,7 +22,7 @@ from torch import Tensor
 
 from models.networks.recognizer import Recognizer
 from models.weights_io import WEIGHTS, load_network, save_weights
-from training.common.runs import own_command, without_folders
+from training.common.runs import current_command, strip_folders
 from training.data.chips import load_chips
 from training.recognizer.inputs import LOOKS, make_inputs, recognizer_view
 
@@ -75,7 +75,7 @@ def main() -> None:
     )
     net.whitening.copy_(torch.from_numpy(matrix))
     card = {key: value for key, value in card.items() if key not in ("impostors", "speed")}  # measured on other embeddings
-    save_weights(net, args.weights, card | {"command": f"{card['command']}; {without_folders(own_command())}", "figures": {}})
+    save_weights(net, args.weights, card | {"command": f"{card['command']}; {strip_folders(current_command())}", "figures": {}})
     print(
         f"{args.weights}: weights of directions {np.linalg.eigvalsh(matrix).min():.2f} to {np.linalg.eigvalsh(matrix).max():.2f}"
     )

@@ -19,7 +19,7 @@ from models.chip import CHIP, LEVEL_MAX_SIDE
 from training.common import batched_degradations as batched
 from training.common.degradations import CHANNEL_GAIN
 from training.data.chips import ChipSet
-from training.data.priors import mirrored, parsing_maps
+from training.data.priors import mirror_landmarks, parsing_maps
 
 CLEAN_SHARE, FILMED_SHARE = 0.6, 0.25  # of all inputs; of those that cameras see
 SHIFT = 2  # pixels
@@ -92,7 +92,7 @@ class PairMaker:
         points, parsing = self._points[rows], None if self._parsing is None else self._parsing[rows].float() / 255
         turned = some(0, 2, number, 1, 1).bool()
         sharp = torch.where(turned[..., None], sharp.flip(3), sharp)
-        points = torch.where(turned, mirrored(points), points)
+        points = torch.where(turned, mirror_landmarks(points), points)
         if parsing is not None:
             parsing = torch.where(turned[..., None], parsing.flip(3), parsing)
 

@@ -42,7 +42,7 @@ from models.runtime.devices import autocast
 from models.weights_io import WEIGHTS
 from training.common.edgeface import EdgeFace
 from training.common.plan import plan
-from training.common.runs import averaged, made
+from training.common.runs import load_averaged, provenance_of
 from training.common.ssim import luma_ssim
 from training.data.chips import load_chips
 from training.data.priors import REGIONS, attention_map
@@ -62,7 +62,7 @@ PSNR, SSIM = 0.007, 0.06  # per dB, and of 1 - SSIM; their gradients then match 
 
 def frozen_recognizer(source: Path, device: str) -> Callable[[torch.Tensor], torch.Tensor]:
     """A frozen recogniser as a differentiable function of chips (N, 3, 128, 128) in 0..1 to embeddings (N, D)."""
-    net = averaged(source, {"Recognizer": Recognizer}).to(device, memory_format=torch.channels_last)
+    net = load_averaged(source, {"Recognizer": Recognizer}).to(device, memory_format=torch.channels_last)
 
     def embed(chips: torch.Tensor) -> torch.Tensor:
         with autocast(device):
@@ -95,17 +95,19 @@ def main() -> None:
     )
     args, device = job.args, job.device
     chips = load_chips(args.data, args.cache)
-    arguments = {name: value for name, value in made(args.start).architecture.items() if name != "regions"} if args.start else {}
+    arguments = (
+        {name: value for name, value in provenance_of(args.start).architecture.items() if name != "regions"} if args.start else {}
+    )
     arguments |= {"regions": len(REGIONS)} if args.role == "teacher" else {}
     net = SuperResNet(**arguments)
     if args.start:
-        keys = net.load_state_dict(averaged(args.start, {"SuperResNet": SuperResNet}).state_dict(), strict=False)
+        keys = net.load_state_dict(load_averaged(args.start, {"SuperResNet": SuperResNet}).state_dict(), strict=False)
         if keys.unexpected_keys:
             raise SystemExit(f"--start {args.start}: these are weights of a teacher, which a student cannot start from")
     net = net.to(device, memory_format=torch.channels_last)
     distil = None
     if args.teacher:
-        teacher = averaged(args.teacher, {"SuperResNet": SuperResNet}).to(device, memory_format=torch.channels_last)
+        teacher = load_averaged(args.teacher, {"SuperResNet": SuperResNet}).to(device, memory_format=torch.channels_last)
         distil = Distillation(teacher, args.features)
     judges: list[tuple[tuple[int, ...], Callable[[torch.Tensor], torch.Tensor]]] = []
     if not args.no_identity and args.role == "student":

@@ -9,7 +9,7 @@ from torch import Tensor
 from models.networks.facegen import FaceGenerator, Look
 from training.common import batched_degradations as batched
 from training.common import degradations
-from training.data.priors import mirrored
+from training.data.priors import mirror_landmarks
 from training.recognizer.inputs import recognizer_view
 
 
@@ -124,4 +124,4 @@ def test_light_changes_each_colour_by_itself() -> None:
 
 
 def test_mirrored_landmarks_of_none_stay_none() -> None:
-    assert not mirrored(torch.zeros(2, 68, 2)).any()
+    assert not mirror_landmarks(torch.zeros(2, 68, 2)).any()

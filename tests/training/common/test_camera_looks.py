@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from training.common import camera_looks
-from training.common.camera_looks import filmed, motion_kernel
+from training.common.camera_looks import apply_camera, motion_kernel
 
 NOISE = np.random.default_rng(1).standard_normal(64 * 64 * 3 * 2, np.float32)
 SHARES = ("BLURRED", "MOVED", "SOFT", "SHARPENED", "INTERLACED", "INFRA_RED", "GREY", "DAZZLED", "NOISY", "JPEG", "CODED")
@@ -23,29 +23,29 @@ def only(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 @pytest.mark.parametrize("name", SHARES)
 def test_each_look_changes_a_picture_and_keeps_its_size(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     only(monkeypatch)
-    plain = filmed(picture(), NOISE, np.random.default_rng(0))
+    plain = apply_camera(picture(), NOISE, np.random.default_rng(0))
     only(monkeypatch, name)
-    seen = filmed(picture(), NOISE, np.random.default_rng(0))
+    seen = apply_camera(picture(), NOISE, np.random.default_rng(0))
     assert seen.shape == (64, 64, 3) and seen.dtype == np.uint8
     assert np.abs(seen.astype(int) - plain).mean() > 1
 
 
 def test_the_same_numbers_give_the_same_picture() -> None:
-    one, other = (filmed(picture(), NOISE, np.random.default_rng(5)) for _ in range(2))
+    one, other = (apply_camera(picture(), NOISE, np.random.default_rng(5)) for _ in range(2))
     assert (one == other).all()
 
 
 def test_infra_red_pictures_are_grey(monkeypatch: pytest.MonkeyPatch) -> None:
     only(monkeypatch, "INFRA_RED")
-    seen = filmed(picture(), NOISE, np.random.default_rng(2)).astype(int)
+    seen = apply_camera(picture(), NOISE, np.random.default_rng(2)).astype(int)
     assert np.ptp(seen, axis=2).max() <= 1
 
 
 def test_interlaced_pictures_are_of_two_moments(monkeypatch: pytest.MonkeyPatch) -> None:
     only(monkeypatch)
-    plain = filmed(picture(), NOISE, np.random.default_rng(3))
+    plain = apply_camera(picture(), NOISE, np.random.default_rng(3))
     only(monkeypatch, "INTERLACED")
-    seen = filmed(picture(), NOISE, np.random.default_rng(3))
+    seen = apply_camera(picture(), NOISE, np.random.default_rng(3))
     assert (seen[::2] == plain[::2]).all() and (seen[1::2] != plain[1::2]).any()
 
 

@@ -8,7 +8,7 @@ import torch
 
 from tests.faces68 import landmarks68
 from training.data.chips import load_chips
-from training.data.priors import MESH_68, REGIONS, attention_map, five_of, heat_maps, mirrored, parsing_map, write_chips
+from training.data.priors import MESH_68, REGIONS, attention_map, five_of, heat_maps, mirror_landmarks, parsing_map, write_chips
 
 
 def test_heat_maps_are_high_at_their_landmarks() -> None:
@@ -39,10 +39,10 @@ def test_regions_lie_where_they_should_and_do_not_overlap() -> None:
 
 def test_mirrored_landmarks_keep_their_names() -> None:
     points = torch.from_numpy(landmarks68())[None]
-    turned = mirrored(points)
-    assert torch.allclose(mirrored(turned), points, atol=1e-4)
+    turned = mirror_landmarks(points)
+    assert torch.allclose(mirror_landmarks(turned), points, atol=1e-4)
     assert float((turned - points).norm(dim=2).mean()) < 3  # a frontal face is nearly its own mirror image
-    assert not mirrored(torch.zeros(1, 68, 2)).any()
+    assert not mirror_landmarks(torch.zeros(1, 68, 2)).any()
 
 
 def test_your_own_photos_become_training_chips(chips: np.ndarray, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from models.faces import Faces
-from training.common.runs import made
+from training.common.runs import provenance_of
 from training.data import second_opinion
 from training.data.chips import load_chips
 from training.data.scenes import Scene
@@ -78,9 +78,12 @@ def test_a_pool_and_a_training_from_it(run, data: Path, labelled: Path, tmp_path
     assert len(pool) == 12 and sum(len(s.scores) for s in pool) > 12
     assert all(s.image.shape == (320, 320, 3) and s.boxes.shape == (len(s.scores), 4) for s in pool)
     first = run(train_detector, "detector", "--scenes", str(out))
-    (labelling, pooling), training = made(first).commands[:2], made(first).commands[2]
+    (labelling, pooling), training = provenance_of(first).commands[:2], provenance_of(first).commands[2]
     assert labelling == "label" and pooling.startswith("python -m training.detector.scene_pool") and "--scenes" in training
-    assert made(run(train_detector, "again", "--scenes", str(out), "--start", str(first))).samples == 2 * made(first).samples
+    assert (
+        provenance_of(run(train_detector, "again", "--scenes", str(out), "--start", str(first))).samples
+        == 2 * provenance_of(first).samples
+    )
 
 
 def test_turned_chips_are_pasted_as_well(data: Path, labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from models.networks.verification import VerificationNet
-from training.common.runs import averaged
+from training.common.runs import load_averaged
 from training.data.scenes import Scene
 from training.detector import train_verification as train_rescore
 from training.detector.train_verification import verdicts
@@ -31,4 +31,4 @@ def test_a_run_from_scenes_to_weights(run, chips: np.ndarray, monkeypatch: pytes
     state = torch.load(out / "state.pt", weights_only=True)
     assert state["network"] == "VerificationNet"
     torch.save({**state, "network": "RescoreNet"}, out / "state.pt")  # its name in runs of before
-    assert isinstance(averaged(out, {"VerificationNet": VerificationNet}), VerificationNet)
+    assert isinstance(load_averaged(out, {"VerificationNet": VerificationNet}), VerificationNet)

@@ -9,7 +9,7 @@ import torch
 from models import load_recognizer
 from models.networks.recognizer import Recognizer
 from models.weights_io import WEIGHTS
-from training.common.runs import averaged, made
+from training.common.runs import load_averaged, provenance_of
 from training.data.chips import load_chips
 from training.recognizer import publish_onnx
 from training.recognizer import train as train_recognizer
@@ -27,7 +27,7 @@ def test_feature_similarity_from_a_teacher_of_the_same_build(run) -> None:  # ty
     assert {"embedding", "contrast", "quality", "stages", "margin"} <= set(columns(student))
     state = torch.load(student / "state.pt", weights_only=True)
     assert any(name.startswith("hints") for name in state["auxiliary"]) and not any("hints" in name for name in state["net"])
-    assert averaged(student, NETWORKS).with_features(torch.zeros(1, 3, 64, 64))[0].shape == (1, 256)
+    assert load_averaged(student, NETWORKS).with_features(torch.zeros(1, 3, 64, 64))[0].shape == (1, 256)
 
 
 def test_small_faces_super_resolved_and_morphs_of_several_folders(run, tmp_path) -> None:  # type: ignore[no-untyped-def]
@@ -40,7 +40,7 @@ def test_small_faces_super_resolved_and_morphs_of_several_folders(run, tmp_path)
     run(train_recognizer, "first-run")
     out = run(train_recognizer, "on", "--restored", "--morphs", "@first", "@second", "--start", "@first-run", batch=12)
     assert {"embedding", "contrast"} <= set(columns(out))
-    assert made(out).commands[1:3] == ["made first", "made second"] and "--restored" in made(out).commands[3]
+    assert provenance_of(out).commands[1:3] == ["made first", "made second"] and "--restored" in provenance_of(out).commands[3]
 
 
 def test_chips_without_the_strong_teachers_vectors_name_the_way_out(run, data) -> None:  # type: ignore[no-untyped-def]
@@ -58,7 +58,7 @@ def test_the_papers_own_network_without_the_strong_teacher(run, look: str) -> No
     options = ("--network", "iresnet18", "--cbam", "--pooled", "--no-embedding", "--margin", "cosface", "--look", look)
     out = run(train_recognizer, look, *options, batch=2)
     assert {"margin"} <= set(columns(out)) and "embedding" not in columns(out)
-    assert averaged(out, NETWORKS).dim == 512
+    assert load_averaged(out, NETWORKS).dim == 512
 
 
 class Own(torch.nn.Module):
@@ -80,10 +80,10 @@ class Own(torch.nn.Module):
 def test_a_network_and_a_teacher_of_your_own(run) -> None:  # type: ignore[no-untyped-def]
     teacher = ("--embedding-teacher", str(WEIGHTS / "recognizer.safetensors"))
     out = run(train_recognizer, "own", "--network", f"{__name__}:Own", *teacher)
-    assert {"embedding", "contrast"} <= set(columns(out)) and averaged(out, {"Own": Own}).dim == 16
+    assert {"embedding", "contrast"} <= set(columns(out)) and load_averaged(out, {"Own": Own}).dim == 16
     followed = run(train_recognizer, "followed", "--network", f"{__name__}:Own", "--teacher", "@own", *teacher)
     assert "stages" in columns(followed)
-    assert made(run(train_recognizer, "on", "--start", "@own", "--network", f"{__name__}:Own", *teacher)).samples == 16
+    assert provenance_of(run(train_recognizer, "on", "--start", "@own", "--network", f"{__name__}:Own", *teacher)).samples == 16
     with pytest.raises(SystemExit, match=r"tests.fakes:Pass lacks dim, side, widths, with_features"):
         run(train_recognizer, "x", "--network", "tests.fakes:Pass")
     with pytest.raises(SystemExit, match="cannot read the weights"):
@@ -100,7 +100,7 @@ def test_a_network_of_your_own_runs_in_the_pipeline(run, tmp_path, monkeypatch: 
     assert embedder.dim == 16 and "--network" in embedder.card["command"] and embedder.card["trained"]["samples"] == 8
     pictures = np.random.default_rng(0).standard_normal((3, 3, 32, 32)).astype(np.float32)
     (found,) = pytest.importorskip("onnxruntime").InferenceSession(str(file)).run(None, {"pictures": pictures})
-    assert np.abs(found - averaged(trained, {"Own": Own}).with_features(torch.from_numpy(pictures))[0].numpy()).max() < 1e-4
+    assert np.abs(found - load_averaged(trained, {"Own": Own}).with_features(torch.from_numpy(pictures))[0].numpy()).max() < 1e-4
     monkeypatch.setattr(sys, "argv", ["publish_onnx", "--run", str(trained), "--out", str(file)])
     with pytest.raises(SystemExit, match="a run of Own, not of Recognizer or IResNet"):
         publish_onnx.main()
@@ -109,9 +109,9 @@ def test_a_network_of_your_own_runs_in_the_pipeline(run, tmp_path, monkeypatch: 
 def test_a_deeper_network_begins_as_the_one_it_grew_from(run) -> None:  # type: ignore[no-untyped-def]
     run(train_recognizer, "less")
     grown = run(train_recognizer, "grown", "--start", "@less", "--depths", "3", "4", "2")
-    assert made(grown).architecture == {"depths": [3, 4, 2]}
+    assert provenance_of(grown).architecture == {"depths": [3, 4, 2]}
     same = run(train_recognizer, "same", "--start", "@grown")
-    assert len(averaged(same, {"Recognizer": Recognizer}).stages[1]) == 4
+    assert len(load_averaged(same, {"Recognizer": Recognizer}).stages[1]) == 4
     with pytest.raises(SystemExit, match=r"fewer blocks: stages\.1\.2"):
         run(train_recognizer, "x", "--start", "@grown", "--depths", "3", "2", "2")
 

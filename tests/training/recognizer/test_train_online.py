@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models.networks.recognizer import Recognizer
-from training.common.runs import averaged, made
+from training.common.runs import load_averaged, provenance_of
 from training.data import online_morphs
 from training.recognizer import train as train_recognizer
 from training.recognizer import train_online as train_recognizer_online
@@ -41,14 +41,14 @@ def test_a_deeper_network_goes_on_from_a_run(run) -> None:  # type: ignore[no-un
     out = run(train_recognizer_online, "on", "--teacher", "@x", "--start", "@before", "--depths", "2", "4", "2", batch=12)
     columns = (out / "log.csv").read_text().splitlines()[0].split(",")
     assert {"embedding", "contrast", "quality"} <= set(columns)
-    net = averaged(out, {"Recognizer": Recognizer})
+    net = load_averaged(out, {"Recognizer": Recognizer})
     assert len(net.stages[1]) == 4 and net.with_features(torch.zeros(1, 3, 64, 64))[0].isfinite().all()
-    assert made(out).samples == 8 + 24 and made(out).commands[0].endswith("--out before")
+    assert provenance_of(out).samples == 8 + 24 and provenance_of(out).commands[0].endswith("--out before")
 
 
 def test_from_scratch_and_without_super_resolution(run) -> None:  # type: ignore[no-untyped-def]
     out = run(train_recognizer_online, "scratch", "--teacher", "@x", "--plain", batch=8)
-    assert made(out).samples == 16
+    assert provenance_of(out).samples == 16
 
 
 def test_a_start_of_another_build_names_itself(run) -> None:  # type: ignore[no-untyped-def]
