@@ -325,14 +325,14 @@ def sightings(out: str | Path) -> Iterator[Sighting]:
 
 
 def _sightings(store: Store) -> Iterator[Sighting]:
-    from watchlist.output_folder import Folder
+    from watchlist.output_folder import OutputFolder
 
-    folder = Folder(store.path.parent)
+    folder = OutputFolder(store.path.parent)
     try:
         with _one_line_errors():
             for row in store.iter_final():
                 fields = {name: row[name] for name in Sighting.__dataclass_fields__ if name not in ("crop", "reasons")}
-                yield Sighting(**fields, crop=folder.picture(row["crop"]), reasons=tuple(row["reasons"]))
+                yield Sighting(**fields, crop=folder.picture_path(row["crop"]), reasons=tuple(row["reasons"]))
     finally:
         store.close()
 
@@ -370,9 +370,9 @@ def search(
         FarsightError: bad arguments, no usable face in the photo, or no such database.
     """
     from cli.common import PREVIEWS, card_of, database_path, open_gate
-    from watchlist.output_folder import Folder
+    from watchlist.output_folder import OutputFolder
     from watchlist.search_back import DatabaseTracks, TrackSearch
-    from watchlist.time_arguments import one_of, span
+    from watchlist.time_arguments import parse_time_range, require_one_of
     from watchlist.tracks import TrackFilter
 
     if top < 1:
@@ -381,9 +381,9 @@ def search(
         raise SettingsError(f"fpir {fpir}: must be above 0 and at most 0.5")
     with _one_line_errors(), _opened(database_path(Path(db))) as store:
         try:
-            first, last = span(_time_text(since), _time_text(until), "")
+            first, last = parse_time_range(_time_text(since), _time_text(until), "")
             if camera is not None:
-                one_of("camera", camera, store.sources())
+                require_one_of("camera", camera, store.sources())
         except ValueError as error:
             raise SettingsError(str(error)) from None
         gate, digest = open_gate("auto", recognizer=recognizer, previews=store.path.parent / PREVIEWS)
@@ -393,7 +393,7 @@ def search(
         where = TrackFilter(camera, first.pts_s, first.at, last.at, min_face_px, last.pts_s)
         past = TrackSearch(DatabaseTracks(store, digest), store.thresholds(card_of(recognizer)))
         found, _ = past.search(verdict.vector[None], top, fpir, where)
-        folder = Folder(store.path.parent)
+        folder = OutputFolder(store.path.parent)
         return [
             Hit(
                 hit.row["source"],
@@ -404,7 +404,7 @@ def search(
                 hit.score,
                 hit.threshold,
                 hit.fpir,
-                folder.picture(hit.row["crop"]),
+                folder.picture_path(hit.row["crop"]),
             )
             for hit in found
         ]
@@ -412,16 +412,16 @@ def search(
 
 def _entries(photos: str | Path | Sequence[str | Path], name: str | None, face: int | None, external_id: str | None) -> list[Any]:
     """What to enrol, one entry a photo. Raises SettingsError, PhotoError."""
-    from watchlist.names import UNSAFE, identity_name
-    from watchlist.photo_list import list_people
-    from watchlist.photos import Entry
+    from watchlist.names import UNSAFE_CHARACTERS, normalised_name
+    from watchlist.photo_list import read_photo_list
+    from watchlist.photos import PhotoEntry
 
     several = [photos] if isinstance(photos, str | Path) else list(photos)
     if not several:
         raise SettingsError("photos: is empty; name at least one photo")
     if face is not None and (face < 1 or name is None or len(several) != 1):
         raise SettingsError(f"face {face}: must be 1 or more, and goes with the name and the one photo of one person")
-    if external_id is not None and UNSAFE.search(external_id):
+    if external_id is not None and UNSAFE_CHARACTERS.search(external_id):
         raise SettingsError("external_id: holds a control character; remove it")
     if name is None:
         if external_id is not None:
@@ -431,13 +431,13 @@ def _entries(photos: str | Path | Sequence[str | Path], name: str | None, face: 
         path = Path(several[0])
         if not path.exists():
             raise SettingsError(f"{path}: no such file or folder; name a folder NAME/*.jpg or a CSV")
-        return list_people(path).entries
+        return read_photo_list(path).entries
     try:
-        name = identity_name(name)
+        name = normalised_name(name)
     except ValueError as error:
         raise SettingsError(f"name {name!r}: {error}; give another") from None
     details = {"external_id": external_id.strip()} if external_id and external_id.strip() else {}
-    return [Entry(name, Path(photo), details, face) for photo in several]
+    return [PhotoEntry(name, Path(photo), details, face) for photo in several]
 
 
 def _time_text(value: str | datetime | None) -> str | None:

@@ -52,7 +52,7 @@ def _fit(store: Store, card: dict[str, Any], strangers: Path, camera: str | None
     import numpy as np
 
     from watchlist.calibration import MIN_COMPARISONS, fit_impostor_scores
-    from watchlist.row_checks import stacked, vector_of
+    from watchlist.row_checks import checked_embedding, stack_embeddings
 
     path = database_path(strangers)
     footage = open_store(path, must_exist=True)
@@ -65,8 +65,10 @@ def _fit(store: Store, card: dict[str, Any], strangers: Path, camera: str | None
     photos = store.active_photos()[0]
     if not tracks or not len(photos):
         raise SettingsError(f"calibrate: {len(tracks)} tracks and {len(photos)} photos of this recogniser; both are needed")
-    vectors = stacked(
-        [vector_of(t["template"], np.float16, path, f"the track {t['source']}/{t['track']}") for t in tracks], path, "tracks"
+    vectors = stack_embeddings(
+        [checked_embedding(t["template"], np.float16, path, f"the track {t['source']}/{t['track']}") for t in tracks],
+        path,
+        "tracks",
     )
     face_px = np.array([t["face_px"] for t in tracks], np.float32)
     bins, counts = fit_impostor_scores(card["impostors"], vectors @ store.photo_embeddings(photos).T, face_px)

@@ -15,8 +15,8 @@ from pipeline.errors import SettingsError
 if TYPE_CHECKING:
     from cli.settings import Settings
     from watchlist.enrolment import Verdict
-    from watchlist.photo_list import Listing
-    from watchlist.photos import Entry
+    from watchlist.photo_list import PhotoList
+    from watchlist.photos import PhotoEntry
     from watchlist.store import Store
 
 MAX_TRACKS = 1000  # tracks of one person that looking back names
@@ -50,19 +50,26 @@ def add(
     anyway: Anyway = False,
 ) -> None:
     """Enrol photos of one person."""
-    from watchlist.names import UNSAFE, identity_name
-    from watchlist.photos import Entry
+    from watchlist.names import UNSAFE_CHARACTERS, normalised_name
+    from watchlist.photos import PhotoEntry
 
     try:
-        name = identity_name(name)
+        name = normalised_name(name)
     except ValueError as error:
         raise SettingsError(f"the name {error}") from None
-    if external_id and UNSAFE.search(external_id):
+    if external_id and UNSAFE_CHARACTERS.search(external_id):
         raise SettingsError("--external-id: holds a control character")
     if face is not None and len(photos) > 1:
         raise SettingsError(f"--face {face}: is of one photo, {len(photos)} are given; add them one by one")
     details = {"external_id": external_id.strip()} if external_id and external_id.strip() else {}
-    _enrol([Entry(name, photo, details, face) for photo in photos], db, allow_lookalike or anyway, look_back, recognizer, as_json)
+    _enrol(
+        [PhotoEntry(name, photo, details, face) for photo in photos],
+        db,
+        allow_lookalike or anyway,
+        look_back,
+        recognizer,
+        as_json,
+    )
 
 
 def import_people(
@@ -75,18 +82,18 @@ def import_people(
     anyway: Anyway = False,
 ) -> None:
     """Enrol the people of a folder or a CSV."""
-    from watchlist.photo_list import list_people
+    from watchlist.photo_list import read_photo_list
     from watchlist.photos import PhotoError
 
     if not people.exists():
         raise SettingsError(f"{people}: no such file or folder")
     try:
-        listing = list_people(people)
+        listing = read_photo_list(people)
     except PhotoError as error:
         raise SettingsError(str(error)) from None
     if not as_json:
         print_listing(listing)
-    _enrol(listing.entries, db, allow_lookalike or anyway, look_back, recognizer, as_json, listing.left_out)
+    _enrol(listing.entries, db, allow_lookalike or anyway, look_back, recognizer, as_json, listing.skipped)
 
 
 def enrol_list(store: Store, people: Path, settings: Settings) -> dict[str, Any]:
@@ -96,11 +103,11 @@ def enrol_list(store: Store, people: Path, settings: Settings) -> dict[str, Any]
     """
     from watchlist.database import StoreError
     from watchlist.enrolment import enrol
-    from watchlist.photo_list import list_people
+    from watchlist.photo_list import read_photo_list
     from watchlist.photos import PhotoError
 
     try:
-        listing = list_people(people)
+        listing = read_photo_list(people)
     except PhotoError as error:
         raise SettingsError(str(error)) from None
     shared, previews = settings.shared, store.path.parent / PREVIEWS
@@ -129,15 +136,15 @@ def enrol_list(store: Store, people: Path, settings: Settings) -> dict[str, Any]
         "enrolled": len(verdicts) - len(refused),
         "turned": sum(bool(v.turns) and not v.reason for v in verdicts),
         "refused": [{"name": v.who, "photo": v.photo, "reason": v.reason} for v in refused],
-        "left_out": [{"path": path, "reason": reason} for path, reason in listing.left_out],
+        "left_out": [{"path": path, "reason": reason} for path, reason in listing.skipped],
         "warnings": listing.warnings,
         "not_looked_for": [*absent, *store.inactive_names()],
     }
 
 
-def print_listing(listing: Listing) -> None:
+def print_listing(listing: PhotoList) -> None:
     """Say what of a folder or CSV is left out, and what may be meant otherwise."""
-    for path, reason in listing.left_out:
+    for path, reason in listing.skipped:
         console.print(f"left out {path}: {reason}", markup=False, soft_wrap=True)
     for warning in listing.warnings:
         print_warning(warning)
@@ -153,7 +160,7 @@ def not_enrolled(verdicts: list[Verdict]) -> list[str]:
 
 
 def _enrol(
-    entries: list[Entry],
+    entries: list[PhotoEntry],
     db: Path,
     allow_lookalike: bool,
     look_back: bool,

@@ -84,13 +84,13 @@ class LiveMaintenance:
     def _tidy(self) -> None:
         """Finish tracks whose reader died."""
         from stages.record import json_line
-        from watchlist.jsonl import append_whole
+        from watchlist.jsonl import append_text
         from watchlist.store import Store
 
         store = Store(self._out / DATABASE)
         try:
             if finished := store.finish_abandoned(time.time() - ABANDONED_S):
-                append_whole(self._out / "sightings.jsonl", "".join(map(json_line, finished)))
+                append_text(self._out / "sightings.jsonl", "".join(map(json_line, finished)))
         finally:
             store.close()
 

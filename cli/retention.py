@@ -25,14 +25,14 @@ def purge(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Delete old tracks of live cameras, by outcome, and check that no trace of them is left."""
-    from watchlist.retention import Policy, purge
+    from watchlist.retention import RetentionPolicy, purge
 
     if all(days is None for days in (match, no_match, not_assessable, pictures)):
         raise SettingsError("purge: say how many days to keep: --match, --no-match, --not-assessable or --pictures")
     path = database_path(db)
     require_no_links(path.parent)
     store = open_store(path, must_exist=True)
-    policy = Policy({"match": match, "no_match": no_match, "not_assessable": not_assessable}, pictures)
+    policy = RetentionPolicy({"match": match, "no_match": no_match, "not_assessable": not_assessable}, pictures)
     proof = purge(store, path.parent, policy)
     store.close()
     if as_json:

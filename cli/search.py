@@ -53,7 +53,7 @@ def command(
     """Search all past tracks, matched or not, for a person."""
     from watchlist.database import StoreError
     from watchlist.search_back import TrackSearch
-    from watchlist.time_arguments import one_of, span
+    from watchlist.time_arguments import parse_time_range, require_one_of
     from watchlist.tracks import TrackFilter
 
     if len({path.resolve() for path in db}) < len(db):
@@ -64,10 +64,10 @@ def command(
     if face is not None and photo is None:
         raise SettingsError(f"--face {face}: is of a photo, and none is given")
     try:
-        first, last = span(since, until)
+        first, last = parse_time_range(since, until)
         stores = [open_store(database_path(path), must_exist=True) for path in db]
         if camera is not None:
-            one_of("--camera", camera, sorted({name for store in stores for name in store.sources()}))
+            require_one_of("--camera", camera, sorted({name for store in stores for name in store.sources()}))
     except ValueError as error:
         raise SettingsError(str(error)) from None
     where = TrackFilter(camera, first.pts_s, first.at, last.at, least_px, last.pts_s)

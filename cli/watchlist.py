@@ -149,12 +149,12 @@ def update(
 ) -> None:
     """Change the details of a person."""
     from watchlist.database import StoreError
-    from watchlist.names import UNSAFE, is_date
+    from watchlist.names import UNSAFE_CHARACTERS, is_date
 
     if expires and not is_date(expires):
         raise SettingsError(f"--expires {expires}: must be a date like 2030-12-31")
     for option, text in (("--name", name), ("--external-id", external_id)):
-        if text and UNSAFE.search(text):
+        if text and UNSAFE_CHARACTERS.search(text):
             raise SettingsError(f"{option}: holds a line break or another control character")
     given = {"name": name, "external_id": external_id, "purpose": purpose, "authority": authority, "expires": expires}
     details = {key: value for key, value in given.items() if value is not None}

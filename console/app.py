@@ -16,19 +16,19 @@ from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import FileResponse, HTMLResponse
 
-from console.pictures import picture_of, thumbnail
-from console.report import PAGES, render_page, render_report
-from console.security import SafeHeaders
-from watchlist.output_folder import Folder
+from console.pictures import thumbnail, track_thumbnail
+from console.report import TEMPLATES, render_page, render_report
+from console.security import SecurityHeaders
+from watchlist.output_folder import OutputFolder
 from watchlist.row_checks import OUTCOMES
 from watchlist.sqlite_connection import StoreError
 from watchlist.store import Store
-from watchlist.time_arguments import one_of, span
+from watchlist.time_arguments import parse_time_range, require_one_of
 from watchlist.tracks import TrackFilter
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-FRESH_S = 5.0  # a page that is older is made anew if the database has changed
-LARGEST = 2**63 - 1  # whole number that SQLite knows
+PAGE_MAX_AGE_S = 5.0  # a page that is older is made anew if the database has changed
+MAX_SQLITE_INT = 2**63 - 1  # whole number that SQLite knows
 Limit = Annotated[int, Query(ge=1, le=1000, description="rows of a page")]
 Result = TypeVar("Result")
 
@@ -39,7 +39,7 @@ def make_app(database: Path, hosts: Sequence[str] = LOOPBACK) -> FastAPI:
     ``hosts`` are the names it may be called by: a page of another name that was made to point here reads nothing.
     """
     out = database.parent
-    stores = _Stores(database)
+    stores = _ThreadStores(database)
     page = _Page(database, out)
 
     @asynccontextmanager
@@ -49,7 +49,7 @@ def make_app(database: Path, hosts: Sequence[str] = LOOPBACK) -> FastAPI:
 
     app = FastAPI(title="Farsight", docs_url=None, redoc_url=None, lifespan=prepared)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
-    app.add_middleware(SafeHeaders)
+    app.add_middleware(SecurityHeaders)
 
     @app.exception_handler(StoreError)
     def damaged(request: Request, error: StoreError) -> Response:
@@ -62,12 +62,12 @@ def make_app(database: Path, hosts: Sequence[str] = LOOPBACK) -> FastAPI:
 
     @app.get("/api", response_class=HTMLResponse, include_in_schema=False)
     def documentation() -> HTMLResponse:
-        return HTMLResponse(PAGES.get_template("api.html").render(paths=app.openapi()["paths"]))
+        return HTMLResponse(TEMPLATES.get_template("api.html").render(paths=app.openapi()["paths"]))
 
     @app.get("/tracks", response_class=HTMLResponse)
     def tracks(outcome: str, source: str | None = None, after: str | None = None) -> HTMLResponse:
         """Finished tracks of an outcome, a page of cards at a time."""
-        rows = _page(stores.mine(), source, outcome, 60, after)
+        rows = _page(stores.current(), source, outcome, 60, after)
         following = None
         if len(rows) == 60:
             given = {"outcome": outcome, "source": source, "after": _name(rows[-1])}
@@ -86,35 +86,35 @@ def make_app(database: Path, hosts: Sequence[str] = LOOPBACK) -> FastAPI:
     ) -> Response:
         """Finished tracks by source and time. The next page begins ``after`` the last one's SOURCE/TRACK; the header ``Link`` has
         its address. ``since`` and ``until`` are as on the command line."""
-        rows = _page(stores.mine(), source, outcome, limit, after, since, until)
+        rows = _page(stores.current(), source, outcome, limit, after, since, until)
         return _json(rows, _next(request, rows, limit, _name))
 
     @app.get("/api/identities")
     def identities(
-        request: Request, limit: Limit = 1000, after: Annotated[int, Query(ge=0, le=LARGEST, description="an id")] = 0
+        request: Request, limit: Limit = 1000, after: Annotated[int, Query(ge=0, le=MAX_SQLITE_INT, description="an id")] = 0
     ) -> Response:
         """The people on the list, by id. The next page begins ``after`` the last one's id."""
-        people = [vars(person) for person in stores.mine().identities(limit, after)]
+        people = [vars(person) for person in stores.current().identities(limit, after)]
         return _json(people, _next(request, people, limit, lambda person: str(person["id"])))
 
     @app.get("/picture")
     def picture(source: str, track: str, kind: str = "crop") -> Response:
         """A track's ``crop`` or ``restored`` chip, as JPEG."""
-        _allowed(lambda: one_of("kind", kind, ("crop", "restored")))
-        rows = stores.mine().find_tracks([(source, track)])
-        content = picture_of(Folder(out), rows[0], kind) if rows else None
+        _allowed(lambda: require_one_of("kind", kind, ("crop", "restored")))
+        rows = stores.current().find_tracks([(source, track)])
+        content = track_thumbnail(OutputFolder(out), rows[0], kind) if rows else None
         return _jpeg(content)
 
     @app.get("/enrolled/{identity}")
     def enrolled(identity: int) -> Response:
         """The first enrolled photo of a person, as JPEG."""
-        photo = stores.mine().first_photo(identity) if abs(identity) <= LARGEST else None
+        photo = stores.current().first_photo(identity) if abs(identity) <= MAX_SQLITE_INT else None
         return _jpeg(None if photo is None else thumbnail(photo[1]))
 
     @app.get("/annotated/{name}")
     def video(name: str) -> FileResponse:
         """A video with boxes and names."""
-        path = Folder(out).below(f"annotated/{name}") if name.endswith(".mp4") else None
+        path = OutputFolder(out).safe_path(f"annotated/{name}") if name.endswith(".mp4") else None
         if path is None or not path.is_file():
             raise HTTPException(404, "no such video")
         return FileResponse(path, media_type="video/mp4", headers={"cache-control": "private, no-cache"})
@@ -135,14 +135,14 @@ def _quietly(call: Callable[[], object]) -> Callable[[], None]:
     return attempt
 
 
-class _Stores:
+class _ThreadStores:
     """One connection for each thread that answers."""
 
     def __init__(self, database: Path) -> None:
         self._database, self._own = database, threading.local()
-        self.mine()
+        self.current()
 
-    def mine(self) -> Store:
+    def current(self) -> Store:
         found: Store | None = getattr(self._own, "store", None)
         if found is None:
             found = self._own.store = Store(self._database, must_exist=True)
@@ -167,7 +167,7 @@ class _Page:
                 if of != self._of:
                     self._html, self._of = render_report(self._store, self._out, served=True).encode(), of
                     # A page that takes long to make is made more rarely.
-                    self._again_at = time.monotonic() + min(FRESH_S, 3 * (time.monotonic() - began))
+                    self._again_at = time.monotonic() + min(PAGE_MAX_AGE_S, 3 * (time.monotonic() - began))
             return self._html
         finally:
             self._lock.release()
@@ -192,10 +192,10 @@ def _page(
 ) -> list[dict[str, Any]]:
     """A page of tracks; refuses what is not allowed with status 422, and says what is."""
     if source is not None:
-        _allowed(lambda: one_of("source", source, store.sources()))
+        _allowed(lambda: require_one_of("source", source, store.sources()))
     if outcome is not None:
-        _allowed(lambda: one_of("outcome", outcome, OUTCOMES))
-    first, last = _allowed(lambda: span(since, until, dash=""))
+        _allowed(lambda: require_one_of("outcome", outcome, OUTCOMES))
+    first, last = _allowed(lambda: parse_time_range(since, until, prefix=""))
     where = TrackFilter(source, first.pts_s, first.at, last.at, None, last.pts_s, outcome)
     last_seen = None
     if after is not None:

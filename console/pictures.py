@@ -11,34 +11,34 @@ from urllib.parse import urlencode
 from PIL import Image
 
 from models.pictures import PictureError, read_picture
-from watchlist.output_folder import Folder
+from watchlist.output_folder import OutputFolder
 from watchlist.store import Store
 
-THUMB = 160
+THUMBNAIL_PX = 160
 FORMATS = ("PNG", "JPEG", "WEBP")
 
 
 class Pictures(Protocol):
     """Where a page finds its pictures: an address for ``src``, or None where there is no picture."""
 
-    def of_track(self, row: dict[str, Any], kind: str) -> str | None: ...
+    def track_picture(self, row: dict[str, Any], kind: str) -> str | None: ...
 
-    def of_person(self, identity: int) -> str | None: ...
+    def person_photo(self, identity: int) -> str | None: ...
 
 
-class Inlined:
-    """Pictures inside the page as data URLs, up to ``most_bytes``; later ones are left out and counted in ``left_out``."""
+class InlinePictures:
+    """Pictures inside the page as data URLs, up to ``max_bytes``; later ones are left out and counted in ``omitted``."""
 
-    def __init__(self, store: Store, out: Path, most_bytes: int) -> None:
-        self._store, self._folder, self._left = store, Folder(out), most_bytes
+    def __init__(self, store: Store, out: Path, max_bytes: int) -> None:
+        self._store, self._folder, self._left = store, OutputFolder(out), max_bytes
         self._people: dict[int, str | None] = {}
-        self.left_out = 0
+        self.omitted = 0
 
-    def of_track(self, row: dict[str, Any], kind: str) -> str | None:
-        content = picture_of(self._folder, row, kind)
+    def track_picture(self, row: dict[str, Any], kind: str) -> str | None:
+        content = track_thumbnail(self._folder, row, kind)
         return None if content is None else self._spent(_data_url(content))
 
-    def of_person(self, identity: int) -> str | None:
+    def person_photo(self, identity: int) -> str | None:
         if identity not in self._people:
             photo = self._store.first_photo(identity)
             content = None if photo is None else thumbnail(photo[1])
@@ -48,27 +48,27 @@ class Inlined:
 
     def _spent(self, url: str) -> str | None:
         if len(url) > self._left:
-            self.left_out += 1
+            self.omitted += 1
             return None
         self._left -= len(url)
         return url
 
 
-class Linked:
+class LinkedPictures:
     """Pictures that a server of this page gives: see `console.app`."""
 
-    def of_track(self, row: dict[str, Any], kind: str) -> str | None:
+    def track_picture(self, row: dict[str, Any], kind: str) -> str | None:
         if not row[kind]:
             return None
         return f"/picture?{urlencode({'source': row['source'], 'track': row['track'], 'kind': kind})}"
 
-    def of_person(self, identity: int) -> str | None:
+    def person_photo(self, identity: int) -> str | None:
         return f"/enrolled/{int(identity)}"
 
 
-def picture_of(folder: Folder, row: dict[str, Any], kind: str) -> bytes | None:
+def track_thumbnail(folder: OutputFolder, row: dict[str, Any], kind: str) -> bytes | None:
     """A track's ``crop`` or ``restored`` chip as a small JPEG; None where it is none that the folder holds."""
-    path = folder.picture(row[kind])
+    path = folder.picture_path(row[kind])
     try:
         return None if path is None else thumbnail(path.read_bytes())
     except OSError:
@@ -76,13 +76,13 @@ def picture_of(folder: Folder, row: dict[str, Any], kind: str) -> bytes | None:
 
 
 def thumbnail(picture: bytes) -> bytes | None:
-    """A picture as JPEG, `THUMB` pixels at its longer side; a small one is enlarged without smoothing, so that its pixels are
+    """A picture as JPEG, `THUMBNAIL_PX` pixels at its longer side; a small one is enlarged without smoothing, so that its pixels are
     seen. None for what is no picture, or too large a one."""
     try:
         image = Image.fromarray(read_picture(picture, FORMATS))
     except PictureError:
         return None
-    factor = THUMB / max(image.size)
+    factor = THUMBNAIL_PX / max(image.size)
     size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
     image = image.resize(size, Image.Resampling.NEAREST if factor > 1 else Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

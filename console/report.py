@@ -10,30 +10,30 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, TemplateError, select_autoescape
 
-from console.pictures import Inlined, Linked, Pictures
-from console.timeline import clock, sources_of, when
+from console.pictures import InlinePictures, LinkedPictures, Pictures
+from console.timeline import duration_text, source_timelines, time_span
 from watchlist.jsonl import replace_text
 from watchlist.row_checks import OUTCOMES
 from watchlist.sqlite_connection import StoreError
 from watchlist.store import Store
 from watchlist.tracks import TrackFilter, box_number
 
-MOST = {"match": 400, "near": 150, "no_match": 250, "unlikely": 100, "not_assessable": 200}  # cards of a section
-MOST_SERVED = {"match": 120, "near": 60, "no_match": 60, "unlikely": 30, "not_assessable": 60}
+MAX_CARDS = {"match": 400, "near": 150, "no_match": 250, "unlikely": 100, "not_assessable": 200}  # cards of a section
+MAX_CARDS_SERVED = {"match": 120, "near": 60, "no_match": 60, "unlikely": 30, "not_assessable": 60}
 PICTURE_BYTES = 14_000_000  # with all else a report stays below 20 MB
-NEAR = 0.08  # of a cosine below its threshold: a near miss
-UNLIKELY = 0.2  # templates of lower quality are likely of no face: hair, hands, patterns
-SHOWN = (
+NEAR_MISS_MARGIN = 0.08  # of a cosine below its threshold: a near miss
+MIN_FACE_QUALITY = 0.2  # templates of lower quality are likely of no face: hair, hands, patterns
+CARD_FIELDS = (
     *("source", "track", "start_s", "end_s", "outcome", "name", "nearest", "score", "threshold", "fpir", "shots", "face_px"),
     *("reasons", "best_pts_s", "quality"),
 )
-PAGES = Environment(
+TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=select_autoescape(),
     trim_blocks=True,
     lstrip_blocks=True,
 )
-PAGES.filters["clock"] = clock
+TEMPLATES.filters["clock"] = duration_text
 
 
 def write_report(store: Store, out: Path, started_after: float | None = None) -> Path:
@@ -65,18 +65,18 @@ def render_report(store: Store, out: Path, started_after: float | None = None, s
 
 def _rendered(store: Store, out: Path, where: TrackFilter, run: dict[str, Any], fault: str, served: bool) -> str:
     with store.snapshot():
-        sums = store.summaries(where)
-        inlined = Inlined(store, out, PICTURE_BYTES)
-        sections = _sections(store, where, MOST_SERVED if served else MOST)
-        cards = {name: _cards(rows, out, Linked() if served else inlined) for name, rows in sections.items()}
+        summaries = store.summaries(where)
+        inlined = InlinePictures(store, out, PICTURE_BYTES)
+        sections = _sections(store, where, MAX_CARDS_SERVED if served else MAX_CARDS)
+        cards = {name: _cards(rows, out, LinkedPictures() if served else inlined) for name, rows in sections.items()}
         people, names = store.active_people(30)
-        counts = {outcome: sum(row["tracks"] for row in sums if row["outcome"] == outcome) for outcome in OUTCOMES}
-        sources = sources_of(store, run, sums, where)
+        counts = {outcome: sum(row["tracks"] for row in summaries if row["outcome"] == outcome) for outcome in OUTCOMES}
+        sources = source_timelines(store, run, summaries, where)
         absent = store.inactive_names()
     shown = {"match": len(cards["match"]), "not_assessable": len(cards["not_assessable"])}
     shown["no_match"] = sum(len(cards[name]) for name in ("near", "no_match", "unlikely"))
     known = set(absent)
-    return PAGES.get_template("report.html").render(
+    return TEMPLATES.get_template("report.html").render(
         run=run,
         fault=fault,
         made=time.strftime("%Y-%m-%d %H:%M"),
@@ -89,20 +89,20 @@ def _rendered(store: Store, out: Path, where: TrackFilter, run: dict[str, Any], 
         absent_more=max(0, len(absent) - 30),
         without_photo=[name for name in run.get("watchlist", {}).get("not_looked_for", []) if name not in known],
         sources=sources,
-        more_sources=len({row["source"] for row in sums} - {source["name"] for source in sources}),
+        more_sources=len({row["source"] for row in summaries} - {source["name"] for source in sources}),
         links={f"{card['source']}/{card['track']}" for found in cards.values() for card in found},
         seconds=sum(source["position_s"] for source in sources),
         fpir=_rate(run),
         made_by=_made_by(run),
         served=served,
-        left_out=inlined.left_out,
+        omitted=inlined.omitted,
     )
 
 
 def render_page(rows: list[dict[str, Any]], out: Path, title: str, following: str | None) -> str:
     """One page of tracks, for `serve`; ``following`` is the address of the next."""
-    return PAGES.get_template("page.html").render(
-        cards=_cards(rows, out, Linked()), title=title, following=following, served=True
+    return TEMPLATES.get_template("page.html").render(
+        cards=_cards(rows, out, LinkedPictures()), title=title, following=following, served=True
     )
 
 
@@ -149,14 +149,16 @@ def _sections(store: Store, where: TrackFilter, most: dict[str, int]) -> dict[st
         match += [row for row in of("match", most["match"]) if (row["source"], row["track"]) not in known][
             : most["match"] - len(match)
         ]
-    near = [row for row in store.by_margin("no_match", most["near"], NEAR, where) if row["quality"] >= UNLIKELY]
+    near = [
+        row for row in store.by_margin("no_match", most["near"], NEAR_MISS_MARGIN, where) if row["quality"] >= MIN_FACE_QUALITY
+    ]
     known = {(row["source"], row["track"]) for row in near}
     rest = [row for row in of("no_match", most["no_match"] + len(near)) if (row["source"], row["track"]) not in known]
     return {
         "match": match,
         "near": near,
-        "no_match": [row for row in rest if row["quality"] >= UNLIKELY][: most["no_match"]],
-        "unlikely": [row for row in rest if row["quality"] < UNLIKELY][: most["unlikely"]],
+        "no_match": [row for row in rest if row["quality"] >= MIN_FACE_QUALITY][: most["no_match"]],
+        "unlikely": [row for row in rest if row["quality"] < MIN_FACE_QUALITY][: most["unlikely"]],
         "not_assessable": of("not_assessable", most["not_assessable"]),
     }
 
@@ -172,12 +174,12 @@ def _cards(rows: list[dict[str, Any]], out: Path, pictures: Pictures) -> list[di
         live = row["started_at"] is not None and row["ended_at"] is not None
         cards.append(
             {
-                **{key: row[key] for key in SHOWN},
+                **{key: row[key] for key in CARD_FIELDS},
                 "box": box_number(row["track"]),
-                "when": when(*(row[key] for key in (("started_at", "ended_at") if live else ("start_s", "end_s"))), live),
-                "crop": pictures.of_track(row, "crop"),
-                "restored": pictures.of_track(row, "restored"),
-                "enrolled": pictures.of_person(row["identity"])
+                "when": time_span(*(row[key] for key in (("started_at", "ended_at") if live else ("start_s", "end_s"))), live),
+                "crop": pictures.track_picture(row, "crop"),
+                "restored": pictures.track_picture(row, "restored"),
+                "enrolled": pictures.person_photo(row["identity"])
                 if row["outcome"] == "match" and row["identity"] is not None
                 else None,
                 "video": f"annotated/{quote(source)}.mp4#t={max(0.0, at):.1f}" if videos[source] else None,

@@ -20,7 +20,7 @@ HEADERS = {
 }
 
 
-class SafeHeaders:
+class SecurityHeaders:
     """ASGI middleware that adds `HEADERS` to every answer, also to refusals; a header that is there stays."""
 
     def __init__(self, app: Any) -> None:

@@ -10,23 +10,25 @@ from watchlist.store import Store
 from watchlist.tracks import TrackFilter
 
 BARS = 100  # over a timeline's length; tracks that lie in one bar share it, where there are more than EACH
-EACH = 300
-LANES = 20  # people with a lane of their own
-MOST_SOURCES = 100
+MAX_SINGLE_BARS = 300
+MAX_LANES = 20  # people with a lane of their own
+MAX_SOURCES = 100
 
 
-def sources_of(store: Store, run: dict[str, Any], sums: list[dict[str, Any]], where: TrackFilter) -> list[dict[str, Any]]:
+def source_timelines(
+    store: Store, run: dict[str, Any], summaries: list[dict[str, Any]], where: TrackFilter
+) -> list[dict[str, Any]]:
     """The sources of a run, as ``run.json`` tells of them or as far as their tracks do, each with ``lanes`` and ``length``."""
     mine = defaultdict(list)
-    for row in sums:
+    for row in summaries:
         mine[row["source"]].append(row)
-    known = [source for source in map(_told, run.get("sources") or []) if source is not None]
+    known = [source for source in map(_reported, run.get("sources") or []) if source is not None]
     names = {source["name"] for source in known}
-    known += [_untold(name, rows) for name, rows in mine.items() if name not in names]
-    return [_lanes(store, source, mine[source["name"]], where) for source in known[:MOST_SOURCES]]
+    known += [_from_tracks(name, rows) for name, rows in mine.items() if name not in names]
+    return [_lanes(store, source, mine[source["name"]], where) for source in known[:MAX_SOURCES]]
 
 
-def _told(source: Any) -> dict[str, Any] | None:
+def _reported(source: Any) -> dict[str, Any] | None:
     """A source of ``run.json``, or None where that was damaged."""
     if not isinstance(source, dict) or not isinstance(source.get("name"), str):
         return None
@@ -42,26 +44,26 @@ def _seconds(value: Any) -> float | None:
     return float(value) if isinstance(value, (int, float)) and 0 <= value < 1e10 else None
 
 
-def _untold(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _from_tracks(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """A source of which only tracks are known yet: live cameras are told of in ``run.json`` at the end."""
     end = max(row["end_s"] for row in rows)
     return {"name": name, "status": "ok", "reason": "", "position_s": end, "duration_s": None}
 
 
-def _lanes(store: Store, source: dict[str, Any], sums: list[dict[str, Any]], where: TrackFilter) -> dict[str, Any]:
+def _lanes(store: Store, source: dict[str, Any], summaries: list[dict[str, Any]], where: TrackFilter) -> dict[str, Any]:
     """A source with its timeline: a lane for each person found, one for the rest of each outcome. A camera's goes from the first
     track to the last, by time of day."""
     lanes: dict[str, list[dict[str, Any]]] = {}
-    if not sums:
+    if not summaries:
         return {**source, "length": 0.1, "lanes": lanes, "more": 0}
-    live = all(row["timed"] == row["tracks"] for row in sums)
-    first = min(row["started_at"] for row in sums) if live else 0.0
-    last = max(row["ended_at" if live else "end_s"] for row in sums)
+    live = all(row["timed"] == row["tracks"] for row in summaries)
+    first = min(row["started_at"] for row in summaries) if live else 0.0
+    last = max(row["ended_at" if live else "end_s"] for row in summaries)
     length = max(last - first, 0.0 if live else max(source["duration_s"] or 0.0, source["position_s"]), 0.1)
     people: set[str] = set()
     begin = "started_at" if live else "start_s"
     # Few tracks have a bar each; many share one a step of time.
-    step = length / BARS if sum(row["tracks"] for row in sums) > EACH else 1e-3
+    step = length / BARS if sum(row["tracks"] for row in summaries) > MAX_SINGLE_BARS else 1e-3
     placed: dict[tuple[str, int], dict[str, Any]] = {}
     for bar in sorted(
         store.timeline_bars(source["name"], begin, first, step, where),
@@ -69,7 +71,7 @@ def _lanes(store: Store, source: dict[str, Any], sums: list[dict[str, Any]], whe
     ):
         lane = bar["outcome"].replace("_", " ")
         if bar["outcome"] == "match" and bar["person"] is not None:
-            lane = bar["person"] if bar["person"] in people or len(people) < LANES else "others matched"
+            lane = bar["person"] if bar["person"] in people or len(people) < MAX_LANES else "others matched"
             people.add(lane)
         place = lane, int((bar["first"] - first) / step)
         if place in placed:
@@ -84,17 +86,17 @@ def _lanes(store: Store, source: dict[str, Any], sums: list[dict[str, Any]], whe
                 "left": 100 * (bar["first"] - first) / length,
                 "width": max(0.4, 100 * (bar["last"] - bar["first"]) / length),
                 "kind": bar["outcome"],
-                "title": when(bar["first"], bar["last"], live) + many,
+                "title": time_span(bar["first"], bar["last"], live) + many,
                 "link": f"{source['name']}/{bar['track']}",
             }
         )
     return {**source, "length": length, "lanes": lanes}
 
 
-def when(begin: float, end: float, live: bool) -> str:
+def time_span(begin: float, end: float, live: bool) -> str:
     """The time of day here, of cameras; else the place in the recording."""
     if not live:
-        return f"{clock(begin)} to {clock(end)}"
+        return f"{duration_text(begin)} to {duration_text(end)}"
     try:
         first, last = (datetime.fromtimestamp(at).astimezone() for at in (begin, end))
     except (ValueError, OverflowError, OSError):
@@ -102,7 +104,7 @@ def when(begin: float, end: float, live: bool) -> str:
     return f"{first:%Y-%m-%d %H:%M:%S} to {last:%H:%M:%S}"
 
 
-def clock(seconds: float | None) -> str:
+def duration_text(seconds: float | None) -> str:
     """Seconds as 1:02:03.4."""
     if seconds is None:
         return ""

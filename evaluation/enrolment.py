@@ -26,7 +26,7 @@ from models import load_detector, load_recognizer
 from models.faces import pairwise_iou
 from models.pictures import read_picture
 from watchlist.enrolment import Gate, Verdict
-from watchlist.photo_faces import look_at
+from watchlist.photo_faces import analyse_photo
 
 SURE, SECOND, ALONE = 0.7, 0.5, 0.3  # labelled scores and shares of the widest face
 FACELESS = "imagenet"  # photos whose name begins so show no face
@@ -86,8 +86,8 @@ def main() -> None:
                     row = counts.setdefault(kind if not turned else f"{kind}, turned", Counter())
                     result = outcome(gate, path, turned if kind == "one" else None)
                     if result == "enrolled" and kind == "one" and not turned:
-                        seen = look_at(detector, recognizer, pixels)
-                        box_taken = seen.faces.boxes[seen.people()[0]]
+                        seen = analyse_photo(detector, recognizer, pixels)
+                        box_taken = seen.faces.boxes[seen.subjects()[0]]
                         result = result if pairwise_iou(box_taken[None], box[None])[0, 0] > 0.4 else "enrolled another face"
                     row[result] += 1
     reasons = list(dict.fromkeys(reason for row in counts.values() for reason in row))

@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 100_000, 1_000_000])
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    template_index.KEPT_FROM = 1
+    template_index.MIN_SAVED_TEMPLATES = 1
     rows = []
     for count in args.sizes:
         with tempfile.TemporaryDirectory() as folder:

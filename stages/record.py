@@ -15,7 +15,7 @@ from pipeline.protocol import Batch
 from stages.alerts.outbox import AlertOutbox
 from stages.records import Sighting, Track
 from stages.retry import with_retries
-from watchlist.jsonl import append_whole, keep_lines, write_whole
+from watchlist.jsonl import append_text, filter_lines, write_lines
 
 
 class Record:
@@ -67,7 +67,7 @@ class Record:
         reopened = [row for key, row in last.items() if key in before and before[key][1] and before[key][0] < row["version"]]
         if reopened:  # a track that was declared finished after a long silence
             replaced = {_key(row) for row in reopened}
-            with_retries(lambda: keep_lines(self._lines, lambda line: _key_of_line(line) not in replaced), *self._retry)
+            with_retries(lambda: filter_lines(self._lines, lambda line: _key_of_line(line) not in replaced), *self._retry)
         if new or reopened:
             with_retries(lambda: self._append([*new, *reopened]), *self._retry)
         self._outcomes.update(row["outcome"] for row in new)
@@ -106,7 +106,7 @@ class Record:
     def _append(self, rows: list[dict[str, Any]]) -> None:
         """Append all lines or none."""
         lines = (json_line({**r, "reasons": json.loads(r["reasons"]), "best_box": json.loads(r["best_box"])}) for r in rows)
-        append_whole(self._lines, "".join(lines))
+        append_text(self._lines, "".join(lines))
 
     def _row(self, sighting: Sighting) -> dict[str, Any]:
         track, template = sighting.track, sighting.template
@@ -199,4 +199,4 @@ def json_line(row: dict[str, Any]) -> str:
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Rewrite the whole file from rows of the database, atomically."""
-    write_whole(path, (json_line(row) for row in rows))
+    write_lines(path, (json_line(row) for row in rows))

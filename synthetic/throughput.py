@@ -19,7 +19,7 @@ from pipeline.protocol import SourceSpec
 from pipeline.settings import EngineSettings
 from synthetic.corridor import render_clip
 from watchlist.enrolment import Gate, enrol
-from watchlist.photo_list import list_people
+from watchlist.photo_list import read_photo_list
 from watchlist.store import Store
 
 
@@ -67,7 +67,7 @@ def run_once(
     store = Store(database)
     if people is not None:
         recognizer = load_recognizer(device=settings.device)
-        enrol(store, Gate(load_detector(device=settings.device), recognizer), list_people(people).entries, recognizer.digest)
+        enrol(store, Gate(load_detector(device=settings.device), recognizer), read_photo_list(people).entries, recognizer.digest)
     store.close()
     context = {"out": out, "database": database, "fpir": fpir, "device": settings.device}
     job = Job(settings.groups, [SourceSpec(clip.stem, str(clip))], context, database, settings.checkpoint_every_s)

@@ -70,11 +70,11 @@ class Alerts(Database):
         ).fetchone()
         return None if row is None else dict(row)
 
-    def undelivered(self, sink: str, most: int = 100) -> list[Alert]:
+    def undelivered(self, sink: str, limit: int = 100) -> list[Alert]:
         """What a sink has not had yet, oldest first."""
         rows = self._db.execute(
             "SELECT a.* FROM undelivered u JOIN alerts a ON a.key = u.alert WHERE u.sink = ? ORDER BY a.rowid LIMIT ?",
-            (sink, most),
+            (sink, limit),
         )
         return [Alert(**dict(row)) for row in rows]
 

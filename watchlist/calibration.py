@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.stats import genpareto
 
 MIN_COMPARISONS = 1000  # for a bin's scores to replace the card's
-LEAST_EXCESSES = 200  # for its tail to do so as well
-TAIL = 0.01  # share of the scores that the tail's distribution is fitted to
+MIN_EXCESSES = 200  # for its tail to do so as well
+TAIL_SHARE = 0.01  # share of the scores that the tail's distribution is fitted to
 
 
 def fit_impostor_scores(
@@ -30,11 +30,11 @@ def fit_impostor_scores(
         if found.size < MIN_COMPARISONS:
             bins.append(card)
             continue
-        levels = [level for level in card["log10_fmr"] if 10**level >= TAIL * 0.999]
+        levels = [level for level in card["log10_fmr"] if 10**level >= TAIL_SHARE * 0.999]
         quantiles = [float(q) for q in np.quantile(found, [1 - 10**level for level in levels])]
         excesses = found[found > quantiles[-1]] - quantiles[-1]
         tail = card["tail"]
-        if len(excesses) >= LEAST_EXCESSES:
+        if len(excesses) >= MIN_EXCESSES:
             shape, _, scale = genpareto.fit(excesses, floc=0)
             tail = {"shape": float(shape), "scale": float(scale)}
         bins.append({**card, "log10_fmr": levels, "scores": quantiles, "tail": tail, "comparisons": int(found.size)})

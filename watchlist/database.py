@@ -12,20 +12,20 @@ from typing import Any
 
 from watchlist.schema import MIGRATIONS, VERSION
 from watchlist.sqlite_connection import (
-    WAIT_S,
+    BUSY_TIMEOUT_S,
     StoreError,
-    address_unchanging,
     connect,
-    connect_unchanging,
-    copied,
-    damaged,
-    has_log,
+    connect_immutable,
+    damaged_error,
+    has_wal,
+    immutable_uri,
     is_full,
     is_writable,
+    temporary_copy,
 )
 
 __all__ = ["Database", "StoreError", "StoreUnavailable"]
-READERS_MS = 10_000  # that readers are given to end, before the write-ahead log cannot be emptied
+CHECKPOINT_TIMEOUT_MS = 10_000  # that readers are given to end, before the write-ahead log cannot be emptied
 ENGINE_TABLES = ("checkpoints",)  # of the engine, which may have been here first
 
 
@@ -70,13 +70,13 @@ class Database:
 
     def _open_read_only(self) -> Any:
         """The database itself where that tells all; else a copy, in which the write-ahead log or a migration takes effect."""
-        self._db = connect_unchanging(self.path)
-        self.address = address_unchanging(self.path)
+        self._db = connect_immutable(self.path)
+        self.address = immutable_uri(self.path)
         self._refuse_foreign()
-        if not has_log(self.path) and self._version() == VERSION:
+        if not has_wal(self.path) and self._version() == VERSION:
             return self._db
         self._db.close()
-        copy = self._parts.enter_context(copied(self.path))
+        copy = self._parts.enter_context(temporary_copy(self.path))
         self._db, self.address = connect(copy, must_exist=True), copy.as_uri()
         self._db.path = self.path
         self._migrate()
@@ -154,7 +154,7 @@ class Database:
         """One of the counters in the table ``generation``. Raises StoreError where that was damaged."""
         row = self._db.execute(f"SELECT {column} FROM generation").fetchone()
         if row is None or not isinstance(row[0], int):
-            raise damaged(self.path, f"its counter {column}")
+            raise damaged_error(self.path, f"its counter {column}")
         return int(row[0])
 
     def set_cache_mb(self, megabytes: int) -> None:
@@ -170,11 +170,11 @@ class Database:
             if "locked" not in str(error):
                 raise
             return False
-        self._db.execute(f"PRAGMA busy_timeout = {READERS_MS}")
+        self._db.execute(f"PRAGMA busy_timeout = {CHECKPOINT_TIMEOUT_MS}")
         try:
             return not self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         finally:
-            self._db.execute(f"PRAGMA busy_timeout = {1000 * WAIT_S}")
+            self._db.execute(f"PRAGMA busy_timeout = {1000 * BUSY_TIMEOUT_S}")
 
     def log_audit(self, what: str, **detail: Any) -> bool:
         """Append to the audit log: what was done, when, with what. Returns whether it could be: not where all is read-only."""

@@ -16,21 +16,21 @@ from models.chip import CHIP, sharpness_of
 from models.pictures import read_picture
 from watchlist.gallery import Gallery
 from watchlist.identities import AmbiguousName
-from watchlist.names import identity_name, shown
+from watchlist.names import display_path, normalised_name
 from watchlist.people import Enrolment
-from watchlist.photo_faces import Detector, Found, Recognizer, look_at
-from watchlist.photos import Entry, PhotoError, read_with_digest
+from watchlist.photo_faces import Detector, PhotoFaces, Recognizer, analyse_photo
+from watchlist.photos import PhotoEntry, PhotoError, read_photo_with_digest
 from watchlist.preview import write_preview
 from watchlist.store import Store
 from watchlist.thresholds import Thresholds
 
-LEAST_FACE_PX = 24.0
-LEAST_SHARPNESS = 4.0
-WORST_FIT = 0.25
-LEAST_SURENESS = 0.3  # score times quality: of 100 photos without a face 10 pass it, of 1,000 with one 994 (evaluation.enrolment)
-AT_ONCE = 64  # chips embedded together
-LOOKS_LIKE_FPIR = 1e-3  # how seldom a stranger's photo may be taken for that of somebody on the list
-LEAST_LIKENESS = 0.1  # cosine between photos of one person
+MIN_FACE_PX = 24.0
+MIN_SHARPNESS = 4.0
+MAX_ALIGNMENT_ERROR = 0.25
+MIN_CONFIDENCE = 0.3  # score times quality: of 100 photos without a face 10 pass it, of 1,000 with one 994 (evaluation.enrolment)
+EMBED_BATCH = 64  # chips embedded together
+LOOKALIKE_FPIR = 1e-3  # how seldom a stranger's photo may be taken for that of somebody on the list
+MIN_SAME_PERSON_COSINE = 0.1  # cosine between photos of one person
 
 
 @dataclass(frozen=True)
@@ -90,16 +90,16 @@ class Gate:
 
     def judge(self, name: str, path: Path, face: int | None = None) -> Verdict:
         """Find the one face of a photo, or face number ``face`` of several, and embed it, or say why not."""
-        verdict = Verdict(name, shown(path.name), "")
+        verdict = Verdict(name, display_path(path.name), "")
         try:
-            photo, sha256 = read_with_digest(path)
+            photo, sha256 = read_photo_with_digest(path)
         except PhotoError as error:
-            return verdict.refused(f"unreadable: {shown(str(error))}")
-        found = look_at(self._detector, self._judge or self._recognizer, photo)
+            return verdict.refused(f"unreadable: {display_path(str(error))}")
+        found = analyse_photo(self._detector, self._judge or self._recognizer, photo)
         verdict = replace(verdict, sha256=sha256, turns=found.turns)
         if not len(found):
             return verdict.refused("no_face")
-        people = found.people()
+        people = found.subjects()
         if face is not None and not 1 <= face <= len(found):
             return self._with_preview(verdict, found, f"no_such_face: {face}, the photo shows {len(found)}")
         if face is None and len(people) > 1:
@@ -107,15 +107,15 @@ class Gate:
         row = people[0] if face is None else face - 1
         width, quality, score = (float(of[row]) for of in (found.widths, found.quality, found.faces.scores))
         verdict = replace(verdict, face_px=width, quality=quality)
-        if found.undecided:
+        if found.rotation_ambiguous:
             return verdict.refused("not_upright: it cannot be told which way up the photo is; turn it and save it")
-        if width < LEAST_FACE_PX:
-            return verdict.refused(f"too_small: the face is {width:.0f} pixels wide, {LEAST_FACE_PX:.0f} are needed")
-        if found.fit[row] > WORST_FIT:
+        if width < MIN_FACE_PX:
+            return verdict.refused(f"too_small: the face is {width:.0f} pixels wide, {MIN_FACE_PX:.0f} are needed")
+        if found.alignment_error[row] > MAX_ALIGNMENT_ERROR:
             return verdict.refused("extreme_pose")
-        if sharpness_of(found.chips[row]) < LEAST_SHARPNESS:
+        if sharpness_of(found.chips[row]) < MIN_SHARPNESS:
             return verdict.refused("blurred")
-        if quality * score < LEAST_SURENESS:
+        if quality * score < MIN_CONFIDENCE:
             return verdict.refused(f"low_quality: {quality:.2f}, at a detector's score of {score:.2f}")
         if face is not None and self._previews is not None:
             with contextlib.suppress(OSError):
@@ -128,20 +128,22 @@ class Gate:
                 return verdict.refused("low_quality: the recogniser makes nothing of it")
         return replace(verdict, chip=found.chips[row], vector=vector)
 
-    def _with_preview(self, verdict: Verdict, found: Found, reason: str) -> Verdict:
+    def _with_preview(self, verdict: Verdict, found: PhotoFaces, reason: str) -> Verdict:
         verdict = verdict.refused(reason)
         if self._previews is None:
             return verdict
         preview = write_preview(found, self._previews, _preview_name(verdict))
-        return replace(verdict, preview=preview, reason=reason if preview is None else f"{reason}, see {shown(preview)}")
+        return replace(verdict, preview=preview, reason=reason if preview is None else f"{reason}, see {display_path(preview)}")
 
-    def against_list(self, judged: list[Verdict], known: int | None, own: list[Enrolment], gallery: Gallery) -> list[Verdict]:
+    def check_against_list(
+        self, judged: list[Verdict], known: int | None, own: list[Enrolment], gallery: Gallery
+    ) -> list[Verdict]:
         """The same verdicts about one person's photos, after a look at their enrolled photos and at who else is on the list."""
         out = []
         for verdict in _without_strangers(judged, [e.vector for e in own]):
             other = None if verdict.vector is None else gallery.nearest_other(verdict.vector, known)
             if self._thresholds is not None and other is not None:
-                limit = self._thresholds.cosine(LOOKS_LIKE_FPIR, len(gallery), verdict.face_px)
+                limit = self._thresholds.cosine(LOOKALIKE_FPIR, len(gallery), verdict.face_px)
                 if other.score >= limit:
                     who = other.name if other.name != verdict.name else f"{other.name} (ID {other.identity})"
                     verdict = verdict.refused(f"looks_like: {who}, cosine {other.score:.2f}")
@@ -152,7 +154,7 @@ class Gate:
 def enrol(
     store: Store,
     gate: Gate,
-    entries: Iterable[Entry],
+    entries: Iterable[PhotoEntry],
     digest: str,
     told: Callable[[Verdict], None] = lambda verdict: None,
     warn: Callable[[str], None] = lambda text: None,
@@ -170,12 +172,12 @@ def enrol(
         try:
             known = photos[0].identity if photos[0].identity is not None else store.find_identity(name, external_id)
         except AmbiguousName as error:
-            judged = [Verdict(name, shown(e.photo.name), f"ambiguous_name: {error}; name the external id") for e in photos]
+            judged = [Verdict(name, display_path(e.photo.name), f"ambiguous_name: {error}; name the external id") for e in photos]
         else:
             _warn_of_name(store, name, known, external_id, names, warn)
             judged = [replace(gate.judge(name, e.photo, e.face), external_id=external_id) for e in photos]
             gallery.update()
-            judged = gate.against_list(judged, known, [] if known is None else store.enrolments(known), gallery)
+            judged = gate.check_against_list(judged, known, [] if known is None else store.enrolments(known), gallery)
             judged = _keep(store, judged, photos, known, digest)
         for verdict in judged:
             told(verdict)
@@ -183,12 +185,12 @@ def enrol(
     return verdicts
 
 
-def _by_person(entries: Iterable[Entry]) -> list[list[Entry]]:
+def _by_person(entries: Iterable[PhotoEntry]) -> list[list[PhotoEntry]]:
     """Entries by whom they show: an id of the list, else an external id, else the name; one without an external id goes to those
     with one where they all are of one person of that name."""
-    groups: dict[tuple[str, str], list[Entry]] = {}
+    groups: dict[tuple[str, str], list[PhotoEntry]] = {}
     for entry in entries:
-        entry = replace(entry, name=identity_name(entry.name))
+        entry = replace(entry, name=normalised_name(entry.name))
         external_id = entry.details.get("external_id")
         key = ("id", str(entry.identity)) if entry.identity is not None else ("external", external_id or "")
         groups.setdefault(key if external_id or entry.identity is not None else ("name", entry.name), []).append(entry)
@@ -215,7 +217,7 @@ def _warn_of_name(
         warn(f"{name!r} and {other!r} differ only in case, and are two people")
 
 
-def _keep(store: Store, judged: list[Verdict], photos: list[Entry], known: int | None, digest: str) -> list[Verdict]:
+def _keep(store: Store, judged: list[Verdict], photos: list[PhotoEntry], known: int | None, digest: str) -> list[Verdict]:
     """Write what was found good of one person's photos; returns the verdicts with the person's id."""
     name = photos[0].name
     with store.transaction():
@@ -225,9 +227,16 @@ def _keep(store: Store, judged: list[Verdict], photos: list[Entry], known: int |
             known = store.add_identity(name, known, **details)
             for verdict, entry in good:
                 assert verdict.chip is not None and verdict.vector is not None
-                chip = png(verdict.chip)
+                chip = encode_chip(verdict.chip)
                 store.add_enrolment(
-                    known, shown(entry.photo), verdict.sha256, chip, verdict.vector, digest, verdict.quality, verdict.face_px
+                    known,
+                    display_path(entry.photo),
+                    verdict.sha256,
+                    chip,
+                    verdict.vector,
+                    digest,
+                    verdict.quality,
+                    verdict.face_px,
                 )
         # No names, which the audit log would keep for ever; not the likeness's either.
         store.log_audit("enrol", identity=known, photos=dict(Counter(v.reason.partition(":")[0] or "enrolled" for v in judged)))
@@ -245,7 +254,7 @@ def _without_strangers(judged: list[Verdict], own: list[NDArray[np.float32]]) ->
         return judged
     vectors = np.stack([*(v.vector for v in good if v.vector is not None), *own])
     likeness = vectors @ vectors.T - 2 * np.eye(len(vectors), dtype=np.float32)
-    strange = {id(v) for v, best in zip(good, likeness.max(1), strict=False) if best < LEAST_LIKENESS}
+    strange = {id(v) for v, best in zip(good, likeness.max(1), strict=False) if best < MIN_SAME_PERSON_COSINE}
     return [v.refused("unlike_other_photos") if id(v) in strange else v for v in judged]
 
 
@@ -253,9 +262,9 @@ def reembed(store: Store, recognizer: Recognizer, told: Callable[[int], None] = 
     """Make all vectors anew from the kept chips with another recogniser: all of them, or none. Returns how many."""
     kept = store.photo_chips()
     vectors: dict[int, tuple[NDArray[np.float32], float]] = {}
-    for start in range(0, len(kept), AT_ONCE):
-        part = kept[start : start + AT_ONCE]
-        made, quality = recognizer.embed_with_quality(np.stack([unpng(chip) for _, chip in part]))
+    for start in range(0, len(kept), EMBED_BATCH):
+        part = kept[start : start + EMBED_BATCH]
+        made, quality = recognizer.embed_with_quality(np.stack([decode_png(chip) for _, chip in part]))
         vectors |= {row: (vector, float(q)) for (row, _), vector, q in zip(part, made, quality, strict=True)}
         told(len(vectors))
     store.put_embeddings(vectors, recognizer.digest)
@@ -263,12 +272,12 @@ def reembed(store: Store, recognizer: Recognizer, told: Callable[[int], None] = 
     return len(kept)
 
 
-def unpng(code: bytes) -> NDArray[np.uint8]:
+def decode_png(code: bytes) -> NDArray[np.uint8]:
     """RGB uint8 (H, W, 3) of a PNG. Raises ValueError if it is none."""
     return read_picture(code, ("PNG",))
 
 
-def png(chip: NDArray[np.uint8]) -> bytes:
+def encode_chip(chip: NDArray[np.uint8]) -> bytes:
     """A chip as PNG, enlarged to 128 pixels if it is smaller."""
     if chip.shape[0] != CHIP:
         chip = cv2.resize(chip, (CHIP, CHIP), interpolation=cv2.INTER_CUBIC).astype(np.uint8)

@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from watchlist.output_folder import Folder
+from watchlist.output_folder import OutputFolder
 from watchlist.store import Store
 
 HIDDEN = {"template", "path", "template_id"}
@@ -44,7 +44,7 @@ def export_case(store: Store, out: Path, tracks: list[dict[str, Any]], path: Pat
     Returns the number of files. Raises OSError; TargetError, see `check_target`.
     """
     check_target(store, path, force)
-    folder, people, sums = Folder(out), [], {}
+    folder, people, sums = OutputFolder(out), [], {}
     descriptor, part = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.absolute().parent)
     try:
         with os.fdopen(descriptor, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -55,7 +55,7 @@ def export_case(store: Store, out: Path, tracks: list[dict[str, Any]], path: Pat
                     archive.writestr(name, content)
 
             for name in sorted({row[kind] for row in tracks for kind in ("crop", "restored") if row[kind]}):
-                if (picture := folder.picture(name)) is not None:
+                if (picture := folder.picture_path(name)) is not None:
                     add(name, picture.read_bytes())
             for identity in sorted({row["identity"] for row in tracks if row["identity"] is not None}):
                 if (person := store.identity(identity)) is not None:

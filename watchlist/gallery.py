@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from watchlist.database import StoreError
 from watchlist.people import People
 
-FLOAT32_UP_TO = 200_000  # above it vectors are kept as float16: half the memory, half the time, cosines right to 0.0005
+MAX_FLOAT32_PHOTOS = 200_000  # above it vectors are kept as float16: half the memory, half the time, cosines right to 0.0005
 NEIGHBOURS = 64  # a person with more photos than this hides those behind them
 
 
@@ -67,7 +67,7 @@ class Gallery:
                 f"this one is {self._digest[:12]}): name that one, or run `watchlist reembed` to change to this one"
             )
         rows, identities = self._people.active_photos()
-        if self._people.reembed_count() != self._reembedded or len(rows) > FLOAT32_UP_TO >= len(self._rows):
+        if self._people.reembed_count() != self._reembedded or len(rows) > MAX_FLOAT32_PHOTOS >= len(self._rows):
             self._rows, self._index, self._reembedded = np.zeros(0, np.int64), None, self._people.reembed_count()
         gone = ~np.isin(self._rows, rows)
         if gone.any():
@@ -85,7 +85,7 @@ class Gallery:
         """For each probe (M, D) the best candidate, or None when nobody is enrolled."""
         if not len(self):
             return [None] * len(vectors)
-        fitting(vectors, self._index, self._people.path)
+        check_dimension(vectors, self._index, self._people.path)
         scores, places = self._index.search(np.ascontiguousarray(vectors, np.float32), 1)  # type: ignore[union-attr]
         found = self._identities[places[:, 0]]
         return [
@@ -97,7 +97,7 @@ class Gallery:
         """The best candidate for one probe (D,) but for the person of the id ``own``, among the `NEIGHBOURS` nearest photos."""
         if self._index is None or not len(self):
             return None
-        fitting(vector[None], self._index, self._people.path)
+        check_dimension(vector[None], self._index, self._people.path)
         scores, places = self._index.search(np.ascontiguousarray(vector[None], np.float32), min(NEIGHBOURS, len(self)))
         for score, place in zip(scores[0], places[0], strict=True):
             identity = int(self._identities[place])
@@ -106,13 +106,13 @@ class Gallery:
         return None
 
     def _add(self, vectors: NDArray[np.float32], in_all: int) -> None:
-        fitting(vectors, self._index, self._people.path)
+        check_dimension(vectors, self._index, self._people.path)
         if self._index is None:
             self._index = new_index(vectors.shape[1], in_all)
         self._index.add(np.ascontiguousarray(vectors))
 
 
-def fitting(vectors: NDArray[np.float32], index: faiss.Index | None, path: Path) -> None:
+def check_dimension(vectors: NDArray[np.float32], index: faiss.Index | None, path: Path) -> None:
     """Raises StoreError where probes (M, D) are of another length than what is searched."""
     if index is not None and vectors.shape[1] != index.d:
         raise StoreError(f"{path}: damaged (embeddings of {index.d} values, asked for one of {vectors.shape[1]})")
@@ -120,6 +120,6 @@ def fitting(vectors: NDArray[np.float32], index: faiss.Index | None, path: Path)
 
 def new_index(dimension: int, count: int) -> faiss.Index:
     """An empty exact inner-product index fit for so many vectors."""
-    if count <= FLOAT32_UP_TO:
+    if count <= MAX_FLOAT32_PHOTOS:
         return faiss.IndexFlatIP(dimension)
     return faiss.IndexScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)

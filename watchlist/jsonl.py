@@ -21,7 +21,7 @@ def _locked(path: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def append_whole(path: Path, text: str) -> None:
+def append_text(path: Path, text: str) -> None:
     """Add ``text`` to a file; if that fails half-way, what came of it is cut off again. Raises OSError."""
     with _locked(path), open(path, "ab", buffering=0, opener=not_through_links) as file:
         end = file.seek(0, 2)
@@ -34,13 +34,13 @@ def append_whole(path: Path, text: str) -> None:
             raise
 
 
-def write_whole(path: Path, lines: Iterable[str]) -> None:
+def write_lines(path: Path, lines: Iterable[str]) -> None:
     """Put ``lines`` in place of a file in one step. Raises OSError."""
     with _locked(path):
         _replace(path, lines)
 
 
-def keep_lines(path: Path, wanted: Callable[[str], bool]) -> None:
+def filter_lines(path: Path, wanted: Callable[[str], bool]) -> None:
     """Take out of a file, if it is there, the lines that are not ``wanted``. Raises OSError."""
     if not path.exists():
         return
@@ -48,7 +48,7 @@ def keep_lines(path: Path, wanted: Callable[[str], bool]) -> None:
         _replace(path, (line for line in file if wanted(line)))
 
 
-def change_lines(path: Path, changed: Callable[[str], str]) -> None:
+def map_lines(path: Path, changed: Callable[[str], str]) -> None:
     """Put in place of each line of a file, if it is there, what ``changed`` makes of it. Raises OSError."""
     if not path.exists():
         return

@@ -13,52 +13,58 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-PIECE = 8  # bytes of a piece
-BLOCK = 1 << 22
-MIX = np.uint64(0x9E3779B97F4A7C15)  # of multiplicative hashing
-OVERLAP = 512  # no name is longer
-PLACES = (0.2, 0.5, 0.8)  # of an embedding, where its pieces are: what is left of it after it was half overwritten holds one
-LIKELY_IN = 4  # values that differ within a piece, else zeros and the like would be found everywhere
+FRAGMENT_BYTES = 8  # bytes of a piece
+BLOCK_BYTES = 1 << 22
+HASH_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # of multiplicative hashing
+MAX_NAME_BYTES = 512  # no name is longer
+FRAGMENT_POSITIONS = (
+    0.2,
+    0.5,
+    0.8,
+)  # of an embedding, where its pieces are: what is left of it after it was half overwritten holds one
+MIN_DISTINCT_BYTES = 4  # values that differ within a piece, else zeros and the like would be found everywhere
 
 
-class Pieces:
+class EmbeddingFragments:
     """Pieces of embeddings that were or will be deleted, as they were kept. A list of embeddings does as well, for few."""
 
     def __init__(self, embeddings: Iterable[bytes] = ()) -> None:
-        self.pieces: set[bytes] = set()
+        self.fragments: set[bytes] = set()
         for blob in embeddings:
             self.add(blob)
 
     def add(self, blob: bytes) -> None:
-        self.pieces.update(blob[at : at + PIECE] for at in _places(len(blob)))
+        self.fragments.update(blob[at : at + FRAGMENT_BYTES] for at in _places(len(blob)))
 
 
-class Finder:
+class LeftoverScanner:
     """Finds deleted names and embeddings.
 
     Args:
-        names: names that were deleted, as bytes; those of less than `PIECE` bytes are looked for one by one.
+        names: names that were deleted, as bytes; those of less than `FRAGMENT_BYTES` bytes are looked for one by one.
         embeddings: embeddings that were deleted, as they were kept.
-        alive: see `spare`.
+        alive: see `exclude`.
     """
 
-    def __init__(self, names: Iterable[bytes], embeddings: Iterable[bytes] | Pieces, alive: set[bytes]) -> None:
-        found = embeddings if isinstance(embeddings, Pieces) else Pieces(embeddings)
-        self._pieces = _keys(piece for piece in found.pieces if len(set(piece)) >= LIKELY_IN)
+    def __init__(
+        self, names: Iterable[bytes], embeddings: Iterable[bytes] | EmbeddingFragments, living_names: set[bytes]
+    ) -> None:
+        found = embeddings if isinstance(embeddings, EmbeddingFragments) else EmbeddingFragments(embeddings)
+        self._fragments = _keys(piece for piece in found.fragments if len(set(piece)) >= MIN_DISTINCT_BYTES)
         self._wanted = {name for name in names if name}
-        self.spare(alive)
+        self.exclude(living_names)
 
-    def spare(self, alive: set[bytes]) -> None:
+    def exclude(self, living_names: set[bytes]) -> None:
         """Do not look for these names, because somebody still has them; nor for the beginning of one, before its last digits."""
-        self._alive = alive
-        wanted = self._wanted - alive
-        self._short = sorted(name for name in wanted if len(name) < PIECE)
+        self._living_names = living_names
+        wanted = self._wanted - living_names
+        self._short = sorted(name for name in wanted if len(name) < FRAGMENT_BYTES)
         self._names: dict[int, set[bytes]] = {}
         for name in wanted:
-            if len(name) >= PIECE:
+            if len(name) >= FRAGMENT_BYTES:
                 self._names.setdefault(len(name), set()).add(name)
-        self._tails = _keys({name[-PIECE:] for group in self._names.values() for name in group})
-        self._all = np.union1d(self._pieces, self._tails)
+        self._tails = _keys({name[-FRAGMENT_BYTES:] for group in self._names.values() for name in group})
+        self._all = np.union1d(self._fragments, self._tails)
         self._first = np.zeros(1 << 24, bool)
         self._first[(self._all & 0xFFFFFF).astype(np.int64)] = True
         self._second = np.zeros(1 << 24, bool)
@@ -67,25 +73,25 @@ class Finder:
     def __bool__(self) -> bool:
         return bool(len(self._all) or self._short)
 
-    def in_file(self, path: Path) -> set[bytes]:
+    def scan_file(self, path: Path) -> set[bytes]:
         """What is found in a file of any size. Raises OSError."""
         found: set[bytes] = set()
         with path.open("rb") as file:
             before = b""
-            while block := file.read(BLOCK):
-                ahead = file.read(PIECE + 16)  # a name at the end of a block may go on in the next
-                found |= self.in_bytes(before + block + ahead)
-                before = (before + block + ahead)[-OVERLAP:]
+            while block := file.read(BLOCK_BYTES):
+                ahead = file.read(FRAGMENT_BYTES + 16)  # a name at the end of a block may go on in the next
+                found |= self.scan_bytes(before + block + ahead)
+                before = (before + block + ahead)[-MAX_NAME_BYTES:]
         return found
 
-    def in_bytes(self, content: bytes) -> set[bytes]:
+    def scan_bytes(self, content: bytes) -> set[bytes]:
         """What is found in some bytes."""
         found = {name for short in self._short for name in self._short_in(content, short)}
-        if len(content) < PIECE or not len(self._all):
+        if len(content) < FRAGMENT_BYTES or not len(self._all):
             return found
         places, keys = self._candidates(content)
-        found |= {int(key).to_bytes(PIECE, "little") for key in np.unique(keys[_member(keys, self._pieces)])}
-        ends = places[_member(keys, self._tails)] + PIECE
+        found |= {int(key).to_bytes(FRAGMENT_BYTES, "little") for key in np.unique(keys[_member(keys, self._fragments)])}
+        ends = places[_member(keys, self._tails)] + FRAGMENT_BYTES
         for length, names in self._names.items():
             fitting = ends[ends >= length]
             if len(fitting):
@@ -94,15 +100,15 @@ class Finder:
 
     def _candidates(self, content: bytes) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
         """Places whose first three bytes are those of a piece, and their eight bytes."""
-        whole = np.frombuffer(content + bytes(PIECE), np.uint8)
+        whole = np.frombuffer(content + bytes(FRAGMENT_BYTES), np.uint8)
         places = []
         for shift in range(4):
             words = np.frombuffer(content, "<u4", (len(content) - shift) // 4, shift)
             hits = np.flatnonzero(self._first[words & np.uint32(0xFFFFFF)])
             places.append(4 * hits + shift)
         at = np.concatenate(places).astype(np.int64)
-        at = at[at <= len(content) - PIECE]
-        windows = np.lib.stride_tricks.sliding_window_view(whole, PIECE)[at]
+        at = at[at <= len(content) - FRAGMENT_BYTES]
+        windows = np.lib.stride_tricks.sliding_window_view(whole, FRAGMENT_BYTES)[at]
         keys = np.ascontiguousarray(windows).view("<u8")[:, 0]
         likely = self._second[_mixed(keys)]
         return at[likely], keys[likely]
@@ -133,22 +139,22 @@ class Finder:
         more = end
         while more < len(content) and more - end < 16 and content[more : more + 1].isdigit():
             more += 1
-            if name + content[end:more] in self._alive:
+            if name + content[end:more] in self._living_names:
                 return True
         return False
 
 
 def _places(length: int) -> list[int]:
-    return [int(share * (length - PIECE)) for share in PLACES] if length >= PIECE else []
+    return [int(share * (length - FRAGMENT_BYTES)) for share in FRAGMENT_POSITIONS] if length >= FRAGMENT_BYTES else []
 
 
-def _keys(pieces: Iterable[bytes]) -> NDArray[np.uint64]:
-    return np.unique(np.frombuffer(b"".join(pieces), "<u8"))
+def _keys(fragments: Iterable[bytes]) -> NDArray[np.uint64]:
+    return np.unique(np.frombuffer(b"".join(fragments), "<u8"))
 
 
 def _mixed(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Eight bytes as 24 bits that depend on all of them."""
-    return ((keys * MIX) >> np.uint64(40)).astype(np.int64)
+    return ((keys * HASH_MULTIPLIER) >> np.uint64(40)).astype(np.int64)
 
 
 def _member(keys: NDArray[np.uint64], among: NDArray[np.uint64]) -> NDArray[np.bool_]:
@@ -159,19 +165,19 @@ def _member(keys: NDArray[np.uint64], among: NDArray[np.uint64]) -> NDArray[np.b
     return np.asarray(among[at] == keys)
 
 
-def salted(content: bytes, salt: int) -> int:
+def salted_sum(content: bytes, salt: int) -> int:
     """A sum by which bytes are known again without being kept."""
     return int((np.frombuffer(content, np.uint8).astype(np.uint64) * _weights(len(content), salt)).sum())
 
 
-def still_there(path: Path, known: set[tuple[int, int, int]]) -> set[tuple[int, int, int]]:
+def find_salted(path: Path, known: set[tuple[int, int, int]]) -> set[tuple[int, int, int]]:
     """Which of ``known``, each length, salt and salted sum of some bytes, are in a file. Raises OSError."""
     found: set[tuple[int, int, int]] = set()
     kinds = {(length, salt) for length, salt, _ in known}
     longest = max((length for length, _ in kinds), default=0)
     with path.open("rb") as file:
         before = b""
-        while block := file.read(BLOCK):
+        while block := file.read(BLOCK_BYTES):
             content = before + block
             for length, salt in kinds:
                 found |= {(length, salt, int(total)) for total in np.unique(_sums(content, length, salt))} & known

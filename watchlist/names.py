@@ -9,21 +9,21 @@ import unicodedata
 from pathlib import Path
 
 # What moves a terminal's cursor, changes its title or turns the direction of its text, and what no encoding can write.
-UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+UNSAFE_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def printable(text: str) -> str:
     """The text with every character replaced that a terminal would obey or that cannot be written, but for line ends and tabs."""
-    return UNSAFE.sub(lambda found: found[0] if found[0] in "\n\t" else REPLACEMENT, text)
+    return UNSAFE_CHARACTERS.sub(lambda found: found[0] if found[0] in "\n\t" else REPLACEMENT, text)
 
 
-def shown(path: str | Path) -> str:
+def display_path(path: str | Path) -> str:
     """A path as it can be stored and shown: bytes that are no UTF-8, and control characters, become replacement characters."""
-    return UNSAFE.sub(REPLACEMENT, os.fsencode(path).decode("utf-8", "replace"))
+    return UNSAFE_CHARACTERS.sub(REPLACEMENT, os.fsencode(path).decode("utf-8", "replace"))
 
 
-def identity_name(text: str) -> str:
+def normalised_name(text: str) -> str:
     """A person's name in the one form (NFC) in which names are stored and compared.
 
     Raises ValueError if it is empty, or holds control characters or code points that are no characters.
@@ -31,7 +31,7 @@ def identity_name(text: str) -> str:
     name = unicodedata.normalize("NFC", text).strip()
     if not name:
         raise ValueError("is empty")
-    if UNSAFE.search(name):
+    if UNSAFE_CHARACTERS.search(name):
         raise ValueError("holds a line break or another control character")
     if any(unicodedata.category(sign) in ("Cn", "Co") for sign in name):
         raise ValueError("holds a code point that is no character")

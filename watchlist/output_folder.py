@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 PREVIEWS = "several-faces"  # folder beside a database for numbered pictures of photos that show several
 
 
-class Folder:
+class OutputFolder:
     """An output folder, and what of it a database may name. Remembers folders it has looked at, so that a million names are
     quickly judged: made anew for each piece of work."""
 
@@ -16,7 +16,7 @@ class Folder:
         self.root = out.resolve()
         self._parents: dict[tuple[str, ...], Path | None] = {(): self.root}
 
-    def below(self, name: object) -> Path | None:
+    def safe_path(self, name: object) -> Path | None:
         """The path of what a database names, whether or not it is there.
 
         Args:
@@ -37,20 +37,20 @@ class Folder:
             return None
         return path if path.is_relative_to(self.root) and path != self.root else None
 
-    def picture(self, name: object) -> Path | None:
-        """As `below`, for a picture that is there: a regular file with a picture's suffix."""
-        path = self.below(name)
+    def picture_path(self, name: object) -> Path | None:
+        """As `safe_path`, for a picture that is there: a regular file with a picture's suffix."""
+        path = self.safe_path(name)
         try:
-            return path if path is not None and path.suffix.lower() in PICTURES and path.is_file() else None
+            return path if path is not None and path.suffix.lower() in PICTURE_SUFFIXES and path.is_file() else None
         except OSError:  # a name too long
             return None
 
-    def unlink_picture(self, name: object) -> bool:
+    def delete_picture(self, name: object) -> bool:
         """Delete a picture that a database names (a link to one, not what it leads to); what lies outside or is no picture
         stays. Returns whether one was deleted. Raises OSError."""
         parent = self._parent_of(name)
         last = str(name).rpartition("/")[2]
-        if parent is None or not last.lower().endswith(PICTURES):
+        if parent is None or not last.lower().endswith(PICTURE_SUFFIXES):
             return False
         try:
             (parent / last).unlink()

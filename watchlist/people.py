@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchlist.identities import DETAIL_FIELDS, Identities
-from watchlist.row_checks import stacked, vector_of
-from watchlist.sqlite_connection import damaged
+from watchlist.row_checks import checked_embedding, stack_embeddings
+from watchlist.sqlite_connection import damaged_error
 from watchlist.thresholds import Thresholds
 
 ACTIVE = (
@@ -163,7 +163,7 @@ class People(Identities):
                 str(r["name"]),
                 str(r["photo"]),
                 bytes(r["chip"]) if isinstance(r["chip"], bytes) else b"",
-                vector_of(r["vector"], np.float32, self.path, f"the photo {r['id']}"),
+                checked_embedding(r["vector"], np.float32, self.path, f"the photo {r['id']}"),
                 str(r["recognizer"]),
                 self._number(r, "quality"),
                 self._number(r, "face_px"),
@@ -174,7 +174,7 @@ class People(Identities):
 
     def _number(self, row: sqlite3.Row, key: str) -> float:
         if not isinstance(row[key], (int, float)):
-            raise damaged(self.path, f"{key} of the photo {row['id']}")
+            raise damaged_error(self.path, f"{key} of the photo {row['id']}")
         return float(row[key])
 
     def first_photo(self, identity: int) -> tuple[int, bytes] | None:
@@ -199,8 +199,8 @@ class People(Identities):
                 "SELECT id, vector FROM enrolments WHERE id IN (SELECT value FROM json_each(?))", (asked,)
             )
         )
-        each = [vector_of(found.get(int(row)), np.float32, self.path, f"the photo {row}") for row in rows]
-        return stacked(each, self.path, "enrolled photos")
+        each = [checked_embedding(found.get(int(row)), np.float32, self.path, f"the photo {row}") for row in rows]
+        return stack_embeddings(each, self.path, "enrolled photos")
 
     def names(self) -> dict[int, str]:
         """Everybody's name by identity."""
@@ -226,7 +226,9 @@ class People(Identities):
             impostors = json.loads(row["impostors"])
             Thresholds(impostors).cosine(0.01, 100, 20.0)
         except (ValueError, TypeError, KeyError, IndexError, ArithmeticError, RecursionError):
-            raise damaged(self.path, "its calibration; `watchlist calibrate --reset` goes back to the recogniser's own") from None
+            raise damaged_error(
+                self.path, "its calibration; `watchlist calibrate --reset` goes back to the recogniser's own"
+            ) from None
         return list(impostors)
 
     def thresholds(self, card: dict[str, Any]) -> Thresholds:
@@ -330,8 +332,8 @@ def removed_name(identity: int) -> str:
 def _identity(row: sqlite3.Row, path: Path) -> Identity:
     for key in ("name", *DETAIL_FIELDS):
         if not isinstance(row[key], str) and (key == "name" or row[key] is not None):
-            raise damaged(path, f"{key} of the person {row['id']}")
+            raise damaged_error(path, f"{key} of the person {row['id']}")
     if row["set_aside"] is not None and not isinstance(row["set_aside"], (int, float)):
-        raise damaged(path, f"set_aside of the person {row['id']}")
+        raise damaged_error(path, f"set_aside of the person {row['id']}")
     keys = ("id", "name", "external_id", "purpose", "authority", "expires", "photos", "set_aside")
     return Identity(*(row[key] for key in keys))

@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from models.chip import alignment_error, warp_chip
 from models.faces import Faces, pairwise_intersection
 
-SIZES = (320, 640, 1280)  # long sides a photo is searched at, so that no face is too large or too small
-ENOUGH = 640  # that tells which way up a photo is, unless no face is found at it
-LEAST_SCORE = 0.5
-MOST_FACES = 16  # of one way up that are embedded; crowds are several people anyway
+SEARCH_SIZES = (320, 640, 1280)  # long sides a photo is searched at, so that no face is too large or too small
+ROTATION_SEARCH_SIZE = 640  # that tells which way up a photo is, unless no face is found at it
+MIN_SCORE = 0.5
+MAX_FACES = 16  # of one way up that are embedded; crowds are several people anyway
 # All below is measured by `python -m evaluation.enrolment`.
-PLAIN = 0.9, 0.65  # score and quality of a face that is upright beyond doubt: no wrong way up has both
-NEAR_SIZE = 0.1  # of the photo's longer side: a face as wide is no worse for being narrower than others
-AS_GIVEN = 0.95  # share of the surest other way up from which on a photo stays as it is
-TURNED = 1.15  # times as sure as it is given another way up must be to be taken
-ANOTHER = 0.57  # of the strength of the strongest face from which on a face is a second person
+CLEARLY_UPRIGHT = 0.9, 0.65  # score and quality of a face that is upright beyond doubt: no wrong way up has both
+CLOSE_UP_WIDTH = 0.1  # of the photo's longer side: a face as wide is no worse for being narrower than others
+KEEP_ROTATION_RATIO = 0.95  # share of the surest other way up from which on a photo stays as it is
+ROTATE_RATIO = 1.15  # times as sure as it is given another way up must be to be taken
+SECOND_PERSON_RATIO = 0.57  # of the strength of the strongest face from which on a face is a second person
 
 
 class Detector(Protocol):
@@ -35,11 +35,11 @@ class Recognizer(Protocol):
 
 
 @dataclass(frozen=True)
-class Found:
+class PhotoFaces:
     """Faces of a photo, the widest first, which is also how they are numbered from 1 on.
 
     ``photo`` RGB uint8 (H, W, 3), turned by ``turns`` quarters against the clock; ``faces`` in its pixels; ``chips`` uint8
-    (r, r, 3) each; ``vectors`` float32 (N, D); ``quality`` and ``fit`` float32 (N,). ``undecided``: another way up
+    (r, r, 3) each; ``vectors`` float32 (N, D); ``quality`` and ``alignment_error`` float32 (N,). ``rotation_ambiguous``: another way up
     is nearly as likely.
     """
 
@@ -49,8 +49,8 @@ class Found:
     chips: list[NDArray[np.uint8]]
     vectors: NDArray[np.float32]
     quality: NDArray[np.float32]
-    fit: NDArray[np.float32]
-    undecided: bool = False
+    alignment_error: NDArray[np.float32]
+    rotation_ambiguous: bool = False
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -59,49 +59,49 @@ class Found:
     def widths(self) -> NDArray[np.float32]:
         return np.asarray(self.faces.boxes[:, 2] - self.faces.boxes[:, 0])
 
-    def sureness(self) -> float:
+    def upright_confidence(self) -> float:
         """How sure it is that the photo is upright like this, 0..1."""
         if not len(self):
             return 0.0
-        near = np.minimum(1.0, self.widths / (NEAR_SIZE * max(self.photo.shape[:2])))
+        near = np.minimum(1.0, self.widths / (CLOSE_UP_WIDTH * max(self.photo.shape[:2])))
         return float((self.faces.scores * self.quality.clip(0) * np.sqrt(near)).max())
 
-    def people(self) -> list[int]:
+    def subjects(self) -> list[int]:
         """Rows of the faces that may be whom the photo is meant to show, the strongest first: others that are much smaller or
         much less sure are background, or no faces at all."""
         strength = self.faces.scores * np.sqrt(self.quality.clip(0.05) * self.widths)
         order = np.argsort(-strength, kind="stable")
-        return [int(row) for row in order if strength[row] >= ANOTHER * strength[order[0]]]
+        return [int(row) for row in order if strength[row] >= SECOND_PERSON_RATIO * strength[order[0]]]
 
 
-def look_at(detector: Detector, recognizer: Recognizer, photo: NDArray[np.uint8]) -> Found:
+def analyse_photo(detector: Detector, recognizer: Recognizer, photo: NDArray[np.uint8]) -> PhotoFaces:
     """Find the faces of a photo (H, W, 3), which may lie on its side or stand on its head."""
-    given = _embedded(recognizer, photo, 0, find_faces(detector, photo))
-    score, quality = PLAIN
+    given = _embed_faces(recognizer, photo, 0, find_faces(detector, photo))
+    score, quality = CLEARLY_UPRIGHT
     if ((given.faces.scores >= score) & (given.quality >= quality) & (given.quality < 1)).any():  # 1: nothing is known of it
         return given
-    for most in (ENOUGH, max(SIZES)):
+    for most in (ROTATION_SEARCH_SIZE, max(SEARCH_SIZES)):
         ways = [given]
         for turns in (1, 2, 3):
             turned = np.ascontiguousarray(np.rot90(photo, turns))
-            ways.append(_embedded(recognizer, turned, turns, find_faces(detector, turned, most)))
+            ways.append(_embed_faces(recognizer, turned, turns, find_faces(detector, turned, most)))
         if any(len(way) for way in ways) or max(photo.shape[:2]) <= most:
             break
-    sure = [way.sureness() for way in ways]
+    sure = [way.upright_confidence() for way in ways]
     best = max(range(4), key=sure.__getitem__)
-    if best == 0 or sure[0] >= AS_GIVEN * sure[best]:
+    if best == 0 or sure[0] >= KEEP_ROTATION_RATIO * sure[best]:
         return given
     chosen = ways[best]
     if max(photo.shape[:2]) > most:  # there are sizes it was not searched at
-        chosen = _embedded(recognizer, chosen.photo, best, find_faces(detector, chosen.photo))
-    return replace(chosen, undecided=sure[best] < TURNED * sure[0])
+        chosen = _embed_faces(recognizer, chosen.photo, best, find_faces(detector, chosen.photo))
+    return replace(chosen, rotation_ambiguous=sure[best] < ROTATE_RATIO * sure[0])
 
 
-def find_faces(detector: Detector, photo: NDArray[np.uint8], most: int = max(SIZES)) -> Faces:
+def find_faces(detector: Detector, photo: NDArray[np.uint8], most: int = max(SEARCH_SIZES)) -> Faces:
     """Faces of a photo of any size, searched at several scales, of long sides up to ``most`` pixels."""
     longest = max(photo.shape[:2])
     parts = []
-    for size in (size for size in SIZES if size <= most):
+    for size in (size for size in SEARCH_SIZES if size <= most):
         scale = min(1.0, size / longest)
         height, width = (max(1, round(n * scale)) for n in photo.shape[:2])
         small = cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8) if scale < 1 else photo
@@ -112,7 +112,7 @@ def find_faces(detector: Detector, photo: NDArray[np.uint8], most: int = max(SIZ
         if scale == 1.0:
             break
     faces = Faces.merge(parts).with_nms(0.3)
-    faces = faces[faces.scores >= LEAST_SCORE]
+    faces = faces[faces.scores >= MIN_SCORE]
     # At a smaller scale a mouth or an eye may pass for a face: what lies within a surer face is part of it.
     own = (faces.boxes[:, 2:] - faces.boxes[:, :2]).prod(1)
     inside = pairwise_intersection(faces.boxes, faces.boxes) > 0.6 * own[:, None]
@@ -120,21 +120,21 @@ def find_faces(detector: Detector, photo: NDArray[np.uint8], most: int = max(SIZ
     return faces[~(inside & surer).any(1)]
 
 
-def _embedded(recognizer: Recognizer, photo: NDArray[np.uint8], turns: int, faces: Faces) -> Found:
+def _embed_faces(recognizer: Recognizer, photo: NDArray[np.uint8], turns: int, faces: Faces) -> PhotoFaces:
     """The widest faces with what the recogniser makes of them; those whose landmarks are no face's are left out."""
     faces = faces[np.argsort(-(faces.boxes[:, 2] - faces.boxes[:, 0]), kind="stable")]
     kept: list[int] = []
     chips: list[NDArray[np.uint8]] = []
-    fits: list[float] = []
+    errors: list[float] = []
     for row, landmarks in enumerate(faces.landmarks):
-        if len(kept) == MOST_FACES:
+        if len(kept) == MAX_FACES:
             break
         try:
             chips.append(warp_chip(photo, landmarks))
         except ValueError:
             continue
         kept.append(row)
-        fits.append(alignment_error(landmarks))
+        errors.append(alignment_error(landmarks))
     vectors, quality = np.zeros((len(kept), 1), np.float32), np.zeros(len(kept), np.float32)
     for side in {chip.shape[0] for chip in chips}:
         rows = [row for row, chip in enumerate(chips) if chip.shape[0] == side]
@@ -142,4 +142,4 @@ def _embedded(recognizer: Recognizer, photo: NDArray[np.uint8], turns: int, face
         if vectors.shape[1] != made.shape[1]:
             vectors = np.zeros((len(kept), made.shape[1]), np.float32)
         vectors[rows], quality[rows] = made, trust
-    return Found(photo, turns, faces[np.array(kept, np.intp)], chips, vectors, quality, np.array(fits, np.float32))
+    return PhotoFaces(photo, turns, faces[np.array(kept, np.intp)], chips, vectors, quality, np.array(errors, np.float32))

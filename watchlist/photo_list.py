@@ -10,29 +10,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from models.pictures import SUFFIXES, PictureError, read_file
-from watchlist.names import UNSAFE, identity_name, is_date, shown
-from watchlist.photos import Entry, PhotoError
+from watchlist.names import UNSAFE_CHARACTERS, display_path, is_date, normalised_name
+from watchlist.photos import PhotoEntry, PhotoError
 
 DETAIL_FIELDS = ("external_id", "purpose", "authority", "expires")
 COLUMNS = ("name", "image", *DETAIL_FIELDS, "face")
-PROSE = ("purpose", "authority")  # may be several lines
-MOST_CSV_BYTES = 64_000_000
+MULTILINE_COLUMNS = ("purpose", "authority")  # may be several lines
+MAX_CSV_BYTES = 64_000_000
 SEPARATORS = ",;\t"
 # Folders and files that systems and file managers make; whatever begins with a dot is passed over as well.
-NOBODYS = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "recycler", "lost+found", "system volume information", "trash"}
-NOBODYS |= {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
+IGNORED_NAMES = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "recycler", "lost+found", "system volume information", "trash"}
+IGNORED_NAMES |= {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
 
 
 @dataclass
-class Listing:
-    """Photos to enrol; ``left_out`` has (path, reason) of what was passed over, ``warnings`` what may be meant otherwise."""
+class PhotoList:
+    """Photos to enrol; ``skipped`` has (path, reason) of what was passed over, ``warnings`` what may be meant otherwise."""
 
-    entries: list[Entry] = field(default_factory=list)
-    left_out: list[tuple[str, str]] = field(default_factory=list)
+    entries: list[PhotoEntry] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
-def list_people(path: Path) -> Listing:
+def read_photo_list(path: Path) -> PhotoList:
     """The photos of a watchlist directory (``NAME/*.jpg`` or ``NAME.jpg``) or of a CSV.
 
     In a directory every file below ``NAME/`` counts as that person's photo, sub-folders and links included, each folder once.
@@ -43,55 +43,55 @@ def list_people(path: Path) -> Listing:
     try:
         listing = _from_directory(path) if path.is_dir() else _from_csv(path)
     except (PictureError, OSError) as error:
-        raise PhotoError(f"{shown(path)}: {getattr(error, 'strerror', None) or error}") from None
+        raise PhotoError(f"{display_path(path)}: {getattr(error, 'strerror', None) or error}") from None
     if not listing.entries:
-        why = f" ({len(listing.left_out)} left out; {': '.join(listing.left_out[0])})" if listing.left_out else ""
+        why = f" ({len(listing.left_out)} left out; {': '.join(listing.left_out[0])})" if listing.skipped else ""
         raise PhotoError(
-            f"{shown(path)}: no photos in it{why}; a watchlist is a directory NAME/*.jpg|png or a CSV with name,image"
+            f"{display_path(path)}: no photos in it{why}; a watchlist is a directory NAME/*.jpg|png or a CSV with name,image"
         )
     return listing
 
 
-def _from_directory(path: Path) -> Listing:
+def _from_directory(path: Path) -> PhotoList:
     """Every file in a person's folder, so that each is either used or refused with a reason; a folder without any stands for
     itself. Beside the folders only pictures."""
-    listing = Listing()
+    listing = PhotoList()
     seen = {_key(path)}
     for place in _visible(path):
         try:
-            name = identity_name(shown(place.name if place.is_dir() else place.stem))
+            name = normalised_name(display_path(place.name if place.is_dir() else place.stem))
         except ValueError as error:
-            listing.left_out.append((shown(place), f"the name {error}"))
+            listing.skipped.append((display_path(place), f"the name {error}"))
             continue
         if place.is_dir():
             photos = list(_photos_in(place, seen, listing))
             folders = {photo.relative_to(place).parts[0] for photo in photos}
             if len(folders) > 1 and all((place / folder).is_dir() for folder in folders):
                 why = f"{len(folders)} folders and no photo of its own: photos of one person belong into one folder NAME/"
-                listing.left_out.append((shown(place), why))
+                listing.skipped.append((display_path(place), why))
                 continue
-            listing.entries += [Entry(name, photo) for photo in photos or [place]]
+            listing.entries += [PhotoEntry(name, photo) for photo in photos or [place]]
         elif place.suffix.lower() in SUFFIXES:
-            listing.entries.append(Entry(name, place))
+            listing.entries.append(PhotoEntry(name, place))
         elif place.is_symlink() and not place.exists():
-            listing.left_out.append((shown(place), "a link to nothing"))
+            listing.skipped.append((display_path(place), "a link to nothing"))
         else:
-            listing.left_out.append((shown(place), f"{place.suffix or 'a file without a suffix'} is no picture's suffix"))
+            listing.skipped.append((display_path(place), f"{place.suffix or 'a file without a suffix'} is no picture's suffix"))
     listing.warnings += _alike(listing.entries)
     return listing
 
 
-def _photos_in(folder: Path, seen: set[tuple[int, int]], listing: Listing) -> Iterator[Path]:
+def _photos_in(folder: Path, seen: set[tuple[int, int]], listing: PhotoList) -> Iterator[Path]:
     """All files below a folder, each folder once, however links lead to it."""
     key = _key(folder)
     if key in seen:
-        listing.left_out.append((shown(folder), "a folder that was read already"))
+        listing.skipped.append((display_path(folder), "a folder that was read already"))
         return
     seen.add(key)
     try:
         places = _visible(folder)
     except OSError as error:
-        listing.left_out.append((shown(folder), error.strerror or str(error)))
+        listing.skipped.append((display_path(folder), error.strerror or str(error)))
         return
     for place in places:
         if place.is_dir():
@@ -101,7 +101,7 @@ def _photos_in(folder: Path, seen: set[tuple[int, int]], listing: Listing) -> It
 
 
 def _visible(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.name.lower() not in NOBODYS)
+    return sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.name.lower() not in IGNORED_NAMES)
 
 
 def _key(folder: Path) -> tuple[int, int]:
@@ -109,7 +109,7 @@ def _key(folder: Path) -> tuple[int, int]:
     return state.st_dev, state.st_ino
 
 
-def _alike(entries: list[Entry]) -> list[str]:
+def _alike(entries: list[PhotoEntry]) -> list[str]:
     """Warnings about names that differ only in case, or in how many spaces they have."""
     names: dict[str, str] = {}
     out = []
@@ -120,7 +120,7 @@ def _alike(entries: list[Entry]) -> list[str]:
     return out
 
 
-def _from_csv(path: Path) -> Listing:
+def _from_csv(path: Path) -> PhotoList:
     lines = _rows(path)
     header = next(lines, (1, []))[1]
     columns = [re.sub(r"[\s-]+", "_", cell.strip().lower()) for cell in header]
@@ -130,13 +130,13 @@ def _from_csv(path: Path) -> Listing:
     if missing or unknown or twice:
         problem = f"lacks {', '.join(missing)}" if missing else f"has unknown {', '.join(unknown)}"
         problem = problem if missing or unknown else f"has {', '.join(twice)} twice"
-        raise PhotoError(shown(f"{path}: the header {problem}; allowed: {','.join(COLUMNS)}"))
-    listing = Listing()
-    told: dict[tuple[str, str], tuple[str, int]] = {}
+        raise PhotoError(display_path(f"{path}: the header {problem}; allowed: {','.join(COLUMNS)}"))
+    listing = PhotoList()
+    first_values: dict[tuple[str, str], tuple[str, int]] = {}
     for number, cells in lines:
         if not any(cell.strip() for cell in cells):
             continue
-        where = f"{shown(path)}, line {number}"
+        where = f"{display_path(path)}, line {number}"
         if len(cells) > len(columns):
             raise PhotoError(
                 f"{where}: {len(cells)} cells, the header has {len(columns)}; put quotes about a cell with a separator in it"
@@ -146,23 +146,25 @@ def _from_csv(path: Path) -> Listing:
         listing.entries.append(entry)
         who = entry.details.get("external_id") or entry.name
         for key, value in ({"name": entry.name} | entry.details).items():
-            before, line = told.setdefault((who, key), (value, number))
+            before, line = first_values.setdefault((who, key), (value, number))
             if before != value:
                 listing.warnings.append(
-                    shown(f"line {number}: {key} = {value!r} of {who!r} differs from {before!r} in line {line}; the last holds")
+                    display_path(
+                        f"line {number}: {key} = {value!r} of {who!r} differs from {before!r} in line {line}; the last holds"
+                    )
                 )
-                told[who, key] = value, number
+                first_values[who, key] = value, number
     listing.warnings += _alike(listing.entries)
     return listing
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Line number and cells of each row of a CSV, whatever separates them."""
-    content = read_file(path, MOST_CSV_BYTES)
+    content = read_file(path, MAX_CSV_BYTES)
     try:
         text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError:
-        raise PhotoError(f"{shown(path)}: not a UTF-8 text file; save it as CSV UTF-8") from None
+        raise PhotoError(f"{display_path(path)}: not a UTF-8 text file; save it as CSV UTF-8") from None
     ahead = 0
     if (said := re.match(r"sep=([,;\t])\r?\n", text)) is not None:  # Excel's own word for it
         text, ahead, separator = text[said.end() :], 1, said[1]
@@ -174,16 +176,16 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         for cells in reader:
             yield reader.line_num + ahead, cells
     except csv.Error as error:
-        raise PhotoError(f"{shown(path)}, line {reader.line_num + ahead}: not a CSV ({error})") from None
+        raise PhotoError(f"{display_path(path)}, line {reader.line_num + ahead}: not a CSV ({error})") from None
 
 
-def _entry(row: dict[str, str], folder: Path, where: str) -> Entry:
+def _entry(row: dict[str, str], folder: Path, where: str) -> PhotoEntry:
     """One row. Raises PhotoError that names the line and the cell."""
     if not row.get("name") or not row.get("image"):
         raise PhotoError(f"{where}: name and image must not be empty")
     for key, value in row.items():
-        rest = re.sub(r"[\r\n\t]", "", value) if key in PROSE else value
-        if UNSAFE.search(rest):
+        rest = re.sub(r"[\r\n\t]", "", value) if key in MULTILINE_COLUMNS else value
+        if UNSAFE_CHARACTERS.search(rest):
             raise PhotoError(f"{where}: {key} = {value!a} holds a line break or another control character")
     if row.get("expires") and not is_date(row["expires"]):
         raise PhotoError(f"{where}: expires = {row['expires']!r} must be a date like 2030-12-31")
@@ -191,4 +193,4 @@ def _entry(row: dict[str, str], folder: Path, where: str) -> Entry:
     if face is not None and not (face.isascii() and face.isdigit() and 0 < int(face[:6]) < 1000):
         raise PhotoError(f"{where}: face = {face!r} must be a number from 1 on")
     details = {key: row[key] for key in DETAIL_FIELDS if row.get(key)}
-    return Entry(identity_name(row["name"]), folder / row["image"], details, int(face) if face else None)
+    return PhotoEntry(normalised_name(row["name"]), folder / row["image"], details, int(face) if face else None)

@@ -15,10 +15,10 @@ class PhotoError(ValueError):
 
 
 @dataclass(frozen=True)
-class Entry:
+class PhotoEntry:
     """A photo to enrol.
 
-    ``name`` as `watchlist.names.identity_name` makes it; ``details`` holds external_id, purpose, authority and expires where they
+    ``name`` as `watchlist.names.normalised_name` makes it; ``details`` holds external_id, purpose, authority and expires where they
     are known; ``face`` is the number of the face to take where the photo shows several, 1 for the largest; ``identity`` the id of
     a person who is on the list already, if that is how they were named.
     """
@@ -32,10 +32,10 @@ class Entry:
 
 def read_photo(path: Path) -> NDArray[np.uint8]:
     """RGB uint8 (H, W, 3) of a file; see `models.pictures.read_picture`. Raises PhotoError with the reason."""
-    return read_with_digest(path)[0]
+    return read_photo_with_digest(path)[0]
 
 
-def read_with_digest(path: Path) -> tuple[NDArray[np.uint8], str]:
+def read_photo_with_digest(path: Path) -> tuple[NDArray[np.uint8], str]:
     """The same, with the SHA-256 of the file's content as hexadecimal digits."""
     from models.pictures import PictureError, read_file, read_picture
 

@@ -11,16 +11,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from watchlist.photo_faces import Found
+from watchlist.photo_faces import PhotoFaces
 
 LONG_SIDE = 1280
-LEAST_FACE_PX = 40  # of the picture: smaller faces are enlarged with it, up to twice
+MIN_FACE_PX = 40  # of the picture: smaller faces are enlarged with it, up to twice
 COLOUR = (255, 210, 0)
 
 
-def numbered(found: Found) -> NDArray[np.uint8]:
+def draw_numbered_faces(found: PhotoFaces) -> NDArray[np.uint8]:
     """The photo RGB uint8 (H, W, 3) with a box and a number at each face."""
-    scale = min(LONG_SIDE / max(found.photo.shape[:2]), max(1.0, min(2.0, LEAST_FACE_PX / float(found.widths.min()))))
+    scale = min(LONG_SIDE / max(found.photo.shape[:2]), max(1.0, min(2.0, MIN_FACE_PX / float(found.widths.min()))))
     size = [max(1, round(n * scale)) for n in found.photo.shape[1::-1]]
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     picture = cv2.resize(found.photo, (size[0], size[1]), interpolation=way).astype(np.uint8)
@@ -34,9 +34,9 @@ def numbered(found: Found) -> NDArray[np.uint8]:
     return picture
 
 
-def write_preview(found: Found, folder: Path, name: str) -> Path | None:
+def write_preview(found: PhotoFaces, folder: Path, name: str) -> Path | None:
     """Write it as ``folder/name.jpg`` for this user's eyes only, else into a temporary folder; None where neither is possible."""
-    code = cv2.imencode(".jpg", np.ascontiguousarray(numbered(found)[..., ::-1]))[1].tobytes()
+    code = cv2.imencode(".jpg", np.ascontiguousarray(draw_numbered_faces(found)[..., ::-1]))[1].tobytes()
     for wanted in (folder, None):
         with contextlib.suppress(OSError):
             place = wanted or Path(tempfile.mkdtemp(prefix="farsight-"))

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from watchlist.jsonl import change_lines, replace_text
-from watchlist.leftover_scan import Finder
+from watchlist.jsonl import map_lines, replace_text
+from watchlist.leftover_scan import LeftoverScanner
 from watchlist.output_folder import delete_previews
 from watchlist.people import Enrolment, Identity, removed_name
 from watchlist.store import Store
@@ -84,7 +84,7 @@ def _rename_lines(store: Store, person: Identity, identity: int, label: str) -> 
         return json.dumps(found | {"identity": identity, "name": label}) + "\n" if ours else line
 
     for name in WITH_LINES:
-        change_lines(store.path.parent / name, renamed)
+        map_lines(store.path.parent / name, renamed)
 
 
 def _unname_summary(path: Path, person: Identity, label: str) -> None:
@@ -122,9 +122,9 @@ def _proven(store: Store, texts: Iterable[str], photos: list[Enrolment]) -> list
     compacted = store.finish_erasure()
     names = {form for text in set(texts) if len(text.encode()) >= LEAST for form in _forms(text)}
     own = [photo for photo in photos if not store.chip_in_use(photo)]
-    finder = Finder(names, (blob for photo in own for blob in (photo.vector.tobytes(), photo.chip)), set())
+    finder = LeftoverScanner(names, (blob for photo in own for blob in (photo.vector.tobytes(), photo.chip)), set())
     files = [store.path.with_name(store.path.name + end) for end in ("", "-wal")]
     files += [store.path.with_name(name) for name in (*WITH_LINES, SUMMARY)]
     files += store.path.parent.glob("*.part")
-    left = [path.name for path in files if path.is_file() and finder.in_file(path)]
+    left = [path.name for path in files if path.is_file() and finder.scan_file(path)]
     return left if compacted or left else [store.path.name]

@@ -12,22 +12,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from watchlist.jsonl import keep_lines
-from watchlist.leftover_scan import Finder, Pieces, salted, still_there
-from watchlist.output_folder import Folder, delete_previews
+from watchlist.jsonl import filter_lines
+from watchlist.leftover_scan import EmbeddingFragments, LeftoverScanner, find_salted, salted_sum
+from watchlist.output_folder import OutputFolder, delete_previews
 from watchlist.store import Store
-from watchlist.template_index import folder_of
+from watchlist.template_index import index_folder
 
 DAY_S = 86_400.0
-PICTURES = ("crop", "restored")
-PLAIN = (".png", ".mp4")  # hold pixels alone
+PICTURE_KINDS = ("crop", "restored")
+PIXEL_SUFFIXES = (".png", ".mp4")  # hold pixels alone
 CACHE_MB = 96
-PLAIN_TRACK = re.compile(r'"track": "([^"\\]*)"')
+TRACK_FIELD = re.compile(r'"track": "([^"\\]*)"')
 WITH_LINES = ("sightings.jsonl", "alerts.jsonl")
 
 
 @dataclass(frozen=True)
-class Policy:
+class RetentionPolicy:
     """Days that things are kept after a track has ended, None for ever: ``days`` by outcome, ``pictures`` of whatever outcome."""
 
     days: dict[str, float | None] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class Proof:
+class PurgeReport:
     """What a purge deleted, and where it looked for traces afterwards. ``left`` names the files in which it found some, now or
     at an earlier purge: there should be none. ``compacted`` is False where somebody who used the database was in the way of
     removing deleted content from its file."""
@@ -47,7 +47,7 @@ class Proof:
     compacted: bool = True
 
 
-def purge(store: Store, out: Path, policy: Policy, now: float | None = None) -> Proof:
+def purge(store: Store, out: Path, policy: RetentionPolicy, now: float | None = None) -> PurgeReport:
     """Delete what is older than the policy allows from database, pictures and lines; the report and the index over the templates,
     which may show it, go as a whole and are made anew when they are asked for. Tracks whose time of day is not known (of
     recordings) are kept: their folder is deleted as a whole.
@@ -66,17 +66,17 @@ def purge(store: Store, out: Path, policy: Policy, now: float | None = None) -> 
         for track in store.ended_before(at - days * DAY_S, outcome)
     ]
     bare = [] if policy.pictures is None else store.ended_before(at - policy.pictures * DAY_S)
-    folder = Folder(out)
-    pictures, going, pieces = 0, set(gone), Pieces()
+    folder = OutputFolder(out)
+    pictures, going, pieces = 0, set(gone), EmbeddingFragments()
     store.set_cache_mb(CACHE_MB)
     for source, track in dict.fromkeys([*gone, *bare]):  # first the files: a purge that is cut off finds their names again
         names, template = store.pictures_and_template(source, track)
-        pictures += sum(map(folder.unlink_picture, {f"crops/{source}/{track}-{kind}.png" for kind in PICTURES}.union(names)))
+        pictures += sum(map(folder.delete_picture, {f"crops/{source}/{track}-{kind}.png" for kind in PICTURE_KINDS}.union(names)))
         if (source, track) in going:
             pieces.add(template)
     if policy.pictures is not None:
         pictures += delete_previews(out, at - policy.pictures * DAY_S)
-    finder = Finder((track.encode() for _, track in gone), pieces, set())
+    finder = LeftoverScanner((track.encode() for _, track in gone), pieces, set())
     if gone or bare:
         (out / "report.html").unlink(missing_ok=True)
     if gone:
@@ -85,12 +85,12 @@ def purge(store: Store, out: Path, policy: Policy, now: float | None = None) -> 
     store.clear_pictures(bare)
     compacted = True
     if store.erasure_pending():  # also of a purge that was cut off
-        shutil.rmtree(folder_of(store), ignore_errors=True)
+        shutil.rmtree(index_folder(store), ignore_errors=True)
         compacted = store.finish_erasure()
-    finder.spare(store.track_names() if gone else set())
+    finder.exclude(store.track_names() if gone else set())
     looked_in, left = _look(store, out, finder)
     store.log_audit("purge", tracks=len(gone), pictures=pictures, left=left)
-    return Proof(len(gone), pictures, looked_in, left, compacted)
+    return PurgeReport(len(gone), pictures, looked_in, left, compacted)
 
 
 def delete_lines(out: Path, gone: set[tuple[str, str]]) -> None:
@@ -98,14 +98,14 @@ def delete_lines(out: Path, gone: set[tuple[str, str]]) -> None:
     names = {track for _, track in gone}
 
     def stays(line: str) -> bool:
-        quick = PLAIN_TRACK.search(line)
+        quick = TRACK_FIELD.search(line)
         if quick is not None and quick[1] not in names:
             return True
         source, track = _track_of(line)
         return track not in names or (source is not None and (source, track) not in gone)
 
     for name in WITH_LINES:
-        keep_lines(out / name, stays)
+        filter_lines(out / name, stays)
 
 
 def _track_of(line: str) -> tuple[str | None, str | None]:
@@ -117,7 +117,7 @@ def _track_of(line: str) -> tuple[str | None, str | None]:
         return None, None
 
 
-def _look(store: Store, out: Path, finder: Finder) -> tuple[list[str], list[str]]:
+def _look(store: Store, out: Path, finder: LeftoverScanner) -> tuple[list[str], list[str]]:
     """Look for traces in every file of the folder: which were looked in, which hold some."""
     known: dict[str, set[tuple[int, int, int]]] = {}
     for file, *what in store.leftovers():
@@ -128,14 +128,14 @@ def _look(store: Store, out: Path, finder: Finder) -> tuple[list[str], list[str]
     left: dict[str, set[tuple[int, int, int]]] = {}
     database = {store.path.name + end for end in ("", "-wal", "-shm")}
     for name in sorted(_files(out)):
-        path, found = out / name, finder.in_bytes(os.fsencode(name)) if finder else set()
-        if path.suffix not in PLAIN:
+        path, found = out / name, finder.scan_bytes(os.fsencode(name)) if finder else set()
+        if path.suffix not in PIXEL_SUFFIXES:
             looked_in.append(name)
-            inside = finder.in_file(path) if finder else set()
+            inside = finder.scan_file(path) if finder else set()
             found |= inside - _shared(store, inside) if inside and name in database else inside
-        remains = still_there(path, known[name]) if name in known else set()
+        remains = find_salted(path, known[name]) if name in known else set()
         if found or remains:
-            left[name] = remains | {(len(content), salt, salted(content, salt)) for content in found}
+            left[name] = remains | {(len(content), salt, salted_sum(content, salt)) for content in found}
     store.put_leftovers([(file, *what) for file, whats in left.items() for what in whats])
     return looked_in, list(left)
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from watchlist.sqlite_connection import StoreError, damaged
+from watchlist.sqlite_connection import StoreError, damaged_error
 
 OUTCOMES = ("match", "no_match", "not_assessable")
 
@@ -50,7 +50,7 @@ CHECKS: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def track_of(row: sqlite3.Row, path: Path) -> dict[str, Any]:
+def checked_track(row: sqlite3.Row, path: Path) -> dict[str, Any]:
     """A row of the tracks' table as a dictionary, ``reasons`` and ``best_box`` decoded. Raises StoreError for a damaged row."""
     found = dict(row)
     for key, value in found.items():
@@ -84,22 +84,22 @@ def _listed(path: Path, row: dict[str, Any], key: str) -> list[Any] | None:
 
 
 def _odd(path: Path, row: dict[str, Any], key: str) -> StoreError:
-    return damaged(path, f"{key} of the track {row.get('source')}/{row.get('track')}")
+    return damaged_error(path, f"{key} of the track {row.get('source')}/{row.get('track')}")
 
 
-def vector_of(blob: Any, kind: type[np.float32] | type[np.float16], path: Path, whose: str) -> NDArray[np.float32]:
+def checked_embedding(blob: Any, kind: type[np.float32] | type[np.float16], path: Path, whose: str) -> NDArray[np.float32]:
     """A vector float32 (D,) as it is kept, in ``kind``. Raises StoreError, which says ``whose``, if it is none or not finite."""
     size = np.dtype(kind).itemsize
     if not isinstance(blob, bytes) or not blob or len(blob) % size:
-        raise damaged(path, f"the embedding of {whose}")
+        raise damaged_error(path, f"the embedding of {whose}")
     vector = np.frombuffer(blob, kind).astype(np.float32)
     if not np.isfinite(vector).all():
-        raise damaged(path, f"the embedding of {whose} holds what is no number")
+        raise damaged_error(path, f"the embedding of {whose} holds what is no number")
     return vector
 
 
-def stacked(vectors: list[NDArray[np.float32]], path: Path, whose: str) -> NDArray[np.float32]:
+def stack_embeddings(vectors: list[NDArray[np.float32]], path: Path, whose: str) -> NDArray[np.float32]:
     """Vectors as one array (N, D). Raises StoreError where their lengths differ."""
     if len({len(vector) for vector in vectors}) > 1:
-        raise damaged(path, f"{whose} have embeddings of different lengths")
+        raise damaged_error(path, f"{whose} have embeddings of different lengths")
     return np.stack(vectors)

@@ -13,15 +13,15 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 ROOM = 1 << 16  # bytes
-WAIT_S = 30  # for another writer
-DAMAGED = ("no such table", "no such index", "no such column", "no column", "could not decode", "malformed")
+BUSY_TIMEOUT_S = 30  # for another writer
+DAMAGE_MESSAGES = ("no such table", "no such index", "no such column", "no column", "could not decode", "malformed")
 
 
 class StoreError(ValueError):
     """The database cannot be used: one line that says why."""
 
 
-def damaged(path: Path, what: object) -> StoreError:
+def damaged_error(path: Path, what: object) -> StoreError:
     """The error for a database that holds what it cannot hold."""
     return StoreError(f"{path}: damaged ({what}); put back a copy of it from before")
 
@@ -65,7 +65,7 @@ class _Cursor(sqlite3.Cursor):
         try:
             return call(*arguments)
         except UnicodeDecodeError:  # SQLite's message holds what the schema was spoilt with
-            raise damaged(getattr(self.connection, "path", Path()), "its schema holds what is no text") from None
+            raise damaged_error(getattr(self.connection, "path", Path()), "its schema holds what is no text") from None
         except OverflowError:  # such as an id of 30 digits
             raise StoreError(f"{getattr(self.connection, 'path', Path())}: a number is larger than any it holds") from None
         except sqlite3.DatabaseError as error:
@@ -73,8 +73,8 @@ class _Cursor(sqlite3.Cursor):
             found = str(error).lower()
             if "not a database" in found:
                 raise StoreError(f"{path}: not usable as a database ({error})") from None
-            if type(error) is sqlite3.DatabaseError or any(word in found for word in DAMAGED):
-                raise damaged(path, error) from None
+            if type(error) is sqlite3.DatabaseError or any(word in found for word in DAMAGE_MESSAGES):
+                raise damaged_error(path, error) from None
             raise
 
 
@@ -103,7 +103,7 @@ def connect(path: Path, must_exist: bool) -> Connection:
 
 
 @contextmanager
-def copied(path: Path) -> Iterator[Path]:
+def temporary_copy(path: Path) -> Iterator[Path]:
     """A copy of a database with its write-ahead log, in a temporary folder of this user."""
     with tempfile.TemporaryDirectory(prefix="farsight-", ignore_cleanup_errors=True) as folder:
         for end in ("", "-wal"):
@@ -114,23 +114,25 @@ def copied(path: Path) -> Iterator[Path]:
         yield Path(folder) / path.name
 
 
-def has_log(path: Path) -> bool:
+def has_wal(path: Path) -> bool:
     """Whether a write-ahead log with content lies beside it, without which reading would miss something."""
     log = path.with_name(path.name + "-wal")
     return log.is_file() and log.stat().st_size > 0
 
 
-def connect_unchanging(path: Path) -> Connection:
+def connect_immutable(path: Path) -> Connection:
     """Open a database on a medium that nobody can write to."""
-    return _connected(path, address_unchanging(path))
+    return _connected(path, immutable_uri(path))
 
 
-def address_unchanging(path: Path) -> str:
+def immutable_uri(path: Path) -> str:
     return f"{path.resolve().as_uri()}?mode=ro&immutable=1"
 
 
 def _connected(path: Path, address: str) -> Connection:
-    db = sqlite3.connect(address, timeout=WAIT_S, isolation_level=None, check_same_thread=False, factory=Connection, uri=True)
+    db = sqlite3.connect(
+        address, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, factory=Connection, uri=True
+    )
     db.path = path
     db.row_factory = sqlite3.Row
     return db

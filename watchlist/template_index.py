@@ -11,14 +11,14 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from watchlist.gallery import fitting
+from watchlist.gallery import check_dimension
 from watchlist.tracks import Tracks
 
 PART = 20_000  # vectors converted at once
-KEPT_FROM = 20_000  # fewer templates are read from the database as quickly as from a file
+MIN_SAVED_TEMPLATES = 20_000  # fewer templates are read from the database as quickly as from a file
 
 
-def folder_of(store: Tracks) -> Path:
+def index_folder(store: Tracks) -> Path:
     """Where a database's index lies."""
     return store.path.with_name(store.path.name + ".templates")
 
@@ -28,7 +28,7 @@ class TemplateIndex:
     when it is made: new templates are added, and after a purge it is made anew, so that what was deleted is not in it."""
 
     def __init__(self, store: Tracks) -> None:
-        self._folder, self._path = folder_of(store), store.path
+        self._folder, self._path = index_folder(store), store.path
         self.ids, self._index, purged = self._load()
         now = store.purge_count()
         if self._index is not None and purged != now:
@@ -43,7 +43,7 @@ class TemplateIndex:
             self._index.add(vectors.astype(np.float32))
             self.ids = np.concatenate([self.ids, ids])
         can_write = not getattr(store, "read_only", False)
-        if can_write and (len(ids) or purged != now) and (len(self.ids) >= KEPT_FROM or self._folder.exists()):
+        if can_write and (len(ids) or purged != now) and (len(self.ids) >= MIN_SAVED_TEMPLATES or self._folder.exists()):
             self._save(now)
 
     def __len__(self) -> int:
@@ -55,7 +55,7 @@ class TemplateIndex:
         """Ids and cosines of the ``top`` templates nearest to any of the vectors (M, D), best first; ``among`` only these ids."""
         if self._index is None or (among is not None and not len(among)):
             return [], []
-        fitting(vectors, self._index, self._path)
+        check_dimension(vectors, self._index, self._path)
         parameters = None
         if among is not None:
             chosen = np.isin(self.ids, among)

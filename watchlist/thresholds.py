@@ -8,12 +8,12 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Bin:
+class SizeBin:
     """Impostor scores of faces up to ``face_px`` wide: ``scores[i]`` is exceeded by one stranger's comparison in ``10 **
     -fmr[i]``. Beyond the last of them excesses follow a generalised Pareto distribution of ``shape`` and ``scale``."""
 
     face_px: float
-    fmr: tuple[float, ...]
+    log10_fmr: tuple[float, ...]
     scores: tuple[float, ...]
     shape: float
     scale: float
@@ -21,11 +21,11 @@ class Bin:
     def score_at(self, log_fmr: float) -> float:
         """The cosine exceeded at a false match rate of ``10 ** log_fmr``: linear between measured points, then the tail's
         (Pickands 1975; Coles, An Introduction to Statistical Modeling of Extreme Values, eq. 4.12)."""
-        if log_fmr < self.fmr[-1]:
-            rarer = 10 ** (self.fmr[-1] - log_fmr)
+        if log_fmr < self.log10_fmr[-1]:
+            rarer = 10 ** (self.log10_fmr[-1] - log_fmr)
             excess = math.log(rarer) if abs(self.shape) < 1e-6 else (rarer**self.shape - 1) / self.shape
             return self.scores[-1] + self.scale * excess
-        points = list(zip(self.fmr, self.scores, strict=True))
+        points = list(zip(self.log10_fmr, self.scores, strict=True))
         place = next((i for i, (x, _) in enumerate(points[1:], 1) if x <= log_fmr), len(points) - 1)
         (x0, y0), (x1, y1) = points[place - 1], points[place]
         return y0 + (y1 - y0) * (log_fmr - x0) / (x1 - x0)
@@ -36,28 +36,28 @@ class Thresholds:
 
     def __init__(self, impostors: list[dict[str, Any]]) -> None:
         bins = [
-            Bin(
-                float(b["face_px"]),
-                tuple(b["log10_fmr"]),
-                tuple(b["scores"]),
-                b["tail"]["shape"],
-                b["tail"]["scale"],
+            SizeBin(
+                float(entry["face_px"]),
+                tuple(entry["log10_fmr"]),
+                tuple(entry["scores"]),
+                entry["tail"]["shape"],
+                entry["tail"]["scale"],
             )
-            for b in impostors
+            for entry in impostors
         ]
-        self._bins = sorted(bins, key=lambda b: b.face_px)
+        self._bins = sorted(bins, key=lambda entry: entry.face_px)
 
-    def cosine(self, fpir: float, watchlist: int, face_px: float) -> float:
+    def cosine(self, fpir: float, list_size: int, face_px: float) -> float:
         """The cosine a match needs so that at most ``fpir`` of strangers with a face this wide raise a false alarm.
 
         With N chances to be taken for somebody, each comparison may only err at ``1 - (1 - fpir) ** (1 / N)``, as if they were
         independent: where a stranger looks like many at once, false alarms are fewer.
         """
-        found = next((b for b in self._bins if face_px <= b.face_px), self._bins[-1])
-        per_comparison = -math.expm1(math.log1p(-fpir) / max(1, watchlist))
+        found = next((entry for entry in self._bins if face_px <= entry.face_px), self._bins[-1])
+        per_comparison = -math.expm1(math.log1p(-fpir) / max(1, list_size))
         return min(1.0, found.score_at(math.log10(per_comparison)))
 
-    def decide(self, score: float, fpir: float, watchlist: int, face_px: float) -> tuple[str, float]:
+    def decide(self, score: float, fpir: float, list_size: int, face_px: float) -> tuple[str, float]:
         """``match`` or ``no_match`` for the cosine to the nearest person, and the cosine a match needs."""
-        threshold = self.cosine(fpir, watchlist, face_px)
+        threshold = self.cosine(fpir, list_size, face_px)
         return "match" if score >= threshold else "no_match", threshold

@@ -11,20 +11,20 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from datetime import time as clock
 
-UNIX_FROM = 1e8  # smaller numbers are PTS seconds: three years of video
-UNIX_TO = 1e11  # the year 5138; larger ones are milliseconds
-ALLOWED = "must be a time like 2026-11-01 or 2026-11-01T18:30, Unix seconds (1764547200), or PTS seconds below 100000000"
+MIN_UNIX_S = 1e8  # smaller numbers are PTS seconds: three years of video
+MAX_UNIX_S = 1e11  # the year 5138; larger ones are milliseconds
+ALLOWED_TIMES = "must be a time like 2026-11-01 or 2026-11-01T18:30, Unix seconds (1764547200), or PTS seconds below 100000000"
 
 
 @dataclass(frozen=True)
-class Moment:
+class TimePoint:
     """A point in time: ``at`` Unix time, or ``pts_s`` PTS seconds of a recording."""
 
     at: float | None = None
     pts_s: float | None = None
 
 
-def moment(option: str, text: str | None, end: bool = False) -> Moment:
+def parse_time(option: str, text: str | None, end: bool = False) -> TimePoint:
     """What a user means by a text.
 
     Args:
@@ -36,36 +36,36 @@ def moment(option: str, text: str | None, end: bool = False) -> Moment:
     Raises ValueError, which says what is allowed.
     """
     if text is None:
-        return Moment()
+        return TimePoint()
     word = text.strip()
     with suppress(ValueError, OverflowError, OSError):
-        return Moment(at=datetime.combine(date.fromisoformat(word), clock.max if end else clock.min).timestamp())
+        return TimePoint(at=datetime.combine(date.fromisoformat(word), clock.max if end else clock.min).timestamp())
     if re.fullmatch(r"[+-]?(\d[\d_]*\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf|infinity)", word, re.IGNORECASE):
         try:
             seconds = float(word)
         except ValueError:
             seconds = math.nan
         if not math.isfinite(seconds) or seconds < 0:
-            raise ValueError(f"{option} {text}: {ALLOWED}")
-        if seconds >= UNIX_TO:
+            raise ValueError(f"{option} {text}: {ALLOWED_TIMES}")
+        if seconds >= MAX_UNIX_S:
             raise ValueError(f"{option} {text}: looks like milliseconds, Unix time is in seconds ({seconds / 1000:.0f})")
-        return Moment(at=seconds) if seconds >= UNIX_FROM else Moment(pts_s=seconds)
+        return TimePoint(at=seconds) if seconds >= MIN_UNIX_S else TimePoint(pts_s=seconds)
     try:
-        return Moment(at=datetime.fromisoformat(word).timestamp())
+        return TimePoint(at=datetime.fromisoformat(word).timestamp())
     except (ValueError, OverflowError, OSError):
-        raise ValueError(f"{option} {text}: {ALLOWED}") from None
+        raise ValueError(f"{option} {text}: {ALLOWED_TIMES}") from None
 
 
-def span(since: str | None, until: str | None, dash: str = "--") -> tuple[Moment, Moment]:
-    """Two moments of which the second is not before the first; ``dash`` stands before their names in errors."""
-    first, last = moment(f"{dash}since", since), moment(f"{dash}until", until, end=True)
+def parse_time_range(since: str | None, until: str | None, prefix: str = "--") -> tuple[TimePoint, TimePoint]:
+    """Two moments of which the second is not before the first; ``prefix`` stands before their names in errors."""
+    first, last = parse_time(f"{prefix}since", since), parse_time(f"{prefix}until", until, end=True)
     for begin, end in ((first.at, last.at), (first.pts_s, last.pts_s)):
         if begin is not None and end is not None and begin > end:
-            raise ValueError(f"{dash}since {since}: is after {dash}until {until}")
+            raise ValueError(f"{prefix}since {since}: is after {prefix}until {until}")
     return first, last
 
 
-def one_of(option: str, given: str, allowed: Sequence[str]) -> str:
+def require_one_of(option: str, given: str, allowed: Sequence[str]) -> str:
     """``given``, if it is allowed. Raises ValueError, which says what is."""
     if given in allowed:
         return given

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchlist.database import Database
-from watchlist.row_checks import track_of, vector_of
+from watchlist.row_checks import checked_embedding, checked_track
 from watchlist.sqlite_connection import StoreError
 
 TRACK_COLUMNS = (
@@ -93,7 +93,7 @@ class Tracks(Database):
         clause = f"WHERE {' AND '.join(where)}" if where else ""
         given = {"source": source, "started_after": started_after}
         rows = self._db.execute(f"SELECT * FROM tracks {clause} ORDER BY source, start_s, track", given)
-        return [track_of(row, self.path) for row in rows]
+        return [checked_track(row, self.path) for row in rows]
 
     def any_track(self) -> bool:
         """Whether there is a track, finished or not."""
@@ -107,7 +107,7 @@ class Tracks(Database):
                 "SELECT * FROM tracks WHERE source = ? AND track = ? AND final = 1", (source, track)
             ).fetchone()
             if row is not None:
-                found.append(track_of(row, self.path))
+                found.append(checked_track(row, self.path))
         return sorted(found, key=lambda row: (row["source"], row["start_s"], row["track"]))
 
     def tracks_of_identity(self, identity: int) -> list[tuple[str, str]]:
@@ -141,7 +141,7 @@ class Tracks(Database):
             "ORDER BY t.source, t.start_s, t.track LIMIT :most",
             given | {"most": limit},
         )
-        return [track_of(row, self.path) for row in rows]
+        return [checked_track(row, self.path) for row in rows]
 
     def by_margin(
         self, outcome: str, most: int, within: float | None = None, where: TrackFilter = TrackFilter()
@@ -156,7 +156,7 @@ class Tracks(Database):
             f"AND t.outcome = :of AND t.score - t.threshold IS NOT NULL {near} ORDER BY t.score - t.threshold DESC LIMIT :most",
             given | {"of": outcome, "most": most, "least": -(within or 0.0)},
         )
-        return [track_of(row, self.path) for row in rows]
+        return [checked_track(row, self.path) for row in rows]
 
     def sources(self) -> list[str]:
         """Names of the sources that have finished tracks."""
@@ -227,7 +227,7 @@ class Tracks(Database):
         columns = ", ".join(SUMMARY_COLUMNS)
         rows = self._db.execute(f"SELECT {columns} FROM tracks WHERE final = 1 ORDER BY source, start_s, track")
         for row in rows:
-            yield track_of(row, self.path)
+            yield checked_track(row, self.path)
 
     def versions(self, tracks: list[tuple[str, str]]) -> dict[tuple[str, str], tuple[int, bool]]:
         """Version and finality of those tracks (source and name) that are there."""
@@ -277,7 +277,7 @@ class Tracks(Database):
             if not np.isfinite(part).all():
                 odd = int(rows[int(np.flatnonzero(~np.isfinite(part).all(1))[0])][0])
                 row = self.tracks_of_templates([odd])[0]
-                vector_of(row["template"], np.float16, self.path, f"the track {row['source']}/{row['track']}")
+                checked_embedding(row["template"], np.float16, self.path, f"the track {row['source']}/{row['track']}")
             ids.append(np.array([row[0] for row in rows], np.int64))
             vectors.append(part)
         if not ids:
@@ -293,7 +293,7 @@ class Tracks(Database):
         row = self._db.execute("SELECT template FROM tracks WHERE source = ? AND track = ?", (source, track)).fetchone()
         if row is None or row[0] is None:
             return None
-        return vector_of(row[0], np.float16, self.path, f"the track {source}/{track}")
+        return checked_embedding(row[0], np.float16, self.path, f"the track {source}/{track}")
 
     def purge_count(self) -> int:
         """Grows whenever a template that was there before has gone or changed."""
@@ -313,7 +313,7 @@ class Tracks(Database):
         rows = self._db.execute(
             f"SELECT p.id AS template_id, t.* FROM templates p JOIN tracks t USING (source, track) WHERE p.id IN ({marks})", ids
         )
-        found = {row["template_id"]: track_of(row, self.path) for row in rows}
+        found = {row["template_id"]: checked_track(row, self.path) for row in rows}
         return [found[i] for i in ids if i in found]
 
     def count_undated(self) -> int:
@@ -391,7 +391,7 @@ class Tracks(Database):
         done = self._db.execute(
             "UPDATE tracks SET final = 1 WHERE final = 0 AND (? IS NULL OR ended_at < ?) RETURNING *", (before, before)
         )
-        return [track_of(row, self.path) for row in done]
+        return [checked_track(row, self.path) for row in done]
 
 
 def box_number(track: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from watchlist.alerts import Alert
-from watchlist.jsonl import append_whole
+from watchlist.jsonl import append_text
 
 
 class JsonlSink:
@@ -17,7 +17,7 @@ class JsonlSink:
         self._path = path
 
     def send(self, alert: Alert) -> None:
-        append_whole(self._path, alert.content + "\n")
+        append_text(self._path, alert.content + "\n")
 
     def close(self) -> None:
         return

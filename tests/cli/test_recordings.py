@@ -16,7 +16,7 @@ from pipeline.engine import Status
 from pipeline.errors import SettingsError
 from pipeline.protocol import SourceReport, SourceSpec
 from tests.stages.test_annotate import PATH, row
-from watchlist.retention import Policy, purge
+from watchlist.retention import RetentionPolicy, purge
 from watchlist.store import Store
 from watchlist.tracks import TrackFilter
 
@@ -63,7 +63,7 @@ def test_a_recording_of_which_no_time_is_known_says_how_to_tell_it(store: Store,
 def test_a_recording_with_a_time_of_day_is_no_live_camera(store: Store, tmp_path: Path) -> None:
     dated(store, StartOptions(), NOON)
     assert not store.is_camera("cam") and store.is_camera("gate")
-    purge(store, tmp_path, Policy({"no_match": 0.0, "match": 0.0}), now=NOON + 1e9)
+    purge(store, tmp_path, RetentionPolicy({"no_match": 0.0, "match": 0.0}), now=NOON + 1e9)
     assert [t["source"] for t in store.tracks()] == ["cam"]  # a recording's folder is deleted as a whole
     store.delete_tracks_after("cam", None)
     assert store.tracks() == []  # and a resume reads it again

@@ -20,7 +20,7 @@ from models.weights_io import digest
 from pipeline.errors import SettingsError
 from tests.models.backends.test_onnx_recognizer import Foreign, written
 from tests.watchlist.test_search_back import put
-from watchlist.enrolment import png
+from watchlist.enrolment import encode_chip
 from watchlist.store import Store
 
 DIGEST = recognizer_card()["sha256"]
@@ -186,7 +186,7 @@ def test_the_vectors_of_another_recogniser(tmp_path: Path, chips: np.ndarray) ->
     """They are made, searched and calibrated by naming it, and never compared with others."""
     network = written(Foreign(), tmp_path / "foreign.onnx")
     store = Store(tmp_path / "farsight.db")
-    store.add_enrolment(store.add_identity("Ada"), "a.png", "1", png(chips[0]), SEEN[0], DIGEST, 0.9, 80.0)
+    store.add_enrolment(store.add_identity("Ada"), "a.png", "1", encode_chip(chips[0]), SEEN[0], DIGEST, 0.9, 80.0)
     vector = load_recognizer(network).embed(chips[:1])[0]
     put(store, range(1), template=vector.astype(np.float16).tobytes(), recognizer=digest(network), outcome="no_match", crop=None)
     store.close()

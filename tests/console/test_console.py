@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from console.app import make_app
-from console.report import clock, write_report
+from console.report import duration_text, write_report
 from tests.stages.test_annotate import PATH, row
 from watchlist.store import Store
 
@@ -56,7 +56,7 @@ def test_the_report_stands_alone_and_shows_every_track(out: Path) -> None:
 
 @pytest.mark.parametrize(("seconds", "shown"), [(0, "0:00.0"), (75.25, "1:15.2"), (3725.0, "1:02:05.0"), (None, "")])
 def test_clock(seconds: float | None, shown: str) -> None:
-    assert clock(seconds) == shown
+    assert duration_text(seconds) == shown
 
 
 def test_the_page_and_the_api(out: Path) -> None:
@@ -212,7 +212,7 @@ def test_near_misses_and_what_is_likely_no_face_stand_apart_from_no_match(out: P
 def test_a_large_run_s_report_is_small_and_says_where_the_rest_is(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from console import report
 
-    monkeypatch.setattr(report, "MOST", dict.fromkeys(report.MOST, 5))
+    monkeypatch.setattr(report, "MAX_CARDS", dict.fromkeys(report.MAX_CARDS, 5))
     monkeypatch.setattr(report, "PICTURE_BYTES", 3000)
     store = Store(out / "farsight.db")
     store.put_tracks([row(PATH, "no_match") | {"track": f"n-{n:04d}", "name": None, "crop": "crops/c.png"} for n in range(1000)])

@@ -16,7 +16,7 @@ from pipeline.errors import SettingsError
 from pipeline.file_permissions import make_database_private, make_private
 from pipeline.folder_lock import locked_folder
 from tests.running import ROOT
-from watchlist.jsonl import append_whole, replace_text
+from watchlist.jsonl import append_text, replace_text
 from watchlist.store import Store
 
 
@@ -102,7 +102,7 @@ def test_lines_and_pictures_break_links_that_somebody_made_meanwhile(tmp_path: P
     for name in (".lines.lock", "lines.jsonl"):
         (tmp_path / name).symlink_to(target)
         with pytest.raises(OSError, match="symbolic links"):
-            append_whole(tmp_path / "lines.jsonl", "a line\n")
+            append_text(tmp_path / "lines.jsonl", "a line\n")
         (tmp_path / name).unlink()
     replace_text(tmp_path / "report.html", "page")
     assert target.read_text() == "mine" and (tmp_path / "report.html").read_text() == "page"

@@ -17,7 +17,7 @@ from stages.records import Shot, Template, Track
 from stages.search import Search
 from tests.running import ROOT
 from watchlist.database import Database
-from watchlist.jsonl import append_whole
+from watchlist.jsonl import append_text
 from watchlist.store import Store
 
 DIM = 256
@@ -124,7 +124,7 @@ def test_a_finished_track_stays_finished_and_has_one_line_with_the_last_word(dat
     first, later, last = (decide(database, template(unit(1), version=v, final=v == 3))[0] for v in (1, 2, 3))
     record.process([first])
     record._store.finish_abandoned()
-    append_whole(database.parent / "sightings.jsonl", json_line(record._store.tracks()[0]))
+    append_text(database.parent / "sightings.jsonl", json_line(record._store.tracks()[0]))
     record.process([later])  # its camera was only held up for long
     assert record._store.is_final("cam", "t1")
     last = replace(last, template=replace(last.template, track=replace(last.track, end_s=9.0)))
@@ -205,11 +205,11 @@ def test_a_disk_that_fails_for_a_while_loses_nothing(database: Path, monkeypatch
 def test_half_a_line_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A real full file system would do; a limit on the size of files does the same for anybody."""
     path = tmp_path / "lines"
-    append_whole(path, "first\n")
+    append_text(path, "first\n")
     code = (
-        "import resource, signal, sys; from pathlib import Path; from watchlist.jsonl import append_whole;"
+        "import resource, signal, sys; from pathlib import Path; from watchlist.jsonl import append_text;"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100));"
-        "append_whole(Path(sys.argv[1]), 'x' * 200)"
+        "append_text(Path(sys.argv[1]), 'x' * 200)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, cwd=ROOT)
     assert "File too large" in done.stderr and path.read_text() == "first\n"

@@ -186,15 +186,15 @@ def test_a_list_on_a_medium_that_cannot_be_written_is_copied(out: Path, frozen: 
 
 
 def test_an_index_that_names_files_elsewhere_is_made_anew(out: Path) -> None:
-    from watchlist.template_index import TemplateIndex, folder_of
+    from watchlist.template_index import TemplateIndex, index_folder
 
     store = Store(out / "farsight.db")
-    folder_of(store).mkdir()
+    index_folder(store).mkdir()
     for state in ('{"name": "../../x", "purged": 0}', "[]", '{"name": 3}', "nonsense"):
-        (folder_of(store) / "state.json").write_text(state)
+        (index_folder(store) / "state.json").write_text(state)
         assert len(TemplateIndex(store)) == 2
-        shutil.rmtree(folder_of(store))
-        folder_of(store).mkdir()
+        shutil.rmtree(index_folder(store))
+        index_folder(store).mkdir()
 
 
 def fuzzed(out: Path, seed: int) -> tuple[str, Any]:

@@ -12,7 +12,7 @@ from watchlist.database import StoreError
 from watchlist.enrolment import Gate, enrol, reembed
 from watchlist.gallery import Gallery
 from watchlist.photo_faces import find_faces
-from watchlist.photos import Entry
+from watchlist.photos import PhotoEntry
 from watchlist.store import Store
 from watchlist.thresholds import Thresholds
 
@@ -91,7 +91,11 @@ def test_an_unreadable_photo_is_refused_and_the_others_are_enrolled(tmp_path: Pa
     verdicts = enrol(
         store,
         gate,
-        [Entry("Ada", photo, {"purpose": "test"}), Entry("Ada", tmp_path / "bad.jpg", {}), Entry("Bo", tmp_path / "bad.jpg", {})],
+        [
+            PhotoEntry("Ada", photo, {"purpose": "test"}),
+            PhotoEntry("Ada", tmp_path / "bad.jpg", {}),
+            PhotoEntry("Bo", tmp_path / "bad.jpg", {}),
+        ],
         "knows",
         heard.append,
     )
@@ -105,7 +109,7 @@ def test_a_photo_unlike_the_persons_others_is_refused(tmp_path: Path) -> None:
     for place, colour in enumerate([(200, 90, 90), (210, 95, 90), (60, 160, 180)]):
         noise = np.random.default_rng(place).integers(-30, 30, (400, 400, 3))
         cv2.imwrite(str(tmp_path / f"{place}.png"), np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8))
-        entries.append(Entry("Ada", tmp_path / f"{place}.png", {}))
+        entries.append(PhotoEntry("Ada", tmp_path / f"{place}.png", {}))
     verdicts = enrol(Store(tmp_path / "w.db"), Gate(OneFace((0.5, 0.5, 0.5)), Knows()), entries, "knows")
     assert [v.reason for v in verdicts] == ["", "", "unlike_other_photos"]
 
@@ -127,8 +131,11 @@ def test_who_looks_like_somebody_else_is_refused_unless_told(tmp_path: Path, pho
     for number, (asked, reason) in enumerate([(thresholds, "looks_like: Ada, cosine 1.00"), (None, "")]):
         store = Store(tmp_path / f"{number}.db")
         gate = Gate(OneFace((0.5, 0.4, 0.35)), Knows(), asked)
-        enrol(store, gate, [Entry("Ada", photo, {})], "knows")
-        assert [v.reason for v in enrol(store, gate, [Entry("Ada", other, {}), Entry("Bo", other, {})], "knows")] == ["", reason]
+        enrol(store, gate, [PhotoEntry("Ada", photo, {})], "knows")
+        assert [v.reason for v in enrol(store, gate, [PhotoEntry("Ada", other, {}), PhotoEntry("Bo", other, {})], "knows")] == [
+            "",
+            reason,
+        ]
         assert len(store.identities()) == (1 if reason else 2)
 
 
@@ -141,7 +148,7 @@ def test_vectors_are_made_anew_all_or_none(tmp_path: Path, photo: Path) -> None:
             return -vectors, quality
 
     store = Store(tmp_path / "w.db")
-    enrol(store, Gate(OneFace((0.5, 0.4, 0.35)), Knows()), [Entry("Ada", photo, {})], "knows")
+    enrol(store, Gate(OneFace((0.5, 0.4, 0.35)), Knows()), [PhotoEntry("Ada", photo, {})], "knows")
     before = store.enrolments()[0].vector
     assert reembed(store, Twice()) == 1
     after = store.enrolments()[0]
@@ -170,7 +177,7 @@ def test_one_of_several_faces_is_chosen_by_the_number_in_the_preview(tmp_path: P
 def test_an_entry_may_name_the_face(tmp_path: Path, photo: Path) -> None:
     store = Store(tmp_path / "w.db")
     gate = Gate(OneFace((0.3, 0.4, 0.25), (0.62, 0.4, 0.3)), Knows())
-    verdicts = enrol(store, gate, [Entry("Ada", photo), Entry("Ada", photo, face=2)], "knows")
+    verdicts = enrol(store, gate, [PhotoEntry("Ada", photo), PhotoEntry("Ada", photo, face=2)], "knows")
     assert [v.reason[:13] for v in verdicts] == ["several_faces", ""] and len(store.enrolments()) == 1
 
 
@@ -225,8 +232,8 @@ def test_another_recogniser_leaves_which_way_up_a_photo_is_to_the_projects_own(t
     assert verdict.turns == 2 and verdict.vector is not None and verdict.vector.shape == (3,)
 
 
-def person(name: str, photo: Path, external_id: str = "", **details: str) -> Entry:
-    return Entry(name, photo, details | ({"external_id": external_id} if external_id else {}))
+def person(name: str, photo: Path, external_id: str = "", **details: str) -> PhotoEntry:
+    return PhotoEntry(name, photo, details | ({"external_id": external_id} if external_id else {}))
 
 
 @pytest.fixture
@@ -282,10 +289,10 @@ def test_photos_move_people_merge_and_a_photo_is_deleted(tmp_path: Path, copies:
     store = Store(tmp_path / "w.db")
     gate = Gate(OneFace((0.5, 0.4, 0.35)), Knows())
     entries = [
-        Entry("Ada", copies[0], {"purpose": "test"}),
-        Entry("Ada", copies[1]),
-        Entry("Bo", copies[2]),
-        Entry("Bo", copies[0]),
+        PhotoEntry("Ada", copies[0], {"purpose": "test"}),
+        PhotoEntry("Ada", copies[1]),
+        PhotoEntry("Bo", copies[2]),
+        PhotoEntry("Bo", copies[0]),
     ]
     enrol(store, gate, entries, "knows")
     ada, bo = (p.id for p in store.identities())

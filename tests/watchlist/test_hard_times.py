@@ -11,7 +11,7 @@ import pytest
 
 from tests.running import ROOT
 from tests.servers import until
-from watchlist.photo_list import list_people
+from watchlist.photo_list import read_photo_list
 from watchlist.photos import PhotoError
 from watchlist.store import Store
 
@@ -57,8 +57,8 @@ def test_a_long_list_is_read_or_refused_by_line(tmp_path: Path) -> None:
     path = tmp_path / "people.csv"
     lines = [f"p{k},photos/{k}.jpg" for k in range(100_000)]
     path.write_text("\n".join(["name,image", *lines]))
-    entries = list_people(path).entries
+    entries = read_photo_list(path).entries
     assert len(entries) == 100_000 and entries[-1].name == "p99999"
     path.write_text("\n".join(["name,image", *lines[:-1], "p,"]))
     with pytest.raises(PhotoError, match="line 100001: name and image must not be empty"):
-        list_people(path)
+        read_photo_list(path)

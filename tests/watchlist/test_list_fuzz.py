@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from watchlist.photo_list import list_people
+from watchlist.photo_list import read_photo_list
 from watchlist.photos import PhotoError
 
 LISTS = [
@@ -44,7 +44,7 @@ def fuzz(folder: Path, seconds: float, seed: int) -> int:
             content[place : place + rng.choice((0, 0, 1, 5))] = rng.choice(PIECES) * rng.choice((1, 1, 1, 3000))
         path.write_bytes(content)
         try:
-            entries = list_people(path).entries
+            entries = read_photo_list(path).entries
             assert entries
             for entry in entries:
                 assert entry.name == entry.name.strip() != ""

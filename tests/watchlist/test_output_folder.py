@@ -14,8 +14,8 @@ from cli import app
 from console.report import write_report
 from tests.stages.test_annotate import PATH, row
 from tests.watchlist.test_retention_and_evidence import NOW
-from watchlist.output_folder import Folder
-from watchlist.retention import Policy, purge
+from watchlist.output_folder import OutputFolder
+from watchlist.retention import RetentionPolicy, purge
 from watchlist.store import Store
 
 AWAY = [
@@ -45,20 +45,22 @@ def out(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", [*AWAY, None, 7, b"crops/own.png"])
 def test_what_leads_out_of_the_folder_is_nothing(out: Path, name: object) -> None:
-    folder = Folder(out)
-    assert folder.below(name) is None and folder.picture(name) is None
+    folder = OutputFolder(out)
+    assert folder.safe_path(name) is None and folder.picture_path(name) is None
     if name != "leads-away.png":  # the link itself lies in the folder
-        assert not folder.unlink_picture(name)
+        assert not folder.delete_picture(name)
     assert (out.parent / "secret.png").exists()
 
 
 def test_what_lies_in_the_folder_is_found_and_only_pictures_are_deleted(out: Path) -> None:
-    folder = Folder(out)
+    folder = OutputFolder(out)
     (out / "farsight.db").touch()
     (out / "inside.png").symlink_to(out / "crops" / "own.png")
-    assert folder.picture("crops/own.png") == (out / "crops" / "own.png").resolve() == folder.picture("inside.png")
-    assert folder.picture("farsight.db") is None and not folder.unlink_picture("farsight.db") and (out / "farsight.db").exists()
-    assert folder.unlink_picture("crops/own.png") and not folder.unlink_picture("crops/own.png")
+    assert folder.picture_path("crops/own.png") == (out / "crops" / "own.png").resolve() == folder.picture_path("inside.png")
+    assert (
+        folder.picture_path("farsight.db") is None and not folder.delete_picture("farsight.db") and (out / "farsight.db").exists()
+    )
+    assert folder.delete_picture("crops/own.png") and not folder.delete_picture("crops/own.png")
 
 
 def hostile(out: Path, **more: object) -> Store:
@@ -85,7 +87,7 @@ def test_a_purge_deletes_no_file_from_elsewhere(out: Path) -> None:
     outside = out.parent / "x-crop.png"
     outside.write_bytes(b"x")
     store.put_tracks([row(PATH) | {"source": "../..", "track": "x", "started_at": 1e9, "ended_at": 1e9 + 1}])
-    assert purge(store, out, Policy({"match": 1}), NOW).tracks == len(AWAY) + 1
+    assert purge(store, out, RetentionPolicy({"match": 1}), NOW).tracks == len(AWAY) + 1
     assert (out.parent / "secret.png").read_bytes() == b"secret" and outside.exists() and (out / "farsight.db").exists()
 
 

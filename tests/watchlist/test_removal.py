@@ -13,7 +13,7 @@ from cli import app
 from stages.record import write_jsonl
 from tests.stages.test_annotate import PATH, row
 from watchlist.alerts import Alert
-from watchlist.jsonl import change_lines
+from watchlist.jsonl import map_lines
 from watchlist.store import Store
 
 RNG = np.random.default_rng(3)
@@ -182,5 +182,5 @@ def test_a_full_disk_leaves_no_half_written_file_with_names(tmp_path: Path) -> N
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
-        change_lines(path, full)
+        map_lines(path, full)
     assert [p.name for p in tmp_path.iterdir() if p.name != ".lines.lock"] == ["sightings.jsonl"]

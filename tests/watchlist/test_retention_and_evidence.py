@@ -15,7 +15,7 @@ from stages.record import write_jsonl
 from tests.watchlist.test_search_back import VECTORS, put
 from watchlist.alerts import Alert
 from watchlist.evidence import export_case
-from watchlist.retention import DAY_S, Policy, purge
+from watchlist.retention import DAY_S, RetentionPolicy, purge
 from watchlist.store import Store
 
 NOW = 1e9 + 100 + 10 * DAY_S  # tracks 1, 3, ... 99 ended just over ten days ago
@@ -40,7 +40,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_a_purge_leaves_no_trace_of_what_is_old_and_all_of_the_rest(store: Store, tmp_path: Path) -> None:
-    proof = purge(store, tmp_path, Policy({"match": 10, "no_match": 11, "not_assessable": 0}), NOW)
+    proof = purge(store, tmp_path, RetentionPolicy({"match": 10, "no_match": 11, "not_assessable": 0}), NOW)
     assert (proof.tracks, proof.pictures, proof.left) == (10, 20, [])  # t1, t3 ... t19: older than ten days
     assert {"farsight.db", "sightings.jsonl", "alerts.jsonl"} <= set(proof.looked_in)
     left = {json.loads(line)["track"] for line in (tmp_path / "sightings.jsonl").read_text().splitlines()}
@@ -52,7 +52,7 @@ def test_a_purge_leaves_no_trace_of_what_is_old_and_all_of_the_rest(store: Store
 
 
 def test_pictures_may_go_before_the_rest(store: Store, tmp_path: Path) -> None:
-    proof = purge(store, tmp_path, Policy({}, pictures=5), NOW)
+    proof = purge(store, tmp_path, RetentionPolicy({}, pictures=5), NOW)
     assert (proof.tracks, proof.pictures) == (0, 100)
     assert len(store.tracks()) == 100 and sum(track["crop"] is None for track in store.tracks()) == 50
 
@@ -63,8 +63,8 @@ def test_numbered_pictures_of_photos_go_with_the_pictures(store: Store, tmp_path
     for name, days in (("old-0123abcd.jpg", 6), ("new-0123abcd.jpg", 4)):
         (folder / name).write_bytes(b"x")
         os.utime(folder / name, (NOW - days * DAY_S, NOW - days * DAY_S))
-    assert purge(store, tmp_path, Policy({"no_match": 1000}), NOW).pictures == 0
-    assert purge(store, tmp_path, Policy({}, pictures=5), NOW).pictures == 101
+    assert purge(store, tmp_path, RetentionPolicy({"no_match": 1000}), NOW).pictures == 0
+    assert purge(store, tmp_path, RetentionPolicy({}, pictures=5), NOW).pictures == 101
     assert [path.name for path in folder.iterdir()] == ["new-0123abcd.jpg"]
 
 
@@ -72,21 +72,21 @@ def test_the_report_goes_and_a_broken_line_stays(store: Store, tmp_path: Path) -
     (tmp_path / "report.html").write_text("t001")
     with (tmp_path / "sightings.jsonl").open("a") as file:
         file.write('{"track": "t0')
-    assert purge(store, tmp_path, Policy({"match": 10}), NOW).left == []
+    assert purge(store, tmp_path, RetentionPolicy({"match": 10}), NOW).left == []
     assert not (tmp_path / "report.html").exists() and (tmp_path / "sightings.jsonl").read_text().endswith('{"track": "t0')
 
 
 def test_a_purge_that_was_cut_off_is_finished_by_the_next(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
         broken.setattr(store, "delete_tracks", lambda tracks: (_ for _ in ()).throw(KeyboardInterrupt))
-        purge(store, tmp_path, Policy({"match": 10}), NOW)
-    proof = purge(store, tmp_path, Policy({"match": 10}), NOW)
+        purge(store, tmp_path, RetentionPolicy({"match": 10}), NOW)
+    proof = purge(store, tmp_path, RetentionPolicy({"match": 10}), NOW)
     assert (proof.tracks, proof.pictures, proof.left) == (10, 0, [])
 
 
 def test_a_trace_is_told(store: Store, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("look at t003 again")
-    assert purge(store, tmp_path, Policy({"match": 10}), NOW).left == ["notes.txt"]
+    assert purge(store, tmp_path, RetentionPolicy({"match": 10}), NOW).left == ["notes.txt"]
 
 
 def test_a_case_is_whole_and_its_hashes_fit(store: Store, tmp_path: Path) -> None:
@@ -105,18 +105,18 @@ def test_a_case_is_whole_and_its_hashes_fit(store: Store, tmp_path: Path) -> Non
 
 def test_a_trace_is_told_again_until_it_is_gone(store: Store, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("look at t003 again, and at t0")
-    assert purge(store, tmp_path, Policy({"match": 10}), NOW).left == ["notes.txt"]
-    again = purge(store, tmp_path, Policy({"match": 10}), NOW)
+    assert purge(store, tmp_path, RetentionPolicy({"match": 10}), NOW).left == ["notes.txt"]
+    again = purge(store, tmp_path, RetentionPolicy({"match": 10}), NOW)
     assert (again.tracks, again.left) == (0, ["notes.txt"])
     assert b"t003" not in store.path.read_bytes()  # what is remembered is a salted sum
     (tmp_path / "notes.txt").write_text("look at it again")
-    assert purge(store, tmp_path, Policy({"match": 10}), NOW).left == []
+    assert purge(store, tmp_path, RetentionPolicy({"match": 10}), NOW).left == []
 
 
 def test_a_purge_leaves_no_part_of_a_template_in_any_file(store: Store, tmp_path: Path) -> None:
     for version in range(2, 6):  # written over and over, as live tracks are
         put(store, range(100), version=version, outcome="match", identity=1)
-    assert purge(store, tmp_path, Policy({"match": 10}), NOW).left == []
+    assert purge(store, tmp_path, RetentionPolicy({"match": 10}), NOW).left == []
     kept = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     for n in range(1, 99, 2):  # t099 ended a second too late
         template = VECTORS[n].astype(np.float16).tobytes()
@@ -127,7 +127,7 @@ def test_a_purge_leaves_no_part_of_a_template_in_any_file(store: Store, tmp_path
 def test_tracks_of_one_name_at_another_camera_keep_their_lines(store: Store, tmp_path: Path) -> None:
     put(store, range(3, 4), source="yard", started_at=9e9, ended_at=9e9)
     write_jsonl(tmp_path / "sightings.jsonl", store.tracks())
-    assert purge(store, tmp_path, Policy({"match": 10}), NOW).left == []
+    assert purge(store, tmp_path, RetentionPolicy({"match": 10}), NOW).left == []
     sources = [line["source"] for line in map(json.loads, (tmp_path / "sightings.jsonl").open()) if line["track"] == "t003"]
     assert sources == ["yard"]
 
@@ -137,9 +137,9 @@ def test_while_the_database_is_in_use_the_purge_says_so_and_the_next_finishes(st
     reader._db.execute("BEGIN")
     reader._db.execute("SELECT COUNT(*) FROM tracks").fetchone()
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("watchlist.database.READERS_MS", 50)
-        proof = purge(store, tmp_path, Policy({"match": 10}), NOW)
+        patched.setattr("watchlist.database.CHECKPOINT_TIMEOUT_MS", 50)
+        proof = purge(store, tmp_path, RetentionPolicy({"match": 10}), NOW)
     assert not proof.compacted and store.erasure_pending()
     reader._db.execute("COMMIT")
-    again = purge(store, tmp_path, Policy({"match": 10}), NOW)
+    again = purge(store, tmp_path, RetentionPolicy({"match": 10}), NOW)
     assert (again.tracks, again.compacted, again.left) == (0, True, []) and not store.erasure_pending()

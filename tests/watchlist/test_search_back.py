@@ -14,7 +14,7 @@ from watchlist import template_index
 from watchlist.database import StoreError
 from watchlist.search_back import DatabaseTracks, TrackSearch
 from watchlist.store import Store
-from watchlist.template_index import TemplateIndex, folder_of
+from watchlist.template_index import TemplateIndex, index_folder
 from watchlist.thresholds import Thresholds
 from watchlist.tracks import TrackFilter
 
@@ -51,7 +51,7 @@ def put(store: Store, numbers: range, final: bool = True, version: int = 1, **mo
 
 @pytest.fixture(params=["in memory", "kept"])
 def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setattr(template_index, "KEPT_FROM", 1 if request.param == "kept" else 10**9)
+    monkeypatch.setattr(template_index, "MIN_SAVED_TEMPLATES", 1 if request.param == "kept" else 10**9)
     return Store(tmp_path / "f.db")
 
 
@@ -125,7 +125,7 @@ def test_what_a_killed_process_left_is_not_trusted(store: Store) -> None:
 @pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """A database whose index is kept in files."""
-    monkeypatch.setattr(template_index, "KEPT_FROM", 1)
+    monkeypatch.setattr(template_index, "MIN_SAVED_TEMPLATES", 1)
     return Store(tmp_path / "farsight.db")
 
 
@@ -133,7 +133,7 @@ def test_an_index_handed_over_opens_no_other_file_and_deletes_none(kept: Store, 
     store = kept
     put(store, range(100))
     found(store, 3)
-    folder, size = folder_of(store), VECTORS.shape[1]
+    folder, size = index_folder(store), VECTORS.shape[1]
     name = json.loads((folder / "state.json").read_text())["name"]
     lists, quantizer = tmp_path / "elsewhere", faiss.IndexFlatIP(size)
     evil = faiss.IndexIVFFlat(quantizer, size, 1, faiss.METRIC_INNER_PRODUCT)
@@ -158,7 +158,7 @@ def test_arrays_that_are_no_index_are_made_anew(kept: Store, what: str) -> None:
     store = kept
     put(store, range(100))
     found(store, 3)
-    (vectors,), (ids,) = folder_of(store).glob("vectors-*"), folder_of(store).glob("ids-*")
+    (vectors,), (ids,) = index_folder(store).glob("vectors-*"), index_folder(store).glob("ids-*")
     held = np.load(vectors)
     if what == "huge":
         content = vectors.read_bytes()

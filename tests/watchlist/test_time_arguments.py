@@ -7,7 +7,7 @@ from datetime import time as clock
 
 import pytest
 
-from watchlist.time_arguments import moment, one_of, span
+from watchlist.time_arguments import parse_time, parse_time_range, require_one_of
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ from watchlist.time_arguments import moment, one_of, span
 def test_unix_time_dates_and_places_in_a_recording_are_told_apart(
     text: str | None, at: float | None, pts_s: float | None
 ) -> None:
-    found = moment("--since", text)
+    found = parse_time("--since", text)
     assert (found.at, found.pts_s) == (at, pts_s)
 
 
@@ -37,22 +37,22 @@ def test_unix_time_dates_and_places_in_a_recording_are_told_apart(
 )
 def test_what_is_no_time_is_refused_with_what_is_allowed(text: str) -> None:
     with pytest.raises(ValueError, match=r"--since .*(must be a time like|milliseconds)"):
-        moment("--since", text)
+        parse_time("--since", text)
 
 
 def test_milliseconds_are_told() -> None:
     with pytest.raises(ValueError, match=r"looks like milliseconds, Unix time is in seconds \(1764547200\)"):
-        moment("--since", "1764547200000")
+        parse_time("--since", "1764547200000")
 
 
 def test_an_end_is_the_whole_day_and_not_before_the_beginning() -> None:
-    first, last = span("2026-11-01", "2026-11-01")
+    first, last = parse_time_range("2026-11-01", "2026-11-01")
     assert last.at == datetime.combine(date(2026, 11, 1), clock.max).timestamp() and first.at < last.at
     with pytest.raises(ValueError, match="--since 2026-11-02: is after --until 2026-11-01"):
-        span("2026-11-02", "2026-11-01")
+        parse_time_range("2026-11-02", "2026-11-01")
 
 
 def test_a_mistyped_name_is_told_with_what_there_is() -> None:
-    assert one_of("--camera", "gate", ["gate", "hall"]) == "gate"
+    assert require_one_of("--camera", "gate", ["gate", "hall"]) == "gate"
     with pytest.raises(ValueError, match=r"--camera gaet: must be one of gate, hall; did you mean gate\?"):
-        one_of("--camera", "gaet", ["gate", "hall"])
+        require_one_of("--camera", "gaet", ["gate", "hall"])
