@@ -76,8 +76,16 @@ def track_thumbnail(folder: OutputFolder, row: dict[str, Any], kind: str) -> byt
 
 
 def thumbnail(picture: bytes) -> bytes | None:
-    """A picture as JPEG, `THUMBNAIL_PX` pixels at its longer side; a small one is enlarged without smoothing, so that its pixels are
-    seen. None for what is no picture, or too large a one."""
+    """Make a JPEG of a picture, `THUMBNAIL_PX` pixels at its longer side.
+
+    A smaller picture is enlarged without smoothing, so that its pixels stay visible.
+
+    Args:
+        picture: content of a PNG, JPEG or WebP file.
+
+    Returns:
+        None if it is no such picture, or too large a one.
+    """
     try:
         image = Image.fromarray(read_picture(picture, FORMATS))
     except PictureError:

@@ -36,11 +36,17 @@ class Recognizer(Protocol):
 
 @dataclass(frozen=True)
 class PhotoFaces:
-    """Faces of a photo, the widest first, which is also how they are numbered from 1 on.
+    """Faces of a photo, the widest first. Users number them in this order, from 1 on.
 
-    ``photo`` RGB uint8 (H, W, 3), turned by ``turns`` quarters against the clock; ``faces`` in its pixels; ``chips`` uint8
-    (r, r, 3) each; ``vectors`` float32 (N, D); ``quality`` and ``alignment_error`` float32 (N,). ``rotation_ambiguous``: another way up
-    is nearly as likely.
+    Attributes:
+        photo: RGB uint8 (H, W, 3), turned upright.
+        turns: quarter turns counter-clockwise that made it upright, 0 to 3.
+        faces: boxes, landmarks and scores in pixels of ``photo``.
+        chips: one uint8 (r, r, 3) for each face.
+        vectors: embeddings, float32 (N, D).
+        quality: the recogniser's quality estimate, float32 (N,), 0 to 1.
+        alignment_error: residual of the landmarks to the chip template, float32 (N,); high for profiles.
+        rotation_ambiguous: another rotation is nearly as likely.
     """
 
     photo: NDArray[np.uint8]

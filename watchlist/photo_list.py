@@ -25,7 +25,7 @@ IGNORED_NAMES |= {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
 
 @dataclass
 class PhotoList:
-    """Photos to enrol; ``skipped`` has (path, reason) of what was passed over, ``warnings`` what may be meant otherwise."""
+    """Photos to enrol; ``skipped`` has (path, reason) of what was passed over, ``warnings`` says what may be a mistake."""
 
     entries: list[PhotoEntry] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
@@ -45,7 +45,7 @@ def read_photo_list(path: Path) -> PhotoList:
     except (PictureError, OSError) as error:
         raise PhotoError(f"{display_path(path)}: {getattr(error, 'strerror', None) or error}") from None
     if not listing.entries:
-        why = f" ({len(listing.left_out)} left out; {': '.join(listing.left_out[0])})" if listing.skipped else ""
+        why = f" ({len(listing.skipped)} left out; {': '.join(listing.skipped[0])})" if listing.skipped else ""
         raise PhotoError(
             f"{display_path(path)}: no photos in it{why}; a watchlist is a directory NAME/*.jpg|png or a CSV with name,image"
         )

@@ -18,9 +18,12 @@ class PhotoError(ValueError):
 class PhotoEntry:
     """A photo to enrol.
 
-    ``name`` as `watchlist.names.normalised_name` makes it; ``details`` holds external_id, purpose, authority and expires where they
-    are known; ``face`` is the number of the face to take where the photo shows several, 1 for the largest; ``identity`` the id of
-    a person who is on the list already, if that is how they were named.
+    Attributes:
+        name: the person, as `watchlist.names.normalised_name` makes it.
+        photo: the file.
+        details: any of external_id, purpose, authority and expires.
+        face: which face to take if the photo shows several, 1 for the largest.
+        identity: id of a person who is on the list already; None: the external id or the name decides.
     """
 
     name: str

@@ -53,7 +53,7 @@ def agrees(gallery: Gallery, store: Store) -> bool:
 
 @pytest.mark.parametrize("float32_up_to", [1000, 51])
 def test_search_agrees_with_numpy_after_every_change(store: Store, monkeypatch: pytest.MonkeyPatch, float32_up_to: int) -> None:
-    monkeypatch.setattr(module, "FLOAT32_UP_TO", float32_up_to)
+    monkeypatch.setattr(module, "MAX_FLOAT32_PHOTOS", float32_up_to)
     gallery = Gallery(store, "r")
     steps = [
         lambda: None,
