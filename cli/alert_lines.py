@@ -1,4 +1,4 @@
-"""Shows each alert on the console as it is raised."""
+"""Prints each alert on the console as it is raised."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class AlertPrinter:
-    """Prints the alerts that come into a database from now on; `print_new` is called again and again."""
+    """Prints the alerts that come into a database from now on; call `print_new` again and again."""
 
     def __init__(self, store: Store, console: Console) -> None:
         self._store, self._console = store, console
         self._last = self._store.last_alert_number()
 
     def print_new(self) -> None:
-        """Print what is new. A database that cannot be read just now is asked again at the next look."""
+        """Print new alerts. If the database cannot be read at the moment, the next call prints them."""
         try:
             self._last = min(self._last, self._store.last_alert_number())  # after a purge numbers begin anew
             fresh = self._store.alerts_after(self._last)
@@ -34,7 +34,7 @@ class AlertPrinter:
 
 
 def alert_line(content: dict[str, Any], at: float) -> str:
-    """One line for an alert: local time, kind, camera, name, and what the decision rests on."""
+    """One line for an alert: local time, kind, camera, name, score, threshold and face width."""
     when = datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S %Z")
     score = "" if content["score"] is None else f", score {content['score']:.3f} (threshold {content['threshold']:.3f})"
     crop = f", {content['crop']}" if content["crop"] else ""

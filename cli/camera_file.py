@@ -1,4 +1,4 @@
-"""The cameras of a settings file, read again whenever it changes."""
+"""The cameras of a settings file, which is read again whenever it changes."""
 
 from __future__ import annotations
 
@@ -15,13 +15,18 @@ from pipeline.errors import SettingsError
 from pipeline.protocol import SourceSpec
 from pipeline.settings import CameraSettings
 
-RELOADED_KEYS = {"cameras"}  # what is followed while it runs; the rest needs a restart
+RELOADED_KEYS = {"cameras"}  # keys that take effect while it runs; others need a restart
 
 
 class CameraFile:
-    """Looks at the file at each call of `requested`; a wrong file leaves the cameras as they are and is said once.
+    """Checks the file at each call of `requested`. A wrong file is logged once and leaves the cameras as they are.
 
-    ``defaults`` are settings for keys the file does not name. Raises SettingsError if the file is wrong at first.
+    Args:
+        path: the settings file.
+        defaults: values of keys that replace the file's.
+
+    Raises:
+        SettingsError: the file is wrong when it is first read.
     """
 
     def __init__(self, path: Path, **defaults: Any) -> None:
@@ -31,7 +36,7 @@ class CameraFile:
         self.settings, self._specs = self._read()
 
     def requested(self) -> list[SourceSpec]:
-        """The cameras to watch now."""
+        """The cameras to read now."""
         stamp = None if self._asked else self._look()
         if stamp != self._stamp:
             self._asked, self._stamp = False, self._look()
@@ -39,7 +44,7 @@ class CameraFile:
         return self._specs
 
     def request_reload(self) -> None:
-        """Read the file at the next look even if it is the same; for signal handlers."""
+        """Read the file at the next call of `requested`, even if it has not changed; for signal handlers."""
         self._asked = True
 
     def _reload(self) -> None:
@@ -69,27 +74,27 @@ class CameraFile:
         for spec in specs:
             by_address[spec.url].append(spec.name)
         for names in by_address.values():
-            if len(names) > 1:  # allowed, but each connects for itself, and people seen there are told of twice
+            if len(names) > 1:  # allowed, but each connects for itself, and every sighting there is reported twice
                 self._log.warning("cameras of one address", names=names)
         return settings, specs
 
     def _look(self) -> tuple[int, int] | None:
         try:
             found = self._path.stat()
-        except OSError:  # just being replaced
+        except OSError:  # it is being replaced
             return None
         return found.st_mtime_ns, found.st_size
 
 
 def reader_options(camera: CameraSettings) -> tuple[tuple[str, str], ...]:
-    """What the camera's reader is told."""
+    """The options of a camera's reader."""
     patience = () if camera.patience_s == "auto" else (("patience_s", str(camera.patience_s)),)
     return (("transport", camera.transport), ("poll_s", str(camera.poll_s)), *patience)
 
 
 def camera_url(url: str, key: str) -> str:
-    """Where a camera is, with variables filled in and credentials encoded. A file in a camera's place by its whole path, since
-    cameras are read in another folder."""
+    """The address of a camera, with variables filled in and credentials encoded. A file gets its absolute path, because cameras
+    are read in another folder."""
     filled = expand_url(url, key)
     if "://" in filled:
         return filled
@@ -98,5 +103,5 @@ def camera_url(url: str, key: str) -> str:
 
 
 def expand_path(text: str, key: str) -> str:
-    """A path with ${VARIABLE} replaced and ``~`` at its beginning as the home folder."""
+    """A path with ${VARIABLE} and a leading ``~`` replaced."""
     return os.path.expanduser(expand_variables(text, key))  # noqa: PTH111  (pathlib raises for a user that is not known)

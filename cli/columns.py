@@ -1,4 +1,4 @@
-"""A table on the terminal that prints a hundred thousand rows as quickly as ten."""
+"""Prints tables on the terminal, quickly also for a hundred thousand rows."""
 
 from __future__ import annotations
 

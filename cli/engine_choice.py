@@ -1,17 +1,18 @@
-"""Which engine runs a job, where the user leaves that open."""
+"""Chooses the engine for ``engine: auto``."""
 
 from __future__ import annotations
 
 from cli.settings import Settings
 from pipeline.protocol import SourceSpec
 
-SHORT_S = 60.0  # starting Ray and its workers takes longer than they save on so little video
+SHORT_S = 60.0  # below this, starting Ray and its workers costs more time than it saves
 
 
 def choose_engine(settings: Settings, sources: list[SourceSpec]) -> tuple[Settings, str]:
-    """The settings with an engine that is not ``auto``, and why it was chosen; "" where the user named it.
+    """Replace ``auto`` by inline for one recording of at most `SHORT_S` seconds, else by Ray.
 
-    ``auto`` is inline for one recording of at most `SHORT_S` seconds, else Ray.
+    Returns:
+        The settings, and why the engine was chosen; "" if the user named it.
     """
     if settings.engine != "auto":
         return settings, ""

@@ -1,4 +1,4 @@
-"""What goes on beside live watching: the watchlist is followed as it changes, and what is old is forgotten."""
+"""Maintenance during `live`: follows changes of the watchlist, finishes abandoned tracks, purges old results."""
 
 from __future__ import annotations
 
@@ -19,12 +19,18 @@ LOOK_S = 0.3
 TIDY_S = 60.0
 PURGE_S = 3600.0
 CLOCK_STEP_S, CLOCK_TRUSTED_S = 3600.0, 86_400.0
-ABANDONED_S = 900.0  # no track is followed so long without a report
+ABANDONED_S = 900.0  # no open track goes so long without a report
 
 
 class LiveMaintenance:
-    """A thread of its own, so that nothing it does holds up the watching. ``watchlist`` as the user named it: a database is
-    copied into ``out``'s whenever it changes, people kept as a folder or CSV are not looked at again."""
+    """Runs the maintenance in a thread of its own, so that it never delays the cameras.
+
+    Args:
+        watchlist: as the user named it. A database is copied into that of ``out`` whenever it changes; a folder or CSV is not
+            read again.
+        out: the output folder.
+        retention: how long results are kept.
+    """
 
     def __init__(self, watchlist: Path, out: Path, retention: RetentionSettings) -> None:
         path = database_path(watchlist) if watchlist.is_dir() else watchlist
@@ -53,11 +59,11 @@ class LiveMaintenance:
                     self._attempt(task)
 
     def _attempt(self, task: Callable[[], None]) -> None:
-        """Do it; a failure is no reason not to do the others, and is told once."""
+        """Run one task. A failure is logged once and does not stop the others."""
         trouble = ""
         try:
             task()
-        except Exception as error:  # a watchlist just being replaced, a disk that is full: the next look may do better
+        except Exception as error:  # a watchlist that is being replaced, a full disk: the next attempt may succeed
             trouble = str(error) or type(error).__name__
         if trouble and trouble != self._troubles.get(task):
             self._log.error("trouble", what=f"housekeeping: {trouble}")
@@ -71,7 +77,7 @@ class LiveMaintenance:
         file = self._watchlist.stat()
         other = Store(self._watchlist, must_exist=True)
         try:
-            state = file.st_dev, file.st_ino, other.list_version()  # a file made anew counts from the beginning
+            state = file.st_dev, file.st_ino, other.list_version()  # a new file counts from the beginning
             if state != self._seen:
                 store = Store(self._out / DATABASE)
                 store.copy_watchlist(other)
@@ -95,12 +101,12 @@ class LiveMaintenance:
             store.close()
 
     def _purge(self) -> None:
-        """In a process of its own, because it reads every file."""
+        """Purge in a process of its own, because it reads every file."""
         days = {f"--{key.replace('_', '-')}": value for key, value in self._retention if value is not None}
         step_s = self._clock.recent_step_s()
         if not days:
             return
-        if step_s is not None:  # a wrong clock would make everything old
+        if step_s is not None:  # with a wrong clock everything would be old
             raise RuntimeError(f"the clock was set by {step_s:+.0f} s; nothing is purged until it has run steadily for a day")
         options = [str(word) for pair in days.items() for word in pair]
         command = [sys.executable, str(ROOT / "run_pipeline.py"), "purge", "--db", str(self._out), *options]

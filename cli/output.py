@@ -83,7 +83,7 @@ def finish(
     counted_after: float | None = None,
     people: dict[str, Any] | None = None,
     *,
-    told: dict[str, Any] | None = None,
+    summary_keys: dict[str, Any] | None = None,
     fault: str = "",
 ) -> int:
     """Write ``sightings.jsonl``, ``run.json`` and the report, and print the totals.
@@ -98,7 +98,7 @@ def finish(
         started_after: Unix time; only later tracks are in the report, and ``sightings.jsonl`` stays as it is (``live``).
         counted_after: Unix time; only later tracks count in the totals.
         people: what `load_watchlist` returned.
-        told: further keys of ``run.json``.
+        summary_keys: further keys of ``run.json``.
         fault: what went wrong with the annotated videos.
 
     Returns:
@@ -119,8 +119,8 @@ def finish(
     unread = [s for s in status.sources if s.status == "failed" and not s.counts.get("frames_decoded")]
     nothing = bool(status.sources) and len(unread) == len(status.sources)
     code = 3 if nothing else 4 if bad or fault else 0
-    choices |= (told or {}).pop("choices", {})
-    more = {"watchlist": people or {}} | (told or {}) | ({"annotated": fault} if fault else {})
+    choices |= (summary_keys or {}).pop("choices", {})
+    more = {"watchlist": people or {}} | (summary_keys or {}) | ({"annotated": fault} if fault else {})
     write_summary(out / "run.json", settings, choices, status, elapsed, outcomes, more, code)
     write_report(store, out, started_after)
     store.log_audit("run", sources=[s.url for s in status.sources], fpir=settings.fpir, outcomes=outcomes)

@@ -1,4 +1,4 @@
-"""What an output folder knows of its recordings over several runs: their names, when they began, which were read before."""
+"""The recordings of an output folder over several runs: their names, their start times, and which were read before."""
 
 from __future__ import annotations
 
@@ -23,20 +23,26 @@ MAX_PRINTED = 3  # names on the console; run.json has them all
 
 @dataclass(frozen=True)
 class StartOptions:
-    """When recordings began, as the user tells it: ``told`` are times or NAME=TIME, ``pattern`` finds a time in their names."""
+    """The user's options about the start times of recordings.
 
-    told: list[str] = field(default_factory=list)
+    Attributes:
+        given: times, or NAME=TIME.
+        pattern: finds times in file names.
+        zone: of times without an offset; None: this machine's.
+    """
+
+    given: list[str] = field(default_factory=list)
     pattern: NamePattern | None = None
     zone: tzinfo | None = None
 
     @classmethod
-    def of(cls, told: list[str] | None, pattern: str | None, zone: str | None) -> StartOptions:
+    def of(cls, given: list[str] | None, pattern: str | None, zone: str | None) -> StartOptions:
         """Raises SettingsError."""
-        return cls(told or [], NamePattern(pattern) if pattern is not None else None, time_zone(zone))
+        return cls(given or [], NamePattern(pattern) if pattern is not None else None, time_zone(zone))
 
 
 def reuse_earlier_names(out: Path, sources: list[SourceSpec]) -> list[SourceSpec]:
-    """The sources under the names they had in earlier runs into ``out``. Raises SettingsError."""
+    """Give sources the names they had in earlier runs into ``out``. Raises SettingsError."""
     if not (out / DATABASE).is_file():
         return sources
     store = open_store(out / DATABASE)
@@ -55,30 +61,30 @@ def reuse_earlier_names(out: Path, sources: list[SourceSpec]) -> list[SourceSpec
 
 
 def store_sources(store: Store, sources: list[SourceSpec]) -> None:
-    """Write down which sources there are, so that a resume gives them the same names."""
+    """Store the sources, so that a resume gives them the same names."""
     from watchlist.recordings import Recording
 
     store.put_recordings([Recording(s.name, address_of(s), file_stamp(s.url)) for s in sources])
 
 
-def given_start_times(sources: list[SourceSpec], dating: StartOptions) -> dict[str, StartTime]:
-    """When sources began, as far as the user tells; says which names the pattern does not fit. Raises SettingsError."""
-    starts, unfit = resolve_start_times(sources, dating.told, dating.pattern, dating.zone)
-    if unfit and dating.pattern:
-        console.print(f"--start-from-name {dating.pattern.pattern} does not fit {_few(unfit)}", markup=False, soft_wrap=True)
+def given_start_times(sources: list[SourceSpec], options: StartOptions) -> dict[str, StartTime]:
+    """The start times that the user gives. Prints the names that the pattern does not match. Raises SettingsError."""
+    starts, unfit = resolve_start_times(sources, options.given, options.pattern, options.zone)
+    if unfit and options.pattern:
+        console.print(f"--start-from-name {options.pattern.pattern} does not fit {_few(unfit)}", markup=False, soft_wrap=True)
     return starts
 
 
-def date_tracks(store: Store, status: Status, starts: dict[str, StartTime], dating: StartOptions) -> None:
-    """Give the tracks of each recording their time of day, as far as it is known. What the user tells, now or in an earlier run,
-    goes before what the file says."""
+def date_tracks(store: Store, status: Status, starts: dict[str, StartTime], options: StartOptions) -> None:
+    """Store the time of day of each recording's tracks, where it is known. What the user gives, now or in an earlier run, has
+    priority over what the file says."""
     read = {s.name for s in status.sources if s.started_at is not None}
     earlier = {
         r.name: StartTime(r.started_at, r.started_from)
         for r in store.recordings()
         if r.started_at is not None and (r.name not in read or r.started_from.startswith(FROM_USER))
     }
-    report_start_times(status.sources, earlier | starts, dating.zone)
+    report_start_times(status.sources, earlier | starts, options.zone)
     for report in status.sources:
         store.set_recording_start(report.name, report.started_at, report.started_from)
     undated = [s.name for s in status.sources if s.started_at is None and s.status != "failed"]
@@ -88,7 +94,7 @@ def date_tracks(store: Store, status: Status, starts: dict[str, StartTime], dati
 
 
 def earlier_reports(store: Store, out: Path, sources: list[SourceSpec]) -> list[SourceReport]:
-    """Of the recordings that earlier runs read and this one does not: their tracks are in the report as well."""
+    """Reports of the recordings that only earlier runs have read: their tracks are in the report, too."""
     now = {spec.name for spec in sources}
     reports = []
     checkpoints = Checkpoints(out / DATABASE)
@@ -109,7 +115,7 @@ def earlier_reports(store: Store, out: Path, sources: list[SourceSpec]) -> list[
 
 
 def print_skipped(left_out: SkippedFiles) -> None:
-    """Say what of the folders is not read."""
+    """Print what was left out."""
     reasons: dict[str, list[str]] = {}
     for path, reason in left_out.files:
         reasons.setdefault(reason, []).append(Path(path).name)

@@ -64,10 +64,12 @@ def command(
     from stages.video.probe import not_video_reason
 
     settings = load_settings(config, engine=engine, fpir=fpir)
-    dating = StartOptions.of(start, start_from_name, zone)
+    start_options = StartOptions.of(start, start_from_name, zone)
     found = find_all(source, not_video_reason)
     print_skipped(found.left_out)
-    code = run_recordings(settings, found.sources, watchlist, out, resume, not no_video, blur_bystanders, dating, found.left_out)
+    code = run_recordings(
+        settings, found.sources, watchlist, out, resume, not no_video, blur_bystanders, start_options, found.left_out
+    )
     raise typer.Exit(code)
 
 
@@ -79,7 +81,7 @@ def run_recordings(
     resume: bool,
     video: bool,
     blur: bool,
-    dating: StartOptions | None = None,
+    start_options: StartOptions | None = None,
     left_out: SkippedFiles | None = None,
 ) -> int:
     """Everything `run` does; returns the exit code."""
@@ -89,9 +91,9 @@ def run_recordings(
     sources = split_video_tracks(sources)
     make_output_folder(out)
     with locked_folder(out, "run"):
-        told = {"left_out": (left_out or SkippedFiles()).as_json()}
+        summary_keys = {"left_out": (left_out or SkippedFiles()).as_json()}
         try:
-            return _run(settings, sources, watchlist, out, resume, video, blur, dating or StartOptions(), told)
+            return _run(settings, sources, watchlist, out, resume, video, blur, start_options or StartOptions(), summary_keys)
         except BaseException as error:
             end_run(out / "run.json", error)
             raise
@@ -105,17 +107,17 @@ def _run(
     resume: bool,
     video: bool,
     blur: bool,
-    dating: StartOptions,
-    told: dict[str, Any],
+    start_options: StartOptions,
+    summary_keys: dict[str, Any],
 ) -> int:
     began = time.monotonic()
     elapsed: dict[str, float] = {}
     if resume:
         sources = reuse_earlier_names(out, sources)
-    starts = given_start_times(sources, dating)
+    starts = given_start_times(sources, start_options)
     settings, chosen = choose_engine(settings, sources)
     store = prepare_output(out, resume, sources, fingerprint(settings.groups, context_of(settings, out), settings.run_keywords))
-    told["choices"] = {"engine": chosen} if chosen else {}
+    summary_keys["choices"] = {"engine": chosen} if chosen else {}
     store_sources(store, sources)
     begin_run(out / "run.json")
     people = load_watchlist(store, watchlist, settings)
@@ -141,9 +143,9 @@ def _run(
     finally:
         engine.close()
     elapsed["all"] = time.monotonic() - began
-    date_tracks(store, status, starts, dating)
+    date_tracks(store, status, starts, start_options)
     status.sources += earlier_reports(store, out, sources)
-    return finish(settings, job, status, store, out, elapsed, people=people, told=told, fault=fault)
+    return finish(settings, job, status, store, out, elapsed, people=people, summary_keys=summary_keys, fault=fault)
 
 
 def draw_videos(engine: Engine, settings: Settings, sources: list[SourceSpec], status: Status, context: dict[str, Any]) -> str:
@@ -162,6 +164,6 @@ def draw_videos(engine: Engine, settings: Settings, sources: list[SourceSpec], s
     try:
         with ProgressView("drawing", console, len(draw)) as view:
             drawn = engine.run(Job(settings.annotate, draw, context, None, 1e9), view.update).sources
-    except Exception as error:  # whatever it is, what was found is still to be told
+    except Exception as error:  # whatever it is, what was found is still to be summary_keys
         return str(error) or type(error).__name__
     return "; ".join(f"{s.name}: {s.reason}" for s in drawn if s.status != "ok" and s.reason != known[s.name])

@@ -1,4 +1,4 @@
-"""Search back in several databases at once: each is searched by an actor of its own, and the best of all are kept."""
+"""Searches several databases at once, each in an actor of its own, and keeps the best hits of all."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ShardActor:
 
 
 class Shards:
-    """The past of several databases as one; a hit's row says in ``db`` whose it is."""
+    """Several databases searched as one. The key ``db`` of a hit's row names its database."""
 
     def __init__(self, paths: list[Path], digest: str) -> None:
         self._cluster = Cluster()
