@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -52,9 +53,10 @@ class SmallFaceDetector:
         quantized = to_int8_where_faster(net, card, self._device)
         self.int8 = quantized is not None
         if quantized is not None:
-            self._padding, self._net = 0, quantized
+            self._padding = 0
+            self._net: Any = quantized
         else:
-            net, self._dtype = prepare_for_inference(net, self._device)
+            _, self._dtype = prepare_for_inference(net, self._device)
             self._padding, self._net = net.stem_padding, fuse_convolutions(accept_uint8(net))
         self._min_score = min_score
         companion = weights.with_name(weights.name.replace("detector", "rescore"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,7 +29,7 @@ class Faces:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def __getitem__(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Faces:
+    def __getitem__(self, rows: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Faces:
         return Faces(self.boxes[rows], self.landmarks[rows], self.scores[rows])
 
     @staticmethod
@@ -70,7 +71,9 @@ class Faces:
     def with_nms(self, iou: float = 0.4) -> Faces:
         """Greedy non-maximum suppression, best score first. A higher ``iou`` keeps faces that overlap more."""
         sides = self.boxes[:, 2:] - self.boxes[:, :2]
-        return self[np.array(cv2.dnn.NMSBoxes(np.hstack([self.boxes[:, :2], sides]), self.scores, 0.0, iou), np.intp)]
+        boxes: Any = np.hstack([self.boxes[:, :2], sides])
+        scores: Any = self.scores
+        return self[np.array(cv2.dnn.NMSBoxes(boxes, scores, 0.0, iou), np.intp)]
 
     def without_nested(self) -> Faces:
         """Drop faces that lie inside a better one, or around it, and are not much smaller or larger.
@@ -100,7 +103,7 @@ def pairwise_iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.f
     areas_a = np.clip(a[:, 2:] - a[:, :2], 0, None).prod(1)
     areas_b = np.clip(b[:, 2:] - b[:, :2], 0, None).prod(1)
     union = areas_a[:, None] + areas_b[None] - inter
-    return (inter / np.maximum(union, 1e-9)).astype(np.float32)
+    return np.asarray(inter / np.maximum(union, 1e-9), np.float32)
 
 
 def as_rgb(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -162,7 +162,7 @@ class Corridor:
         for number in range(round(seconds * self.fps)):
             now = number / self.fps
             frame = self._background.copy()
-            boxes = {}
+            boxes: dict[str, list[float]] = {}
             present = [(self._face_px(w, now), w) for w in self.walkers if w.start_s <= now < w.end_s]
             for face_px, walker in sorted(present, key=lambda p: p[0]):
                 box = self._draw(frame, walker, now, number, face_px)
@@ -273,16 +273,17 @@ def write_clip(
 def repeat_clip(clip: Path, path: Path, times: int) -> Path:
     """Write a recording ``times`` times over into one file, without encoding it again."""
     with av.open(str(path), "w") as output:
-        stream, shift = None, 0
+        stream: av.VideoStream | None = None
+        shift = 0
         for _ in range(times):
             with av.open(str(clip)) as container:
                 source = container.streams.video[0]
                 stream = stream or output.add_stream_from_template(source)
                 for packet in container.demux(source):
-                    if packet.dts is not None:
+                    if packet.pts is not None and packet.dts is not None:
                         packet.pts, packet.dts, packet.stream = packet.pts + shift, packet.dts + shift, stream
                         output.mux(packet)
-                shift += source.duration
+                shift += source.duration or 0
     return path
 
 

@@ -30,7 +30,8 @@ def paste_head(frame: Image, chip: Image, mask: NDArray[np.float32], x: float, y
     soft = max(0.0, 0.4 / scale) if scale < 1 else 0.0
     sigma = float(np.hypot(soft, blur / scale))
     if sigma > 0.1:
-        chip, mask = cv2.GaussianBlur(chip, (0, 0), sigma), cv2.GaussianBlur(mask, (0, 0), sigma)
+        chip = np.asarray(cv2.GaussianBlur(chip, (0, 0), sigma), np.uint8)
+        mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), sigma), np.float32)
     small = cv2.warpAffine(chip, matrix, side, borderMode=cv2.BORDER_REPLICATE)
     alpha = cv2.warpAffine(mask, matrix, side)[..., None]
     top, left = max(0, -y0), max(0, -x0)

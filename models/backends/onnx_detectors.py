@@ -36,10 +36,10 @@ class YuNet:
 
     def _one(self, frame: Frame) -> Faces:
         self._net.setInputSize((frame.shape[1], frame.shape[0]))
-        _, rows = self._net.detect(np.ascontiguousarray(frame[..., ::-1]))
-        if rows is None:
+        _, found = self._net.detect(np.ascontiguousarray(frame[..., ::-1]))
+        if found is None:
             return Faces.empty()
-        rows = np.asarray(rows, np.float32)
+        rows: NDArray[np.float32] = np.asarray(found, np.float32)
         boxes = np.hstack([rows[:, :2], rows[:, :2] + rows[:, 2:4]])
         return Faces(boxes, rows[:, 4:14].reshape(-1, 5, 2), rows[:, 14])
 

@@ -41,7 +41,8 @@ class DetectorNet(nn.Module):
         super().__init__()
         w4, w8, w16, w32 = widths
         self.stem = conv_bn_relu(3, w4, stem, stride=4)
-        self.stem_padding = self.stem[0].padding[0]
+        first: Any = self.stem[0]
+        self.stem_padding: int = first.padding[0]
         self.stages = nn.ModuleList(
             nn.Sequential(conv_bn_relu(inputs, outputs, stride=2), *(ResidualBlock(outputs) for _ in range(depth)))
             for inputs, outputs, depth in zip(widths, widths[1:], depths, strict=False)
@@ -60,6 +61,7 @@ class DetectorNet(nn.Module):
             bias = torch.zeros(OUTPUTS)
             bias[0] = -4.6  # initial score 0.01
             bias[1:5] = 0.7
+            assert head.bias is not None
             head.bias.data.copy_(bias.repeat_interleave(cells))
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -85,7 +87,7 @@ def accept_uint8(net: DetectorNet) -> DetectorNet:
     Returns:
         The same network. It takes values 0..255 in its own dtype, with ``stem_padding`` pixels of grey around them.
     """
-    stem = net.stem[0]
+    stem: Any = net.stem[0]
     weight = (stem.weight.data / HALF_RANGE).to(stem.weight.dtype)
     stem.bias.data = (stem.bias.data.float() - HALF_RANGE * weight.float().sum((1, 2, 3))).to(weight.dtype)
     stem.weight.data, stem.padding = weight, (0, 0)

@@ -141,4 +141,4 @@ class FaceGenerator:
         outline = np.vstack([jaw, crown]) * (side / CHIP)
         mask = np.zeros((side, side), np.float32)
         cv2.fillPoly(mask, [cv2.convexHull(np.round(outline * 16).astype(np.int32))], (1.0,), cv2.LINE_AA, 4)
-        return (lit + 0.5).astype(np.uint8), cv2.GaussianBlur(mask, (0, 0), 0.02 * side)
+        return (lit + 0.5).astype(np.uint8), np.asarray(cv2.GaussianBlur(mask, (0, 0), 0.02 * side), np.float32)

@@ -6,6 +6,8 @@ features of 56, 28, 14 and 7 pixels, which feature-similarity distillation compa
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -75,9 +77,9 @@ def init_from_shallower(deeper: nn.Module, shallower: nn.Module) -> None:
         ValueError: if they differ in anything but the number of blocks.
     """
     missing, foreign = deeper.load_state_dict(shallower.state_dict(), strict=False)
-    stages: nn.ModuleList = deeper.stages  # type: ignore[assignment]
-    before: nn.ModuleList = shallower.stages  # type: ignore[assignment]
-    added = {}
+    stages: Any = deeper.stages
+    before: Any = shallower.stages
+    added: dict[str, Any] = {}
     for number, (stage, known) in enumerate(zip(stages, before, strict=True)):
         added |= {f"stages.{number}.{place}.": stage[place] for place in range(len(known), len(stage))}
     if foreign or not all(key.startswith(tuple(added)) for key in missing):

@@ -11,6 +11,7 @@ parsing map of the sharp face at every step. Only training builds that one.
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -74,8 +75,9 @@ class SuperResNet(nn.Module):
         self.steps = nn.ModuleList(
             [nn.Sequential(*[PlainResidualBlock(w) for _ in range(d)]) for w, d in zip(widths, depths, strict=True)]
         )
+        first: Any = self.steps[0]
         for number in reversed(range(attentions)):
-            self.steps[0].insert((number + 1) * depths[0] // attentions, Attention(widths[0]))
+            first.insert((number + 1) * depths[0] // attentions, Attention(widths[0]))
         self.doublings = nn.ModuleList(
             [nn.Sequential(nn.Conv2d(w, 4 * n, 3, 1, 1), nn.PixelShuffle(2)) for w, n in pairwise(widths)]
         )
@@ -88,8 +90,8 @@ class SuperResNet(nn.Module):
             }
         )
         for head in self.to_rgb.values():
-            nn.init.zeros_(head[0].weight)
-            nn.init.zeros_(head[0].bias)
+            conv: Any = head[0]  # type: ignore[index]
+            zero_init(conv)
         self.fusions = nn.ModuleList(
             ParsingFusion(w, regions, softmax=s == ENTRY_LEVELS[0]) for s, w in zip(ENTRY_LEVELS, widths, strict=True) if regions
         )

@@ -60,7 +60,8 @@ class VerificationNet(nn.Module):
 
     def forward(self, x: Tensor, logits: Tensor, octaves: Tensor) -> Tensor:
         context = torch.stack([octaves, octaves * logits, logits], 1)
-        return self.head(torch.cat([self.body(x).flatten(1), context], 1)).squeeze(1)
+        out: Tensor = self.head(torch.cat([self.body(x).flatten(1), context], 1)).squeeze(1)
+        return out
 
 
 def candidate_views(frame: ImagePyramid, boxes: NDArray[np.float32], side: int) -> NDArray[np.uint8]:
@@ -91,13 +92,13 @@ def candidate_views(frame: ImagePyramid, boxes: NDArray[np.float32], side: int) 
 
 def octaves(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
     """Heights of boxes (N, 4) as log2 of their ratio to `VIEW_HEIGHT`: float32 (N,), clipped to -2..4."""
-    return np.log2(np.maximum(1.0, boxes[:, 3] - boxes[:, 1]) / VIEW_HEIGHT).clip(-2, 4).astype(np.float32)
+    return np.asarray(np.log2(np.maximum(1.0, boxes[:, 3] - boxes[:, 1]) / VIEW_HEIGHT).clip(-2, 4), np.float32)
 
 
 def to_logits(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """Logits float32 of scores in 0..1; 0 and 1 give finite ones."""
     kept = scores.astype(np.float64).clip(1e-4, 1 - 1e-4)
-    return np.log(kept / (1 - kept)).astype(np.float32)
+    return np.asarray(np.log(kept / (1 - kept)), np.float32)
 
 
 class Verifier:

@@ -6,6 +6,7 @@ import ctypes
 import functools
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -97,8 +98,8 @@ def prepare_for_inference(net: nn.Module, device: torch.device) -> tuple[nn.Modu
     """
     keep_freed_memory()
     dtype, _ = compute_dtype(device.type)
-    net = fold_batch_norms(net.eval())
-    return net.to(device=device, dtype=dtype, memory_format=torch.channels_last), dtype
+    prepared: Any = fold_batch_norms(net.eval())  # torch declares no memory_format for modules
+    return prepared.to(device=device, dtype=dtype, memory_format=torch.channels_last), dtype
 
 
 def to_input(images: NDArray[np.uint8], device: torch.device, dtype: torch.dtype) -> Tensor:

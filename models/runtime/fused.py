@@ -26,7 +26,8 @@ def fuse_convolutions(net: nn.Module) -> nn.Module:
     """
     weights = next(net.parameters())
     available = hasattr(OPERATIONS, "_convolution_pointwise") and hasattr(OPERATIONS, "_reorder_convolution_weight")
-    if weights.device.type == "cpu" and torch.backends.mkldnn.is_available() and available:
+    has_onednn = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+    if weights.device.type == "cpu" and has_onednn and available:
         _fuse_children(net)
     return net
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -42,8 +42,8 @@ class QuantizedMap(NamedTuple):
 
 def int8_is_faster(device: torch.device) -> bool:
     """Whether int8 is faster on this device than `compute_dtype`: a CPU with VNNI, and a torch with oneDNN's int8 operations."""
-    available = hasattr(torch.ops.onednn, "qconv2d_pointwise") and torch.backends.mkldnn.is_available()
-    return device.type == "cpu" and available and cpu_has_any(*VNNI_FLAGS)
+    has_onednn = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+    return device.type == "cpu" and has_onednn and hasattr(torch.ops.onednn, "qconv2d_pointwise") and cpu_has_any(*VNNI_FLAGS)
 
 
 def quantize_images(images: Tensor) -> QuantizedMap:
@@ -152,8 +152,10 @@ class Int8Residual(nn.Module):
 
     def __init__(self, block: ResidualBlock, path: str, ranges: dict[str, float]) -> None:
         super().__init__()
-        self.first = Int8Conv(block.first[0], ranges[f"{path}.first"])
-        self.second = Int8Conv(block.second[0], ranges[path])
+        first: Any = block.first[0]
+        second: Any = block.second[0]
+        self.first = Int8Conv(first, ranges[f"{path}.first"])
+        self.second = Int8Conv(second, ranges[path])
 
     def forward(self, x: QuantizedMap) -> QuantizedMap:
         out: QuantizedMap = self.second(self.first(x), x)
@@ -197,11 +199,12 @@ def _convert(net: nn.Module, path: str, ranges: dict[str, float]) -> None:
         elif isinstance(child, nn.Conv2d):
             setattr(net, name, Int8Conv(child))
         elif _is_conv(child):
-            setattr(net, name, Int8Conv(child[0], ranges[here]))
+            conv: Any = child[0]
+            setattr(net, name, Int8Conv(conv, ranges[here]))
         else:
             _convert(child, f"{here}.", ranges)
 
 
-def _is_conv(module: nn.Module) -> bool:
+def _is_conv(module: nn.Module) -> TypeGuard[nn.Sequential]:
     """Whether it is a `conv_bn_relu`."""
     return isinstance(module, nn.Sequential) and len(module) > 0 and isinstance(module[0], nn.Conv2d)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -37,7 +38,7 @@ class InferenceSession:
             self._net = fuse_convolutions(net)
 
     @torch.inference_mode()
-    def __call__(self, images: NDArray, *auxiliary: NDArray) -> Tensor:
+    def __call__(self, images: NDArray[np.uint8], *auxiliary: NDArray[np.float32]) -> Tensor:
         """Run the network.
 
         Args:
