@@ -1,1 +1,1 @@
-"""What people look at: the report of a run, and the page and API that `serve` offers."""
+"""The report of a run, and the page and API of `serve`."""

@@ -1,4 +1,4 @@
-"""The page and the API of `serve`: the report of a run, fresh from its database, and its sightings as JSON, page by page."""
+"""The web page and HTTP API of `serve`: report, sightings and identities, read from the database page by page."""
 
 from __future__ import annotations
 

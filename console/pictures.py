@@ -1,4 +1,4 @@
-"""Pictures for pages: small JPEGs, inside the page or behind an address."""
+"""Thumbnails for pages: embedded in the page, or linked."""
 
 from __future__ import annotations
 

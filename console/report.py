@@ -1,4 +1,4 @@
-"""``report.html``: one self-contained file a person can check a run with; and the same page as `serve` shows it."""
+"""Render ``report.html``, one self-contained file, and the same page for `serve`."""
 
 from __future__ import annotations
 

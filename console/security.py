@@ -1,4 +1,4 @@
-"""What every answer of the console tells the browser: load nothing from elsewhere, run no script, be part of no other page."""
+"""Security headers of every response: no scripts, nothing from other origins, no framing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The timeline of a run: a source's tracks over time, in so many bars as can be told apart."""
+"""Timelines of a run's sources: one lane a person, tracks joined into bars."""
 
 from __future__ import annotations
 

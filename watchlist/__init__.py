@@ -1,1 +1,1 @@
-"""Who is looked for, how they were enrolled, what counts as a match, and everything that was seen."""
+"""The watchlist and the past: enrolment, matching thresholds, and every track that was seen."""

@@ -1,4 +1,4 @@
-"""Alerts, and who has not had them yet."""
+"""The alert outbox: stored alerts, and which sinks have not received them yet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Thresholds for a user's own cameras: how like the watchlist the people of their footage look who are not on it."""
+"""Fit impostor scores, and so the thresholds, to a user's own cameras."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A database file: opening, migrating, transactions."""
+"""The database file: opening, migration, transactions, audit log."""
 
 from __future__ import annotations
 

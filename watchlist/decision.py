@@ -1,4 +1,4 @@
-"""Decides finished tracks once more: of a run that goes on with another list, other thresholds or another rate."""
+"""Decide finished tracks again after the watchlist, the thresholds or the FPIR has changed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,20 @@ from watchlist.thresholds import Thresholds
 
 
 def redecide_tracks(store: Store, digest: str, thresholds: Thresholds, fpir: float) -> int:
-    """Compare every finished track that could be judged with the list as it is now, from its kept template. Returns how many
-    outcomes or names changed. Raises StoreError where list or templates are of another recogniser than ``digest``."""
+    """Compare the stored template of every assessable finished track with the current list, and update the decisions.
+
+    Args:
+        store: the run's database.
+        digest: the recogniser that made list and templates.
+        thresholds: of that recogniser.
+        fpir: false alarms allowed per passer-by.
+
+    Returns:
+        How many outcomes or names changed.
+
+    Raises:
+        StoreError: the list or the templates are of another recogniser.
+    """
     strange = store.recognizers() - {digest}
     if strange:
         raise StoreError(f"{store.path}: its tracks were made with another recogniser than this one ({digest[:12]})")

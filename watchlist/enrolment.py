@@ -1,4 +1,4 @@
-"""The enrolment gate: a photo becomes a template, or is refused with a reason."""
+"""The enrolment gate: enrol a photo, or refuse it with a reason."""
 
 from __future__ import annotations
 

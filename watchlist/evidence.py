@@ -1,4 +1,4 @@
-"""A case to hand on: chosen tracks with their pictures, what was decided, and hashes that show that nothing was changed."""
+"""The evidence bundle: a zip of chosen tracks, their pictures and decisions, with SHA-256 sums."""
 
 from __future__ import annotations
 

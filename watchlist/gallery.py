@@ -1,4 +1,4 @@
-"""The index over the watchlist: a projection of the database that follows its changes and can always be rebuilt."""
+"""The FAISS index over enrolled photos. It follows the database and can be rebuilt at any time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is who: an external id decides, else the name."""
+"""Find, add, change, merge and remove people. An external id identifies a person, else the name."""
 
 from __future__ import annotations
 

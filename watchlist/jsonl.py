@@ -1,4 +1,4 @@
-"""Files of one JSON object a line, which several processes write and shorten."""
+"""Append to, filter and rewrite JSONL files that several processes write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names as they are compared, stored and shown."""
+"""Normalise names, and make text safe to display."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files a database may name: those below its own output folder. Every reader of such names asks here."""
+"""Resolve file names that a database holds. Only files below its own output folder are used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is looked for: identities and their enrolled photos."""
+"""People on the watchlist, their enrolled photos, and their calibrated thresholds."""
 
 from __future__ import annotations
 

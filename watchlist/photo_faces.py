@@ -1,4 +1,4 @@
-"""Finds the faces of a photo: at every size, whichever way up the photo is, and which of them it is a photo of."""
+"""Find the faces of a photo, its upright rotation, and which face it is meant to show."""
 
 from __future__ import annotations
 

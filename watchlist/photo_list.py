@@ -1,4 +1,4 @@
-"""Reads whom to enrol: a folder of people's photos, or a CSV. What is left out is named with the reason."""
+"""Read a folder ``NAME/*.jpg`` or a CSV of people to enrol. Everything skipped is listed with a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A photo and whom it shows."""
+"""Read a photo, and say whom it shows."""
 
 from __future__ import annotations
 

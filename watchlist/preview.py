@@ -1,4 +1,4 @@
-"""A picture of a photo with its faces numbered, for who has to choose one."""
+"""Draw numbers on the faces of a photo, so that a user can choose one."""
 
 from __future__ import annotations
 

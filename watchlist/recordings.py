@@ -1,4 +1,4 @@
-"""The recordings a database is about: their names, where they lie, when they began."""
+"""The recordings of a run: names, addresses, start times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Taking a person, or one photo, off the list, in the database and in the files beside it, and the proof that nothing is left."""
+"""Remove a person or a photo from the database and the files beside it, and verify that nothing is left."""
 
 from __future__ import annotations
 

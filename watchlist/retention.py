@@ -1,4 +1,4 @@
-"""Forgetting: tracks, embeddings, pictures, lines and undelivered alerts go when their time is over, and it is proven."""
+"""Delete tracks after their retention time, with embeddings, pictures, lines and alerts, and verify it."""
 
 from __future__ import annotations
 

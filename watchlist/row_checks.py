@@ -1,4 +1,4 @@
-"""What the database's rows may hold. A row that was damaged is named, in one line, by every reader."""
+"""Check rows read from the database. A damaged row raises one line that names it."""
 
 from __future__ import annotations
 

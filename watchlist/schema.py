@@ -1,4 +1,4 @@
-"""The tables, and how databases of earlier versions get them."""
+"""The tables, and the migrations from earlier versions."""
 
 FIRST = """
 CREATE TABLE identities (

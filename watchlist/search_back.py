@@ -1,4 +1,4 @@
-"""Search back: where was this person, over every track of the past, matched or not."""
+"""Search past tracks, matched or not, for a person."""
 
 from __future__ import annotations
 
@@ -19,7 +19,14 @@ ScoredRow = tuple[dict[str, Any], float]  # a track's columns, and its cosine
 
 @dataclass(frozen=True)
 class TrackHit:
-    """One track of the past: ``row`` its columns, ``score`` the cosine, ``threshold`` the one a match needs at ``fpir``."""
+    """A past track that a search found.
+
+    Attributes:
+        row: the track's columns.
+        score: cosine of the probe to the track's template.
+        threshold: cosine that a match needs at ``fpir``.
+        fpir: false-alarm rate of the whole search.
+    """
 
     row: dict[str, Any]
     score: float
@@ -34,7 +41,7 @@ class TrackHit:
 
 
 class SearchableTracks(Protocol):
-    """Tracks that can be searched."""
+    """A collection of tracks that can be searched: one database, or several shards."""
 
     def nearest(self, vectors: NDArray[np.float32], top: int, where: TrackFilter | None) -> tuple[list[ScoredRow], int]:
         """The ``top`` tracks nearest to any of the vectors (M, D), best first, and how many were compared."""
@@ -42,7 +49,7 @@ class SearchableTracks(Protocol):
 
 
 class DatabaseTracks:
-    """The past of one database. Raises StoreError if another recogniser than ``digest`` made it."""
+    """The tracks of one database. Raises StoreError if a recogniser other than ``digest`` made its templates."""
 
     def __init__(self, store: Store, digest: str) -> None:
         strange = store.recognizers() - {digest}
@@ -61,7 +68,12 @@ class DatabaseTracks:
 
 
 class TrackSearch:
-    """Answers questions about the past."""
+    """Ranks past tracks by their cosine to a probe, and decides which are matches.
+
+    Example:
+        >>> search = TrackSearch(DatabaseTracks(store, recognizer.digest), store.thresholds(card))
+        >>> hits, compared = search.search(embedding[None], top=20, fpir=0.01)
+    """
 
     def __init__(self, past: SearchableTracks, thresholds: Thresholds) -> None:
         self._past, self._thresholds = past, thresholds
@@ -69,9 +81,19 @@ class TrackSearch:
     def search(
         self, vectors: NDArray[np.float32], top: int = 20, fpir: float = 0.01, where: TrackFilter | None = None
     ) -> tuple[list[TrackHit], int]:
-        """The tracks nearest to any of the vectors (M, D), best first, and how many were compared.
+        """Search for a person.
 
-        ``fpir`` is the rate of false alarms for the whole search: the more tracks are compared, the more a match needs.
+        Args:
+            vectors: probe embeddings, float32 (M, D), unit length; a track's score is its best cosine to any of them.
+            top: number of tracks to return at most.
+            fpir: false alarms allowed for the whole search, 0 to 1. More tracks compared, or a lower rate: a higher threshold.
+            where: which tracks to compare; None: all.
+
+        Returns:
+            Hits, highest cosine first, and the number of tracks compared.
+
+        Raises:
+            StoreError: the embeddings do not fit the templates, or the database is damaged.
         """
         hits, compared = self._past.nearest(vectors, top, where)
         chances = max(1, compared * len(vectors))

@@ -1,4 +1,4 @@
-"""A connection to SQLite whose faults name the file."""
+"""A SQLite connection whose errors name the file."""
 
 from __future__ import annotations
 

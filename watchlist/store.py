@@ -1,4 +1,4 @@
-"""The database: the only truth. Indexes, JSON lines and reports are made from it and can be made again."""
+"""The database as a whole. It is the only source of truth: indexes, JSONL files and reports are derived from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The index over every track's template: a file beside the database that can be made again from it at any time."""
+"""The FAISS index over track templates: files beside the database that can be rebuilt at any time."""
 
 from __future__ import annotations
 

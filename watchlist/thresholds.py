@@ -1,4 +1,4 @@
-"""From a false-alarm rate to a cosine: how like the watchlist strangers look, by the size of their faces."""
+"""Convert a false-alarm rate (FPIR) to a cosine threshold, by face width and watchlist size."""
 
 from __future__ import annotations
 
@@ -48,16 +48,24 @@ class Thresholds:
         self._bins = sorted(bins, key=lambda entry: entry.face_px)
 
     def cosine(self, fpir: float, list_size: int, face_px: float) -> float:
-        """The cosine a match needs so that at most ``fpir`` of strangers with a face this wide raise a false alarm.
+        """Return the cosine a match needs.
 
-        With N chances to be taken for somebody, each comparison may only err at ``1 - (1 - fpir) ** (1 / N)``, as if they were
-        independent: where a stranger looks like many at once, false alarms are fewer.
+        A stranger is compared with N photos, so each comparison may err at a rate of ``1 - (1 - fpir) ** (1 / N)``. This treats
+        comparisons as independent; false alarms are fewer where a stranger looks like several people at once.
+
+        Args:
+            fpir: false alarms allowed per stranger, above 0, below 1. Lower: a higher threshold and more misses.
+            list_size: number N of enrolled photos, or of tracks in a search. Larger: a higher threshold.
+            face_px: face width in pixels; it selects the size bin.
+
+        Returns:
+            The threshold, at most 1.
         """
         found = next((entry for entry in self._bins if face_px <= entry.face_px), self._bins[-1])
         per_comparison = -math.expm1(math.log1p(-fpir) / max(1, list_size))
         return min(1.0, found.score_at(math.log10(per_comparison)))
 
     def decide(self, score: float, fpir: float, list_size: int, face_px: float) -> tuple[str, float]:
-        """``match`` or ``no_match`` for the cosine to the nearest person, and the cosine a match needs."""
+        """Return ``match`` or ``no_match`` for the cosine ``score`` to the nearest person, and the threshold (see `cosine`)."""
         threshold = self.cosine(fpir, list_size, face_px)
         return "match" if score >= threshold else "no_match", threshold

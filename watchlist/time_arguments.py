@@ -1,4 +1,4 @@
-"""Times that a user gives, for the command line and the API alike: a date, a time, Unix time, or PTS seconds."""
+"""Parse times given by a user: date, time, Unix seconds or PTS seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everybody who was seen: tracks with their templates and what was decided of them."""
+"""All tracks: their templates, pictures and decisions."""
 
 from __future__ import annotations
 
