@@ -1,1 +1,1 @@
-"""What happens to the data, one file a stage; ordinary classes that know no Ray."""
+"""The stages of the graph, one file each: ordinary classes that do not know Ray."""

@@ -1,1 +1,1 @@
-"""Reading and writing pixels."""
+"""Reading and writing video: recordings, cameras, clocks, damage, pixels."""

@@ -1,4 +1,4 @@
-"""The time of a frame: PTS seconds, the only clock there is. The one place where stamps are read, mended and counted."""
+"""Gives each frame its time in PTS seconds. The only place where time stamps are read, repaired and counted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 
-TICK_S = 0.0015  # containers round to milliseconds: two stamps are up to that much nearer or farther than they mean
+TICK_S = 0.0015  # containers round to milliseconds, so the difference of two stamps is off by up to this much
 UNKNOWN_RATE = 25.0
 LOOKAHEAD = 9  # frames that are held at most while an odd stamp is judged by those after it
 LOOKAHEAD_BYTES = 100_000_000  # fewer of large ones
@@ -40,7 +40,10 @@ def more_than(elapsed_s: float, setting_s: float) -> bool:
 
 
 def frame_rate_of(container: Any, stream: Any) -> tuple[float, str]:
-    """Frames a second, and who says so. Demuxers of raw streams say 25 of any, so there the codec is asked."""
+    """Return frames per second and its origin: ``container``, ``codec`` or ``nobody`` (then 25).
+
+    Demuxers of raw streams always report 25, so for these only the codec is used.
+    """
     codec, told = getattr(stream.codec_context, "framerate", None), stream.average_rate
     for rate, who in ((codec, "codec"),) if container.format.name in RAW_FORMATS else ((told, "container"), (codec, "codec")):
         if rate and 0 < float(rate) <= 1000:
@@ -49,7 +52,7 @@ def frame_rate_of(container: Any, stream: Any) -> tuple[float, str]:
 
 
 def start_time_of(container: Any, stream: Any) -> float:
-    """Seconds at which players begin to count: where the first sound or picture of the file is."""
+    """Return the time stamp, in seconds, at which players start to count: of the first sound or frame of the file."""
     own = _seconds(stream, stream.start_time)
     if own is None:
         return 0.0
@@ -62,12 +65,23 @@ def start_time_of(container: Any, stream: Any) -> float:
 
 
 class Clock:
-    """Gives each decoded frame its time: growing seconds from the start of the file, as a player shows them.
+    """Gives each decoded frame its time: increasing seconds from the start of the file, as a player shows them.
 
-    A stamp that those after it contradict, or that is missing, is taken from its neighbours. Where stamps fall back for good
-    (joined files, a counter that starts anew) time goes on. A pause stays, and is counted. ``counts`` says how often each of
-    these happened; ``lost_s`` is the time that is missing where frames came evenly. ``resumed``: the first frame that comes is
-    not the first of the file. ``low_latency``: its stamp is believed at once, since somebody waits for it.
+    A stamp that is missing, or that contradicts the following ones, is interpolated from its neighbours. Where stamps jump back
+    for good (joined files, a counter that restarts) time continues. A pause is kept and counted.
+
+    Args:
+        container: the open container.
+        stream: the video track.
+        resumed: the first frame is not the first one of the file.
+        low_latency: accept a frame's stamp after one following frame instead of three.
+
+    Attributes:
+        rate: nominal frames per second.
+        last: time of the last frame in seconds.
+        counts: number of repairs and pauses by name.
+        longest: length and start of the longest pause in seconds.
+        gap: whether frames are missing before the last frame, by the regular interval of the others.
     """
 
     def __init__(self, container: Any, stream: Any, resumed: bool = False, low_latency: bool = False) -> None:
@@ -90,21 +104,21 @@ class Clock:
 
     @property
     def lost_s(self) -> float:
-        """Seconds missing in an even flow; none where pauses are the rule, as with recorders that wait for motion."""
+        """Seconds missing between frames of a regular interval; 0 where pauses are common, as in motion-triggered recordings."""
         gaps = self.counts["gaps_in_time"]
         return 0.0 if gaps > 1 and gaps * FRAMES_PER_GAP > self._number else self._lost_s
 
     @property
     def end(self) -> float:
-        """When the last frame ends."""
+        """End of the last frame in seconds."""
         return (self.last + self.frame_interval_s) if self.last is not None else 0.0
 
     def slot(self, pts_s: float, every: int) -> int:
-        """Which group of ``every`` frames of the average rate a time falls into."""
+        """Return the index of the group of ``every`` frames, at the nominal rate, that a time falls into."""
         return round(pts_s * self.rate) // every
 
     def describe(self) -> str:
-        """What the times are, for ``run.json``."""
+        """Describe the origin of the times and the repairs, for ``run.json``."""
         rate = f"{self.rate:g} frames/s " + ("assumed" if self._rate_source == "nobody" else f"by its {self._rate_source}")
         counted = self._stamp_kind == "none" or self._raw
         told = [f"the file has no times: {rate}" if counted else "order of decoding" if self._stamp_kind == "dts" else "PTS"]
@@ -114,12 +128,12 @@ class Clock:
         return "; ".join(told)
 
     def stamp(self, picture: VideoFrame) -> float | None:
-        """Seconds of the frame's own stamp, None if it has none."""
+        """Return the frame's own time stamp in seconds, None if it has none."""
         raw = picture.dts if self._stamp_kind == "dts" else picture.pts
         return None if raw is None else raw * float(picture.time_base or self._base)
 
     def timestamped(self, pictures: Iterable[VideoFrame]) -> Iterator[TimedFrame]:
-        """The frames, each with its time. Where a stamp is odd, some are held until those after it are known."""
+        """Yield each frame with its time. At a suspicious stamp, up to `LOOKAHEAD` frames are held back to judge it."""
         held: deque[tuple[VideoFrame, float | None]] = deque()
         for picture in pictures:
             if not self._stamp_kind:
@@ -139,7 +153,7 @@ class Clock:
                 self._count_gap(elapsed_s, at)
 
     def _resolve(self, stamps: list[float | None], decide: bool) -> float | None:
-        """The time of the first of the frames with these stamps; None to see more of them, unless it must ``decide``."""
+        """Return the time of the first frame, given the stamps of the held frames; None to hold more, unless ``decide``."""
         self._number += 1
         self.gap = False
         if self._stamp_kind == "none":
@@ -151,7 +165,7 @@ class Clock:
         return self._advance(found)
 
     def _resolve_first(self, stamps: list[float | None], decide: bool) -> float | None:
-        """The first frame's: if it does not fit those after it, and they fit each other, it is they who tell."""
+        """Resolve the first frame of the source. If its stamp contradicts the following consistent ones, they decide."""
         known = [(place, stamp) for place, stamp in enumerate(stamps) if stamp is not None]
         if len(known) < self._witnesses and not decide:
             return None
@@ -169,7 +183,7 @@ class Clock:
         return max(0.0, stamp + self._offset_s)
 
     def _resolve_next(self, stamps: list[float | None], decide: bool) -> float | None:
-        """Any later frame's."""
+        """Resolve any later frame."""
         assert self.last is not None
         last, step = self.last, self.frame_interval_s
         times = [None if s is None else s + self._offset_s for s in stamps]
@@ -210,7 +224,7 @@ class Clock:
         return last + step
 
     def _interpolate(self, place: int, time: float) -> float:
-        """Where a frame is whose stamp says nothing, ``place`` frames before the one of this ``time``."""
+        """Interpolate the time of a frame without a usable stamp, ``place`` frames before the one at ``time``."""
         assert self.last is not None
         fair = 0 < time - self.last <= (place + 1) * max(2 * self.frame_interval_s, GAP_S)
         return self.last + ((time - self.last) / (place + 1) if fair else self.frame_interval_s)
@@ -222,7 +236,7 @@ class Clock:
         return self.last + self.frame_interval_s
 
     def _accept(self, now: float) -> float:
-        """Take a time as it is, and count the pause before it if there is one."""
+        """Accept a time, and count the pause before it if there is one."""
         assert self.last is not None
         elapsed_s, recent = now - self.last, self._recent
         if self._is_gap(elapsed_s):
@@ -244,7 +258,7 @@ class Clock:
         return len(self._recent) >= MIN_INTERVALS and elapsed_s > max(GAP_S, GAP_STEPS * max(self._recent))
 
     def _is_even(self) -> bool:
-        """Whether frames came evenly lately."""
+        """Return whether the recent frames have a regular interval."""
         return sum(
             abs(t - self.frame_interval_s) <= INTERVAL_TOLERANCE * self.frame_interval_s + TICK_S for t in self._recent
         ) >= MOST * len(self._recent)
@@ -256,15 +270,17 @@ class Clock:
             self._lost_s += elapsed_s - self.frame_interval_s
 
     def _advance(self, now: float) -> float:
-        """Time goes on, whatever stamps say."""
+        """Set the time of the current frame; it always increases."""
         now = round(now, 6)
         self.last = now if self.last is None else max(now, round(self.last + 1e-6, 6))
         return self.last
 
 
 def has_plain_timestamps(packets: Iterable[Any], until_s: float, start_s: float) -> bool:
-    """Whether the stamps of packets say by themselves what time it is, up to some seconds: a file entered in its middle gets the
-    same times only then."""
+    """Return whether the stamps of packets need no repair up to ``until_s``.
+
+    Only then does seeking into the file give the same times as reading it from the start.
+    """
     before = latest = None
     for packet in packets:
         if not packet.size:

@@ -1,4 +1,4 @@
-"""Interlaced video: two half pictures, a fiftieth of a second apart, woven into one. A face that moves comes out in combs."""
+"""Deinterlaces video. An interlaced frame weaves two fields taken 1/50 s apart, so a moving face has comb artefacts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Mode = Literal["auto", "off", "on"]
 
 
 def mode_of(value: object) -> Mode:
-    """What a setting means; YAML reads a bare off and on as no and yes. Raises ValueError."""
+    """Parse the setting. YAML reads a bare ``off`` or ``on`` as a boolean. Raises ValueError for other values."""
     mode = {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
     if mode not in ("auto", "off", "on"):
         raise ValueError(f"deinterlace = {value!r}: must be auto, off or on")
@@ -22,8 +22,11 @@ def mode_of(value: object) -> Mode:
 
 
 class Deinterlacer:
-    """FFmpeg's bwdif, one frame out for one in. ``auto``: from the first frame on that is flagged as interlaced, and only those
-    that are; ``on``: all of them; ``off``: none. ``count`` frames were deinterlaced."""
+    """FFmpeg's filter bwdif, one frame out for one frame in. ``count`` is the number of deinterlaced frames.
+
+    Args:
+        mode: ``auto`` deinterlaces frames that are flagged as interlaced, ``on`` all, ``off`` none.
+    """
 
     def __init__(self, mode: Mode) -> None:
         self._mode = mode
@@ -34,7 +37,7 @@ class Deinterlacer:
         self.count = 0
 
     def __call__(self, items: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
-        """Frames with what belongs to them: the first of each item is deinterlaced, the rest stays with it."""
+        """Deinterlace the frame in the first place of each item; the rest of the item stays with its frame."""
         for item in items:
             picture = item[0]
             wanted = self._mode == "on" or (self._mode == "auto" and picture.interlaced_frame)

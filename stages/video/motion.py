@@ -1,4 +1,4 @@
-"""Where something moved since it was last looked at."""
+"""Finds the part of a frame that has changed since it was last searched."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ Region = tuple[int, int, int, int]
 
 
 class MotionGate:
-    """Says which part of a frame is worth searching: x1 y1 x2 y2, or None where nothing moved.
+    """Chooses the region of each frame to search. Each cell is compared with the frame in which it was last searched, so slow
+    changes add up until they are found.
 
-    ``full_every_s``: at least so often the whole frame, so that nothing is missed for ever. What is compared with is, cell by
-    cell, the picture in which the cell was last searched, so slow changes add up until they are seen.
+    Args:
+        full_every_s: interval in seconds at which the whole frame is searched. Raising it is faster and finds missed faces later.
     """
 
     def __init__(self, full_every_s: float) -> None:
@@ -39,6 +40,7 @@ class MotionGate:
         self._full_s = -np.inf
 
     def region(self, frame: Frame) -> Region | None:
+        """Return the region ``x1 y1 x2 y2`` in pixels, or None if nothing moved."""
         height, width = frame.image.shape[:2]
         cells = _cells(frame.image)
         whole = (0, 0, width, height)
@@ -69,7 +71,7 @@ class MotionGate:
 
 
 def _cells(image: Image) -> NDArray[np.float32]:
-    """Mean grey level of each cell."""
+    """Return the mean grey level of each cell, float32 (rows, columns)."""
     size = (-(-image.shape[1] // CELL), -(-image.shape[0] // CELL))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)

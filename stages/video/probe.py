@@ -1,4 +1,4 @@
-"""What a file is, by opening it: a video, a picture, something else; and when its recording began, if it says so."""
+"""Opens a file to find out whether it is a video, how long it is, and when its recording started."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STILL_IMAGE = "a picture, no video; enrol it with `watchlist add`, or look for i
 
 
 def not_video_reason(path: Path) -> str:
-    """Why a file is no video, by decoding a frame of it; "" if it is one. It reaches no other file and no network."""
+    """Return why a file is not a video; "" if a frame of it can be decoded. No other file and no network is accessed."""
     try:
         # "file" alone: a playlist in a folder must not make us fetch anything.
         with av.open(str(path), options={"protocol_whitelist": "file"}, metadata_errors="ignore") as container:
@@ -44,7 +44,7 @@ def not_video_reason(path: Path) -> str:
 
 
 def file_duration(url: str) -> float | None:
-    """Seconds of a file, as its container says; None where it does not, and for what is no ordinary file."""
+    """Return the duration in seconds stated by a file's container; None if there is none, or if it is not a regular file."""
     if "://" in url or not Path(url).is_file():
         return None
     try:
@@ -55,7 +55,7 @@ def file_duration(url: str) -> float | None:
 
 
 def is_still_image(container: Any) -> bool:
-    """Whether an open container is a single picture. Moving GIFs and their like are videos."""
+    """Return whether an open container is a still image. Animated GIF, PNG and WebP are videos."""
     name = container.format.name
     if name in ("gif", "apng", "webp_anim"):
         stream = container.streams.video[0] if container.streams.video else None
@@ -67,16 +67,16 @@ def is_still_image(container: Any) -> bool:
 
 
 def reject_still_image(container: Any) -> None:
-    """Raises SourceError for a single picture: it has no time, and nobody can be followed in it."""
+    """Raise SourceError for a still image."""
     if is_still_image(container):
         container.close()
         raise SourceError(STILL_IMAGE)
 
 
 def recording_start(container: Any, now: float | None = None) -> tuple[float | None, str]:
-    """When the recording in an open container began, as Unix time, and by which of its entries; None where it does not say.
+    """Return the start of a recording as Unix time and the metadata entry it is from; None and "" if there is none.
 
-    Entries without a time of day, before 1990 or in the future are not believed: cameras whose clock was never set write them.
+    Entries without a time of day, before 1990 or in the future are ignored: cameras whose clock was never set write them.
     """
     now = time.time() if now is None else now
     entries = [container.metadata, *(stream.metadata for stream in container.streams.video)]
@@ -90,7 +90,7 @@ def recording_start(container: Any, now: float | None = None) -> tuple[float | N
 
 
 def _time(text: str) -> float | None:
-    """A date with a time of day as Unix time; UTC, as containers have it, unless it names an offset."""
+    """Parse a date with a time of day as Unix time, in UTC unless it has an offset; None for other text."""
     if len(text) < len("2026-11-30T17") or not text[:4].isdigit():
         return None
     try:

@@ -1,4 +1,4 @@
-"""Reads recordings with PyAV: any container and codec FFmpeg reads."""
+"""The source of the recording graph: reads any container and codec that FFmpeg supports, with PyAV."""
 
 from __future__ import annotations
 
@@ -31,19 +31,26 @@ from stages.video.pixels import to_pixels
 from stages.video.probe import recording_start, reject_still_image
 from stages.video.special_files import refusal_reason
 
-AHEAD = 3  # decoded frames that may wait for detection
-AHEAD_BYTES = 100_000_000  # fewer of large ones
+PREFETCH = 3  # decoded frames that may wait for detection
+PREFETCH_BYTES = 100_000_000  # fewer, if the frames are larger
 INDEXED = ("mp4", "matroska", "avi")
 END = object()
 
 
 class Decode:
-    """The source of the graph. Decodes ahead in a thread of its own; only frames that go on are converted to pixels.
+    """Decodes a recording, prefetching in a thread of its own. Only frames that are searched are converted to pixels.
 
-    ``detect_every``: a frame goes on every n-th decoded one; ``auto`` chooses n from size and rate. Lower finds faces
-    that are seen shortly, higher is faster. ``picture``: ``rgb24``, or ``yuv420p`` for drawing. ``deinterlace``: ``auto``
-    does so with the frames that the file flags as interlaced, ``on`` with all of them (for files that flag none), ``off`` with
-    none. ``track`` in a source's options is the place of the video track that is read.
+    The option ``track`` of a source is the index of the video track to read.
+
+    Args:
+        detect_every: search every n-th frame; ``auto`` chooses n from frame size and rate. Raising it is faster and misses faces
+            that are seen briefly.
+        picture: pixel format of the frames: ``rgb24``, or ``yuv420p`` for drawing.
+        deinterlace: ``auto`` deinterlaces frames that are flagged as interlaced, ``on`` all (for recorders that flag none),
+            ``off`` none.
+
+    Raises:
+        ValueError: an argument is not allowed.
     """
 
     def __init__(
@@ -58,13 +65,13 @@ class Decode:
         self._every = 1
         self._report = SourceReport("", "")
         self._stop = threading.Event()
-        self._frames: queue.Queue[Any] = queue.Queue(AHEAD)
+        self._frames: queue.Queue[Any] = queue.Queue(PREFETCH)
         self._thread: threading.Thread | None = None
 
     def start(self, spec: SourceSpec, after_s: float | None) -> None:
         self.close()
         self._stop.clear()
-        self._frames = queue.Queue(AHEAD)
+        self._frames = queue.Queue(PREFETCH)
         self._report = SourceReport(spec.name, redact_url(spec.url), position_s=after_s or 0.0)
         self._spec, self._after = spec, after_s
         self._track = int(dict(spec.options).get("track", 0))
@@ -100,13 +107,13 @@ class Decode:
 
     def _decode_all(self, container: Any) -> None:
         try:
-            self._recording(container)
+            self._decode_recording(container)
             self._put(END)
-        except Exception as error:  # handed to the reader, who raises it
+        except Exception as error:  # `read` raises it
             self._put(error if isinstance(error, SourceError) else SourceError(error_text(error)))
 
     def _put(self, item: Any) -> None:
-        most = min(AHEAD, max(1, AHEAD_BYTES // item.image.nbytes)) if isinstance(item, Frame) else AHEAD
+        most = min(PREFETCH, max(1, PREFETCH_BYTES // item.image.nbytes)) if isinstance(item, Frame) else PREFETCH
         while True:
             try:
                 if self._frames.qsize() < most:
@@ -134,7 +141,7 @@ class Decode:
             choices["not read"] = unread
         return container
 
-    def _recording(self, container: Any) -> None:
+    def _decode_recording(self, container: Any) -> None:
         stream = video_tracks(container)[self._track]
         resumed = bool(self._after) and self._seek(container, stream)
         if self._after and not resumed:
@@ -164,7 +171,7 @@ class Decode:
             self._report.counts["frames_decoded"] = index
             if self._after is not None and pts <= self._after + 1e-6:
                 continue
-            # Told by time, not counted, so that a resumed run picks the same frames as an unbroken one.
+            # By time instead of a count, so that a resumed run searches the same frames as an uninterrupted one.
             due = clock.slot(pts, self._every)
             if self._every == 1 or due != slot:
                 slot = due
@@ -181,10 +188,10 @@ class Decode:
             self._report.status, self._report.reason = ("incomplete" if index else "failed"), "; ".join(faults)
 
     def _seek(self, container: Any, stream: Any) -> bool:
-        """Go to a keyframe at or before where reading goes on; False if the file must be read from its start.
+        """Seek to a key frame at or before the position to resume from. Returns False if the file must be read from its start.
 
-        Only containers with an index of keyframes are entered in the middle, and only if a frame that early comes out, and if
-        no time before it had to be mended: else the rest would not get the times of an unbroken run.
+        It only seeks in containers with an index of key frames, if no time stamp before that position needs repair: otherwise
+        the times would differ from those of an uninterrupted run.
         """
         if not any(name in container.format.name for name in INDEXED) or stream.start_time is None:
             return False

@@ -1,4 +1,4 @@
-"""Cameras that give a single picture at their address, which is asked for again and again."""
+"""Polls cameras whose address gives a single image."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ MAX_FAILURES = 3  # one answer that fails is not the end
 
 
 def is_snapshot(url: str, container: Any) -> bool:
-    """Whether an opened address gives one picture and not a stream."""
+    """Return whether an opened address gives one image instead of a stream."""
     return url.lower().startswith(("http://", "https://")) and str(container.format.name).endswith("_pipe")
 
 
 def snapshots(url: str, poll_s: float = POLL_S) -> Iterator[Any]:
-    """The pictures of a camera as they change, one request each ``poll_s`` seconds.
+    """Yield a camera's images as they change. An unchanged image is repeated every `KEEP_ALIVE_S` seconds as a sign of life.
 
-    A picture that stays the same is given again each `KEEP_ALIVE_S` seconds, which says that the camera is well. Raises what the
-    last of `MAX_FAILURES` failing requests raised.
+    Args:
+        url: address of the image.
+        poll_s: interval between requests in seconds. Raising it loads the camera less and misses more.
+
+    Raises:
+        Exception: the error of the last of `MAX_FAILURES` failed requests in a row.
     """
     before, given_at, failures = b"", 0.0, 0
     while True:
@@ -42,7 +46,7 @@ def snapshots(url: str, poll_s: float = POLL_S) -> Iterator[Any]:
 
 
 def _request(url: str) -> tuple[bytes, Any]:
-    """The picture as it came and decoded."""
+    """Request the image. Returns its bytes and the decoded frame."""
     container, stream = open_video(url)
     try:
         for packet in container.demux(stream):

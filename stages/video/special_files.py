@@ -1,4 +1,4 @@
-"""Paths that are no ordinary files: pipes are read with patience, devices and sockets are refused."""
+"""Paths that are not regular files: pipes are read with a time limit, devices and sockets are rejected."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NEXT_DATA_S = 30.0  # for a writer that has begun to go on
 
 
 class Pipe(io.FileIO):
-    """A pipe that is read without waiting for ever. Raises SourceError where nobody writes into it (any more)."""
+    """A named pipe with time limits. Reading raises SourceError if nobody writes into it in time."""
 
     def __init__(self, path: str) -> None:
         super().__init__(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "r")
@@ -42,12 +42,12 @@ class Pipe(io.FileIO):
 
 
 def is_pipe(url: str) -> bool:
-    """Whether this is the path of a pipe: it can be read once."""
+    """Return whether a path is a pipe, which can be read only once."""
     return stat.S_ISFIFO(_mode(url))
 
 
 def refusal_reason(url: str) -> str:
-    """Why a path cannot be a recording, as far as is known without opening it; "" if it may be one, or is a URL."""
+    """Return why a path cannot be a recording, judged without opening it; "" if it may be one, or is a URL."""
     mode = _mode(url)
     if stat.S_ISCHR(mode) and Path(url).name.startswith("video"):
         return "a camera, no recording; watch it with `live`"

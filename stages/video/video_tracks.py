@@ -1,4 +1,4 @@
-"""Recordings with several video tracks: each of them is a source of its own."""
+"""Makes each video track of a recording a source of its own."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ AT_ONCE = 8
 
 
 def split_video_tracks(specs: list[SourceSpec]) -> list[SourceSpec]:
-    """One spec for each video track of each file, named apart: ``NAME-track1``, ``NAME-track2``.
+    """Return one spec per video track of each file, named ``NAME-track1``, ``NAME-track2``.
 
-    A stream from the network, whose tracks are one picture in several qualities, and a file that cannot be opened stay as they
-    are: the reader says what is wrong.
+    Network streams stay as they are: their tracks are one video in several qualities. So do files that cannot be opened; the
+    reader reports why.
     """
     with ThreadPoolExecutor(AT_ONCE) as pool:
         counts = list(pool.map(_tracks, specs))
@@ -37,7 +37,7 @@ def split_video_tracks(specs: list[SourceSpec]) -> list[SourceSpec]:
 
 
 def _tracks(spec: SourceSpec) -> int:
-    """How many video tracks there are; 1 where that cannot be told."""
+    """Return the number of video tracks; 1 if it is unknown."""
     if "://" in spec.url or not Path(spec.url).is_file() or dict(spec.options).get("track"):
         return 1
     try:
