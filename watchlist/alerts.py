@@ -10,8 +10,14 @@ from watchlist.database import Database
 
 @dataclass(frozen=True)
 class Alert:
-    """What somebody is told at once: ``kind`` is ``match`` or ``withdrawn``, ``key`` the same however often it is sent, ``at``
-    Unix time, ``content`` JSON."""
+    """A stored alert.
+
+    Attributes:
+        key: the same for every delivery attempt, so that receivers can drop duplicates.
+        kind: ``match`` or ``withdrawn``.
+        at: Unix time.
+        content: the JSON that sinks send.
+    """
 
     key: str
     kind: str

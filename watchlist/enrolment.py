@@ -156,13 +156,24 @@ def enrol(
     gate: Gate,
     entries: Iterable[PhotoEntry],
     digest: str,
-    told: Callable[[Verdict], None] = lambda verdict: None,
-    warn: Callable[[str], None] = lambda text: None,
+    on_verdict: Callable[[Verdict], None] = lambda verdict: None,
+    on_warning: Callable[[str], None] = lambda text: None,
 ) -> list[Verdict]:
-    """Judge photos and keep the good ones; one transaction a person, so nobody is half enrolled.
+    """Judge photos and enrol the accepted ones, in one transaction for each person.
 
-    Who is who is decided by ``identity`` or external_id of an entry, else by the name. An entry's ``face`` says which face of its
-    photo is meant. Raises StoreError if the list was enrolled with another recogniser than ``digest``.
+    Args:
+        store: the watchlist's database.
+        gate: judges each photo.
+        entries: photos to enrol. An entry's ``identity`` or external id says who it shows, else its name.
+        digest: of the gate's recogniser.
+        on_verdict: called with each verdict.
+        on_warning: called with one line for each name that may be mistaken.
+
+    Returns:
+        A verdict for each photo, grouped by person.
+
+    Raises:
+        StoreError: the list was enrolled with another recogniser than ``digest``.
     """
     verdicts: list[Verdict] = []
     gallery = Gallery(store, digest)
@@ -174,13 +185,13 @@ def enrol(
         except AmbiguousName as error:
             judged = [Verdict(name, display_path(e.photo.name), f"ambiguous_name: {error}; name the external id") for e in photos]
         else:
-            _warn_of_name(store, name, known, external_id, names, warn)
+            _warn_of_name(store, name, known, external_id, names, on_warning)
             judged = [replace(gate.judge(name, e.photo, e.face), external_id=external_id) for e in photos]
             gallery.update()
             judged = gate.check_against_list(judged, known, [] if known is None else store.enrolments(known), gallery)
             judged = _keep(store, judged, photos, known, digest)
         for verdict in judged:
-            told(verdict)
+            on_verdict(verdict)
         verdicts.extend(judged)
     return verdicts
 
@@ -206,15 +217,15 @@ def _by_person(entries: Iterable[PhotoEntry]) -> list[list[PhotoEntry]]:
 
 
 def _warn_of_name(
-    store: Store, name: str, known: int | None, external_id: str | None, names: dict[str, str], warn: Callable[[str], None]
+    store: Store, name: str, known: int | None, external_id: str | None, names: dict[str, str], on_warning: Callable[[str], None]
 ) -> None:
     """Say where a name may not be whom it seems."""
     kept = None if known is None else store.name_of(known)
     if kept is not None and kept != name:
-        warn(f"{name!r} has the external id {external_id} of {kept!r} (ID {known}), whose name stays")
+        on_warning(f"{name!r} has the external id {external_id} of {kept!r} (ID {known}), whose name stays")
     other = names.setdefault(name.casefold(), name)
     if known is None and other != name:
-        warn(f"{name!r} and {other!r} differ only in case, and are two people")
+        on_warning(f"{name!r} and {other!r} differ only in case, and are two people")
 
 
 def _keep(store: Store, judged: list[Verdict], photos: list[PhotoEntry], known: int | None, digest: str) -> list[Verdict]:
@@ -258,15 +269,24 @@ def _without_strangers(judged: list[Verdict], own: list[NDArray[np.float32]]) ->
     return [v.refused("unlike_other_photos") if id(v) in strange else v for v in judged]
 
 
-def reembed(store: Store, recognizer: Recognizer, told: Callable[[int], None] = lambda done: None) -> int:
-    """Make all vectors anew from the kept chips with another recogniser: all of them, or none. Returns how many."""
+def reembed(store: Store, recognizer: Recognizer, on_progress: Callable[[int], None] = lambda done: None) -> int:
+    """Embed all stored chips again with another recogniser, in one transaction.
+
+    Args:
+        store: the watchlist's database.
+        recognizer: the new recogniser.
+        on_progress: called with the number of chips embedded so far.
+
+    Returns:
+        The number of photos.
+    """
     kept = store.photo_chips()
     vectors: dict[int, tuple[NDArray[np.float32], float]] = {}
     for start in range(0, len(kept), EMBED_BATCH):
         part = kept[start : start + EMBED_BATCH]
         made, quality = recognizer.embed_with_quality(np.stack([decode_png(chip) for _, chip in part]))
         vectors |= {row: (vector, float(q)) for (row, _), vector, q in zip(part, made, quality, strict=True)}
-        told(len(vectors))
+        on_progress(len(vectors))
     store.put_embeddings(vectors, recognizer.digest)
     store.log_audit("reembed", photos=len(kept), recognizer=recognizer.digest)
     return len(kept)

@@ -9,4 +9,4 @@ from watchlist.tracks import Tracks
 
 
 class Store(People, Tracks, Recordings, Alerts):
-    """All of it: the watchlist, what was seen, what was told."""
+    """One database with all tables: watchlist, tracks, recordings and alerts."""

@@ -272,7 +272,7 @@ def test_an_external_id_is_one_person_under_another_name_and_case_is_warned_of(t
     store, told = Store(tmp_path / "w.db"), []
     gate = Gate(OneFace((0.5, 0.4, 0.35)), Knows())
     enrol(store, gate, [person("Ada King", copies[0], "7")], "knows")
-    enrol(store, gate, [person("Ada Lovelace", copies[1], "7"), person("ada king", copies[2])], "knows", warn=told.append)
+    enrol(store, gate, [person("Ada Lovelace", copies[1], "7"), person("ada king", copies[2])], "knows", on_warning=told.append)
     assert [(p.name, p.photos) for p in store.identities()] == [("Ada King", 2), ("ada king", 1)]
     assert ["external id 7" in told[0], "differ only in case" in told[1]] == [True, True]
 
