@@ -6,13 +6,16 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 ROOM = 1 << 16  # bytes
+COPY = "farsight-copy-"  # the process follows
+STALE_S = 3600.0  # another container's processes cannot be seen here, so a copy that is in use may seem to be nobody's
 BUSY_TIMEOUT_S = 30  # for another writer
 DAMAGE_MESSAGES = ("no such table", "no such index", "no such column", "no column", "could not decode", "malformed")
 
@@ -104,14 +107,28 @@ def connect(path: Path, must_exist: bool) -> Connection:
 
 @contextmanager
 def temporary_copy(path: Path) -> Iterator[Path]:
-    """A copy of a database with its write-ahead log, in a temporary folder of this user."""
-    with tempfile.TemporaryDirectory(prefix="farsight-", ignore_cleanup_errors=True) as folder:
+    """A copy of a database with its write-ahead log, in a temporary folder of this user. Copies that killed processes have left,
+    with the faces in them, are deleted."""
+    _delete_stale_copies()
+    with tempfile.TemporaryDirectory(prefix=f"{COPY}{os.getpid()}-", ignore_cleanup_errors=True) as folder:
         for end in ("", "-wal"):
             part = path.with_name(path.name + end)
             if part.is_file():
                 shutil.copyfile(part, Path(folder) / part.name)
                 (Path(folder) / part.name).chmod(0o600)
         yield Path(folder) / path.name
+
+
+def _delete_stale_copies() -> None:
+    for folder in Path(tempfile.gettempdir()).glob(f"{COPY}*"):
+        with suppress(OSError, ValueError, OverflowError):
+            found = folder.lstat()
+            if found.st_uid != os.getuid() or time.time() - found.st_mtime < STALE_S:
+                continue
+            try:
+                os.kill(int(folder.name.removeprefix(COPY).partition("-")[0]), 0)
+            except ProcessLookupError:
+                shutil.rmtree(folder)  # which refuses a link
 
 
 def has_wal(path: Path) -> bool:

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from models import recognizer_card
 from pipeline.errors import FarsightError
 from tests.stages.test_annotate import PATH, row
 from watchlist.gallery import Gallery
-from watchlist.sqlite_connection import StoreError
+from watchlist.sqlite_connection import StoreError, temporary_copy
 from watchlist.store import Store
 
 DIGEST = recognizer_card()["sha256"]
@@ -279,3 +281,18 @@ def test_a_full_disk_is_named_where_a_database_cannot_be_opened(tmp_path: Path, 
     monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 0))  # type: ignore[attr-defined]
     with pytest.raises(StoreError, match="its disk is full"):
         Store(tmp_path / "farsight.db")
+
+
+def test_copies_of_databases_that_killed_processes_left_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    old, fresh, living = (tmp_path / f"farsight-copy-{n}" for n in (f"{dead.pid}-a", f"{dead.pid}-b", f"{os.getpid()}-c"))
+    for folder in (old, fresh, living):
+        folder.mkdir()
+        (folder / "farsight.db").write_bytes(b"faces")
+    for folder in (old, living):
+        os.utime(folder, (1e9, 1e9))
+    Store(tmp_path / "farsight.db").close()
+    with temporary_copy(tmp_path / "farsight.db") as copy:
+        assert copy.exists() and not old.exists() and fresh.exists() and living.exists()
