@@ -65,8 +65,8 @@ def test_a_mirrored_scene_is_one_again_when_mirrored_twice() -> None:
 def test_made_scenes_are_whole(chips: np.ndarray) -> None:
     rng = np.random.default_rng(0)
     photos = [scene((60, 60, 120, 140), side=200), scene(side=90)]
-    lures = [np.full((30, 40, 3), 200, np.uint8)]
-    maker = SceneMaker(photos, [scene((40, 40, 60, 66), side=300)], chips, np.arange(8), 160, lures)
+    hard_negatives = [np.full((30, 40, 3), 200, np.uint8)]
+    maker = SceneMaker(photos, [scene((40, 40, 60, 66), side=300)], chips, np.arange(8), 160, hard_negatives)
     for _ in range(30):
         made = maker.make(rng)
         assert made.image.shape == (160, 160, 3) and made.image.dtype == np.uint8

@@ -22,7 +22,7 @@ def fingerprint(image: NDArray[np.uint8]) -> Print:
     return np.packbits(small[:, 1:] > small[:, :-1]).view(np.uint64)
 
 
-class Shown:
+class FingerprintSet:
     """The pictures that there have been, to be asked whether one is among them, as it is or in a mirror."""
 
     def __init__(self) -> None:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from models import Detector, load_detector
 from models.faces import Faces, pairwise_iou
-from training.data.alike import Shown, fingerprint
+from training.data.alike import FingerprintSet, fingerprint
 from training.data.held_out import held_out
 from training.data.label_frames import LEAST_SCORE, label_frame
 from training.data.voted import LEAST_WITNESS, Votes, load_votes, origins, read_photo, save_votes
@@ -73,7 +73,7 @@ def split(name: str) -> tuple[str, str]:
 
 def unlike(photos: Path, names: list[str], kept: list[str], left_out: Counter[str]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """The pictures, each once, and none that is kept for measuring; why others are not there is counted."""
-    shown = Shown()
+    shown = FingerprintSet()
     for name in kept:
         image = cv2.imdecode(np.fromfile(photos / name, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_4)
         if image is not None:

@@ -24,7 +24,7 @@ COVERED = 0.45  # share of a face that may be hidden behind something before it 
 LEAST_WIDTH = 5.0
 NEAR = 0.3  # share of photos seen as near as they were taken
 OCCLUDED = 0.15  # share of faces partly covered
-CHIP_FACE = np.array([23.9, 18.5, 104.7, 125.8], np.float32)  # median box of the teacher on 104 padded chips: where none is told
+CHIP_FACE = np.array([23.9, 18.5, 104.7, 125.8], np.float32)  # median box of the teacher on 104 padded chips; used without labels
 WHOLE_CHIP = 0.4  # share of pasted chips that keep their hair and ground
 
 
@@ -38,19 +38,28 @@ class SceneMaker:
         chips: NDArray[np.uint8],
         rows: NDArray[np.intp],
         side: int,
-        lures: Sequence[NDArray[np.uint8]] = (),
-        told: Faces | None = None,
+        hard_negatives: Sequence[NDArray[np.uint8]] = (),
+        chip_labels: Faces | None = None,
     ) -> None:
-        """``lures`` are pieces of pictures that look like faces to a detector and are none; ``told`` are the faces of all chips,
-        one each (`training.data.label_chips`)."""
-        self.photos, self.frames, self.chips, self.side, self.lures = photos, frames, chips, side, lures
+        """Make training pictures.
+
+        Args:
+            photos: labelled photos.
+            frames: labelled frames of clips.
+            chips: uint8 (N, 128, 128, 3) RGB, whose faces are pasted.
+            rows: rows of the chips that may be pasted.
+            side: side of the pictures in pixels.
+            hard_negatives: crops that a detector takes for faces and that are none, uint8 (h, w, 3).
+            chip_labels: one face a chip (`training.data.label_chips`); None: the same box for all.
+        """
+        self.photos, self.frames, self.chips, self.side, self.hard_negatives = photos, frames, chips, side, hard_negatives
         self.hard = [photo for photo in photos if len(_sure(photo, HARD))]
         every = len(chips)
-        self.told = told or Faces(
+        self.chip_labels = chip_labels or Faces(
             np.tile(CHIP_FACE, (every, 1)), np.tile(TEMPLATE, (every, 1, 1)), np.full(every, 0.9, np.float32)
         )
-        self.rows = rows[self.told.scores[rows] >= SURE]
-        self.hard_rows = self.rows[self.told.scores[self.rows] < HARD]
+        self.rows = rows[self.chip_labels.scores[rows] >= SURE]
+        self.hard_rows = self.rows[self.chip_labels.scores[self.rows] < HARD]
         self.noise = np.random.default_rng(7).standard_normal((1 << 20,), np.float32)
 
     def make(self, rng: np.random.Generator) -> Scene:
@@ -58,7 +67,7 @@ class SceneMaker:
         if rng.random() < 0.5:
             scene = self._paste_chips(scene, rng)
         for _ in range(rng.integers(0, 4)):
-            self._lure(scene, rng)
+            self._paste_hard_negative(scene, rng)
         self._occlude(scene, rng)
         if rng.random() < 0.5:
             scene = mirror(scene)
@@ -164,8 +173,8 @@ class SceneMaker:
             window = scene.image[area[1] : area[3], area[0] : area[2]]
             scene.image[area[1] : area[3], area[0] : area[2]] = (window * (1 - mask) + small * mask).astype(np.uint8)
             matrix[:, 2] += (area[:2] + 0.5) - matrix[:, :2] @ (0.5, 0.5)  # labels count from the pixels' edges
-            face = self.told.boxes[row]
-            landmarks = self.told.landmarks[row] @ matrix[:, :2].T + matrix[:, 2]
+            face = self.chip_labels.boxes[row]
+            landmarks = self.chip_labels.landmarks[row] @ matrix[:, :2].T + matrix[:, 2]
             centre = face.reshape(2, 2).mean(0) @ matrix[:, :2].T + matrix[:, 2]
             half = (face[2:] - face[:2]) * scale / 2
             scene.boxes = np.vstack([scene.boxes, np.hstack([centre - half, centre + half])[None]]).astype(np.float32)
@@ -173,15 +182,15 @@ class SceneMaker:
             scene.scores = np.append(scene.scores, np.float32(0.9))
         return scene
 
-    def _lure(self, scene: Scene, rng: np.random.Generator) -> None:
+    def _paste_hard_negative(self, scene: Scene, rng: np.random.Generator) -> None:
         """Lay letters, or a piece that was taken for a face, where no labelled face is."""
         size = int(np.exp(rng.uniform(np.log(8), np.log(90))))
         x, y = rng.integers(0, self.side - size, 2)
         if touched(scene.boxes, np.array([x, y, x + size, y + size])).any():
             return
         window = scene.image[y : y + size, x : x + size]
-        if self.lures and rng.random() < 0.7:
-            piece = self.lures[rng.integers(len(self.lures))]
+        if self.hard_negatives and rng.random() < 0.7:
+            piece = self.hard_negatives[rng.integers(len(self.hard_negatives))]
             piece = piece[:, ::-1] if rng.random() < 0.5 else piece
             window[:] = cv2.resize(np.ascontiguousarray(piece), (size, size), interpolation=cv2.INTER_AREA)
             return

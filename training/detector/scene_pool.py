@@ -39,8 +39,8 @@ from training.detector.scene_maker import SceneMaker
 
 SIDE = 320
 SHIPPED = WEIGHTS / "detector.safetensors"
-LURE_SCORE, LURE_SCALES, LURE_ROOM = 0.25, (1.0, 0.5, 0.25), 1.6
-LURE_SHARED = 0.2  # of the smaller of a piece and a labelled face, from which on they are too much of one
+HARD_NEGATIVE_SCORE, HARD_NEGATIVE_SCALES, HARD_NEGATIVE_ROOM = 0.25, (1.0, 0.5, 0.25), 1.6
+HARD_NEGATIVE_OVERLAP = 0.2  # of the smaller of a piece and a labelled face, from which on they are too much of one
 WITNESSED = 0.3  # another detector's score from which on something may be a face
 WITNESS_SIDE = 160  # pixels of a piece when it is shown to that one
 
@@ -48,34 +48,34 @@ _maker: SceneMaker
 _images: NDArray[np.uint8]
 
 
-def lures(scenes: list[Scene], witness: Detector | None = None) -> list[NDArray[np.uint8]]:
+def mine_hard_negatives(scenes: list[Scene], witness: Detector | None = None) -> list[NDArray[np.uint8]]:
     """Pieces of pictures that the shipped detector takes for faces, with some room around them: those that share little with any
     labelled face, and in which the ``witness`` sees none."""
-    detector, found = SmallFaceDetector(SHIPPED, "auto", LURE_SCORE, verify=False), []
+    detector, found = SmallFaceDetector(SHIPPED, "auto", HARD_NEGATIVE_SCORE, verify=False), []
     for scene in track(scenes, "hard negatives"):
-        for scale in LURE_SCALES:
+        for scale in HARD_NEGATIVE_SCALES:
             small = cv2.resize(scene.image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.uint8)
             for box in detector.detect([small])[0].boxes / scale:
-                centre, half = box.reshape(2, 2).mean(0), (box[2:] - box[:2]).max() / 2 * LURE_ROOM
+                centre, half = box.reshape(2, 2).mean(0), (box[2:] - box[:2]).max() / 2 * HARD_NEGATIVE_ROOM
                 x1, y1, x2, y2 = np.hstack([np.maximum(centre - half, 0), centre + half]).astype(int)
                 piece = scene.image[y1:y2, x1:x2]
                 if (
                     min(piece.shape[:2]) >= 8
-                    and shared([x1, y1, x2, y2], scene.boxes) < LURE_SHARED
-                    and not seen_by(witness, piece)
+                    and overlap_share([x1, y1, x2, y2], scene.boxes) < HARD_NEGATIVE_OVERLAP
+                    and not detected_by(witness, piece)
                 ):
                     found.append(np.ascontiguousarray(piece))
     return found
 
 
-def shared(box: list[int], faces: NDArray[np.float32]) -> float:
+def overlap_share(box: list[int], faces: NDArray[np.float32]) -> float:
     """The most that a box has in common with any face (N, 4), as a share of the smaller of the two."""
     sides = np.minimum(faces[:, 2:], box[2:]) - np.maximum(faces[:, :2], box[:2])
     smaller = np.minimum((faces[:, 2:] - faces[:, :2]).prod(1), (box[2] - box[0]) * (box[3] - box[1]))
     return float((sides.clip(0).prod(1) / np.maximum(smaller, 1)).max(initial=0))
 
 
-def seen_by(witness: Detector | None, piece: NDArray[np.uint8]) -> bool:
+def detected_by(witness: Detector | None, piece: NDArray[np.uint8]) -> bool:
     """Whether another detector takes something in a piece (H, W, 3) for a face, when it is near."""
     if witness is None:
         return False
@@ -84,12 +84,12 @@ def seen_by(witness: Detector | None, piece: NDArray[np.uint8]) -> bool:
     return len(witness.detect([near])[0]) > 0
 
 
-def lure_key(witness: Path | None, labels: Sequence[Path]) -> dict[str, str]:
+def hard_negatives_key(witness: Path | None, labels: Sequence[Path]) -> dict[str, str]:
     """What hard negatives depend on: the shipped detector, the witness's name and the files of labels."""
     return {"detector": digest(SHIPPED), "witness": witness.name if witness else "", "labels": " ".join(map(digest, labels))}
 
 
-def kept_lures(
+def cached_hard_negatives(
     file: Path, key: dict[str, str], make: Callable[[], list[NDArray[np.uint8]]], can_make: bool = True
 ) -> list[NDArray[np.uint8]]:
     """The pieces of a file, made first if it is not there or of another key. Where they cannot be made, as the witness's file is
@@ -117,12 +117,12 @@ def _key_of(file: Path) -> dict[str, str]:
         return dict(json.loads(str(kept["key"]))) if "key" in kept else {}
 
 
-def told_of_chips(file: Path) -> Faces | None:
+def load_chip_labels(file: Path) -> Faces | None:
     """What `training.data.label_chips` has written, if it has."""
     if not file.exists():
         return None
-    with np.load(file) as told:
-        return Faces(*(told[name].astype(np.float32) for name in ("boxes", "landmarks", "scores")))
+    with np.load(file) as labels:
+        return Faces(*(labels[name].astype(np.float32) for name in ("boxes", "landmarks", "scores")))
 
 
 def load_pool(folder: Path) -> list[Scene]:
@@ -164,28 +164,30 @@ def main() -> None:
     voted += [scene for _, scene in voted_photos(args.photos, args.photo_labels)] if args.photos else []
     photos += [scene for scene in voted if (scene.scores >= SURE).any()]
 
-    def make_lures() -> list[NDArray[np.uint8]]:
+    def make_hard_negatives() -> list[NDArray[np.uint8]]:
         empty = [scene for scene in voted if not (scene.scores >= SURE).any()]
-        return lures(photos + frames + empty, load_detector(args.witness, "auto", WITNESSED) if args.witness else None)
+        return mine_hard_negatives(
+            photos + frames + empty, load_detector(args.witness, "auto", WITNESSED) if args.witness else None
+        )
 
     own = args.data / "scenes" / "labels.json", args.frames / "labels.json"
     further = [args.photo_labels] if args.photos else []
-    key = lure_key(args.witness, [*(other or file for other, file in zip(second, own, strict=True)), *further])
+    key = hard_negatives_key(args.witness, [*(other or file for other, file in zip(second, own, strict=True)), *further])
     can_make = args.witness is None or args.witness.exists()
-    pieces = kept_lures(args.frames / "lures.npz", key, make_lures, can_make)
-    told = told_of_chips(args.frames / "chips.npz")
+    pieces = cached_hard_negatives(args.frames / "lures.npz", key, make_hard_negatives, can_make)
+    labels = load_chip_labels(args.frames / "chips.npz")
     print(f"{len(photos)} photos, {len(frames)} frames, {len(voted)} voted on, {len(pieces)} hard negatives", flush=True)
     global _maker, _images
     faces, rows = chips.images, np.flatnonzero(chips.train)
     if args.turned:
-        if told is None:
+        if labels is None:
             raise SystemExit(
                 f"{args.frames / 'chips.npz'}: --turned needs those of the other chips too (training.data.label_chips)"
             )
         more = np.load(args.turned / "images.npy")
         rows = np.concatenate([rows, len(faces) + np.arange(len(more))])
-        faces, told = np.concatenate([faces, more]), Faces.merge([told, told_of_chips(args.turned / "faces.npz")])
-    _maker = SceneMaker(photos, frames + voted, faces, rows, SIDE, pieces, told)
+        faces, labels = np.concatenate([faces, more]), Faces.merge([labels, load_chip_labels(args.turned / "faces.npz")])
+    _maker = SceneMaker(photos, frames + voted, faces, rows, SIDE, pieces, labels)
     args.out.mkdir(parents=True, exist_ok=True)
     part = args.out / "images.part"
     _images = np.lib.format.open_memmap(part, "w+", np.uint8, (args.number, SIDE, SIDE, 3))  # the workers write into it

@@ -9,7 +9,7 @@ import pytest
 from models.faces import Faces
 from training.data import label_chips
 from training.data.label_chips import detect_in_sheet
-from training.detector.scene_pool import told_of_chips
+from training.detector.scene_pool import load_chip_labels
 
 FACE = np.array([30, 20, 90, 110], np.float32)
 
@@ -41,12 +41,12 @@ def test_each_chip_has_the_best_face_near_its_middle() -> None:
 
 def test_what_is_written_is_what_scenes_are_told(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "chips.npz"
-    assert told_of_chips(out) is None
+    assert load_chip_labels(out) is None
     monkeypatch.setattr(label_chips, "load_detector", lambda *_: Teacher((0, 0, 0.9), (23, 1, 0.25)))
     arguments = ["--data", str(data), "--cache", str(data), "--teacher", "teacher.onnx", "--out", str(out)]
     monkeypatch.setattr(sys, "argv", ["training/data/label_chips.py", *arguments])
     label_chips.main()
-    told = told_of_chips(out)
+    told = load_chip_labels(out)
     assert told is not None and len(told) == 24 and np.flatnonzero(told.scores).tolist() == [0, 23]
     assert np.allclose(told.boxes[23], FACE + (1, 0, 1, 0)) and told.boxes.dtype == told.landmarks.dtype == np.float32
     assert out.with_suffix(".txt").read_text().startswith("python -m training.data.label_chips")

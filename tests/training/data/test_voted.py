@@ -13,7 +13,7 @@ import pytest
 
 from models.faces import Faces
 from training.data import label_photos
-from training.data.alike import Shown, fingerprint
+from training.data.alike import FingerprintSet, fingerprint
 from training.data.scenes import SURE, UNSURE
 from training.data.voted import LABELS, Votes, load_votes, save_votes, second_scenes, voted_photos, votes_of
 
@@ -77,7 +77,7 @@ def test_second_scenes_are_read_without_what_is_kept_for_measuring(tmp_path: Pat
 
 
 def test_the_same_photo_is_known_again_smaller_coded_and_mirrored_and_another_is_not() -> None:
-    shown = Shown()
+    shown = FingerprintSet()
     shown.add(fingerprint(photo(3)))
     again = cv2.imdecode(cv2.imencode(".jpg", cv2.resize(photo(3), (130, 65)))[1], cv2.IMREAD_COLOR)
     assert shown.has(fingerprint(np.asarray(again))) and not shown.has(fingerprint(photo(4)))

@@ -36,7 +36,7 @@ def test_a_pasted_chip_has_the_face_it_was_told_to_have() -> None:
     boxes = np.array([[0, 0, 0, 0], [30, 20, 90, 110], [60, 20, 120, 110]], np.float32)
     middles = np.repeat(boxes.reshape(-1, 2, 2).mean(1)[:, None], 5, 1)
     told = Faces(boxes, middles, np.array([0, 0.6, 0.9], np.float32))
-    maker = SceneMaker([], [], np.full((3, 128, 128, 3), 200, np.uint8), np.arange(3), 320, told=told)
+    maker = SceneMaker([], [], np.full((3, 128, 128, 3), 200, np.uint8), np.arange(3), 320, chip_labels=told)
     assert maker.rows.tolist() == [1, 2] and maker.hard_rows.tolist() == [1]  # in the first its teacher saw none
     rng = np.random.default_rng(0)
     pasted = [maker._paste_chips(scene(320), rng) for _ in range(20)]

@@ -18,7 +18,7 @@ from training.data.scenes import Scene
 from training.detector import scene_pool
 from training.detector import train as train_detector
 from training.detector.scene_maker import UNSURE
-from training.detector.scene_pool import kept_lures, load_pool, lure_key, lures, shared
+from training.detector.scene_pool import cached_hard_negatives, hard_negatives_key, load_pool, mine_hard_negatives, overlap_share
 
 LABEL = {"boxes": [[40, 40, 80, 90]], "landmarks": [[[50, 60], [70, 60], [60, 70], [52, 80], [68, 80]]], "scores": [0.9]}
 
@@ -57,16 +57,18 @@ def test_hard_negatives_are_finds_without_a_label(labelled: Path) -> None:
     picture = np.zeros((400, 400, 3), np.uint8)
     picture[300:350, 300:340] = 255
     scene = Scene(picture, *(np.array(LABEL[name], np.float32) for name in ("boxes", "landmarks", "scores")))
-    found = lures([scene])
-    assert len(found) == len(scene_pool.LURE_SCALES)
+    found = mine_hard_negatives([scene])
+    assert len(found) == len(scene_pool.HARD_NEGATIVE_SCALES)
     assert all(piece.mean() > 60 for piece in found)  # the white corner, not the face
-    assert lures([scene], Everywhere()) == []
+    assert mine_hard_negatives([scene], Everywhere()) == []
 
 
 def test_what_a_piece_shares_with_a_face() -> None:
     faces = np.array([[0, 0, 40, 40], [100, 100, 300, 300]], np.float32)
-    assert shared([30, 0, 70, 40], faces) == 0.25 and shared([120, 120, 140, 140], faces) == 1.0  # part of it, and within
-    assert shared([40, 40, 90, 90], faces) == shared([0, 0, 9, 9], faces[:0]) == 0.0
+    assert (
+        overlap_share([30, 0, 70, 40], faces) == 0.25 and overlap_share([120, 120, 140, 140], faces) == 1.0
+    )  # part of it, and within
+    assert overlap_share([40, 40, 90, 90], faces) == overlap_share([0, 0, 9, 9], faces[:0]) == 0.0
 
 
 def test_a_pool_and_a_training_from_it(run, data: Path, labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
@@ -113,7 +115,7 @@ def test_hard_negatives_are_kept_as_long_as_nothing_they_depend_on_changes(tmp_p
     file, key, makes = tmp_path / "lures.npz", {"witness": "one.onnx", "labels": "1"}, []
 
     def read(key: dict[str, str], can_make: bool = True, made: list[np.ndarray] = PIECES) -> list[np.ndarray]:
-        return kept_lures(file, key, lambda: makes.append(key) or made, can_make)  # type: ignore[func-returns-value]
+        return cached_hard_negatives(file, key, lambda: makes.append(key) or made, can_make)  # type: ignore[func-returns-value]
 
     for _ in range(2):
         pieces = read(key)
@@ -122,7 +124,7 @@ def test_hard_negatives_are_kept_as_long_as_nothing_they_depend_on_changes(tmp_p
     assert read(key | {"labels": "2"}, made=[]) == [] == read(key | {"labels": "2"}) and len(makes) == 2
     assert len(read(key | {"witness": "two.onnx"})) == 2 and len(makes) == 3
     with pytest.raises(ZeroDivisionError):
-        kept_lures(file, key, lambda: [PIECES[1 // 0]])
+        cached_hard_negatives(file, key, lambda: [PIECES[1 // 0]])
     assert len(read(key | {"witness": "two.onnx"})) == 2 and len(makes) == 3  # what could not be replaced is whole
     with np.load(file) as kept:
         np.savez(file, sizes=kept["sizes"], codes=kept["codes"])  # as older versions wrote it
@@ -133,24 +135,31 @@ def test_hard_negatives_are_kept_as_long_as_nothing_they_depend_on_changes(tmp_p
 
 def test_where_the_witness_is_not_there_its_name_decides(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, key = tmp_path / "lures.npz", {"witness": "one.onnx", "labels": "1"}
-    kept_lures(file, key, lambda: PIECES)
-    assert len(kept_lures(file, key, list, can_make=False)) == 2 and not capsys.readouterr().out
-    assert len(kept_lures(file, key | {"labels": "2"}, list, can_make=False)) == 2 and "other labels" in capsys.readouterr().out
+    cached_hard_negatives(file, key, lambda: PIECES)
+    assert len(cached_hard_negatives(file, key, list, can_make=False)) == 2 and not capsys.readouterr().out
+    assert (
+        len(cached_hard_negatives(file, key | {"labels": "2"}, list, can_make=False)) == 2
+        and "other labels" in capsys.readouterr().out
+    )
     for other in (file, tmp_path / "none.npz"):
         with pytest.raises(SystemExit, match=r"two\.onnx, whose own file is not there"):
-            kept_lures(other, {"witness": "two.onnx", "labels": "1"}, list, can_make=False)
+            cached_hard_negatives(other, {"witness": "two.onnx", "labels": "1"}, list, can_make=False)
 
 
 def test_hard_negatives_depend_on_detector_witness_and_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     labels = [tmp_path / "photos.json", tmp_path / "frames.json"]
     for file in labels:
         file.write_text("{}")
-    keys = [lure_key(None, labels), lure_key(Path("one.onnx"), labels), lure_key(Path("elsewhere/two.onnx"), labels)]
-    assert lure_key(Path("two.onnx"), labels) == keys[-1]
+    keys = [
+        hard_negatives_key(None, labels),
+        hard_negatives_key(Path("one.onnx"), labels),
+        hard_negatives_key(Path("elsewhere/two.onnx"), labels),
+    ]
+    assert hard_negatives_key(Path("two.onnx"), labels) == keys[-1]
     labels[1].write_text("{} ")
-    keys.append(lure_key(None, labels))
+    keys.append(hard_negatives_key(None, labels))
     monkeypatch.setattr(scene_pool, "SHIPPED", labels[0])
-    keys.append(lure_key(None, labels))
+    keys.append(hard_negatives_key(None, labels))
     assert len({tuple(key.values()) for key in keys}) == len(keys)
 
 
@@ -166,7 +175,7 @@ def test_a_pool_learns_of_the_second_opinion(data: Path, labelled: Path, tmp_pat
 
     for module in (second_opinion, scene_pool):
         monkeypatch.setattr(module, "load_detector", lambda *_: Everywhere())
-    monkeypatch.setattr(scene_pool, "lures", lambda *_: makes.append(1) or PIECES)
+    monkeypatch.setattr(scene_pool, "mine_hard_negatives", lambda *_: makes.append(1) or PIECES)
     assert len(pool().splitlines()) == 2
     of_teacher = scene_pool._maker
     monkeypatch.setattr(sys, "argv", ["second_opinion", *own, "--witness", str(witness)])
@@ -180,7 +189,7 @@ def test_a_pool_learns_of_the_second_opinion(data: Path, labelled: Path, tmp_pat
     assert len(makes) == 2  # other labels, other hard negatives
     witness.unlink()
     pool()
-    assert len(makes) == 2 and len(scene_pool._maker.lures) == len(PIECES)
+    assert len(makes) == 2 and len(scene_pool._maker.hard_negatives) == len(PIECES)
     (labelled / "command.txt").unlink()
     with pytest.raises(FileNotFoundError, match=r"command\.txt"):
         pool()
