@@ -38,6 +38,7 @@ from training.common.plan import plan
 from training.common.runs import load_averaged, provenance_of
 from training.data.scenes import SURE, Scene
 from training.detector.scene_pool import WITNESSED, load_pool
+from training.detector.train import steady
 
 PRESETS = {
     "cpu": {"samples": 1_200_000, "batch": 256, "lr": 2e-3},
@@ -165,6 +166,7 @@ def main() -> None:
         witness={"type": Path, "help": "another detector: what it takes for a face and no label does is left out"},
         number={"type": int, "default": 20_000, "help": "of scenes whose candidates are looked at"},
         processes={"type": int, "default": 0, "help": "that look for candidates, on the CPU; else this one does"},
+        steady={"action": "store_true", "help": "batch norms keep their statistics, which is quicker: for --start"},
         start={"type": Path, "help": "begin with the weights of this run or file"},
     )
     args = job.args
@@ -176,6 +178,8 @@ def main() -> None:
     if args.start:
         net.load_state_dict(load_averaged(args.start, {"VerificationNet": VerificationNet}).state_dict())
     net = net.to(job.device, memory_format=torch.channels_last)
+    if args.steady:
+        steady(net)
     data_commands = (args.scenes / "command.txt").read_text().splitlines()
     shown = torch.from_numpy(pictures)
     if job.device != "cpu":
