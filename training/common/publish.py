@@ -48,8 +48,8 @@ CARDS: dict[str, dict[str, Any]] = {
         "multiples of 32",
         "data": SCENES,
         "teacher": TEACHERS,
-        "limits": "faces under 8 pixels, profiles and masked faces are weak; what "
-        "it finds is judged once more (rescore.json), and so are the landmarks it tells (landmarks.json)",
+        "limits": "faces under 8 pixels and profiles are weak; hands at the mouth and on a microphone may be taken for faces; "
+        "what it finds is judged once more (rescore.json), and so are the landmarks it tells (landmarks.json)",
     },
     "landmarks": {
         "about": "five landmarks of a found face, looked for once more in its chip",
