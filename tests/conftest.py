@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import structlog
 
 from models.networks.facegen import FaceGenerator, Look
 from models.weights_io import WEIGHTS
@@ -22,6 +23,13 @@ def fakes_are_installed() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipeline.stage_classes.installed_stages", lambda: names)
         yield
+
+
+@pytest.fixture(autouse=True)
+def log_as_at_start() -> Iterator[None]:
+    """A test that opens the log leaves none behind that writes to its closed stderr."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
