@@ -79,6 +79,7 @@ def test_ray_gives_the_same_sightings_and_leaves_nothing_behind(corridor: Path, 
     leaves_nothing(before)
 
 
+@pytest.mark.system
 def test_killed_again_and_again_and_resumed_it_gives_the_same(corridor: Path, inline: Path, tmp_path: Path) -> None:
     settings = tmp_path / "often.yaml"
     settings.write_text(yaml.safe_dump({"base": str(ROOT / "configs" / "recording.yaml"), "checkpoint_every_s": 0.0}))
@@ -112,6 +113,7 @@ def test_killed_again_and_again_and_resumed_it_gives_the_same(corridor: Path, in
     assert comparable(lines(tmp_path / "out"), 2) == comparable(lines(inline), 2)
 
 
+@pytest.mark.system
 def test_interrupted_it_says_so_and_leaves_nothing_behind(corridor: Path, inline: Path, tmp_path: Path) -> None:
     before = of_ray()
     arguments = [
@@ -177,6 +179,7 @@ def test_doctor_is_content() -> None:
     assert done.returncode == 0 and "weights fit their card" in done.stdout
 
 
+@pytest.mark.system
 def test_live_watches_a_camera_for_a_while(corridor: Path, people: Path, tmp_path: Path) -> None:
     settings = tmp_path / "live.yaml"
     cameras = [{"name": "gate", "url": str(corridor / "corridor.mp4")}]
@@ -188,6 +191,7 @@ def test_live_watches_a_camera_for_a_while(corridor: Path, people: Path, tmp_pat
     assert {line["source"] for line in lines(tmp_path / "out")} == {"gate"}
 
 
+@pytest.mark.system
 def test_live_follows_its_settings_tells_alerts_and_ends_orderly(corridor: Path, people: Path, tmp_path: Path) -> None:
     """As a service: two cameras one after the other, a receiver that comes late, metrics, a wrong file, a watchlist that
     changes, SIGTERM."""

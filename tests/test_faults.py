@@ -17,6 +17,8 @@ from tests.clips import write_clip
 from tests.running import ROOT, farsight
 from watchlist.store import Store
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture
 def arguments(tmp_path: Path) -> list[object]:

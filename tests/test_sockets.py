@@ -16,7 +16,8 @@ from tests.running import command, watching
 from tests.servers import free_port
 from tests.sockets import listening, outside
 
-pytestmark = pytest.mark.xdist_group("cluster")  # one after the other: a test looks for what others have left
+# One after the other: a test looks for what others have left.
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("cluster")]
 OF_RAY = 6  # daemons of Ray listen on at least so many ports before any actor does
 
 

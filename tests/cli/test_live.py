@@ -14,6 +14,8 @@ from tests.watchlist.test_search_back import put
 from watchlist.alerts import Alert
 from watchlist.store import Store
 
+pytestmark = pytest.mark.system
+
 
 def test_tracks_of_another_recogniser_are_not_added_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody could search a folder that holds both."""

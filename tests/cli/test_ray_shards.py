@@ -19,7 +19,8 @@ from watchlist.database import StoreError
 from watchlist.store import Store
 from watchlist.tracks import TrackFilter
 
-pytestmark = pytest.mark.xdist_group("cluster")  # one after the other: a test looks for what others have left
+# One after the other: a test looks for what others have left.
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("cluster")]
 
 
 @pytest.fixture(scope="module")

@@ -60,6 +60,7 @@ def test_the_lock_of_a_killed_owner_is_taken_over(tmp_path: Path) -> None:
     assert not (tmp_path / LOCK).exists()
 
 
+@pytest.mark.system
 def test_a_child_that_outlives_its_parent_does_not_keep_the_lock(tmp_path: Path) -> None:
     code = (
         "import os, sys, time; from pathlib import Path; from pipeline.folder_lock import locked_folder\n"

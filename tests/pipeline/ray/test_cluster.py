@@ -17,7 +17,8 @@ from pipeline.ray.environment import ray
 from pipeline.settings import GroupSettings
 from tests.running import ROOT
 
-pytestmark = pytest.mark.xdist_group("cluster")  # one after the other: a test looks for what others have left
+# One after the other: a test looks for what others have left.
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("cluster")]
 
 
 def test_only_one_module_imports_ray() -> None:

@@ -17,7 +17,8 @@ from pipeline.ray.recordings import ASIDE
 from pipeline.settings import GroupSettings
 from tests.pipeline.ray.test_recordings import groups, values
 
-pytestmark = pytest.mark.xdist_group("cluster")  # one after the other: a test looks for what others have left
+# One after the other: a test looks for what others have left.
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("cluster")]
 
 
 def specs(**cameras: str) -> list[SourceSpec]:
