@@ -193,4 +193,8 @@ def _entry(row: dict[str, str], folder: Path, where: str) -> PhotoEntry:
     if face is not None and not (face.isascii() and face.isdigit() and 0 < int(face[:6]) < 1000):
         raise PhotoError(f"{where}: face = {face!r} must be a number from 1 on")
     details = {key: row[key] for key in DETAIL_FIELDS if row.get(key)}
-    return PhotoEntry(normalised_name(row["name"]), folder / row["image"], details, int(face) if face else None)
+    try:
+        name = normalised_name(row["name"])
+    except ValueError as error:
+        raise PhotoError(f"{where}: the name {error}") from None
+    return PhotoEntry(name, folder / row["image"], details, int(face) if face else None)

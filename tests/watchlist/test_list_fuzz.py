@@ -1,7 +1,6 @@
 """Broken lists of people: read, or refused by one line."""
 
 import random
-import time
 import unicodedata
 from pathlib import Path
 
@@ -34,10 +33,9 @@ PIECES = [
 ]
 
 
-def fuzz(folder: Path, seconds: float, seed: int) -> int:
-    rng, path, count = random.Random(seed), folder / "people.csv", 0
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+def fuzz(folder: Path, lists: int, seed: int) -> None:
+    rng, path = random.Random(seed), folder / "people.csv"
+    for _ in range(lists):
         content = bytearray(rng.choice(LISTS))
         for _ in range(rng.choice((1, 2, 8))):
             place = rng.randrange(len(content) + 1)
@@ -53,15 +51,13 @@ def fuzz(folder: Path, seconds: float, seed: int) -> int:
                 assert not set("\x00\x1b\r") & set("".join(entry.details.get(key, "") for key in ("external_id", "expires")))
         except PhotoError as error:
             assert str(error).startswith(str(path)) and "\x1b" not in str(error)
-        count += 1
-    return count
 
 
 def test_broken_lists_are_read_or_refused_by_one_line(tmp_path: Path) -> None:
-    assert fuzz(tmp_path, 2, 0) > 20
+    fuzz(tmp_path, 1000, 0)
 
 
 @pytest.mark.slow
 def test_many_broken_lists_are_read_or_refused_by_one_line(tmp_path: Path) -> None:
     for seed in range(6):
-        fuzz(tmp_path, 10, seed)
+        fuzz(tmp_path, 1000, seed)
