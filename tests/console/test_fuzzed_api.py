@@ -24,7 +24,7 @@ WORDS = some.one_of(
 )
 KEYS = some.sampled_from(["source", "outcome", "since", "until", "limit", "after", "track", "kind"])
 PATHS = some.sampled_from(["/", "/api/sightings", "/api/identities", "/tracks", "/picture", "/healthz"])
-RELAXED = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
+RELAXED = {"derandomize": True, "deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
 
 
 @pytest.fixture(scope="module")
