@@ -1,11 +1,12 @@
 """Time and peak memory of the store, its commands and its pages with many tracks and people.
 
-    python -m evaluation.store_scale --out scale/ [--tracks 500000] [--people 20000] [--json FILE]
+    python -m evaluation.store_scale --out scale/ [--tracks 500000] [--people 20000] [--json docs/results/store.json]
 
 Builds a database of random unit vectors: tracks of 16 live cameras over 90 days (embedding, path of 40 detections, 3 in 100
 matched), people with one photo each (a 20 KB chip). Each command then runs in a process of its own, whose time and peak
 resident memory are measured. `serve` is queried over HTTP, its page by 50 clients at once. The purge runs last, because it
-deletes a third of the tracks. The limits are for a machine with two cores.
+deletes a third of the tracks. The limits are for a machine with two cores. ``--json`` writes a section of the results page,
+as `evaluation.results` reads it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import shutil
 import socket
 import subprocess
@@ -26,7 +28,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import track as shown
+from rich.progress import track as progress_bar
 from rich.table import Table
 
 from models import recognizer_card
@@ -48,18 +50,24 @@ BAR_MB, BAR_REPORT_MB = 600, 20
 
 
 def build(out: Path, tracks: int, people: int) -> None:
-    """Write the database and ``sightings.jsonl``."""
+    """Write the database and ``sightings.jsonl``.
+
+    Args:
+        out: folder to create.
+        tracks: number of tracks, spread over cameras and days.
+        people: number of people on the watchlist.
+    """
     out.mkdir(parents=True)
     rng = np.random.default_rng(0)
     store = Store(out / "farsight.db")
     digest = recognizer_card()["sha256"]
     photos = _unit(rng, people)
     with store.transaction():
-        for number in shown(range(people), description="people"):
+        for number in progress_bar(range(people), description="people"):
             identity = store.add_identity(f"Person {number:06d}", external_id=f"X{number:06d}", purpose="scale")
             chip = rng.bytes(CHIP_BYTES)
             store.add_enrolment(identity, f"{number}.jpg", f"{number:064d}", chip, photos[number], digest, 0.8, 90.0)
-    for start in shown(range(0, tracks, CHUNK), description="tracks"):
+    for start in progress_bar(range(0, tracks, CHUNK), description="tracks"):
         count = min(CHUNK, tracks - start)
         vectors = _unit(rng, count).astype(np.float16)
         store.put_tracks([_row(start + k, tracks, vectors[k], people, digest, rng) for k in range(count)])
@@ -124,15 +132,15 @@ def _row(number: int, tracks: int, vector: np.ndarray, people: int, digest: str,
 
 
 def run_timed(command: list[str]) -> dict[str, Any]:
-    """Run a command and return its wall and CPU seconds, peak resident MB, exit code and last words on stderr."""
+    """Run a command. Returns wall and CPU seconds, peak resident MB, exit code and the end of its error output."""
     began = time.perf_counter()
     with open(os.devnull, "w") as nothing:  # noqa: PTH123 - not a path
         process = subprocess.Popen(command, cwd=ROOT, stdout=nothing, stderr=subprocess.PIPE, text=True)
-        said = process.stderr.read() if process.stderr else ""
+        errors = process.stderr.read() if process.stderr else ""
         _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     result = {"seconds": time.perf_counter() - began, "cpu_s": usage.ru_utime + usage.ru_stime}
-    return result | {"mb": usage.ru_maxrss / 1024, "exit": process.returncode, "said": said.strip()[-300:]}
+    return result | {"mb": usage.ru_maxrss / 1024, "exit": process.returncode, "errors": errors.strip()[-300:]}
 
 
 def farsight_command(*words: object) -> list[str]:
@@ -143,15 +151,15 @@ def farsight_command(*words: object) -> list[str]:
 def measure(out: Path) -> dict[str, dict[str, Any]]:
     """Run all measurements; rows by name."""
     store = Store(out / "farsight.db")
-    chosen = [f"{row['source']}/{row['track']}" for row in store.page(limit=25)]
+    tracks = [f"{row['source']}/{row['track']}" for row in store.page(limit=25)]
     store.close()
-    case = out.parent / "case.zip"
+    bundle = out.parent / "bundle.zip"
     rows = {
         "export": run_timed(
-            farsight_command("export", case, "--force", "--db", out, *(w for t in chosen for w in ("--track", t)))
+            farsight_command("export", bundle, "--force", "--db", out, *(w for t in tracks for w in ("--track", t)))
         )
     }
-    case.unlink(missing_ok=True)
+    bundle.unlink(missing_ok=True)
     rows["watchlist list"] = run_timed(farsight_command("watchlist", "list", "--db", out))
     program = "import sys; from pathlib import Path; from console.report import write_report; from watchlist.store import Store; "
     program += "out = Path(sys.argv[1]); write_report(Store(out / 'farsight.db'), out)"
@@ -241,13 +249,65 @@ def _peak_mb(pid: int) -> float:
     return int(text.split("VmHWM:")[1].split()[0]) / 1024
 
 
+def results_section(rows: dict[str, dict[str, Any]], tracks: int, people: int, database_mb: float) -> dict[str, Any]:
+    """The measurements as a section of the results page.
+
+    Args:
+        rows: measurements by name, as `measure` returns them.
+        tracks: number of tracks in the database.
+        people: number of people on the watchlist.
+        database_mb: size of the database file in MB.
+
+    Returns:
+        What `evaluation.results` reads: title, command, data, machine, date and one table.
+    """
+    counts = f"{tracks:,} tracks of {CAMERAS} cameras over {DAYS} days, {people:,} people"
+    size = f"{database_mb:,.0f} MB" if database_mb >= 1 else "below 1 MB"
+    defaults = {"tracks": (tracks, 500_000), "people": (people, 20_000)}
+    options = "".join(f" --{name} {value}" for name, (value, default) in defaults.items() if value != default)
+    lines = [[name, _figure(row["seconds"]), BARS_S.get(name, ""), round(row["mb"]), row["exit"]] for name, row in rows.items()]
+    return {
+        "title": "Store: time and memory of commands and pages with many tracks and people",
+        "command": f"python -m evaluation.store_scale --out scale/{options}",
+        "data": f"random unit vectors: {counts}; database of {size}",
+        "machine": f"{os.cpu_count()} CPU cores ({_processor()})",
+        "date": time.strftime("%Y-%m"),
+        "tables": [
+            {
+                "caption": "",
+                "columns": ["command or request", "seconds", "limit, seconds", "peak memory, MB", "exit code"],
+                "rows": lines,
+                "note": f"Requests: the 95th percentile. Memory limit: {BAR_MB} MB. Report: {_report_note(rows)}",
+            }
+        ],
+    }
+
+
+def _report_note(rows: dict[str, dict[str, Any]]) -> str:
+    return f"{rows['report']['report_mb']:.1f} MB of at most {BAR_REPORT_MB} MB."
+
+
+def _figure(seconds: float) -> float:
+    return round(seconds, 2 if seconds >= 0.1 else 3)
+
+
+def _processor() -> str:
+    """Name of the processor, such as ``AMD EPYC``; its architecture where the system does not tell."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the database; replaced unless --keep")
     parser.add_argument("--tracks", type=int, default=500_000)
     parser.add_argument("--people", type=int, default=20_000)
     parser.add_argument("--keep", action="store_true", help="measure the existing database")
-    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--json", type=Path, help="write the section of the results page here")
     args = parser.parse_args()
     if not args.keep:
         shutil.rmtree(args.out, ignore_errors=True)
@@ -256,12 +316,12 @@ def main() -> None:
     rows = measure(args.out)
     table = Table("what", "s", "bar s", "peak MB", "exit", "", box=None)
     for name, row in rows.items():
-        note = f"{row['report_mb']:.1f} MB" if "report_mb" in row else row.get("said", "")
+        note = f"{row['report_mb']:.1f} MB" if "report_mb" in row else row.get("errors", "")
         table.add_row(name, f"{row['seconds']:.2f}", str(BARS_S.get(name, "")), f"{row['mb']:.0f}", str(row["exit"]), note)
     Console(width=150).print(table)
     if args.json:
-        figures = {"tracks": args.tracks, "people": args.people, "database_mb": size, "bars_s": BARS_S, "rows": rows}
-        args.json.write_text(json.dumps(figures, indent=2) + "\n")
+        section = results_section(rows, args.tracks, args.people, size)
+        args.json.write_text(json.dumps(section, indent=1) + "\n")
 
 
 if __name__ == "__main__":
