@@ -15,7 +15,8 @@ class Alert:
     Attributes:
         key: the same for every delivery attempt, so that receivers can drop duplicates.
         kind: ``match`` or ``withdrawn``.
-        at: Unix time.
+        at: Unix time at which it was raised.
+        source, track, identity: the track that matched, and whom.
         content: the JSON that sinks send.
     """
 
@@ -29,10 +30,14 @@ class Alert:
 
 
 class Alerts(Database):
-    """The alerts' tables: an outbox that outlives the program."""
+    """The tables of alerts and of deliveries that are still due. They survive a restart."""
 
     def put_alerts(self, alerts: list[Alert], sinks: list[str]) -> int:
-        """Keep alerts, each to be delivered to every sink; those kept before are left alone. Returns how many were new."""
+        """Store alerts, each due at every sink. Alerts whose key is stored already are left unchanged.
+
+        Returns:
+            Number of new alerts.
+        """
         new = 0
         with self.transaction():
             for alert in alerts:
@@ -46,29 +51,33 @@ class Alerts(Database):
         return new
 
     def last_alert_number(self) -> int:
-        """The number of the newest alert, for `alerts_after`; 0 where there is none."""
+        """Row number of the newest alert, for `alerts_after`; 0 if there is none."""
         return int(self._db.execute("SELECT COALESCE(MAX(rowid), 0) FROM alerts").fetchone()[0])
 
     def alerts_after(self, number: int) -> list[tuple[int, Alert]]:
-        """The alerts since the one of that number, oldest first, each with its own."""
+        """Alerts with a higher row number than ``number``, oldest first, each with its row number."""
         rows = self._db.execute("SELECT rowid, * FROM alerts WHERE rowid > ? ORDER BY rowid", (number,))
         return [(int(row[0]), Alert(**{key: row[key] for key in Alert.__annotations__})) for row in rows]
 
     def last_alert(self, source: str, *, track: str | None = None, identity: int | None = None) -> Alert | None:
-        """The newest alert of a track, or the newest match of an identity at a source that was not withdrawn."""
-        stands = (
+        """The newest alert of a track; with ``identity`` that person's newest match at the source that was not withdrawn."""
+        not_withdrawn = (
             "identity = ? AND kind = 'match' AND NOT EXISTS (SELECT 1 FROM alerts w WHERE w.source = a.source AND "
             "w.track = a.track AND w.identity = a.identity AND w.kind = 'withdrawn' AND w.rowid > a.rowid)"
         )
-        which = "track = ?" if track is not None else stands
+        condition = "track = ?" if track is not None else not_withdrawn
         row = self._db.execute(
-            f"SELECT * FROM alerts a WHERE source = ? AND {which} ORDER BY rowid DESC LIMIT 1",
+            f"SELECT * FROM alerts a WHERE source = ? AND {condition} ORDER BY rowid DESC LIMIT 1",
             (source, track if track is not None else identity),
         ).fetchone()
         return None if row is None else Alert(**dict(row))
 
     def unalerted_match(self, source: str, identity: int, since: float) -> dict[str, Any] | None:
-        """The columns of the newest track that matched somebody at a source, was seen since a Unix time and raised no alert."""
+        """The newest track of a source that matched a person, ended at or after ``since`` (Unix time) and has no alert.
+
+        Returns:
+            The columns of the track; None if there is none.
+        """
         row = self._db.execute(
             "SELECT * FROM tracks t WHERE source = ? AND identity = ? AND outcome = 'match' AND ended_at >= ? AND NOT EXISTS "
             "(SELECT 1 FROM alerts a WHERE a.source = t.source AND a.track = t.track) ORDER BY ended_at DESC LIMIT 1",
@@ -77,7 +86,7 @@ class Alerts(Database):
         return None if row is None else dict(row)
 
     def undelivered(self, sink: str, limit: int = 100) -> list[Alert]:
-        """What a sink has not had yet, oldest first."""
+        """Up to ``limit`` alerts still due at a sink, oldest first."""
         rows = self._db.execute(
             "SELECT a.* FROM undelivered u JOIN alerts a ON a.key = u.alert WHERE u.sink = ? ORDER BY a.rowid LIMIT ?",
             (sink, limit),
@@ -85,4 +94,5 @@ class Alerts(Database):
         return [Alert(**dict(row)) for row in rows]
 
     def mark_delivered(self, sink: str, key: str) -> None:
+        """Record that a sink has received an alert."""
         self._db.execute("DELETE FROM undelivered WHERE sink = ? AND alert = ?", (sink, key))

@@ -1,4 +1,4 @@
-"""Find, add, change, merge and remove people. An external id identifies a person, else the name."""
+"""Find, add, change, merge and remove people. A person is identified by external id, else by name."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ DETAIL_FIELDS = ("external_id", "purpose", "authority", "expires")
 
 
 class AmbiguousName(StoreError):
-    """Several people on the list have this name, and nothing else is known of who is meant."""
+    """Several people on the list have this name, and no external id says which one is meant."""
 
 
 class Identities(Database):
-    """Finds, makes, merges and changes the people of the watchlist. Ids are never used again."""
+    """The table of people. Ids are never reused."""
 
     def find_identity(self, name: str, external_id: str | None = None) -> int | None:
-        """The id of a person on the list: by external id where one is given, else by name, in whatever Unicode form.
+        """The id of a person on the list, by external id if one is given, else by name in any Unicode form.
 
-        Raises AmbiguousName where several people have the name and not exactly one of them is without an external id.
+        Returns:
+            None if there is no such person.
+
+        Raises:
+            AmbiguousName: several people have the name. If exactly one of them has no external id, it is that one instead.
         """
         if external_id:
             query = "SELECT id FROM identities WHERE external_id = ? AND removed IS NULL ORDER BY id LIMIT 1"
@@ -38,28 +42,45 @@ class Identities(Database):
         return int(rows[0]["id"]) if rows else None
 
     def add_identity(self, name: str, identity: int | None = None, **details: str | None) -> int:
-        """The id of this person (see `find_identity`; or the one given), made if need be; given details replace kept ones."""
-        found = identity if identity is not None else self.find_identity(name, details.get("external_id"))
-        if found is None:
-            made = self._db.execute(
+        """Add a person, or update the details of one who is on the list.
+
+        Args:
+            name: of the person.
+            identity: id of a person on the list; None: `find_identity` decides.
+            **details: external_id, purpose, authority, expires. Empty ones leave the stored value.
+
+        Returns:
+            The person's id.
+
+        Raises:
+            AmbiguousName: see `find_identity`.
+        """
+        if identity is None:
+            identity = self.find_identity(name, details.get("external_id"))
+        if identity is None:
+            inserted = self._db.execute(
                 "INSERT INTO identities (name, created) VALUES (?, ?)", (unicodedata.normalize("NFC", name), time.time())
             )
-            found = int(made.lastrowid or 0)
+            identity = int(inserted.lastrowid or 0)
         for key in DETAIL_FIELDS:
             if details.get(key):
-                self._db.execute(f"UPDATE identities SET {key} = ? WHERE id = ?", (details[key], found))
-        return found
+                self._db.execute(f"UPDATE identities SET {key} = ? WHERE id = ?", (details[key], identity))
+        return identity
 
     def name_of(self, identity: int) -> str | None:
-        """The name of somebody on the list."""
+        """The name of a person on the list; None if nobody has this id."""
         row = self._db.execute("SELECT name FROM identities WHERE id = ? AND removed IS NULL", (identity,)).fetchone()
         return None if row is None else str(row[0])
 
     def update_identity(self, identity: int, **details: str) -> bool:
-        """Change a person's name, external_id, purpose, authority or expires; "" empties one.
+        """Change a person's name, external_id, purpose, authority or expires. An empty text deletes a detail.
 
-        Raises StoreError for an empty name, for an external id that somebody else has, and where no external ids would tell two
-        people of one name apart.
+        Returns:
+            False if nobody on the list has this id.
+
+        Raises:
+            StoreError: the name is empty, another person has the external id, or two people of one name would not both have an
+                external id.
         """
         with self.transaction():
             row = self._db.execute("SELECT * FROM identities WHERE id = ? AND removed IS NULL", (identity,)).fetchone()
@@ -84,7 +105,7 @@ class Identities(Database):
         return True
 
     def _renearest(self, old: str, new: str) -> None:
-        """Tracks tell whom they are nearest to by name alone: from now on the new one, unless somebody else has the old one."""
+        """Rename a person in the ``nearest`` column of tracks, which holds a name only, unless somebody else has the old name."""
         self._db.execute(
             "UPDATE tracks SET nearest = ?2 WHERE nearest = ?1 "
             "AND NOT EXISTS (SELECT 1 FROM identities WHERE name = ?1 AND removed IS NULL)",
@@ -92,14 +113,18 @@ class Identities(Database):
         )
 
     def remove_photo(self, identity: int, photo: int) -> bool:
-        """Delete one photo of a person, with chip and vector. Returns whether there was one."""
+        """Delete one photo of a person, with chip and embedding. Returns whether there was such a photo."""
         with self.transaction():
             self._db.execute("UPDATE generation SET erasing = CAST(strftime('%s', 'now') AS REAL) WHERE erasing IS NULL")
             done = self._db.execute("DELETE FROM enrolments WHERE identity = ? AND id = ?", (identity, photo))
             return bool(done.rowcount > 0)
 
     def move_photo(self, identity: int, photo: int, to: int) -> None:
-        """Give one photo of a person to another; one that they have already is deleted. Raises StoreError if there is none."""
+        """Move one photo to another person. If that person has the same photo, it is deleted instead.
+
+        Raises:
+            StoreError: there is no such photo or person.
+        """
         with self.transaction():
             self._must_exist(identity, to)
             row = self._db.execute("SELECT 1 FROM enrolments WHERE identity = ? AND id = ?", (identity, photo)).fetchone()
@@ -109,9 +134,17 @@ class Identities(Database):
             self._db.execute("DELETE FROM enrolments WHERE id = ? AND identity = ?", (photo, identity))
 
     def merge(self, identity: int, into: int) -> int:
-        """Make two people one: photos, sightings and alerts of the first become the second's, and details that the second lacks.
+        """Merge one person into another, who gets the photos, sightings and alerts, and the details not set there.
 
-        Returns how many photos the second has afterwards. Raises StoreError if they are not two people on the list.
+        Args:
+            identity: id of the person who is removed.
+            into: id of the person who stays.
+
+        Returns:
+            Number of photos of the person who stays.
+
+        Raises:
+            StoreError: the ids are not two people on the list.
         """
         with self.transaction():
             self._must_exist(identity, into)
@@ -133,11 +166,39 @@ class Identities(Database):
             count = self._db.execute("SELECT COUNT(*) FROM enrolments WHERE identity = ?", (into,)).fetchone()[0]
         return int(count)
 
+    def remove_identity(self, identity: int) -> bool:
+        """Delete a person's photos, name and details, also the name in tracks and alerts, which keep the id.
+
+        `watchlist.removal` does this and cleans the files next to the database as well.
+
+        Returns:
+            False if nobody on the list has this id.
+        """
+        with self.transaction():
+            row = self._db.execute("SELECT name FROM identities WHERE id = ? AND removed IS NULL", (identity,)).fetchone()
+            if row is None:
+                return False
+            self._db.execute("DELETE FROM enrolments WHERE identity = ?", (identity,))
+            self.erase_details(identity)
+            self._unname(identity, str(row["name"]))
+        return True
+
+    def _unname(self, identity: int, name: str) -> None:
+        """Replace a removed person's name in the decisions of tracks and in alerts."""
+        label = removed_name(identity)
+        self._db.execute("UPDATE generation SET erasing = CAST(strftime('%s', 'now') AS REAL) WHERE erasing IS NULL")
+        self._db.execute("UPDATE tracks SET name = ? WHERE identity = ?", (label, identity))
+        self._db.execute("UPDATE tracks SET nearest = ? WHERE nearest = ?", (label, name))
+        self._db.execute(
+            "UPDATE alerts SET content = json_set(content, '$.name', ?) WHERE identity = ? AND json_valid(content)",
+            (label, identity),
+        )
+
     def erase_details(self, identity: int) -> None:
-        """Mark a person as removed and delete name and details; the id stays, so that it is never used again."""
+        """Mark a person as removed and delete name and details. The id stays, so that it is never reused."""
         nothing = ", ".join(f"{key} = NULL" for key in DETAIL_FIELDS)
         self._db.execute(f"UPDATE identities SET removed = ?, name = '', {nothing} WHERE id = ?", (time.time(), identity))
-        self._db.execute(  # of earlier versions
+        self._db.execute(  # earlier versions wrote names into the audit log
             "UPDATE audit SET detail = json_object('identity', ?1) "
             "WHERE what = 'enrol' AND json_valid(detail) AND json_extract(detail, '$.identity') = ?1",
             (identity,),
@@ -150,3 +211,8 @@ class Identities(Database):
         for who in (identity, other):
             if self.name_of(who) is None:
                 raise StoreError(f"ID {who}: nobody on the list has it")
+
+
+def removed_name(identity: int) -> str:
+    """The text that replaces the name of a removed person."""
+    return f"removed (ID {identity})"

@@ -9,9 +9,14 @@ from watchlist.database import Database
 
 @dataclass(frozen=True)
 class Recording:
-    """``address`` is the path or URL without credentials; ``stamp`` tells whether a file is the same.
+    """One recording.
 
-    ``started_at`` is the Unix time of its PTS 0, None where that is not known; ``started_from`` says how it is.
+    Attributes:
+        name: unique in the run.
+        address: path or URL, without credentials.
+        stamp: changes when the file changes; "" if unknown.
+        started_at: Unix time of PTS 0; None if unknown.
+        started_from: where ``started_at`` comes from, such as the container or the file name.
     """
 
     name: str
@@ -22,23 +27,30 @@ class Recording:
 
 
 class Recordings(Database):
-    """The recordings' table. Live cameras are not in it."""
+    """The table of recordings. It has no rows for live cameras."""
 
     def recordings(self) -> list[Recording]:
+        """All recordings, by name."""
         rows = self._db.execute("SELECT name, address, stamp, started_at, started_from FROM recordings ORDER BY name")
         return [Recording(str(row[0]), str(row[1]), str(row[2]), row[3], str(row[4])) for row in rows]
 
-    def put_recordings(self, found: list[Recording]) -> None:
-        """Write them down; one that is known keeps its start."""
+    def put_recordings(self, recordings: list[Recording]) -> None:
+        """Insert or update address and stamp of recordings. Start times that are stored already stay."""
         with self.transaction():
             self._db.executemany(
                 "INSERT INTO recordings (name, address, stamp) VALUES (?, ?, ?) "
                 "ON CONFLICT (name) DO UPDATE SET address = excluded.address, stamp = excluded.stamp",
-                [(r.name, r.address, r.stamp) for r in found],
+                [(r.name, r.address, r.stamp) for r in recordings],
             )
 
     def set_recording_start(self, name: str, started_at: float | None, started_from: str = "") -> None:
-        """Give a recording's tracks their time of day, from the Unix time of PTS 0; with None it is not known."""
+        """Set the start time of a recording, and with it the time of day of its tracks.
+
+        Args:
+            name: of the recording.
+            started_at: Unix time of PTS 0; None: unknown, which deletes the tracks' time of day.
+            started_from: where the time comes from.
+        """
         with self.transaction():
             self._db.execute(
                 "UPDATE recordings SET started_at = ?, started_from = ? WHERE name = ?", (started_at, started_from, name)
