@@ -224,25 +224,34 @@ class Watchlist:
                 for p in store.identities()
             ]
 
-    def remove(self, identity: int) -> bool:
-        """Delete a person: photos, embeddings, name and details, also from the files beside the database.
+    def remove(self, identity: int, *, videos: bool = False) -> bool:
+        """Delete a person: photos, embeddings, name and details, also from the files next to the database.
 
         Args:
             identity: the person's id, see `people`.
+            videos: also delete the annotated videos that show the person's name. Else they stay, and a warning names them.
 
         Returns:
             False if nobody on the list has this id.
 
         Raises:
             FarsightError: the database cannot be changed, or deleted content may be left in a file because it is in use.
+
+        Warns:
+            UserWarning: for each annotated video that may still show the name.
         """
         from cli.common import open_own_list
-        from watchlist.removal import remove_person
+        from watchlist.removal import remove_person, videos_of_person
 
         with _one_line_errors():
             store = open_own_list(self.path)
             try:
                 left = remove_person(store, identity)
+                for video in videos_of_person(store, identity):
+                    if videos:
+                        video.unlink(missing_ok=True)
+                    else:
+                        warnings.warn(f"{video}: may still show the name; delete it", UserWarning, stacklevel=2)
             finally:
                 store.close()
         if left:

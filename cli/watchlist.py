@@ -43,21 +43,49 @@ def list_identities(db: Db, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def remove(identity: Annotated[int, typer.Argument(metavar="ID")], db: Db, photo: PhotoId = None) -> None:
-    """Take a person off the list, or delete one photo of theirs; photos, embeddings, name and details are deleted, and the
-    database is written anew without them."""
-    from watchlist.removal import remove_person, remove_photo
+def remove(
+    db: Db,
+    identity: Annotated[int | None, typer.Argument(metavar="ID")] = None,
+    photo: PhotoId = None,
+    name: Annotated[
+        str | None, typer.Option(help="in place of ID: name of a person whose photos were all refused, to remove from run.json")
+    ] = None,
+    delete_videos: Annotated[
+        bool, typer.Option("--delete-videos", help="also delete the annotated videos that show the person's name")
+    ] = False,
+) -> None:
+    """Remove a person or one photo. Photos, embeddings, name and details are deleted, also in files next to the database."""
+    from watchlist.removal import remove_name, remove_person, remove_photo, videos_of_person
 
+    if (identity is None) == (name is None):
+        raise SettingsError("remove: must have an ID or --name NAME; `watchlist list` shows the IDs")
+    if photo is not None and (identity is None or delete_videos):
+        raise SettingsError(f"--photo {photo}: goes with an ID alone")
     store = open_own_list(db)
-    left = remove_person(store, identity) if photo is None else remove_photo(store, identity, photo)
-    bare = store.identity(identity)
+    videos: list[Path] = []
+    if identity is None:
+        left, which = remove_name(store, name or ""), f"{name!r}"
+    elif photo is None:
+        left, which = remove_person(store, identity), str(identity)
+        videos = videos_of_person(store, identity)
+    else:
+        left, which = remove_photo(store, identity, photo), f"{identity}, photo {photo}"
+    without_photo = None if identity is None else store.identity(identity)
     store.close()
-    which = f"{identity}{'' if photo is None else f', photo {photo}'}"
-    if left is None:
+    if left is None and not videos:
+        if identity is None:
+            raise SettingsError(f"--name {which}: run.json names no such person; remove a person on the list by ID")
         raise SettingsError(f"ID {which}: nobody on the list has it")
-    console.print(f"removed {which}")
-    if bare is not None and not bare.photos:
-        console.print(f"{bare.name} is not looked for any more: no photo", markup=False)
+    if left is not None:
+        console.print(f"removed {which}", markup=False)
+    if without_photo is not None and not without_photo.photos:
+        console.print(f"{without_photo.name} is not looked for any more: no photo", markup=False)
+    for video in videos:
+        if delete_videos:
+            video.unlink(missing_ok=True)
+            console.print(f"deleted {video}", markup=False, soft_wrap=True)
+        else:
+            console.print(f"{video}: may still show the name; delete it, or use --delete-videos", markup=False, soft_wrap=True)
     if left:
         raise OutputError(f"remove: {', '.join(left)} may still hold what was deleted: others use it; run purge when they do not")
 
@@ -150,6 +178,7 @@ def update(
     """Change the details of a person."""
     from watchlist.database import StoreError
     from watchlist.names import UNSAFE_CHARACTERS, is_date
+    from watchlist.removal import update_person
 
     if expires and not is_date(expires):
         raise SettingsError(f"--expires {expires}: must be a date like 2030-12-31")
@@ -162,7 +191,7 @@ def update(
         raise SettingsError("update: nothing to change; see --help")
     store = open_own_list(db)
     try:
-        done = store.update_identity(identity, **details)
+        done = update_person(store, identity, **details)
     except StoreError as error:
         raise SettingsError(str(error)) from None
     if done:

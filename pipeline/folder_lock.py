@@ -65,9 +65,11 @@ def _take(path: Path, out: Path) -> int:
             raise SettingsError(_taken(out))
         with suppress(OSError):
             if os.path.samestat(os.fstat(file), os.stat(path)):  # noqa: PTH116 - of the open file and of the name
-                _held.add(file)
-                return file
-        os.close(file)  # its owner has just removed it: the locked file is not the lock any more
+                if os.fstat(file).st_nlink <= 1:
+                    _held.add(file)
+                    return file
+                path.unlink(missing_ok=True)  # other hard links, such as those of a backup, are not written through
+        os.close(file)  # not the lock any more: its owner or the line above has removed it
 
 
 def _lock(file: int, out: Path) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """One at a time; the lock ends with the process that holds it. A link in the lock's place is not followed."""
+    """Lock the folder of ``path`` for one writer. The lock ends with its process. A symbolic link as lock file is refused."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     lock = os.open(path.parent / ".lines.lock", flags, 0o600)
     try:
@@ -22,57 +22,77 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def append_text(path: Path, text: str) -> None:
-    """Add ``text`` to a file; if that fails half-way, what came of it is cut off again. Raises OSError."""
-    with _locked(path), open(path, "ab", buffering=0, opener=not_through_links) as file:
-        end = file.seek(0, 2)
-        try:
-            content = text.encode()
-            while content:
-                content = content[file.write(content) :]
-        except OSError:
-            file.truncate(end)
-            raise
+    """Append to a file. If that fails half-way, the file gets its former length again.
+
+    A file with other hard links, such as those of a backup by ``cp -al``, is replaced by a copy first: the links keep their
+    content. A symbolic link is refused.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with _locked(path):
+        _separate_from_hard_links(path)
+        with open(path, "ab", buffering=0, opener=not_through_links) as file:
+            end = file.seek(0, 2)
+            try:
+                content = text.encode()
+                while content:
+                    content = content[file.write(content) :]
+            except OSError:
+                file.truncate(end)
+                raise
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Put ``lines`` in place of a file in one step. Raises OSError."""
+    """Replace a file by ``lines``, atomically. Raises OSError."""
     with _locked(path):
         _replace(path, lines)
 
 
-def filter_lines(path: Path, wanted: Callable[[str], bool]) -> None:
-    """Take out of a file, if it is there, the lines that are not ``wanted``. Raises OSError."""
+def filter_lines(path: Path, keep: Callable[[str], bool]) -> None:
+    """Delete the lines of a file, if it exists, for which ``keep`` returns False. Raises OSError."""
     if not path.exists():
         return
     with _locked(path), path.open(errors="surrogateescape") as file:
-        _replace(path, (line for line in file if wanted(line)))
+        _replace(path, (line for line in file if keep(line)))
 
 
-def map_lines(path: Path, changed: Callable[[str], str]) -> None:
-    """Put in place of each line of a file, if it is there, what ``changed`` makes of it. Raises OSError."""
+def map_lines(path: Path, change: Callable[[str], str]) -> None:
+    """Replace each line of a file, if it exists, by what ``change`` returns for it. Raises OSError."""
     if not path.exists():
         return
     with _locked(path), path.open(errors="surrogateescape") as file:
-        _replace(path, map(changed, file))
+        _replace(path, map(change, file))
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Put ``text`` in place of a file in one step. Raises OSError."""
+    """Replace a file by ``text``, atomically. Raises OSError."""
     _replace(path, (text,))
 
 
 def not_through_links(path: str, flags: int) -> int:
-    """Opens a file that is written to: one that somebody put there as a link is refused (OSError)."""
+    """An opener for files that are written: it raises OSError for a symbolic link."""
     return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
+def _separate_from_hard_links(path: Path) -> None:
+    """Replace a file that has other hard links by a copy of its own."""
+    try:
+        links = path.lstat().st_nlink if path.is_file() and not path.is_symlink() else 1
+    except FileNotFoundError:
+        return
+    if links > 1:
+        with path.open(errors="surrogateescape") as file:
+            _replace(path, file)
 
 
 def _replace(path: Path, lines: Iterable[str]) -> None:
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     part.unlink(missing_ok=True)
     try:
-        with part.open("x", errors="surrogateescape") as file:  # newly made, so through no link
+        with part.open("x", errors="surrogateescape") as file:  # a new file, so no link is written through
             file.writelines(lines)
         part.replace(path)
-    except BaseException:  # a full disk: names are in it
+    except BaseException:  # such as a full disk; the file holds names
         part.unlink(missing_ok=True)
         raise

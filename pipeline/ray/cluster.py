@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import shutil
 import socket
 import tempfile
 from pathlib import Path
@@ -14,11 +13,13 @@ from pipeline import __version__
 from pipeline.checkpoints import file_stamp
 from pipeline.engine import Job, cores
 from pipeline.errors import SettingsError
+from pipeline.owned_folders import delete_owned_folder, owned_folder
 from pipeline.ray.environment import NodeAffinitySchedulingStrategy, RayError, cluster_address, ray
 
 CONNECT_S = 5.0
 PROBE_S = 60.0  # for a worker to start on another machine
 OBJECT_STORE_BYTES = 256 * 1024 * 1024  # only chips travel, a few MB at a time
+TEMP_PREFIX = "farsight-"
 LONGEST_TEMP = 20  # characters; Ray's sockets lie below it, and their paths may have 107
 COMMON: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
 
@@ -45,13 +46,13 @@ class Cluster:
         if self._own:
             ray.shutdown()
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            delete_owned_folder(self._folder)
 
 
 def _start() -> Path:
     """Start a local Ray without dashboard. Returns the folder of its logs and sockets, which only this user can enter."""
-    given = tempfile.gettempdir()
-    folder = Path(tempfile.mkdtemp(prefix="farsight-", dir=given if len(given) <= LONGEST_TEMP else "/tmp"))
+    system = tempfile.gettempdir()
+    folder = owned_folder(Path(system if len(system) <= LONGEST_TEMP else "/tmp"), TEMP_PREFIX)
     # More logical than real cores: the settings decide how many actors run, Ray must not refuse to start one.
     own = {"num_cpus": max(8, 4 * cores()), "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
     try:
@@ -60,7 +61,7 @@ def _start() -> Path:
         _require_loopback()
     except BaseException as error:
         ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
+        delete_owned_folder(folder)
         if isinstance(error, Exception):  # Ray raises just that, where the machine is too busy or too small for its processes
             raise SettingsError(
                 f"engine = ray: Ray did not start ({_first_line(error)}); recordings need none with --engine inline"

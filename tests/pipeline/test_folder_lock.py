@@ -47,6 +47,16 @@ def test_the_second_owner_is_refused_and_told_who_the_first_is(tmp_path: Path) -
         process.wait()
 
 
+def test_a_file_that_shares_the_lock_file_is_not_written_over(tmp_path: Path) -> None:
+    other = tmp_path / "letter.txt"
+    other.write_text("mine")
+    (tmp_path / LOCK).hardlink_to(other)
+    with locked_folder(tmp_path, "run"):
+        owner = lock_owner(tmp_path)
+        assert owner is not None and owner["pid"] == os.getpid()
+    assert other.read_text() == "mine" and not (tmp_path / LOCK).exists()
+
+
 def test_the_lock_of_a_killed_owner_is_taken_over(tmp_path: Path) -> None:
     process = holder(tmp_path)
     process.kill()

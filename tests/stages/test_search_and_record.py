@@ -215,6 +215,15 @@ def test_half_a_line_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "File too large" in done.stderr and path.read_text() == "first\n"
 
 
+def test_lines_are_not_written_into_a_backup_that_shares_the_file(tmp_path: Path) -> None:
+    lines, backup = tmp_path / "sightings.jsonl", tmp_path / "backup.jsonl"
+    append_text(lines, "one\n")
+    backup.hardlink_to(lines)
+    append_text(lines, "two\n")
+    append_text(lines, "three\n")
+    assert (lines.read_text(), backup.read_text()) == ("one\ntwo\nthree\n", "one\n")
+
+
 def test_tracks_of_a_start_that_was_cut_off_are_finished_by_the_next(database: Path) -> None:
     for start in range(2):
         store = Store(database)

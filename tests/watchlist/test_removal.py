@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from cli import app
+from pipeline.errors import SettingsError
 from stages.record import write_jsonl
 from tests.stages.test_annotate import PATH, row
 from watchlist.alerts import Alert
@@ -121,7 +123,7 @@ def named_everywhere(out: Path) -> Store:
     store.put_tracks([row(PATH, "no_match") | {"track": "y-0001", "name": None, "nearest": ODD}])
     write_jsonl(out / "sightings.jsonl", store.iter_final())
     (out / "report.html").write_text("O&#39;Brien &amp; Söhne &lt;x&gt; <img>")
-    told = {
+    watchlist = {
         "refused": [
             {"name": ODD, "photo": "brien-at-home.jpg", "reason": "no_face"},
             {"name": "B", "photo": "b.jpg", "reason": "x"},
@@ -130,7 +132,7 @@ def named_everywhere(out: Path) -> Store:
         "not_looked_for": [ODD],
         "left_out": [{"path": f"{ODD}/notes.txt", "reason": "no picture"}],
     }
-    (out / "run.json").write_text(json.dumps({"watchlist": told, "runs": [{"watchlist": told}]}))
+    (out / "run.json").write_text(json.dumps({"watchlist": watchlist, "runs": [{"watchlist": watchlist}]}))
     (out / "several-faces").mkdir()
     (out / "several-faces" / "brien-12345678.jpg").write_bytes(b"a face")
     store.log_audit("enrol", name=ODD, identity=8, photos={"brien-at-home.jpg": "enrolled"})  # as earlier versions did
@@ -147,21 +149,23 @@ def test_a_name_with_quotes_and_umlauts_leaves_no_form_of_itself_behind(tmp_path
     named_everywhere(tmp_path).close()
     assert CliRunner().invoke(app, ["watchlist", "remove", "8", "--db", str(tmp_path)]).exit_code == 0
     assert not holding(tmp_path, ODD, "Brien", "brien-")
-    told = json.loads((tmp_path / "run.json").read_text())["runs"][0]["watchlist"]
-    assert told["refused"][1] == {"name": "B", "photo": "b.jpg", "reason": "x"} and told["not_looked_for"] == ["removed (ID 8)"]
+    watchlist = json.loads((tmp_path / "run.json").read_text())["runs"][0]["watchlist"]
+    assert watchlist["refused"][1] == {"name": "B", "photo": "b.jpg", "reason": "x"}
+    assert watchlist["not_looked_for"] == ["removed (ID 8)"]
 
 
 def test_a_former_name_and_a_merged_one_leave_nothing_behind_either(tmp_path: Path) -> None:
     store = named_everywhere(tmp_path)
     content = json.dumps({"camera": "cam", "track": "x-0007", "identity": 8, "name": ODD})
     store.put_alerts([Alert("k", "match", 1e9, "cam", "x-0007", 8, content)], ["webhook"])
-    store.update_identity(8, name="Somebody Renamed")
     store.close()
+    rename = ["watchlist", "update", "8", "--name", "Somebody Renamed", "--db", str(tmp_path)]
+    assert CliRunner().invoke(app, rename).exit_code == 0
+    assert json.loads((tmp_path / "sightings.jsonl").read_text().splitlines()[0])["name"] == "Somebody Renamed"
     assert CliRunner().invoke(app, ["watchlist", "merge", "8", "9", "--db", str(tmp_path)]).exit_code == 0
     line = json.loads((tmp_path / "sightings.jsonl").read_text().splitlines()[0])
     assert (line["identity"], line["name"]) == (9, "Somebody 008")
     assert CliRunner().invoke(app, ["watchlist", "remove", "9", "--db", str(tmp_path)]).exit_code == 0
-    (tmp_path / "run.json").unlink()  # what a run has told of a former name stays in its record
     assert not holding(tmp_path, ODD, "Brien", "Renamed", "Somebody 008")
 
 
@@ -184,3 +188,55 @@ def test_a_full_disk_leaves_no_half_written_file_with_names(tmp_path: Path) -> N
     with pytest.raises(OSError, match="No space"):
         map_lines(path, full)
     assert [p.name for p in tmp_path.iterdir() if p.name != ".lines.lock"] == ["sightings.jsonl"]
+
+
+def summary_of(out: Path) -> dict[str, Any]:
+    return dict(json.loads((out / "run.json").read_text())["watchlist"])
+
+
+def test_a_name_within_a_longer_name_is_removed_and_the_longer_one_stays(tmp_path: Path) -> None:
+    store = Store(tmp_path / "farsight.db")
+    ann = store.add_identity("Ann")
+    store.add_identity("Ann Lee")
+    store.add_identity("Anna")
+    refused = [{"name": name, "photo": f"{name}.jpg", "reason": "no_face"} for name in ("Ann", "Ann Lee", "Anna")]
+    (tmp_path / "run.json").write_text(json.dumps({"watchlist": {"refused": refused, "not_looked_for": ["Ann", "Ann Lee"]}}))
+    store.close()
+    assert CliRunner().invoke(app, ["watchlist", "remove", str(ann), "--db", str(tmp_path)]).exit_code == 0
+    summary = summary_of(tmp_path)
+    assert [row["name"] for row in summary["refused"]] == ["removed (ID 1)", "Ann Lee", "Anna"]
+    assert [row["photo"] for row in summary["refused"]] == ["removed (ID 1)", "Ann Lee.jpg", "Anna.jpg"]
+    assert summary["not_looked_for"] == ["removed (ID 1)", "Ann Lee"]
+
+
+def test_the_name_of_somebody_whose_photos_were_all_refused_can_be_removed(tmp_path: Path) -> None:
+    named_everywhere(tmp_path).close()
+    summary = json.loads((tmp_path / "run.json").read_text())
+    summary["watchlist"]["refused"].append({"name": "Never Enrolled", "photo": "never.jpg", "reason": "no_face"})
+    summary["watchlist"]["not_looked_for"].append("Never Enrolled")
+    (tmp_path / "run.json").write_text(json.dumps(summary))
+    call = CliRunner().invoke
+    done = call(app, ["watchlist", "remove", "--name", "Never Enrolled", "--db", str(tmp_path)])
+    assert done.exit_code == 0 and done.output == "removed 'Never Enrolled'\n"
+    assert not holding(tmp_path, "Never Enrolled", "never.jpg") and not (tmp_path / "report.html").exists()
+    assert summary_of(tmp_path)["not_looked_for"] == [ODD, "removed"]
+    for words in (["--name", "Never Enrolled"], ["--name", ODD], ["8", "--name", ODD], [], ["--name", "B", "--photo", "3"]):
+        refused = call(app, ["watchlist", "remove", *words, "--db", str(tmp_path)])
+        assert isinstance(refused.exception, SettingsError) and "\n" not in str(refused.exception), words
+
+
+def test_a_removal_names_the_videos_that_show_the_name_and_deletes_them_on_request(tmp_path: Path) -> None:
+    store = named_everywhere(tmp_path)
+    source = store.tracks()[0]["source"]
+    store.close()
+    (tmp_path / "annotated").mkdir()
+    video, other = tmp_path / "annotated" / f"{source}.mp4", tmp_path / "annotated" / "elsewhere.mp4"
+    video.write_bytes(b"frames")
+    other.write_bytes(b"frames")
+    call = CliRunner().invoke
+    done = call(app, ["watchlist", "remove", "8", "--db", str(tmp_path)])
+    assert done.exit_code == 0 and f"{video}: may still show the name; delete it" in done.output
+    assert "elsewhere" not in done.output and video.exists()
+    again = call(app, ["watchlist", "remove", "8", "--delete-videos", "--db", str(tmp_path)])
+    assert again.exit_code == 0 and again.output == f"deleted {video}\n"
+    assert not video.exists() and other.exists()
