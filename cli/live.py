@@ -138,7 +138,7 @@ def _once(stop: Callable[[], None]) -> Callable[..., None]:
 
 def _alerts(settings: AlertSettings) -> dict[str, Any]:
     """The keywords of the alert stage, with variables filled in. Addresses are checked here, where the user sees the error."""
-    from stages.alerts.delivery import build_sinks
+    from stages.alerts.configured_sinks import build_sinks
 
     given = settings.model_dump()
     for key, value in given.items():

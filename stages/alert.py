@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.protocol import Batch
-from stages.alerts.delivery import Delivery, build_sinks
+from stages.alerts.configured_sinks import build_sinks
+from stages.alerts.retry_delivery import Delivery
 
 
 class Alert:

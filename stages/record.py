@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.protocol import Batch
 from stages.alerts.outbox import AlertOutbox
 from stages.records import Sighting, Track
-from stages.retry import with_retries
+from stages.storage_retry import with_retries
 from watchlist.jsonl import append_text, filter_lines, write_lines
 
 

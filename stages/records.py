@@ -175,7 +175,7 @@ class Template(_OfTrack):
 
 
 @dataclass(frozen=True)
-class Sighting(_OfTrack):
+class Sighting:
     """A template and the result of its search in the watchlist.
 
     Attributes:
@@ -202,3 +202,7 @@ class Sighting(_OfTrack):
     @property
     def track(self) -> Track:
         return self.template.track
+
+    @property
+    def captured(self) -> float | None:
+        return self.track.captured

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.protocol import Batch
 from stages.records import Sighting, Template
-from stages.retry import with_retries
+from stages.storage_retry import with_retries
 
 
 class Search:

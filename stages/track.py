@@ -23,9 +23,9 @@ class _LastSeen:
 
     number: int
     pts_s: float
-    centre: NDArray[np.float32]
+    centre: NDArray[np.floating[Any]]
     width: float
-    speed: NDArray[np.float32] | None = None
+    speed: NDArray[np.floating[Any]] | None = None
 
 
 class Track:
@@ -44,6 +44,9 @@ class Track:
         self._lost_s, self._start_score, self._min_iou, self._most_drift = lost_s, start_score, min_iou, most_drift
         self._tracker: Any = None
         self._last_seen: dict[int, _LastSeen] = {}
+        self._cut, self._lost_budget = CutDetector(), LostTrackBudget()
+        self._previous_s = -np.inf  # PTS of the previous frame
+        self._numbers = 0  # tracks of this source so far
         self._without_track = self._cuts = self._seen_once = 0
 
     def open(self) -> None:
@@ -65,10 +68,10 @@ class Track:
                 data={"row": np.arange(len(faces))},
             )
             self._tracker.maximum_time_without_update = self._lost_budget.limit_s(item.frame.pts_s, self._lost_s) + TICK_S
-            found = self._tracker.update(detections, timestamp=item.frame.pts_s)
+            detections = self._tracker.update(detections, timestamp=item.frame.pts_s)
             numbers = np.full(len(faces), -1, np.int64)
-            if len(found):
-                for row, tracker_id in zip(found.data["row"].astype(int), found.tracker_id, strict=True):
+            if len(detections):
+                for row, tracker_id in zip(detections.data["row"].astype(int), detections.tracker_id, strict=True):
                     numbers[row] = self._number(int(tracker_id), faces.boxes[row], item.frame.pts_s)
             followed = {track.tracker_id for track in self._tracker.tracks}
             self._last_seen = {number: last for number, last in self._last_seen.items() if number in followed}
@@ -122,7 +125,7 @@ class Track:
         last.pts_s, last.centre, last.width = now, centre, width
         return last.number
 
-    def _is_other_face(self, last: _LastSeen, centre: NDArray[np.float32], width: float, now: float) -> bool:
+    def _is_other_face(self, last: _LastSeen, centre: NDArray[np.floating[Any]], width: float, now: float) -> bool:
         """Return whether a face that returns after a gap is somebody else, by its size and position."""
         if not 1 / MAX_SIZE_RATIO < width / max(last.width, 1.0) < MAX_SIZE_RATIO:
             return True
@@ -132,8 +135,8 @@ class Track:
         return float(np.linalg.norm(centre - expected)) > self._most_drift * max(min(width, last.width), 1.0)
 
     def _reset(self) -> None:
-        self._tracker, self._last_seen, self._previous_s, self._cut = self._new_tracker(), {}, -np.inf, CutDetector()
-        self._lost_budget = LostTrackBudget()
+        self._tracker, self._last_seen, self._previous_s = self._new_tracker(), {}, -np.inf
+        self._cut, self._lost_budget = CutDetector(), LostTrackBudget()
         self._numbers = 0  # part of the track names, which must not depend on sources read before
 
     def _new_tracker(self) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from watchlist.alerts import Alerts
+from watchlist.alert_tables import Alerts
 from watchlist.people import People
 from watchlist.recordings import Recordings
 from watchlist.tracks import Tracks

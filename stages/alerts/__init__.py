@@ -1,1 +1,1 @@
-"""Alerts: `outbox` decides and stores them, `delivery` sends them, `jsonl`, `webhook` and `mqtt` are the sinks."""
+"""Alerts: `outbox` decides and stores, `retry_delivery` sends and retries, `jsonl`, `webhook` and `mqtt` are the sinks."""

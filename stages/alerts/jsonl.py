@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from watchlist.alerts import Alert
+from watchlist.alert_tables import Alert
 from watchlist.jsonl import append_text
 
 

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from pipeline.errors import redact_url
 from stages.alerts.sink import ANSWER_TIMEOUT_S, is_valid_address
-from watchlist.alerts import Alert
+from watchlist.alert_tables import Alert
 
 UNSUPPORTED_PROTOCOL = "Unsupported protocol version"
 

@@ -1,4 +1,7 @@
-"""Decides which alerts a track raises, and stores them in the same transaction as the track."""
+"""Decides which alerts a track raises, and stores them in the same transaction as the track.
+
+`stages.alerts.retry_delivery` sends them.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.alerts.delivery import build_sinks
+from stages.alerts.configured_sinks import build_sinks
 
 if TYPE_CHECKING:
     from watchlist.store import Store
@@ -74,7 +77,7 @@ class AlertOutbox:
 
 
 def _alert_of(kind: str, facts: dict[str, Any], identity: int, name: str | None) -> Any:
-    from watchlist import alerts
+    from watchlist.alert_tables import Alert
 
     now = time.time()
     key = f"{facts['source']}/{facts['track']}/{facts['version']}/{identity}/{kind}"
@@ -94,7 +97,7 @@ def _alert_of(kind: str, facts: dict[str, Any], identity: int, name: str | None)
         "shots": facts["shots"],
         "crop": facts["crop"],
     }
-    return alerts.Alert(key, kind, now, facts["source"], facts["track"], identity, json.dumps(content))
+    return Alert(key, kind, now, facts["source"], facts["track"], identity, json.dumps(content))
 
 
 def _iso(at: float | None) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from watchlist.alerts import Alert
+from watchlist.alert_tables import Alert
 
 ANSWER_TIMEOUT_S = 5.0
 

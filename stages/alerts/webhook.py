@@ -13,7 +13,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from pipeline.errors import redact_url
 from stages.alerts.sink import ANSWER_TIMEOUT_S, AlertRejected, RetryLater, is_valid_address
-from watchlist.alerts import Alert
+from watchlist.alert_tables import Alert
 
 ALREADY_RECEIVED = frozenset({409})
 PERMANENT_REJECTIONS = frozenset({400, 413, 415, 422})  # the request itself is at fault: a retry gives the same answer

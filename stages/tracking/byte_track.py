@@ -15,6 +15,8 @@ from trackers.core.bytetrack.tracklet import ByteTrackTracklet
 
 from stages.tracking.lost_budget import MAX_SIZE_RATIO
 
+Vectors = NDArray[np.floating[Any]]
+
 # Distances are in face widths.
 MAX_SPEED = 15.0  # per second: 2.4 m/s
 MAX_DISTANCE = 3.0
@@ -35,19 +37,32 @@ class FaceTracker(ByteTrackTracker):
 
     _started = 0
 
-    def update(self, detections: Any, frame: Any = None, timestamp: float = 0.0) -> Any:
-        found = super().update(detections, frame, timestamp)
+    tracks: list[Any]  # tracklets of the library, with `seen` (last box), `seen_s` (its time) and `speed` (pixels per second)
+
+    def update(self, detections: Any, frame: Any = None, timestamp: float | None = None) -> Any:
+        """Assign detections to tracks.
+
+        Args:
+            detections: ``supervision.Detections`` of one frame.
+            frame: not used.
+            timestamp: PTS seconds of the frame.
+
+        Returns:
+            The detections with ``tracker_id``; -1 for a detection without a track.
+        """
+        tracked, now = super().update(detections, frame, timestamp), timestamp or 0.0
         for track in self.tracks:
             if track.time_since_update == 0:
                 box, before = track.get_state_bbox(), getattr(track, "seen", None)
-                track.speed = np.zeros(2) if before is None else _centres(box - before) / max(timestamp - track.seen_s, 1e-3)
-                track.seen, track.seen_s = box, timestamp
-        return found
+                track.speed = np.zeros(2) if before is None else _centres(box - before) / max(now - track.seen_s, 1e-3)
+                track.seen, track.seen_s = box, now
+        return tracked
 
     @property
     def seen_once(self) -> int:
         """Number of started tracks that never got a second detection."""
-        return self._started - self._next_track_id - sum(track.tracker_id == -1 for track in self.tracks)
+        unconfirmed = sum(track.tracker_id == -1 for track in self.tracks)
+        return int(self._started - self._next_track_id - unconfirmed)
 
     def state(self) -> Any:
         """Return the tracks as plain data. Of the library's filters only the state and the covariance differ between tracks."""
@@ -69,17 +84,18 @@ class FaceTracker(ByteTrackTracker):
         }
 
     def restore(self, state: Any) -> None:
+        """Continue with the tracks of a checkpoint, as `state` returns them. Raises ValueError if they do not fit."""
         self._last_timestamp, self._next_track_id, self._started = state["last_s"], state["next"], state["proposed"]
         self.tracks = []
-        for held in state["tracks"]:
-            track: Any = ByteTrackTracklet(np.asarray(held["seen"]))
-            at = {**track.state_estimator.get_state(), "state": held["filter"], "state_covariance": held["covariance"]}
-            if held["filter"].shape != (8, 1) or held["covariance"].shape != (8, 8):
+        for saved in state["tracks"]:
+            track: Any = ByteTrackTracklet(np.asarray(saved["seen"]))
+            estimate = {**track.state_estimator.get_state(), "state": saved["filter"], "state_covariance": saved["covariance"]}
+            if saved["filter"].shape != (8, 1) or saved["covariance"].shape != (8, 8):
                 raise ValueError("a filter of another shape")
-            track.state_estimator.set_state(at)
+            track.state_estimator.set_state(estimate)
             for name in SAVED_FIELDS:
-                setattr(track, name, held["numbers"][name])
-            track.seen, track.seen_s, track.speed = held["seen"], held["seen_s"], held["speed"]
+                setattr(track, name, saved["numbers"][name])
+            track.seen, track.seen_s, track.speed = saved["seen"], saved["seen_s"], saved["speed"]
             self.tracks.append(track)
 
     def _spawn_new_tracks(
@@ -106,29 +122,31 @@ class FaceTracker(ByteTrackTracker):
         self._started += len(self.tracks) - known
 
 
-def _centres(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+def _centres(boxes: Vectors) -> Vectors:
     """Return the centres (..., 2) of boxes (..., 4), or of differences of boxes."""
-    return (boxes[..., :2] + boxes[..., 2:]) / 2
+    centres: Vectors = (boxes[..., :2] + boxes[..., 2:]) / 2
+    return centres
 
 
 def _match_by_distance(tracks: list[Any], boxes: NDArray[np.float32]) -> dict[int, Any]:
     """Assign boxes (N, 4) to tracks by distance. Returns the track by row of its box."""
-    before = np.array([track.seen for track in tracks])
-    passed = np.array([track.time_since_update_seconds for track in tracks])
-    known = np.array([track.tracker_id != -1 for track in tracks])
-    (old, was), (new, now) = ((_centres(b), b[:, 2] - b[:, 0]) for b in (before, boxes))
-    way = np.array([track.speed for track in tracks]) * passed[:, None]
-    moves = known & (np.linalg.norm(way, axis=1) > was)
-    led = old + way
-    old = np.where(moves[:, None], led, old)  # where it was, somebody else may be by now
-    away = np.minimum(*(np.linalg.norm(at[:, None] - new[None], axis=2) for at in (old, led)))
-    away /= np.maximum(1.0, np.minimum(was[:, None], now[None]))
-    growth = np.maximum(now[None] / np.maximum(1.0, was[:, None]), was[:, None] / np.maximum(1.0, now[None]))
-    reach = np.where(known, MAX_DRIFT, MAX_SPEED * passed)[:, None]
-    fits = (away <= np.minimum(reach, MAX_DISTANCE)) & (growth <= MAX_SIZE_RATIO)
-    might = away <= np.minimum(reach, MAX_DISTANCE_UNAMBIGUOUS)
-    fits |= (
-        might & (growth <= MAX_SIZE_RATIO_UNAMBIGUOUS) & (might.sum(0, keepdims=True) == 1) & (might.sum(1, keepdims=True) == 1)
-    )
-    pairs = zip(*linear_sum_assignment(np.where(fits, away, 1e3)), strict=True)
+    last_boxes: Vectors = np.array([track.seen for track in tracks])
+    gap_s = np.array([track.time_since_update_seconds for track in tracks])
+    confirmed = np.array([track.tracker_id != -1 for track in tracks])
+    last, last_width = _centres(last_boxes), last_boxes[:, 2] - last_boxes[:, 0]
+    new, new_width = _centres(boxes), boxes[:, 2] - boxes[:, 0]
+    motion = np.array([track.speed for track in tracks]) * gap_s[:, None]
+    predicted = last + motion
+    moved_away = confirmed & (np.linalg.norm(motion, axis=1) > last_width)
+    last = np.where(moved_away[:, None], predicted, last)  # somebody else may be at its last position by now
+    distance = np.minimum(*(np.linalg.norm(at[:, None] - new[None], axis=2) for at in (last, predicted)))
+    distance /= np.maximum(1.0, np.minimum(last_width[:, None], new_width[None]))
+    old, wide = last_width[:, None], new_width[None]
+    growth = np.maximum(wide / np.maximum(1.0, old), old / np.maximum(1.0, wide))
+    limit = np.where(confirmed, MAX_DRIFT, MAX_SPEED * gap_s)[:, None]
+    fits = (distance <= np.minimum(limit, MAX_DISTANCE)) & (growth <= MAX_SIZE_RATIO)
+    near = distance <= np.minimum(limit, MAX_DISTANCE_UNAMBIGUOUS)
+    unambiguous = (near.sum(0, keepdims=True) == 1) & (near.sum(1, keepdims=True) == 1)
+    fits |= near & (growth <= MAX_SIZE_RATIO_UNAMBIGUOUS) & unambiguous
+    pairs = zip(*linear_sum_assignment(np.where(fits, distance, 1e3)), strict=True)
     return {int(column): tracks[row] for row, column in pairs if fits[row, column]}

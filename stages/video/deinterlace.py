@@ -18,7 +18,7 @@ def mode_of(value: object) -> Mode:
     mode = {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
     if mode not in ("auto", "off", "on"):
         raise ValueError(f"deinterlace = {value!r}: must be auto, off or on")
-    return mode  # type: ignore[return-value]
+    return mode
 
 
 class Deinterlacer:

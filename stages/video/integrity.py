@@ -45,10 +45,10 @@ def duration_of(container: Any, stream: Any, clock: Clock) -> float | None:
     The track's duration comes first: the container's also covers the sound, which may be longer.
     """
     if container.format.name == "avi" and stream.frames and stream.average_rate:
-        return clock.lag_s + stream.frames / float(stream.average_rate)  # its stated duration only covers the readable part
+        return clock.lag_s + int(stream.frames) / float(stream.average_rate)  # its duration only covers the readable part
     if stream.duration:
         return clock.lag_s + float(stream.duration * stream.time_base)
-    return container.duration / 1e6 if container.duration else None
+    return float(container.duration) / 1e6 if container.duration else None
 
 
 def loss_counts(read: DecodeSummary) -> dict[str, int]:

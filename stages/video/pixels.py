@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
@@ -27,8 +29,9 @@ Orientation = tuple[bool, bool, bool]
 
 def orientation_of(picture: VideoFrame) -> Orientation:
     """Return the orientation in the frame's display matrix, rounded to the nearest of the eight."""
-    found = picture.side_data.get(Type.DISPLAYMATRIX)
-    if found is None or len(data := bytes(found)) < 36:
+    side_data: Any = picture.side_data  # PyAV's stub lacks the lookup by type
+    matrix = side_data.get(Type.DISPLAYMATRIX)
+    if matrix is None or len(data := bytes(matrix)) < 36:
         return False, False, False
     a, b, _, c, d = (float(v) for v in np.frombuffer(data, np.int32)[:5])
     # A point x, y is shown at a x + c y, b x + d y.
@@ -88,11 +91,17 @@ def to_pixels(picture: VideoFrame, kind: str = "rgb24", shape: float = 1.0) -> I
     if kind == "yuv420p":
         # Even sizes: chroma has half the pixels each way.
         width, height = width // 2 * 2, height // 2 * 2
-        shown = {"dst_colorspace": colour_matrix(width if turn[0] else height), "dst_color_range": ColorRange.MPEG}
-        planes = picture.reformat(width=width, height=height, format="yuv420p", **source, **shown).to_ndarray()
+        target = {"dst_colorspace": colour_matrix(width if turn[0] else height), "dst_color_range": ColorRange.MPEG}
+        planes = as_uint8(picture.reformat(width=width, height=height, format="yuv420p", **source, **target))
         return orient_planes(planes, turn) if any(turn) else planes
-    pixels = picture.reformat(width=width, height=height, format="rgb24", **source, dst_color_range=ColorRange.JPEG).to_ndarray()
+    target = {"dst_color_range": ColorRange.JPEG}
+    pixels = as_uint8(picture.reformat(width=width, height=height, format="rgb24", **source, **target))
     return np.ascontiguousarray(oriented(pixels, turn)) if any(turn) else pixels
+
+
+def as_uint8(picture: VideoFrame) -> Image:
+    """Return the pixels of a frame in an 8-bit format such as ``rgb24`` or ``yuv420p``."""
+    return picture.to_ndarray().astype(np.uint8, copy=False)
 
 
 def _is_full_range(picture: VideoFrame) -> bool:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import OutputError
 from stages.records import Image
-from stages.video.pixels import colour_matrix, split_planes
+from stages.video.pixels import as_uint8, colour_matrix, split_planes
 
 TIME_BASE = Fraction(1, 90000)
 MAX_HEIGHT = 1080
@@ -84,7 +84,7 @@ def letterbox(planes: Image, size: tuple[int, int]) -> tuple[Image, float, NDArr
     scale = min(size[0] / width, size[1] / height)
     inner = tuple(min(most, max(2, round(side * scale / 2) * 2)) for side, most in zip((width, height), size, strict=True))
     x, y = ((most - side) // 4 * 2 for side, most in zip(inner, size, strict=True))
-    small = av.VideoFrame.from_ndarray(planes, format="yuv420p").reformat(width=inner[0], height=inner[1]).to_ndarray()
+    small = as_uint8(av.VideoFrame.from_ndarray(planes, format="yuv420p").reformat(width=inner[0], height=inner[1]))
     whole = np.full((size[1] * 3 // 2, size[0]), 128, np.uint8)
     whole[: size[1]] = 16
     for to, part, half in zip(split_planes(whole), split_planes(small), (1, 2, 2), strict=True):

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from cli.alert_lines import AlertPrinter
-from watchlist.alerts import Alert
+from watchlist.alert_tables import Alert
 from watchlist.store import Store
 
 

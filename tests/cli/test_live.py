@@ -11,7 +11,7 @@ from models import recognizer_card
 from pipeline.errors import SettingsError
 from tests.running import farsight, refused
 from tests.watchlist.test_search_back import put
-from watchlist.alerts import Alert
+from watchlist.alert_tables import Alert
 from watchlist.store import Store
 
 pytestmark = pytest.mark.system

@@ -14,7 +14,7 @@ from cli import app
 from pipeline.errors import SettingsError
 from stages.record import write_jsonl
 from tests.stages.test_annotate import PATH, row
-from watchlist.alerts import Alert
+from watchlist.alert_tables import Alert
 from watchlist.jsonl import map_lines
 from watchlist.store import Store
 

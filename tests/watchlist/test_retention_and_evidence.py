@@ -13,7 +13,7 @@ import pytest
 
 from stages.record import write_jsonl
 from tests.watchlist.test_search_back import VECTORS, put
-from watchlist.alerts import Alert
+from watchlist.alert_tables import Alert
 from watchlist.evidence import export_case
 from watchlist.retention import DAY_S, RetentionPolicy, purge
 from watchlist.store import Store

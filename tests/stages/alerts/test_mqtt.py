@@ -13,7 +13,7 @@ import pytest
 from stages.alerts import mqtt
 from stages.alerts.mqtt import MqttSink
 from tests.servers import free_port, needs_mosquitto, start_mosquitto, stop
-from watchlist.alerts import Alert
+from watchlist.alert_tables import Alert
 
 ALERT = Alert("k", "match", 1.0, "gate", "t", 1, "{}")
 V5, V311 = 5, 4  # in the ninth byte of a CONNECT

@@ -1,4 +1,4 @@
-"""The alert outbox: stored alerts, and which sinks have not received them yet."""
+"""The tables of alerts: those that were raised, and which sinks have not received them yet."""
 
 from __future__ import annotations
 

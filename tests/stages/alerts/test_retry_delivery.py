@@ -12,19 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from stages.alerts import delivery, webhook
-from stages.alerts.delivery import Delivery, build_sinks
+from stages.alerts import retry_delivery, webhook
+from stages.alerts.configured_sinks import build_sinks
 from stages.alerts.mqtt import MqttSink
+from stages.alerts.retry_delivery import Delivery
 from stages.alerts.sink import Sink
 from stages.alerts.webhook import WebhookSink, parse_retry_after
 from tests.servers import Receiver, free_port, needs_mosquitto, start_mosquitto, stop, until
-from watchlist.alerts import Alert
+from watchlist.alert_tables import Alert
 from watchlist.store import Store
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "BACKOFF_S", (0.05, 0.2))
+    monkeypatch.setattr(retry_delivery, "BACKOFF_S", (0.05, 0.2))
 
 
 @pytest.fixture
@@ -119,7 +120,7 @@ def test_one_that_is_refused_for_good_does_not_stop_the_next(tmp_path: Path, del
 def test_alerts_go_out_once_the_database_can_be_opened_and_health_says_so_meanwhile(
     tmp_path: Path, deliver: Callable[[Sink], Delivery], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery, "UNHEALTHY_AFTER_S", 0.1)
+    monkeypatch.setattr(retry_delivery, "UNHEALTHY_AFTER_S", 0.1)
     receiver = Receiver()
     found = deliver(WebhookSink(receiver.url))  # there is no database yet
     fault = "fault: alerts to webhook: the database cannot be read"
@@ -219,7 +220,7 @@ def test_troubles_of_ever_new_wording_are_counted_in_bounded_memory(tmp_path: Pa
     found._stopping.wait = lambda _: None  # type: ignore[assignment,method-assign]
     until(lambda: found.counters().get("trouble: inventive: other", 0) > 100)
     found.close()
-    assert len(found.counters()) < 2 * delivery.MAX_TROUBLE_KINDS
+    assert len(found.counters()) < 2 * retry_delivery.MAX_TROUBLE_KINDS
 
 
 @pytest.mark.parametrize(

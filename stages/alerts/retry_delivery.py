@@ -1,4 +1,4 @@
-"""Sends stored alerts to the sinks: file, webhook, MQTT. Each sink has its own thread and its own retries."""
+"""Delivers stored alerts to one sink, in a thread of its own, and retries with growing pauses until the sink has them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,10 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from pipeline.errors import redact
-from stages.alerts.jsonl import JsonlSink
-from stages.alerts.mqtt import MqttSink
 from stages.alerts.sink import AlertRejected, RetryLater, Sink
-from stages.alerts.webhook import WebhookSink
-from watchlist.alerts import Alert
+from watchlist.alert_tables import Alert
 from watchlist.database import StoreError
 from watchlist.store import Store
 
@@ -25,24 +21,6 @@ DRAIN_S = 2.0  # how long shutdown waits for pending alerts
 RECHECK_S = 30.0  # the database is checked this often without a notification
 UNHEALTHY_AFTER_S = 20.0  # a database that is unreadable for longer fails the health check
 MAX_TROUBLE_KINDS = 30  # distinct counters; further ones are counted together, since answers may differ each time
-
-
-def build_sinks(out: Path, settings: dict[str, Any]) -> list[Sink]:
-    """Create the configured sinks.
-
-    Args:
-        out: output folder; ``alerts.jsonl`` is written there.
-        settings: section ``alerts`` of the settings: ``webhook``, ``webhook_secret``, ``mqtt``.
-
-    Raises:
-        ValueError: an address is not valid.
-    """
-    sinks: list[Sink] = [JsonlSink(out / "alerts.jsonl")]
-    if url := settings.get("webhook"):
-        sinks.append(WebhookSink(str(url), settings.get("webhook_secret")))
-    if url := settings.get("mqtt"):
-        sinks.append(MqttSink(str(url)))
-    return sinks
 
 
 class Delivery:
@@ -80,6 +58,7 @@ class Delivery:
         self._idle.wait(DRAIN_S)
 
     def close(self) -> None:
+        """Stop the thread. Alerts that were not delivered stay in the database."""
         self._stopping.set()
         self._notified.set()
         self._thread.join(DRAIN_S)
