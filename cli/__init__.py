@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli import bench, demo, doctor, live, run, search, serve, watchlist
+from cli import audit, bench, demo, doctor, live, run, search, serve, user, watchlist
 from cli import retention as keep
 from cli.common import SafeConsole
 from pipeline import __version__
@@ -52,6 +52,8 @@ app.command("export")(keep.export)
 app.command("demo")(demo.command)
 app.command("bench")(bench.command)
 app.command("serve")(serve.command)
+app.add_typer(user.app, name="user")
+app.add_typer(audit.app, name="audit")
 app.command("doctor")(doctor.command)
 
 

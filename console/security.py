@@ -1,4 +1,4 @@
-"""Security headers of every response: no scripts, nothing from other origins, no framing."""
+"""Security headers of every response: nothing from other origins, no framing; scripts only on the console's own pages."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from typing import Any
 POLICY = (
     "default-src 'none'; img-src 'self' data:; media-src 'self'; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; "
     "frame-ancestors 'none'"
+)
+# The console's pages run the scripts of this package and no others. A style may stand on one element, for timelines and boxes.
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data: blob:; media-src 'self'; style-src 'self'; "
+    "style-src-attr 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 HEADERS = {
     "content-security-policy": POLICY,
@@ -18,13 +23,14 @@ HEADERS = {
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
     "cache-control": "no-store",
 }
+TRANSPORT = {"strict-transport-security": "max-age=31536000"}  # where TLS is used
 
 
 class SecurityHeaders:
     """ASGI middleware that adds `HEADERS` to every answer, also to refusals; a header that is there stays."""
 
-    def __init__(self, app: Any) -> None:
-        self._app = app
+    def __init__(self, app: Any, secure: bool = False) -> None:
+        self._app, self._headers = app, HEADERS | (TRANSPORT if secure else {})
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -34,7 +40,7 @@ class SecurityHeaders:
         async def send_safely(message: Any) -> None:
             if message["type"] == "http.response.start":
                 known = {name.lower() for name, _ in message["headers"]}
-                more = [(k.encode(), v.encode()) for k, v in HEADERS.items() if k.encode() not in known]
+                more = [(k.encode(), v.encode()) for k, v in self._headers.items() if k.encode() not in known]
                 message = {**message, "headers": [*message["headers"], *more]}
             await send(message)
 

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from watchlist.audit_chain import append, chain_existing, login_name
 from watchlist.schema import MIGRATIONS, VERSION
 from watchlist.sqlite_connection import (
     BUSY_TIMEOUT_S,
@@ -49,6 +50,7 @@ class Database:
         if path.exists() and not path.is_file():
             raise StoreError(f"{path}: {'a folder' if path.is_dir() else 'a pipe, device or socket'}, not a database")
         self.path = path
+        self.user = login_name()  # who is named in the audit log
         self._parts = ExitStack()
         try:
             self.read_only = path.is_file() and not is_writable(path)
@@ -92,6 +94,7 @@ class Database:
                 for statement in script.split(";\n"):
                     if statement.strip():
                         self._db.execute(statement)
+            chain_existing(self._db)
             self._db.execute(f"PRAGMA user_version = {VERSION}")
 
     def _refuse_foreign(self) -> None:
@@ -161,6 +164,15 @@ class Database:
         """Let this connection keep so much of the file in memory, for work that touches most of it."""
         self._db.execute(f"PRAGMA cache_size = {-1000 * megabytes}")
 
+    def set_busy_timeout(self, seconds: float) -> None:
+        """How long this connection waits for another writer."""
+        self._db.execute(f"PRAGMA busy_timeout = {round(1000 * seconds)}")
+
+    def set_reading(self, wait_s: float) -> None:
+        """From now on this connection only reads."""
+        self.set_busy_timeout(wait_s)
+        self._db.execute("PRAGMA query_only = ON")
+
     def compact(self) -> bool:
         """Write the file anew without free space, and empty the write-ahead log, so that nothing deleted is left in either.
         Returns whether it could: somebody who reads or writes at that moment is in the way."""
@@ -180,5 +192,6 @@ class Database:
         """Append to the audit log: what was done, when, with what. Returns whether it could be: not where all is read-only."""
         if self.read_only:
             return False
-        self._db.execute("INSERT INTO audit (at, what, detail) VALUES (?, ?, ?)", (time.time(), what, json.dumps(detail)))
+        with self.transaction():
+            append(self._db, time.time(), what, json.dumps(detail), self.user)
         return True

@@ -198,11 +198,6 @@ class Identities(Database):
         """Mark a person as removed and delete name and details. The id stays, so that it is never reused."""
         nothing = ", ".join(f"{key} = NULL" for key in DETAIL_FIELDS)
         self._db.execute(f"UPDATE identities SET removed = ?, name = '', {nothing} WHERE id = ?", (time.time(), identity))
-        self._db.execute(  # earlier versions wrote names into the audit log
-            "UPDATE audit SET detail = json_object('identity', ?1) "
-            "WHERE what = 'enrol' AND json_valid(detail) AND json_extract(detail, '$.identity') = ?1",
-            (identity,),
-        )
         self._db.execute("UPDATE generation SET erasing = CAST(strftime('%s', 'now') AS REAL) WHERE erasing IS NULL")
 
     def _must_exist(self, identity: int, other: int) -> None:

@@ -170,6 +170,31 @@ UPDATE generation SET erasing = CAST(strftime('%s', 'now') AS REAL)
     WHERE erasing IS NULL AND EXISTS (SELECT 1 FROM audit WHERE what = 'enrol');
 """
 
+# Accounts of the console; the audit log becomes a hash chain (see watchlist/audit.py), and an entry of the list has a version, so
+# that of two people who change it at a time one is told.
+ACCOUNTS = """
+CREATE TABLE users (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, role TEXT NOT NULL, password TEXT NOT NULL, cameras TEXT,
+    created REAL NOT NULL, removed REAL
+);
+CREATE UNIQUE INDEX users_name ON users (name) WHERE removed IS NULL;
+CREATE TABLE sessions (
+    token BLOB PRIMARY KEY, user INTEGER NOT NULL REFERENCES users (id), csrf TEXT NOT NULL,
+    created REAL NOT NULL, seen REAL NOT NULL, expires REAL NOT NULL
+);
+CREATE TABLE tokens (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, user INTEGER NOT NULL REFERENCES users (id), label TEXT NOT NULL,
+    token BLOB NOT NULL UNIQUE, created REAL NOT NULL, expires REAL
+);
+CREATE TABLE login_failures (subject TEXT PRIMARY KEY, failures INTEGER NOT NULL, last REAL NOT NULL);
+CREATE TABLE preferences (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+ALTER TABLE audit ADD COLUMN user TEXT;
+ALTER TABLE audit ADD COLUMN hash BLOB;
+ALTER TABLE identities ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
+CREATE TRIGGER identities_version AFTER UPDATE OF name, external_id, purpose, authority, expires, set_aside, removed ON identities
+    BEGIN UPDATE identities SET version = OLD.version + 1 WHERE id = NEW.id; END;
+"""
+
 # The n-th leads to ``user_version`` n.
-MIGRATIONS = (FIRST, LIVE, KEPT, SEARCHABLE, CALIBRATED, FOR_MONTHS, COPIED, NAMESAKES, RECORDINGS, PAGED, NAMELESS)
+MIGRATIONS = (FIRST, LIVE, KEPT, SEARCHABLE, CALIBRATED, FOR_MONTHS, COPIED, NAMESAKES, RECORDINGS, PAGED, NAMELESS, ACCOUNTS)
 VERSION = len(MIGRATIONS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ class TrackFilter:
         least_px: smallest face width in pixels.
         outcome: ``match``, ``no_match`` or ``not_assessable``.
         started_after: Unix time at or after which the track began. Tracks without a time of day are left out.
+        sources: names of the only sources that a user may see.
     """
 
     source: str | None = None
@@ -34,6 +36,7 @@ class TrackFilter:
     until_s: float | None = None
     outcome: str | None = None
     started_after: float | None = None
+    sources: tuple[str, ...] | None = None
 
     def clause(self) -> tuple[str, dict[str, Any]]:
         """The WHERE clause over the table ``t`` ("" if all tracks are selected), and its parameters."""
@@ -46,8 +49,11 @@ class TrackFilter:
             "until_s": "t.start_s <= :until_s",
             "outcome": "t.outcome = :outcome",
             "started_after": "t.started_at >= :started_after",
+            "sources": "t.source IN (SELECT value FROM json_each(:sources))",
         }
         parameters = {key: value for key in conditions if (value := getattr(self, key)) is not None}
+        if self.sources is not None:
+            parameters["sources"] = json.dumps(self.sources)
         return ("WHERE " + " AND ".join(conditions[key] for key in parameters)) if parameters else "", parameters
 
 

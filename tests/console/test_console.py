@@ -231,7 +231,7 @@ def test_the_report_names_version_and_commit(out: Path) -> None:
 def test_the_page_is_made_once_for_many_readers(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    from console import app as module
+    from console.pages import report as module
 
     made = []
     real = module.render_report

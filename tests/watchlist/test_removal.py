@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from stages.record import write_jsonl
 from tests.stages.test_annotate import PATH, row
 from watchlist.alert_tables import Alert
 from watchlist.jsonl import map_lines
+from watchlist.schema import MIGRATIONS
 from watchlist.store import Store
 
 RNG = np.random.default_rng(3)
@@ -96,20 +98,17 @@ def test_a_copy_of_the_list_forgets_them_too(tmp_path: Path) -> None:
 
 
 def test_what_versions_before_left_of_removed_people_goes_when_the_database_is_opened(tmp_path: Path) -> None:
-    store = listed(tmp_path / "people.db")
-    store._db.execute("UPDATE identities SET removed = 1, name = 'Somebody gone' WHERE id = 8")
-    store.log_audit("update", identity=8, name="Somebody gone")
-    for index in ("page", "margin", "recognizer"):
-        store._db.execute(f"DROP INDEX tracks_{index}")
-    store._db.execute("DROP INDEX enrolments_state")
-    store._db.execute("ALTER TABLE generation DROP COLUMN erasing")
-    store._db.execute("DROP TABLE remains")
-    store._db.execute("CREATE INDEX tracks_time ON tracks (source, start_s)")
-    store._db.execute("PRAGMA user_version = 9")
-    store.close()
+    with sqlite3.connect(tmp_path / "people.db") as old:
+        for script in MIGRATIONS[:9]:
+            old.executescript(script)
+        old.execute("INSERT INTO identities (id, name, created, removed) VALUES (8, 'Somebody gone', 1, 1)")
+        for what, detail in (("update", {"identity": 8, "name": "Somebody gone"}), ("enrol", {"identity": 8, "name": ODD})):
+            old.execute("INSERT INTO audit (at, what, detail) VALUES (1, ?, ?)", (what, json.dumps(detail)))
+        old.execute("PRAGMA user_version = 9")
+    old.close()
     again = Store(tmp_path / "people.db")
     assert again.erasure_pending() and again.finish_erasure()
-    assert b"Somebody gone" not in again.path.read_bytes()
+    assert b"Somebody gone" not in again.path.read_bytes() and b"Brien" not in again.path.read_bytes()
 
 
 ODD = "O'Brien & Söhne <x>"
@@ -135,7 +134,6 @@ def named_everywhere(out: Path) -> Store:
     (out / "run.json").write_text(json.dumps({"watchlist": watchlist, "runs": [{"watchlist": watchlist}]}))
     (out / "several-faces").mkdir()
     (out / "several-faces" / "brien-12345678.jpg").write_bytes(b"a face")
-    store.log_audit("enrol", name=ODD, identity=8, photos={"brien-at-home.jpg": "enrolled"})  # as earlier versions did
     return store
 
 

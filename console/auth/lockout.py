@@ -1,0 +1,35 @@
+"""Lock-out after failed sign-ins, by user name and by address."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+
+from console.problems import Problem
+from watchlist.accounts import Accounts
+
+FREE_FAILURES = {"name": 5, "address": 20}  # in a row, before there is a wait
+FIRST_WAIT_S, LONGEST_WAIT_S = 30.0, 900.0  # doubled with each further failure
+
+
+def subjects(name: str, address: str) -> list[str]:
+    """What failures are counted for. Names are hashed: people type passwords into the wrong field."""
+    return [f"name:{hashlib.sha256(name.casefold().encode()).hexdigest()}", f"address:{address}"]
+
+
+def check_lockout(store: Accounts, name: str, address: str) -> None:
+    """Refuse a sign-in while its name or address is locked.
+
+    Raises:
+        Problem: 429 with ``Retry-After``.
+    """
+    wait = 0.0
+    for subject in subjects(name, address):
+        failures, last = store.failures(subject)
+        over = failures - FREE_FAILURES[subject.partition(":")[0]]
+        if over >= 0:
+            wait = max(wait, last + min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(over, 10)) - time.time())
+    if wait > 0:
+        raise Problem(
+            429, "Too many failed sign-ins", f"try again in {wait:.0f} seconds", {"retry-after": str(max(1, round(wait)))}
+        )

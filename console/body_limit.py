@@ -1,0 +1,81 @@
+"""The largest request body of each address: whoever sends more is refused before it is kept."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from starlette.exceptions import HTTPException
+
+DEFAULT_BYTES = 1_000_000
+MEGABYTE = 1_000_000
+# By the beginning of the path; the longest that fits holds.
+LIMITS = {
+    "/api/v1/people": 100 * MEGABYTE,  # photos
+    "/people": 100 * MEGABYTE,
+    "/api/v1/people/import": 2_000 * MEGABYTE,  # a zip of photos
+    "/people/import": 2_000 * MEGABYTE,
+    "/api/v1/search": 100 * MEGABYTE,
+    "/search": 100 * MEGABYTE,
+    "/api/v1/recordings": 100_000 * MEGABYTE,
+    "/login": 10_000,
+}
+
+
+class _TooLarge(HTTPException):  # which FastAPI lets through
+    def __init__(self, limit: int) -> None:
+        super().__init__(413, f"at most {limit / MEGABYTE:g} MB are taken here")
+
+
+class BodyLimit:
+    """ASGI middleware that refuses a body beyond `limit_of` its path with 413, as it is told and as it comes."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        limit, taken, started = limit_of(scope["path"]), 0, False
+        told = dict(scope["headers"]).get(b"content-length", b"0")
+        if not told.isdigit() or int(told) > limit:
+            await _refuse(send, limit)
+            return
+
+        async def counted() -> Any:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > limit:
+                raise _TooLarge(limit)
+            return message
+
+        async def watched(message: Any) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, counted, watched)
+        except _TooLarge:
+            if not started:
+                await _refuse(send, limit)
+
+
+def limit_of(path: str) -> int:
+    """Bytes that a request of this path may carry."""
+    fitting = [start for start in LIMITS if path == start or path.startswith(f"{start}/")]
+    return LIMITS[max(fitting, key=len)] if fitting else DEFAULT_BYTES
+
+
+async def _refuse(send: Any, limit: int) -> None:
+    detail = f"at most {limit / MEGABYTE:g} MB are taken here"
+    content = json.dumps({"type": "about:blank", "title": "Too large", "status": 413, "detail": detail}).encode()
+    headers = [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", str(len(content)).encode()),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.body", "body": content})

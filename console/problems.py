@@ -1,0 +1,109 @@
+"""Errors as problem+json (RFC 9457) for programs, and as a short page for people."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse
+from starlette.exceptions import HTTPException
+
+from console.render import page
+from pipeline.errors import redact
+from watchlist.sqlite_connection import StoreError
+
+
+class Problem(Exception):
+    """An answer other than success: ``title`` says what is wrong, ``detail`` what to do. ``extra`` fields go into the JSON."""
+
+    def __init__(self, status: int, title: str, detail: str = "", headers: dict[str, str] | None = None, **extra: Any) -> None:
+        super().__init__(f"{title}: {detail}" if detail else title)
+        self.status, self.title, self.detail, self.headers, self.extra = status, title, detail, headers or {}, extra
+
+
+class NotSignedIn(Problem):
+    """No account, or an expired session: pages lead to the sign-in page."""
+
+    def __init__(self, detail: str = "sign in, or send an API token as `Authorization: Bearer TOKEN`") -> None:
+        super().__init__(401, "Not signed in", detail, {"www-authenticate": "Bearer"})
+
+
+def busy() -> Problem:
+    """Another program keeps the database locked."""
+    return Problem(
+        503, "The database is busy", "another program writes to it; nothing was changed, try again", {"retry-after": "5"}
+    )
+
+
+def not_found(what: str) -> Problem:
+    return Problem(404, "Not found", what)
+
+
+def problem_response(request: Request, problem: Problem) -> Response:
+    """The answer: problem+json, but for a page's visitor HTML, and for one who is not signed in the sign-in page."""
+    if isinstance(problem, NotSignedIn) and not _is_api(request):
+        address = f"/login?next={_here(request)}"
+        if request.headers.get("hx-request") == "true":
+            return Response(status_code=401, headers={"hx-redirect": address})
+        if request.method in ("GET", "HEAD"):
+            return RedirectResponse(address, 303)
+    if _is_api(request) or "text/html" not in request.headers.get("accept", ""):
+        return _json(request, problem)
+    answer = page(request, "problem.html", status=problem.status, title=problem.title, detail=problem.detail)
+    answer.headers.update(problem.headers)
+    return answer
+
+
+def _json(request: Request, problem: Problem) -> Response:
+    content = {"type": "about:blank", "title": problem.title, "status": problem.status, "detail": problem.detail} | problem.extra
+    return Response(json.dumps(content), problem.status, problem.headers, "application/problem+json")
+
+
+def _is_api(request: Request) -> bool:
+    return request.url.path.startswith("/api")
+
+
+def _here(request: Request) -> str:
+    from urllib.parse import quote
+
+    return quote(request.url.path + (f"?{request.url.query}" if request.url.query else ""), safe="")
+
+
+def install(app: FastAPI) -> None:
+    """Let an application answer with problems."""
+
+    @app.exception_handler(Problem)
+    def problem(request: Request, error: Problem) -> Response:
+        return problem_response(request, error)
+
+    @app.exception_handler(StoreError)
+    def store(request: Request, error: StoreError) -> Response:
+        return problem_response(request, Problem(500, "The database cannot be used", str(error)))
+
+    @app.exception_handler(sqlite3.OperationalError)
+    def locked(request: Request, error: sqlite3.OperationalError) -> Response:
+        if "locked" in str(error) or "busy" in str(error):
+            return problem_response(request, busy())
+        return problem_response(request, Problem(500, "The database cannot be used", redact(str(error))))
+
+    @app.exception_handler(OSError)
+    def file(request: Request, error: OSError) -> Response:
+        return problem_response(request, Problem(500, "A file cannot be used", error.strerror or type(error).__name__))
+
+    @app.exception_handler(HTTPException)
+    def http(request: Request, error: HTTPException) -> Response:
+        title = HTTPStatus(error.status_code).phrase
+        detail = error.detail if isinstance(error.detail, str) else json.dumps(error.detail)
+        return problem_response(request, Problem(error.status_code, title, detail, dict(error.headers or {})))
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(request: Request, error: RequestValidationError) -> Response:
+        faults = [
+            {"field": ".".join(str(part) for part in fault["loc"]), "message": str(fault["msg"])} for fault in error.errors()
+        ]
+        detail = "; ".join(f"{fault['field']}: {fault['message']}" for fault in faults)
+        return problem_response(request, Problem(422, "Not allowed", detail, faults=faults))

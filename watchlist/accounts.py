@@ -1,0 +1,223 @@
+"""Accounts of the console: users, sessions, API tokens and failed sign-ins. Secrets are kept as hashes that others make."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from dataclasses import dataclass
+
+from watchlist.database import Database, StoreError
+from watchlist.names import normalised_name
+
+ROLES = ("viewer", "reviewer", "operator", "admin")  # each may do what those before it may
+FAILURE_MEMORY_S = 86_400.0  # failed sign-ins are forgotten after a day
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user of the console.
+
+    Attributes:
+        role: one of `ROLES`.
+        cameras: names of the only sources this user sees; None: all.
+        password: argon2 hash.
+    """
+
+    id: int
+    name: str
+    role: str
+    cameras: tuple[str, ...] | None
+    password: str
+    created: float
+
+
+@dataclass(frozen=True)
+class Session:
+    """A signed-in browser: ``csrf`` is the token that its writes must carry; times are Unix seconds."""
+
+    account: Account
+    csrf: str
+    created: float
+    seen: float
+    expires: float
+
+
+@dataclass(frozen=True)
+class ApiToken:
+    """An API token without its secret; ``expires`` is Unix time, None for never."""
+
+    id: int
+    user: int
+    label: str
+    created: float
+    expires: float | None
+
+
+class Accounts(Database):
+    """The tables of the accounts. User ids are never used again."""
+
+    def add_account(self, name: str, role: str, password: str, cameras: list[str] | None = None) -> int:
+        """Make a user. Raises StoreError for a name that is taken or unusable, and for an unknown role."""
+        try:
+            name = normalised_name(name)
+        except ValueError as error:
+            raise StoreError(f"user {name!r}: the name {error}; give another") from None
+        self._require_role(role)
+        with self.transaction():
+            if self.find_account(name) is not None:
+                raise StoreError(f"user {name}: there is one of this name already; choose another")
+            made = self._db.execute(
+                "INSERT INTO users (name, role, password, cameras, created) VALUES (?, ?, ?, ?, ?)",
+                (name, role, password, None if cameras is None else json.dumps(sorted(cameras)), time.time()),
+            )
+            identity = int(made.lastrowid or 0)
+            self.log_audit("user added", account=identity, role=role, cameras=cameras)
+        return identity
+
+    def _require_role(self, role: str) -> None:
+        if role not in ROLES:
+            raise StoreError(f"role {role}: must be one of {', '.join(ROLES)}")
+
+    def find_account(self, name: str) -> Account | None:
+        row = self._db.execute("SELECT * FROM users WHERE name = ? AND removed IS NULL", (name,)).fetchone()
+        return None if row is None else _account(row)
+
+    def account(self, identity: int) -> Account | None:
+        row = self._db.execute("SELECT * FROM users WHERE id = ? AND removed IS NULL", (identity,)).fetchone()
+        return None if row is None else _account(row)
+
+    def accounts(self) -> list[Account]:
+        """All users, by name."""
+        return [_account(row) for row in self._db.execute("SELECT * FROM users WHERE removed IS NULL ORDER BY name")]
+
+    def has_accounts(self) -> bool:
+        return self._db.execute("SELECT 1 FROM users WHERE removed IS NULL LIMIT 1").fetchone() is not None
+
+    def set_password(self, identity: int, password: str) -> None:
+        """Replace a user's password hash; the user is signed out everywhere."""
+        with self.transaction():
+            self._db.execute("UPDATE users SET password = ? WHERE id = ?", (password, identity))
+            self._db.execute("DELETE FROM sessions WHERE user = ?", (identity,))
+            self.log_audit("user password", account=identity)
+
+    def rehash_password(self, identity: int, password: str) -> None:
+        """Replace the hash of an unchanged password by one with today's parameters."""
+        self._db.execute("UPDATE users SET password = ? WHERE id = ?", (password, identity))
+
+    def change_account(self, identity: int, role: str | None = None, cameras: list[str] | bool | None = False) -> None:
+        """Change a user's role, or the cameras the user sees (None: all; False: unchanged). Raises StoreError where that would
+        leave no admin."""
+        with self.transaction():
+            account = self._existing(identity)
+            if role is not None:
+                self._require_role(role)
+                if role != "admin":
+                    self._keep_an_admin(account)
+                self._db.execute("UPDATE users SET role = ? WHERE id = ?", (role, identity))
+            if not isinstance(cameras, bool):
+                kept = None if cameras is None else json.dumps(sorted(cameras))
+                self._db.execute("UPDATE users SET cameras = ? WHERE id = ?", (kept, identity))
+            now = self._existing(identity)
+            self.log_audit("user changed", account=identity, role=now.role, cameras=now.cameras)
+
+    def remove_account(self, identity: int) -> None:
+        """Remove a user with sessions and tokens. Raises StoreError for the last admin while there are other users."""
+        with self.transaction():
+            account = self._existing(identity)
+            if len(self.accounts()) > 1:
+                self._keep_an_admin(account)
+            self._db.execute("DELETE FROM sessions WHERE user = ?", (identity,))
+            self._db.execute("DELETE FROM tokens WHERE user = ?", (identity,))
+            self._db.execute("UPDATE users SET removed = ?, password = '' WHERE id = ?", (time.time(), identity))
+            self.log_audit("user removed", account=identity)
+
+    def _existing(self, identity: int) -> Account:
+        account = self.account(identity)
+        if account is None:
+            raise StoreError(f"user {identity}: there is none with this ID")
+        return account
+
+    def _keep_an_admin(self, leaving: Account) -> None:
+        if leaving.role == "admin" and not any(a.role == "admin" and a.id != leaving.id for a in self.accounts()):
+            raise StoreError(f"user {leaving.name}: is the only admin; make another one first")
+
+    def open_session(self, user: int, token: bytes, csrf: str, expires: float) -> None:
+        """Keep a session by the SHA-256 of its token, and forget those that have expired."""
+        now = time.time()
+        with self.transaction():
+            self._db.execute("DELETE FROM sessions WHERE expires < ?", (now,))
+            self._db.execute("INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?)", (token, user, csrf, now, now, expires))
+
+    def session(self, token: bytes) -> Session | None:
+        """The session of a token's SHA-256, whether or not it has expired."""
+        row = self._db.execute(
+            "SELECT u.*, s.csrf, s.created AS opened, s.seen, s.expires FROM sessions s JOIN users u ON u.id = s.user "
+            "WHERE s.token = ? AND u.removed IS NULL",
+            (token,),
+        ).fetchone()
+        return None if row is None else Session(_account(row), row["csrf"], row["opened"], row["seen"], row["expires"])
+
+    def touch_session(self, token: bytes) -> None:
+        self._db.execute("UPDATE sessions SET seen = ? WHERE token = ?", (time.time(), token))
+
+    def close_session(self, token: bytes) -> None:
+        self._db.execute("DELETE FROM sessions WHERE token = ?", (token,))
+
+    def add_token(self, user: int, label: str, token: bytes, expires: float | None = None) -> int:
+        """Keep an API token by the SHA-256 of its secret."""
+        with self.transaction():
+            self._existing(user)
+            made = self._db.execute(
+                "INSERT INTO tokens (user, label, token, created, expires) VALUES (?, ?, ?, ?, ?)",
+                (user, label, token, time.time(), expires),
+            )
+            identity = int(made.lastrowid or 0)
+            self.log_audit("token added", account=user, token=identity)
+        return identity
+
+    def tokens(self, user: int | None = None) -> list[ApiToken]:
+        rows = self._db.execute(
+            "SELECT id, user, label, created, expires FROM tokens WHERE ?1 IS NULL OR user = ?1 ORDER BY id", (user,)
+        )
+        return [ApiToken(*row) for row in rows]
+
+    def token_account(self, token: bytes) -> Account | None:
+        """Whose API token has this SHA-256, unless it has expired."""
+        row = self._db.execute(
+            "SELECT u.* FROM tokens t JOIN users u ON u.id = t.user "
+            "WHERE t.token = ? AND u.removed IS NULL AND (t.expires IS NULL OR t.expires > ?)",
+            (token, time.time()),
+        ).fetchone()
+        return None if row is None else _account(row)
+
+    def remove_token(self, identity: int, user: int | None = None) -> bool:
+        """Delete an API token, with ``user`` only one of theirs. Returns whether there was one."""
+        with self.transaction():
+            done = self._db.execute("DELETE FROM tokens WHERE id = ?1 AND (?2 IS NULL OR user = ?2)", (identity, user))
+            if done.rowcount:
+                self.log_audit("token removed", token=identity)
+        return bool(done.rowcount)
+
+    def failures(self, subject: str) -> tuple[int, float]:
+        """How many sign-ins of a subject (a name or an address) failed in a row, and when the last one did (Unix time)."""
+        row = self._db.execute("SELECT failures, last FROM login_failures WHERE subject = ?", (subject,)).fetchone()
+        return (0, 0.0) if row is None or row[1] < time.time() - FAILURE_MEMORY_S else (int(row[0]), float(row[1]))
+
+    def count_failure(self, subjects: list[str]) -> None:
+        now = time.time()
+        with self.transaction():
+            self._db.execute("DELETE FROM login_failures WHERE last < ?", (now - FAILURE_MEMORY_S,))
+            self._db.executemany(
+                "INSERT INTO login_failures VALUES (?, 1, ?) "
+                "ON CONFLICT (subject) DO UPDATE SET failures = failures + 1, last = excluded.last",
+                [(subject, now) for subject in subjects],
+            )
+
+    def clear_failures(self, subjects: list[str]) -> None:
+        self._db.executemany("DELETE FROM login_failures WHERE subject = ?", [(subject,) for subject in subjects])
+
+
+def _account(row: sqlite3.Row) -> Account:
+    cameras = None if row["cameras"] is None else tuple(json.loads(row["cameras"]))
+    return Account(int(row["id"]), str(row["name"]), str(row["role"]), cameras, str(row["password"]), float(row["created"]))
