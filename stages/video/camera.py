@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
 from enum import StrEnum
 from typing import Any, Literal
 
-from pipeline.errors import redact, redact_url
-from pipeline.protocol import Batch, SourceReport, SourceSpec
+from pipeline.errors import redact
+from pipeline.protocol import Batch, SourceSpec
 from stages.records import Frame
 from stages.video.boot import boot_id
 from stages.video.container import check_detect_every
 from stages.video.deinterlace import mode_of
 from stages.video.port_probe import PortProbe
 from stages.video.reader_process import ReaderProcess
+from stages.video.source import VideoSource
 from stages.video.stall_detector import StallDetector
 
 FRAME_WAIT_S = 0.2  # longest single wait for a frame
@@ -39,7 +39,7 @@ class State(StrEnum):
     STOPPED = "stopped"
 
 
-class Camera:
+class Camera(VideoSource):
     """Reads one camera at a time in a process of its own (`stages.video.camera_reader`).
 
     A reader process that gives no frame in time is killed and started again. The wait before the next attempt doubles up to 30
@@ -77,22 +77,19 @@ class Camera:
         epoch_clock: tuple[str, float] | None = None,
         deinterlace: Literal["auto", "off", "on"] | bool = "auto",
     ) -> None:
+        super().__init__()
         check_detect_every(detect_every)
         if transport not in ("tcp", "udp"):
             raise ValueError(f"transport = {transport!r}: must be tcp or udp")
         self._reader_options = {"transport": transport, "detect_every": detect_every, "deinterlace": mode_of(deinterlace)}
         self._connect_s, self._stall_s, self._live_seconds = connect_s, stall_s, live_seconds
         self._epoch, self._epoch_clock = epoch, epoch_clock
-        self._stop = threading.Event()
         self._reader: ReaderProcess | None = None
-        self._report = SourceReport("", "")
         self._enter(State.STOPPED)
 
     def start(self, spec: SourceSpec, after_s: float | None) -> None:
-        self.close()
-        self._stop.clear()
-        self._spec = spec
-        self._report = SourceReport(spec.name, redact_url(spec.url), choices={"clock": "seconds since the start of watching"})
+        self._begin(spec)
+        self._report.choices["clock"] = "seconds since the start of watching"
         self._began = time.monotonic()
         self._pts_offset_s = self._pts_offset()
         self._index, self._last_s = 0, -1.0
@@ -137,12 +134,6 @@ class Camera:
                 return []
         self._enter(State.STOPPED)
         return None
-
-    def report(self) -> SourceReport:
-        return self._report
-
-    def stop(self) -> None:
-        self._stop.set()
 
     def close(self) -> None:
         self._stop.set()

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import av.error
 
-from pipeline.errors import SourceError, redact_url
-from pipeline.protocol import Batch, SourceReport, SourceSpec
+from pipeline.errors import SourceError
+from pipeline.protocol import Batch, SourceSpec
 from stages.records import Frame
 from stages.video.clock import Clock, frame_rate_of, has_plain_timestamps, start_time_of
 from stages.video.container import (
@@ -29,6 +29,7 @@ from stages.video.deinterlace import Deinterlacer, mode_of
 from stages.video.integrity import DecodeSummary, duration_of, lists_frame_times, loss_counts, loss_reasons
 from stages.video.pixels import to_pixels
 from stages.video.probe import recording_start, reject_still_image
+from stages.video.source import VideoSource
 from stages.video.special_files import refusal_reason
 
 PREFETCH = 3  # decoded frames that may wait for detection
@@ -37,7 +38,7 @@ INDEXED = ("mp4", "matroska", "avi")
 END = object()
 
 
-class Decode:
+class Decode(VideoSource):
     """Decodes a recording, prefetching in a thread of its own. Only frames that are searched are converted to pixels.
 
     The option ``track`` of a source is the index of the video track to read.
@@ -59,21 +60,19 @@ class Decode:
         picture: Literal["rgb24", "yuv420p"] = "rgb24",
         deinterlace: Literal["auto", "off", "on"] | bool = "auto",
     ) -> None:
+        super().__init__()
         check_detect_every(detect_every)
         self._deinterlace = mode_of(deinterlace)
         self._detect_every, self._picture = detect_every, picture
         self._every = 1
-        self._report = SourceReport("", "")
-        self._stop = threading.Event()
         self._frames: queue.Queue[Any] = queue.Queue(PREFETCH)
         self._thread: threading.Thread | None = None
 
     def start(self, spec: SourceSpec, after_s: float | None) -> None:
-        self.close()
-        self._stop.clear()
+        self._begin(spec)
+        self._report.position_s = after_s or 0.0
         self._frames = queue.Queue(PREFETCH)
-        self._report = SourceReport(spec.name, redact_url(spec.url), position_s=after_s or 0.0)
-        self._spec, self._after = spec, after_s
+        self._after = after_s
         self._track = int(dict(spec.options).get("track", 0))
         container = self._open()
         self._thread = threading.Thread(target=self._decode_all, args=(container,), daemon=True)
@@ -87,12 +86,6 @@ class Decode:
             raise item
         self._report.position_s = item.pts_s
         return [item]
-
-    def report(self) -> SourceReport:
-        return self._report
-
-    def stop(self) -> None:
-        self._stop.set()
 
     def close(self) -> None:
         self._stop.set()

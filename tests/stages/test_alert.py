@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import OutputError
-from stages import retry
+from stages import storage_retry
 from stages.alert import Alert
 from stages.record import Record
 from stages.records import Shot, Sighting, Template, Track
@@ -131,7 +131,7 @@ def test_the_same_batch_again_tells_nothing_new_even_after_a_restart(alert: Watc
 
 
 def test_a_locked_database_is_waited_for(alert: Watch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "BACKOFF_S", (0.05, 0.1))
+    monkeypatch.setattr(storage_retry, "BACKOFF_S", (0.05, 0.1))
     alert.record._store._db.execute("PRAGMA busy_timeout = 50")
     other = sqlite3.connect(tmp_path / "f.db", isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")

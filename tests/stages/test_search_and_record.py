@@ -11,7 +11,7 @@ import pytest
 
 from models import recognizer_card
 from pipeline.errors import OutputError
-from stages import retry
+from stages import storage_retry
 from stages.record import Record, json_line
 from stages.records import Shot, Template, Track
 from stages.search import Search
@@ -138,7 +138,7 @@ def test_a_finished_track_stays_finished_and_has_one_line_with_the_last_word(dat
 def test_a_database_that_cannot_be_read_for_a_while_loses_nothing(
     database: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
-    monkeypatch.setattr(retry, "BACKOFF_S", (0.01, 0.02))
+    monkeypatch.setattr(storage_retry, "BACKOFF_S", (0.01, 0.02))
     failures = [1, 1, 1]
     reads = {"versions": (Store, "versions"), "list_version": (Store, "list_version"), "open": (Database, "_migrate")}
     owner, name = reads[fault]
@@ -178,7 +178,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_written(database: Path, monk
 
 
 def test_a_disk_that_fails_for_a_while_loses_nothing(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "BACKOFF_S", (0.05, 0.1))
+    monkeypatch.setattr(storage_retry, "BACKOFF_S", (0.05, 0.1))
     out = database.parent
     record = Record(out, database, keep_trying=True)
     record.open()

@@ -201,16 +201,19 @@ def test_a_killed_reader_is_replaced(watch, serve, clip: Path) -> None:  # type:
     assert next_frame(camera).pts_s > before
 
 
-class LateReader:
-    """Has a frame at the fourth look, as on a busy machine."""
+class PacedReader:
+    """Has a frame each ``interval_s`` of a clock that only its waiting moves."""
 
-    def __init__(self, now: list[float]) -> None:
-        self._now, self.looks = now, 0
+    def __init__(self, now: list[float], interval_s: float) -> None:
+        self._now, self._interval_s, self._due, self._frames = now, interval_s, now[0] + interval_s, 0
 
     def next_frame(self, timeout: float) -> dict[str, object] | None:
         self._now[0] += timeout
-        self.looks += 1
-        return None if self.looks % 4 else item(self._now[0], self.looks)
+        if self._now[0] < self._due - 1e-6:
+            return None
+        self._due = self._now[0] + self._interval_s
+        self._frames += 1
+        return item(self._now[0], self._frames)
 
     def kill(self) -> None:
         return
@@ -228,7 +231,7 @@ def test_a_camera_is_not_declared_dead_after_back_pressure(monkeypatch: pytest.M
     camera = Camera(stall_s=1.0)
     camera.start(SourceSpec("cam", "none.ts"), None)
     monkeypatch.setattr("stages.video.camera.time.monotonic", lambda: now[0])
-    camera._reader = reader = LateReader(now)  # type: ignore[assignment]
+    camera._reader = reader = PacedReader(now, 0.8)  # type: ignore[assignment]
     camera._stall_detector.begin()
     for _ in range(3):
         assert next_frame(camera)
@@ -253,25 +256,18 @@ def test_a_clock_that_is_set_moves_no_cameras_pts(monkeypatch: pytest.MonkeyPatc
     assert found[1].captured - found[0].captured == pytest.approx(3.15e7, abs=5)  # the time of day is that of the clock
 
 
-def test_a_slow_camera_is_left_alone(watch, serve, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
-    """One whose frames are further apart than others may be silent; here a second stands for ten."""
-    monkeypatch.setattr(stall_detector, "SECOND_FRAME_S", 4.0)
-    monkeypatch.setattr(stall_detector, "MIN_STALL_S", 0.3)
-
-    def behave(caller: socket.socket) -> None:
-        caller.recv(4096)
-        caller.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace;boundary=frame\r\n\r\n")
-        try:
-            while True:
-                caller.sendall(JPEG_PART)
-                time.sleep(1.0)
-        except OSError:
-            return
-
-    camera = watch(serve(behave), connect_s=15.0, stall_s=None, live_seconds=30.0)
+def test_a_camera_with_a_frame_each_ten_seconds_is_not_reconnected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its frames are further apart than the 8 seconds after which a silent camera is given up."""
+    now = [time.monotonic()]
+    camera = Camera(connect_s=15.0)
+    camera.start(SourceSpec("cam", "none.ts"), None)
+    monkeypatch.setattr("stages.video.camera.time.monotonic", lambda: now[0])
+    camera._reader = reader = PacedReader(now, 10.0)  # type: ignore[assignment]
+    camera._stall_detector.begin()
     times = [next_frame(camera).pts_s for _ in range(6)]
-    assert times[-1] - times[0] > 2.0 and "reconnects" not in camera.report().counts
-    assert camera._stall_detector.limit_s > 2.5
+    assert np.diff(times) == pytest.approx([10.0] * 5, abs=0.3)
+    assert camera._reader is reader and "reconnects" not in camera.report().counts
+    assert stall_detector.MIN_STALL_S < camera._stall_detector.limit_s == pytest.approx(40.0, abs=1.0)
 
 
 def test_waits_grow_and_a_steady_stream_shortens_them_again(  # type: ignore[no-untyped-def]
