@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from evaluation import detection_sources
-from evaluation.detection_sources import build_report, detect_views, gate_report
+from evaluation.detection_sources import build_report, detect_views, gate_report, recall_summary
 from evaluation.false_sheet import CELL, FalsePositive, write_sheet
 from evaluation.source_labels import CLIPS, Picture, load_pictures, photo_path, read_pictures
 from models.chip import TEMPLATE
@@ -191,3 +191,14 @@ def test_a_folder_without_any_of_the_pictures_is_told_in_a_line(tmp_path: Path, 
     monkeypatch.setattr(sys, "argv", ["detection_sources", "--photos", str(tmp_path), "--out", str(tmp_path / "report.json")])
     with pytest.raises(SystemExit, match="none of the 1 pictures is there"):
         detection_sources.main()
+
+
+def test_a_find_on_an_ignored_head_or_on_a_face_too_small_to_measure_is_no_false_positive(tmp_path: Path) -> None:
+    head, tiny = "ignore\t40 10 70 40\t", "face\t10 10 16 16\t"
+    (picture,) = labelled(tmp_path, "\n".join([SMALL, head, tiny]))
+    # a small box within the large head; one beside the tiny face, two pixels off; one that is of nothing
+    seen = detect_views(picture, squares((44, 12, 12, 200), (12, 12, 6, 220), (80, 40, 10, 250)), Bright())
+    full = [view for view in seen if view.size == 1 and view.look == "clean"]
+    (matched,) = (view.result for view in full)
+    assert [round(255 * float(s)) for s in matched.faces.scores[matched.face_index < 0]] == [250]
+    assert recall_summary(full, 0.1)["false_a_picture"] == 1 and sum(recall_summary(full, 0.1)["faces"].values()) == 0
