@@ -1,4 +1,4 @@
-"""Writes sightings: thumbnails, the database, and a line of ``sightings.jsonl`` for each finished track."""
+"""Writes sightings: crops of all shots, the database, and a line of ``sightings.jsonl`` for each finished track."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from stages.alerts.outbox import AlertOutbox
 from stages.records import Sighting, Track
 from stages.storage_retry import with_retries
 from watchlist.jsonl import append_text, filter_lines, write_lines
+from watchlist.output_folder import shot_pictures
 
 
 class Record:
@@ -113,6 +114,9 @@ class Record:
         best = track.shots[0] if track.shots else track.rejected
         matched = sighting.outcome == "match"
         crop = self._write_image(track, "crop", best.crop) if best and best.crop else None
+        for name, shot in zip(shot_pictures(track.source, track.track, len(track.shots)), track.shots[1:], strict=True):
+            if shot.crop:
+                self._write_file(name, shot.crop)
         restored = None
         if template.restored is not None:
             code = cv2.imencode(".png", np.ascontiguousarray(template.restored[..., ::-1]))[1].tobytes()
@@ -148,11 +152,14 @@ class Record:
 
     def _write_image(self, track: Track, kind: str, content: bytes) -> str:
         name = crop_name(track, kind)
+        self._write_file(name, content)
+        return name
+
+    def _write_file(self, name: str, content: bytes) -> None:
         path = self._out / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)  # so that no link, soft or hard, is written through
         path.write_bytes(content)
-        return name
 
 
 def _key(row: dict[str, Any]) -> tuple[str, str]:

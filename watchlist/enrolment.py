@@ -95,7 +95,7 @@ class Gate:
             photo, sha256 = read_photo_with_digest(path)
         except PhotoError as error:
             return verdict.refused(f"unreadable: {display_path(str(error))}")
-        found = analyse_photo(self._detector, self._judge or self._recognizer, photo)
+        found = self.analyse(photo)
         verdict = replace(verdict, sha256=sha256, turns=found.turns)
         if not len(found):
             return verdict.refused("no_face")
@@ -105,28 +105,28 @@ class Gate:
         if face is None and len(people) > 1:
             return self._with_preview(verdict, found, f"several_faces: {len(people)}, crop the photo or choose one by number")
         row = people[0] if face is None else face - 1
-        width, quality, score = (float(of[row]) for of in (found.widths, found.quality, found.faces.scores))
-        verdict = replace(verdict, face_px=width, quality=quality)
-        if found.rotation_ambiguous:
-            return verdict.refused("not_upright: it cannot be told which way up the photo is; turn it and save it")
-        if width < MIN_FACE_PX:
-            return verdict.refused(f"too_small: the face is {width:.0f} pixels wide, {MIN_FACE_PX:.0f} are needed")
-        if found.alignment_error[row] > MAX_ALIGNMENT_ERROR:
-            return verdict.refused("extreme_pose")
-        if sharpness_of(found.chips[row]) < MIN_SHARPNESS:
-            return verdict.refused("blurred")
-        if quality * score < MIN_CONFIDENCE:
-            return verdict.refused(f"low_quality: {quality:.2f}, at a detector's score of {score:.2f}")
+        verdict = replace(verdict, face_px=float(found.widths[row]), quality=float(found.quality[row]))
+        if fault := face_fault(found, row):
+            return verdict.refused(fault)
         if face is not None and self._previews is not None:
             with contextlib.suppress(OSError):
                 (self._previews / f"{_preview_name(verdict)}.jpg").unlink()
-        vector = found.vectors[row]
-        if self._judge is not None:
-            vectors, trust = self._recognizer.embed_with_quality(found.chips[row][None])
-            vector, verdict = vectors[0], replace(verdict, quality=float(trust[0]))
-            if not verdict.quality:
-                return verdict.refused("low_quality: the recogniser makes nothing of it")
+        vector, quality = self.embed(found, row)
+        verdict = replace(verdict, quality=quality)
+        if self._judge is not None and not quality:
+            return verdict.refused("low_quality: the recogniser makes nothing of it")
         return replace(verdict, chip=found.chips[row], vector=vector)
+
+    def analyse(self, photo: NDArray[np.uint8]) -> PhotoFaces:
+        """Find the faces of a photo, uint8 (H, W, 3) RGB."""
+        return analyse_photo(self._detector, self._judge or self._recognizer, photo)
+
+    def embed(self, found: PhotoFaces, row: int) -> tuple[NDArray[np.float32], float]:
+        """The embedding (D,) of a face by the list's recogniser, and its quality, 0 to 1."""
+        if self._judge is None:
+            return found.vectors[row], float(found.quality[row])
+        vectors, trust = self._recognizer.embed_with_quality(found.chips[row][None])
+        return vectors[0], float(trust[0])
 
     def _with_preview(self, verdict: Verdict, found: PhotoFaces, reason: str) -> Verdict:
         verdict = verdict.refused(reason)
@@ -149,6 +149,22 @@ class Gate:
                     verdict = verdict.refused(f"looks_like: {who}, cosine {other.score:.2f}")
             out.append(verdict)
         return out
+
+
+def face_fault(found: PhotoFaces, row: int) -> str:
+    """Why a face of a photo is not good enough to be enrolled; "" where it is."""
+    width, quality, score = (float(of[row]) for of in (found.widths, found.quality, found.faces.scores))
+    if found.rotation_ambiguous:
+        return "not_upright: it cannot be told which way up the photo is; turn it and save it"
+    if width < MIN_FACE_PX:
+        return f"too_small: the face is {width:.0f} pixels wide, {MIN_FACE_PX:.0f} are needed"
+    if found.alignment_error[row] > MAX_ALIGNMENT_ERROR:
+        return "extreme_pose"
+    if sharpness_of(found.chips[row]) < MIN_SHARPNESS:
+        return "blurred"
+    if quality * score < MIN_CONFIDENCE:
+        return f"low_quality: {quality:.2f}, at a detector's score of {score:.2f}"
+    return ""
 
 
 def enrol(
@@ -187,6 +203,7 @@ def enrol(
         else:
             _warn_of_name(store, name, known, external_id, names, on_warning)
             judged = [replace(gate.judge(name, e.photo, e.face), external_id=external_id) for e in photos]
+            judged = [replace(v, photo=e.shown) if e.shown else v for v, e in zip(judged, photos, strict=True)]
             gallery.update()
             judged = gate.check_against_list(judged, known, [] if known is None else store.enrolments(known), gallery)
             judged = _keep(store, judged, photos, known, digest)
@@ -241,7 +258,7 @@ def _keep(store: Store, judged: list[Verdict], photos: list[PhotoEntry], known: 
                 chip = encode_chip(verdict.chip)
                 store.add_enrolment(
                     known,
-                    display_path(entry.photo),
+                    entry.shown or display_path(entry.photo),
                     verdict.sha256,
                     chip,
                     verdict.vector,
@@ -249,6 +266,8 @@ def _keep(store: Store, judged: list[Verdict], photos: list[PhotoEntry], known: 
                     verdict.quality,
                     verdict.face_px,
                 )
+        if known is not None:
+            store.put_refusals(known, [(v.photo, v.reason) for v in judged])
         # No names, which the audit log would keep for ever; not the likeness's either.
         store.log_audit("enrol", identity=known, photos=dict(Counter(v.reason.partition(":")[0] or "enrolled" for v in judged)))
     return [replace(verdict, identity=known) for verdict in judged]

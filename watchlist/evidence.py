@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from watchlist.output_folder import OutputFolder
+from watchlist.output_folder import OutputFolder, shot_pictures
 from watchlist.store import Store
 
 HIDDEN = {"template", "path", "template_id"}
@@ -37,7 +37,14 @@ def check_target(store: Store, path: Path, force: bool) -> None:
         raise TargetError(f"{path}: no such folder; make it first")
 
 
-def export_case(store: Store, out: Path, tracks: list[dict[str, Any]], path: Path, force: bool = False) -> int:
+def export_case(
+    store: Store,
+    out: Path,
+    tracks: list[dict[str, Any]],
+    path: Path,
+    force: bool = False,
+    about: dict[str, Any] | None = None,
+) -> int:
     """Write a zip of those rows of the tracks' table: ``case.json``, their crops and restored chips, the enrolled chips of the
     people they matched, and ``sha256sums.txt`` over all of it. Pictures that do not lie in the output folder are left out.
 
@@ -54,7 +61,9 @@ def export_case(store: Store, out: Path, tracks: list[dict[str, Any]], path: Pat
                     sums[name] = hashlib.sha256(content).hexdigest()
                     archive.writestr(name, content)
 
-            for name in sorted({row[kind] for row in tracks for kind in ("crop", "restored") if row[kind]}):
+            named = {row[kind] for row in tracks for kind in ("crop", "restored") if row[kind]}
+            named |= {name for row in tracks for name in shot_pictures(row["source"], row["track"], row["shots"])}
+            for name in sorted(named):
                 if (picture := folder.picture_path(name)) is not None:
                     add(name, picture.read_bytes())
             for identity in sorted({row["identity"] for row in tracks if row["identity"] is not None}):
@@ -63,8 +72,15 @@ def export_case(store: Store, out: Path, tracks: list[dict[str, Any]], path: Pat
                 for photo in store.enrolments(identity):
                     add(f"enrolled/{identity}-{photo.id}.png", photo.chip)
             shown = [{key: value for key, value in row.items() if key not in HIDDEN} for row in tracks]
+            for row in shown:
+                row["reviews"] = [
+                    {"verdict": review.verdict, "user": review.user, "at": review.at, "note": review.note}
+                    for review in store.reviews(row["source"], row["track"])
+                ]
             made = time.strftime("%Y-%m-%dT%H:%M:%S%z")
             case = {"made": made, "database": store.path.name, "tracks": shown, "identities": people}
+            if about is not None:
+                case["case"] = about
             add("case.json", json.dumps(case, indent=2).encode())
             lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
             archive.writestr("sha256sums.txt", lines)

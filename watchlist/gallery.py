@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import faiss
@@ -95,15 +97,24 @@ class Gallery:
 
     def nearest_other(self, vector: NDArray[np.float32], own: int | None) -> Candidate | None:
         """The best candidate for one probe (D,) but for the person of the id ``own``, among the `NEIGHBOURS` nearest photos."""
+        return next((found for found in self._people_near(vector) if found.identity != own), None)
+
+    def nearest_people(self, vector: NDArray[np.float32], count: int = 5) -> list[Candidate]:
+        """Up to ``count`` different people for one probe (D,), best first, among the `NEIGHBOURS` nearest photos."""
+        return list(islice(self._people_near(vector), count))
+
+    def _people_near(self, vector: NDArray[np.float32]) -> Iterator[Candidate]:
+        """Different people, the nearest first."""
         if self._index is None or not len(self):
-            return None
+            return
         check_dimension(vector[None], self._index, self._people.path)
         scores, places = self._index.search(np.ascontiguousarray(vector[None], np.float32), min(NEIGHBOURS, len(self)))
+        seen: set[int] = set()
         for score, place in zip(scores[0], places[0], strict=True):
             identity = int(self._identities[place])
-            if identity != own:
-                return Candidate(identity, self._names[identity], float(score))
-        return None
+            if identity not in seen:
+                seen.add(identity)
+                yield Candidate(identity, self._names[identity], float(score))
 
     def _add(self, vectors: NDArray[np.float32], in_all: int) -> None:
         check_dimension(vectors, self._index, self._people.path)

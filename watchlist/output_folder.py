@@ -8,6 +8,14 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 PREVIEWS = "several-faces"  # folder beside a database for numbered pictures of photos that show several
 
 
+MAX_SHOTS = 1000  # of a track whose files are looked for: a damaged row may tell any number
+
+
+def shot_pictures(source: str, track: str, shots: int) -> list[str]:
+    """Names, in the output folder, of the original crops of a track's shots but the best, whose crop the database names."""
+    return [f"crops/{source}/{track}-shot{number}.png" for number in range(2, min(shots, MAX_SHOTS) + 1)]
+
+
 class OutputFolder:
     """An output folder, and what of it a database may name. Remembers folders it has looked at, so that a million names are
     quickly judged: made anew for each piece of work."""

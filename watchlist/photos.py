@@ -24,6 +24,7 @@ class PhotoEntry:
         details: any of external_id, purpose, authority and expires.
         face: which face to take if the photo shows several, 1 for the largest.
         identity: id of a person who is on the list already; None: the external id or the name decides.
+        shown: how the photo is called, where it was uploaded; "": by its path.
     """
 
     name: str
@@ -31,6 +32,7 @@ class PhotoEntry:
     details: dict[str, str] = field(default_factory=dict)
     face: int | None = None
     identity: int | None = None
+    shown: str = ""
 
 
 def read_photo(path: Path) -> NDArray[np.uint8]:

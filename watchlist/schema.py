@@ -195,6 +195,60 @@ CREATE TRIGGER identities_version AFTER UPDATE OF name, external_id, purpose, au
     BEGIN UPDATE identities SET version = OLD.version + 1 WHERE id = NEW.id; END;
 """
 
+
+# The feed, newest first; what people decide of tracks; cases; unknown people who are to be ignored. While a match is rejected, whoever
+# writes that track again writes no match. What hangs on a track goes with it.
+REJECT = (
+    "UPDATE tracks SET outcome = 'no_match', identity = NULL, name = NULL, reasons = json_insert(CASE WHEN json_valid(reasons) "
+    "THEN reasons ELSE '[]' END, '$[#]', 'rejected in review') WHERE source = NEW.source AND track = NEW.track;"
+)
+REJECTED_NOW = (
+    "NEW.outcome = 'match' AND EXISTS (SELECT 1 FROM review_states r WHERE r.source = NEW.source AND r.track = NEW.track "
+    "AND r.state = 'rejected' AND r.identity IS NEW.identity)"
+)
+FORGET = " ".join(
+    f"DELETE FROM {table} WHERE source = OLD.source AND track = OLD.track;"
+    for table in ("reviews", "review_states", "case_tracks", "ignored")
+)
+REVIEWED = f"""
+CREATE TABLE reviews (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, track TEXT NOT NULL, identity INTEGER, verdict TEXT NOT NULL,
+    note TEXT NOT NULL, user TEXT NOT NULL, at REAL NOT NULL
+);
+CREATE INDEX reviews_track ON reviews (source, track);
+CREATE TABLE review_states (
+    source TEXT NOT NULL, track TEXT NOT NULL, state TEXT NOT NULL, identity INTEGER, at REAL NOT NULL, PRIMARY KEY (source, track)
+) WITHOUT ROWID;
+CREATE INDEX review_states_state ON review_states (state, at);
+CREATE TABLE cases (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, note TEXT NOT NULL, created REAL NOT NULL, user TEXT NOT NULL, closed REAL
+);
+CREATE TABLE case_tracks (
+    case_id INTEGER NOT NULL REFERENCES cases (id), source TEXT NOT NULL, track TEXT NOT NULL, note TEXT NOT NULL, user TEXT NOT NULL,
+    at REAL NOT NULL, PRIMARY KEY (case_id, source, track)
+) WITHOUT ROWID;
+CREATE INDEX case_tracks_track ON case_tracks (source, track);
+CREATE TABLE refusals (
+    identity INTEGER NOT NULL REFERENCES identities (id), photo TEXT NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL,
+    PRIMARY KEY (identity, photo)
+) WITHOUT ROWID;
+CREATE TRIGGER identities_gone AFTER UPDATE OF removed ON identities WHEN NEW.removed IS NOT NULL
+    BEGIN DELETE FROM refusals WHERE identity = NEW.id; END;
+CREATE TABLE ignored (
+    source TEXT NOT NULL, track TEXT NOT NULL, user TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (source, track)
+) WITHOUT ROWID;
+CREATE INDEX tracks_feed ON tracks (COALESCE(started_at, start_s), outcome, source, face_px, final, started_at, track);
+CREATE INDEX tracks_feed_outcome ON tracks (outcome, COALESCE(started_at, start_s), source, face_px, final, started_at, track);
+CREATE TRIGGER tracks_rejected AFTER UPDATE OF outcome, identity ON tracks WHEN {REJECTED_NOW} BEGIN {REJECT} END;
+CREATE TRIGGER tracks_rejected_new AFTER INSERT ON tracks WHEN {REJECTED_NOW} BEGIN {REJECT} END;
+CREATE TRIGGER tracks_rematched AFTER UPDATE OF identity ON tracks WHEN NEW.outcome = 'match' AND NEW.identity IS NOT OLD.identity
+    BEGIN DELETE FROM review_states WHERE source = NEW.source AND track = NEW.track AND identity IS NOT NEW.identity; END;
+CREATE TRIGGER tracks_forgotten AFTER DELETE ON tracks BEGIN {FORGET} END;
+"""
+
 # The n-th leads to ``user_version`` n.
-MIGRATIONS = (FIRST, LIVE, KEPT, SEARCHABLE, CALIBRATED, FOR_MONTHS, COPIED, NAMESAKES, RECORDINGS, PAGED, NAMELESS, ACCOUNTS)
+MIGRATIONS = (
+    *(FIRST, LIVE, KEPT, SEARCHABLE, CALIBRATED, FOR_MONTHS, COPIED, NAMESAKES, RECORDINGS, PAGED, NAMELESS, ACCOUNTS),
+    REVIEWED,
+)
 VERSION = len(MIGRATIONS)

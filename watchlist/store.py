@@ -5,11 +5,15 @@ from __future__ import annotations
 from watchlist.accounts import Accounts
 from watchlist.alert_tables import Alerts
 from watchlist.audit import AuditLog
+from watchlist.cases import Cases
+from watchlist.feed import Feed
 from watchlist.people import People
+from watchlist.people_search import PeopleSearch
 from watchlist.preferences import Preferences
 from watchlist.recordings import Recordings
+from watchlist.reviews import Reviews
 from watchlist.tracks import Tracks
 
 
-class Store(People, Tracks, Recordings, Alerts, Accounts, Preferences, AuditLog):
-    """One database with all tables: watchlist, tracks, recordings, alerts, accounts and the console's settings."""
+class Store(People, Tracks, Recordings, Alerts, Accounts, Preferences, AuditLog, Feed, Reviews, Cases, PeopleSearch):
+    """One database with all tables: watchlist, tracks, recordings, alerts, accounts, settings, reviews and cases."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from watchlist.database import Database
+from watchlist.output_folder import shot_pictures
 from watchlist.track_filter import LIVE_ONLY
 
 DELETE_BATCH = 200_000  # tracks deleted in one transaction: each transaction writes every page it touches once
@@ -31,9 +32,11 @@ class TrackDeletion(Database):
 
         The names are not checked. Open them only through `watchlist.output_folder`.
         """
-        query = "SELECT crop, restored, template FROM tracks WHERE source = ? AND track = ?"
-        row = self._db.execute(query, (source, track)).fetchone() or (None, None, None)
-        return [name for name in row[:2] if isinstance(name, str)], row[2] if isinstance(row[2], bytes) else b""
+        query = "SELECT crop, restored, template, shots FROM tracks WHERE source = ? AND track = ?"
+        row = self._db.execute(query, (source, track)).fetchone() or (None, None, None, 0)
+        names = [name for name in row[:2] if isinstance(name, str)]
+        shots = shot_pictures(source, track, row[3] if isinstance(row[3], int) else 0)
+        return [*names, *shots], row[2] if isinstance(row[2], bytes) else b""
 
     def delete_tracks(self, tracks: list[tuple[str, str]]) -> None:
         """Delete tracks, given by source and name, with their alerts. `finish_erasure` then removes their bytes from the file."""

@@ -2,6 +2,9 @@
 
 from fastapi import APIRouter
 
-from console.pages import report, sign_in
+from console.pages import cases, people, report, review, search, sightings, sign_in, track
 
-ROUTERS: tuple[APIRouter, ...] = (sign_in.router, report.router)
+ROUTERS: tuple[APIRouter, ...] = (
+    *(sign_in.router, report.router, sightings.router, track.router, review.router, people.router),
+    *(search.router, cases.router),
+)

@@ -1,0 +1,116 @@
+"""Review: confirm or reject matches one after another, by keyboard."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+from urllib.parse import quote, urlencode
+
+from fastapi import APIRouter, BackgroundTasks, Form, Request, Response
+from fastapi.responses import HTMLResponse
+
+from console.context import Console, console_of
+from console.pages.layout import Reviewer, User, Viewer, card, cards, done, part, show, source_and_track, visible_row, wants_part
+from console.problems import Problem
+from watchlist.database import StoreError
+from watchlist.feed import FeedFilter
+from watchlist.reviews import update_lines
+from watchlist.store import Store
+
+router = APIRouter(include_in_schema=False)
+QUEUES = {
+    "open": "To review",
+    "second": "Awaits a second person",
+    "not_assessable": "Not assessable, worth a look",
+    "confirmed": "Confirmed",
+    "rejected": "Rejected",
+}
+LENGTH = 40  # tracks of a queue that are listed; it fills up as they are judged
+DONE = {"confirmed": "Confirmed", "rejected": "Rejected: counts as no match in every export", "open": "Left open"}
+
+
+@router.get("/review")
+def review(request: Request, user: Viewer, queue: str = "open", track: str = "", after: str = "") -> HTMLResponse:
+    """A queue, and the track of it that is looked at; with htmx that track alone."""
+    if queue not in QUEUES:
+        raise Problem(422, "Not allowed", f"queue {queue[:40]}: must be one of {', '.join(QUEUES)}")
+    console = console_of(request)
+    store = console.reader()
+    rows = _queue(store, user, queue)
+    wanted = visible_row(console, user, *source_and_track(track)) if track else rows[0] if rows else None
+    context = _panel(store, wanted) | {"queue": queue}
+    if wants_part(request):
+        return part(request, "review_panel.html", **context)
+    counts = store.review_counts() if user.cameras is None else {}
+    return show(
+        request, user, "review.html", "review", "Review", queues=QUEUES, counts=counts, rows=cards(rows), **context
+    )
+
+
+@router.post("/review")
+def judge(
+    request: Request,
+    user: Reviewer,
+    later: BackgroundTasks,
+    source: Annotated[str, Form()],
+    track: Annotated[str, Form()],
+    verdict: Annotated[str, Form()],
+    note: Annotated[str, Form()] = "",
+    queue: Annotated[str, Form()] = "",
+    following: Annotated[str, Form()] = "",
+    back: Annotated[str, Form()] = "",
+) -> Response:
+    """Keep a verdict. With htmx the answer is the next track of the queue."""
+    console = console_of(request)
+    visible_row(console, user, source, track)
+    with console.writer(user.name) as store:
+        try:
+            state = store.put_review(source, track, verdict, note.strip(), persons_needed(store))
+        except StoreError as error:
+            raise Problem(422, "Not kept", str(error)) from None
+    later.add_task(_update_lines, console, source, track)
+    what = "Confirmed; a second person has to confirm it, too" if state == "second" else DONE[verdict]
+    if not wants_part(request):
+        return done(back if back.startswith("/track?") else f"/review?{urlencode({'queue': queue or 'open'})}", what)
+    reader = console.reader()
+    rows = _queue(reader, user, queue if queue in QUEUES else "open")
+    names = [(row["source"], row["track"]) for row in rows]
+    wanted = next((row for row, name in zip(rows, names, strict=True) if name == source_and_track(following)), None)
+    if wanted is None:
+        wanted = next((row for row, name in zip(rows, names, strict=True) if name != (source, track)), rows[0] if rows else None)
+    context = _panel(reader, wanted) | {"queue": queue, "rows": cards(rows), "with_queue": True, "queues": QUEUES}
+    context |= {"counts": reader.review_counts() if user.cameras is None else {}}
+    answer = part(request, "review_panel.html", toast=what, **context)
+    answer.headers["hx-push-url"] = f"/review?{urlencode({'queue': queue} | ({'track': context['row']['key']} if wanted else {}))}"
+    answer.headers["hx-trigger"] = json.dumps({"farsight:judged": {"track": quote(f"{source}/{track}")}})
+    return answer
+
+
+def persons_needed(store: Store) -> int:
+    """How many people have to confirm a match: the setting ``review: {persons: 2}``."""
+    asked = store.preference("review", {})
+    return 2 if isinstance(asked, dict) and asked.get("persons") == 2 else 1
+
+
+def _queue(store: Store, user: User, queue: str) -> list[dict[str, Any]]:
+    if queue == "not_assessable":
+        return [row for row in store.worth_a_look(LENGTH) if user.sees(row["source"])]
+    return store.feed(FeedFilter(review=queue, sources=user.cameras), LENGTH)
+
+
+def _panel(store: Store, row: dict[str, Any] | None) -> dict[str, Any]:
+    """What the panel shows of a track."""
+    if row is None:
+        return {"row": None, "reviews": [], "judged": None, "photos": []}
+    shown = card(row)
+    identity = row["identity"] if row["identity"] is not None else row["judged"]
+    person = None if identity is None else store.identity(identity)
+    photos = [] if person is None else [f"/people/{identity}/photos/{photo}" for photo in store.photo_ids(identity)[:6]]
+    return {"row": shown, "reviews": store.reviews(row["source"], row["track"]), "judged": person, "photos": photos}
+
+
+def _update_lines(console: Console, source: str, track: str) -> None:
+    """Bring ``sightings.jsonl`` to what was decided."""
+    row = console.reader().feed_row(source, track)
+    if row is not None:
+        update_lines(console.out, [row])

@@ -1,0 +1,150 @@
+"""The feed: sightings, newest first, that grows by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from console.context import console_of
+from console.pages.layout import (
+    Viewer,
+    cards,
+    entered_number,
+    entered_time,
+    part,
+    show,
+    source_and_track,
+    visible_sources,
+    wants_part,
+    zone_of,
+)
+from console.problems import Problem
+from watchlist.feed import FeedFilter
+from watchlist.reviews import VERDICTS
+from watchlist.row_checks import OUTCOMES
+from watchlist.store import Store
+
+router = APIRouter(include_in_schema=False)
+PAGE = 48
+MAX_NAMED = 50  # tracks asked for by name at a time
+MAX_SAME_NAME = 50
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the filter bar holds, as text."""
+
+    outcome: str = ""
+    source: str = ""
+    person: str = ""
+    since: str = ""
+    until: str = ""
+    least_px: str = ""
+    most_px: str = ""
+    review: str = ""
+
+    def query(self, **changes: str) -> str:
+        """As the query of an address, without what is empty."""
+        return urlencode({key: value for key, value in (vars(self) | changes).items() if value})
+
+    def any(self) -> bool:
+        return any(vars(replace(self, outcome="")).values())
+
+    def feed_filter(self, store: Store) -> FeedFilter:
+        """Raises Problem for what is not allowed."""
+        for key, allowed in (("outcome", OUTCOMES), ("review", (*VERDICTS, "second"))):
+            if (given := getattr(self, key)) and given not in allowed:
+                raise Problem(422, "Not allowed", f"{key} {given[:40]}: must be one of {', '.join(allowed)}")
+        zone = zone_of(store)
+        return FeedFilter(
+            outcome=self.outcome or None,
+            source=self.source or None,
+            identities=None if not self.person.strip() else tuple(_people(store, self.person.strip())),
+            since_at=entered_time(self.since, zone, "from"),
+            until_at=entered_time(self.until, zone, "until"),
+            least_px=entered_number(self.least_px, "least width"),
+            most_px=entered_number(self.most_px, "greatest width"),
+            review=self.review or None,
+        )
+
+
+def asked_filter(
+    outcome: str = "",
+    source: str = "",
+    person: str = "",
+    since: str = "",
+    until: str = "",
+    least_px: str = "",
+    most_px: str = "",
+    review: str = "",
+) -> Asked:
+    return Asked(outcome, source, person, since, until, least_px, most_px, review)
+
+
+Filters = Annotated[Asked, Depends(asked_filter)]
+
+
+@router.get("/console")
+def entrance(user: Viewer) -> RedirectResponse:
+    return RedirectResponse("/sightings", 303)
+
+
+@router.get("/sightings")
+def sightings(request: Request, user: Viewer, asked: Filters, after: str = "") -> HTMLResponse:
+    """The feed, or with htmx its next page."""
+    console = console_of(request)
+    store = console.reader()
+    where = replace(asked.feed_filter(store), sources=user.cameras)
+    rows = store.feed(where, PAGE, _place(after))
+    context: dict[str, Any] = {"cards": cards(rows), "following": _following(asked, rows), "asked": asked, "user": user}
+    if wants_part(request):
+        return part(request, "feed_page.html", **context)
+    return show(
+        request,
+        user,
+        "sightings.html",
+        "sightings",
+        "Sightings",
+        sources=visible_sources(console, user),
+        cases=[case for case in store.cases(50) if case.closed is None],
+        any_track=bool(rows) or store.any_track(),
+        **{key: value for key, value in context.items() if key != "user"},
+    )
+
+
+@router.get("/sightings/named")
+def named(request: Request, user: Viewer, asked: Filters, track: Annotated[list[str], Query(max_length=MAX_NAMED)]) -> HTMLResponse:
+    """The cards of tracks by name, those that a filter shows: what a page asks for that hears of them."""
+    store = console_of(request).reader()
+    where = replace(asked.feed_filter(store), sources=user.cameras)
+    rows = store.feed_named([source_and_track(text) for text in track], where)
+    return part(request, "feed_page.html", cards=[card | {"fresh": True} for card in cards(rows)], following=None, asked=asked)
+
+
+def _people(store: Store, text: str) -> list[int]:
+    """Ids of the people a text means: an id, or part of a name or external id."""
+    if text.removeprefix("#").isdecimal() and len(text) < 16:
+        return [int(text.removeprefix("#"))]
+    return [person.id for person in store.find_people(text, limit=MAX_SAME_NAME)]
+
+
+def _place(after: str) -> tuple[float, int] | None:
+    if not after:
+        return None
+    at, _, number = after.partition(",")
+    try:
+        return float(at), int(number)
+    except ValueError:
+        raise Problem(422, "Not allowed", "after: must be what the address of the next page holds") from None
+
+
+def _following(asked: Asked, rows: list[dict[str, Any]]) -> str | None:
+    """The address of the next page."""
+    if len(rows) < PAGE:
+        return None
+    at, number = rows[-1]["at"], rows[-1]["number"]
+    return f"/sightings?{asked.query(after=f'{at!r},{number}')}"

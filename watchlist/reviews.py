@@ -1,0 +1,184 @@
+"""What people decided of tracks: confirmed, rejected, or left open, by whom and when."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from watchlist.database import Database, StoreError
+from watchlist.jsonl import map_lines
+from watchlist.row_checks import checked_track
+from watchlist.tracks import SUMMARY_COLUMNS
+
+VERDICTS = ("confirmed", "rejected", "open")
+REJECTED = "rejected in review"  # a reason of a track
+MAX_NOTE = 2000
+WORTH_PX = 20.0  # width from which a person may still recognise a face that the recogniser could not assess
+
+
+@dataclass(frozen=True)
+class Review:
+    """One person's verdict on a track; ``identity`` is the person it was about, None for a track without a match."""
+
+    id: int
+    source: str
+    track: str
+    identity: int | None
+    verdict: str
+    note: str
+    user: str
+    at: float
+
+
+class Reviews(Database):
+    """The tables of the reviews: every verdict, and the state that follows of them.
+
+    A track's state is ``rejected`` if its newest verdict is, ``confirmed`` if enough people confirm it, ``second`` if one more is
+    needed; none while nobody has judged, or the newest verdict is ``open``. While a match is rejected, the track is no match of that
+    person for everybody who reads the database, whatever the pipeline writes later (trigger ``tracks_rejected``).
+    """
+
+    def put_review(self, source: str, track: str, verdict: str, note: str = "", persons: int = 1) -> str | None:
+        """Keep a verdict by ``self.user``, and write it to the audit log.
+
+        Args:
+            verdict: one of `VERDICTS`.
+            note: free text, at most `MAX_NOTE` characters.
+            persons: how many people have to confirm.
+
+        Returns:
+            The state of the track, see above.
+
+        Raises:
+            StoreError: no such finished track, an unknown verdict or too long a note.
+        """
+        if verdict not in VERDICTS:
+            raise StoreError(f"verdict {verdict}: must be one of {', '.join(VERDICTS)}")
+        if len(note) > MAX_NOTE:
+            raise StoreError(f"note: {len(note)} characters, at most {MAX_NOTE} are kept; shorten it")
+        with self.transaction():
+            row = self._db.execute(
+                "SELECT t.*, r.state, r.identity AS judged FROM tracks t LEFT JOIN review_states r USING (source, track) "
+                "WHERE t.source = ? AND t.track = ?",
+                (source, track),
+            ).fetchone()
+            if row is None:
+                raise StoreError(f"{source}/{track}: no such track; it may have been purged")
+            identity = row["judged"] if row["state"] == "rejected" and row["judged"] is not None else row["identity"]
+            self._db.execute(
+                "INSERT INTO reviews (source, track, identity, verdict, note, user, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (source, track, identity, verdict, note, self.user, time.time()),
+            )
+            state = self._state(source, track, identity, persons)
+            self._set_state(row, state, identity)
+            self._audit(row, verdict, state, identity)
+        return state
+
+    def reviews(self, source: str, track: str) -> list[Review]:
+        """All verdicts on a track, newest first."""
+        rows = self._db.execute("SELECT * FROM reviews WHERE source = ? AND track = ? ORDER BY id DESC", (source, track))
+        return [Review(**dict(row)) for row in rows]
+
+    def review_counts(self) -> dict[str, int]:
+        """How many tracks are in each state; ``open`` counts the finished matches nobody has judged."""
+        rows = self._db.execute("SELECT state, COUNT(*) FROM review_states GROUP BY state")
+        found = {str(row[0]): int(row[1]) for row in rows}
+        found["open"] = int(
+            self._db.execute(
+                "SELECT COUNT(*) FROM tracks t INDEXED BY tracks_feed_outcome WHERE t.outcome = 'match' AND t.final = 1 AND NOT "
+                "EXISTS (SELECT 1 FROM review_states r WHERE r.source = t.source AND r.track = t.track)"
+            ).fetchone()[0]
+        )
+        return found
+
+    def worth_a_look(self, limit: int = 60, after: tuple[float, int] | None = None) -> list[dict[str, Any]]:
+        """Tracks that are not assessable, with a crop, faces from `WORTH_PX` on, that nobody has judged; newest first, as
+        `Feed.feed` gives them."""
+        at = "COALESCE(t.started_at, t.start_s)"
+        columns = ", ".join(f"t.{column}" for column in SUMMARY_COLUMNS)
+        before = "" if after is None else f"AND ({at}, t.rowid) < (:at, :number)"
+        rows = self._db.execute(
+            f"SELECT t.rowid AS number, {at} AS at, {columns}, NULL AS review, NULL AS judged "
+            "FROM tracks t INDEXED BY tracks_feed_outcome WHERE t.outcome = 'not_assessable' AND t.face_px >= :least "
+            "AND t.final = 1 AND t.crop IS NOT NULL AND NOT EXISTS "
+            f"(SELECT 1 FROM review_states r WHERE r.source = t.source AND r.track = t.track) {before} "
+            f"ORDER BY {at} DESC, t.rowid DESC LIMIT :most",
+            {"least": WORTH_PX, "most": limit, **({} if after is None else {"at": after[0], "number": after[1]})},
+        )
+        return [checked_track(row, self.path) for row in rows]
+
+    def _state(self, source: str, track: str, identity: int | None, persons: int) -> str | None:
+        """What follows of the verdicts on a track that are about one person: everybody's newest counts."""
+        latest: dict[str, str] = {}
+        for row in self._db.execute(
+            "SELECT user, verdict FROM reviews WHERE source = ? AND track = ? AND identity IS ? ORDER BY id",
+            (source, track, identity),
+        ):
+            latest.pop(row[0], None)
+            latest[str(row[0])] = str(row[1])
+        newest = list(latest.values())[-1]
+        if newest == "open":
+            return None
+        if newest == "rejected":
+            return "rejected"
+        return "confirmed" if sum(verdict == "confirmed" for verdict in latest.values()) >= persons else "second"
+
+    def _set_state(self, row: sqlite3.Row, state: str | None, identity: int | None) -> None:
+        """Write the state; a rejected match becomes no match, one that is taken back a match again."""
+        key = row["source"], row["track"]
+        if row["state"] == "rejected" and state != "rejected" and identity is not None:
+            name = self._db.execute("SELECT name FROM identities WHERE id = ? AND removed IS NULL", (identity,)).fetchone()
+            self._db.execute("DELETE FROM review_states WHERE source = ? AND track = ?", key)  # or the trigger undoes it
+            reasons = [reason for reason in json.loads(row["reasons"]) if reason != REJECTED]
+            if name is not None:
+                self._db.execute(
+                    "UPDATE tracks SET outcome = 'match', identity = ?, name = ?, reasons = ? WHERE source = ? AND track = ?",
+                    (identity, name[0], json.dumps(reasons), *key),
+                )
+        if state is None:
+            self._db.execute("DELETE FROM review_states WHERE source = ? AND track = ?", key)
+            return
+        self._db.execute(
+            "INSERT INTO review_states VALUES (?, ?, ?, ?, ?) ON CONFLICT (source, track) DO UPDATE SET "
+            "state = excluded.state, identity = excluded.identity, at = excluded.at",
+            (*key, state, identity, time.time()),
+        )
+        if state == "rejected" and row["outcome"] == "match":
+            self._db.execute("UPDATE tracks SET outcome = outcome WHERE source = ? AND track = ?", key)  # the trigger acts
+
+    def _audit(self, row: sqlite3.Row, verdict: str, state: str | None, identity: int | None) -> None:
+        """No names of tracks or people, which the audit log would outlive: the track's row, the person's id and what was compared."""
+        self.log_audit(
+            "review",
+            track=self._db.execute(
+                "SELECT rowid FROM tracks WHERE source = ? AND track = ?", (row["source"], row["track"])
+            ).fetchone()[0],
+            identity=identity,
+            verdict=verdict,
+            state=state or "open",
+            score=row["score"],
+            threshold=row["threshold"],
+            recognizer=row["recognizer"],
+            database=self.path.name,
+        )
+
+
+def update_lines(out: Path, rows: list[dict[str, Any]]) -> None:
+    """Bring the lines of ``sightings.jsonl`` about tracks to what the database says now. Raises OSError."""
+    now = {(row["source"], row["track"]): row for row in rows}
+
+    def changed(line: str) -> str:
+        try:
+            found = json.loads(line)
+            row = now.get((found["source"], found["track"]))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return line
+        if row is None:
+            return line
+        return json.dumps(found | {key: row[key] for key in ("outcome", "identity", "name", "reasons")}) + "\n"
+
+    map_lines(out / "sightings.jsonl", changed)
