@@ -150,7 +150,9 @@ class PhotoDesk:
 
     # ---------- enrolment and search ----------
 
-    def entry(self, owner: str, token: str, name: str, face: int | None, details: dict[str, str], identity: int | None) -> PhotoEntry:
+    def entry(
+        self, owner: str, token: str, name: str, face: int | None, details: dict[str, str], identity: int | None
+    ) -> PhotoEntry:
         """A kept photo as an entry to enrol."""
         from watchlist.photos import PhotoEntry
 
@@ -159,9 +161,7 @@ class PhotoDesk:
             raise not_found("the photo is no longer kept; drop it again")
         return PhotoEntry(name, kept.path, details, face, identity, kept.photo.name)
 
-    def entries_of_track(
-        self, row: dict[str, Any], name: str, details: dict[str, str], identity: int | None
-    ) -> list[PhotoEntry]:
+    def entries_of_track(self, row: dict[str, Any], name: str, details: dict[str, str], identity: int | None) -> list[PhotoEntry]:
         """The original crops of a track's shots as entries to enrol. Raises Problem where none is kept."""
         from watchlist.photos import PhotoEntry
 
@@ -171,11 +171,15 @@ class PhotoDesk:
         if not paths:
             raise Problem(422, "No picture is kept", "the crops of this track were purged; enrol from a photo")
         track = f"{row['source']}/{row['track']}"
-        return [
-            PhotoEntry(name, path, details, None, identity, f"{track} shot {number}") for number, path in enumerate(paths, 1)
-        ]
+        return [PhotoEntry(name, path, details, None, identity, f"{track} shot {number}") for number, path in enumerate(paths, 1)]
 
-    def enrol(self, user: str, entries: list[PhotoEntry], allow_lookalike: bool = False, on_verdict: Callable[[Verdict], None] = lambda verdict: None) -> list[Verdict]:
+    def enrol(
+        self,
+        user: str,
+        entries: list[PhotoEntry],
+        allow_lookalike: bool = False,
+        on_verdict: Callable[[Verdict], None] = lambda verdict: None,
+    ) -> list[Verdict]:
         """Judge and enrol photos, for ``user``.
 
         Raises Problem where the list belongs to another recogniser or is a copy of another list.

@@ -93,7 +93,8 @@ class Cases(Database):
             new = 0
             for source, track in tracks:
                 done = self._db.execute(
-                    "INSERT OR IGNORE INTO case_tracks SELECT ?, source, track, ?, ?, ? FROM tracks WHERE source = ? AND track = ?",
+                    "INSERT OR IGNORE INTO case_tracks SELECT ?, source, track, ?, ?, ? FROM tracks "
+                    "WHERE source = ? AND track = ?",
                     (number, note, self.user, time.time(), source, track),
                 )
                 new += done.rowcount

@@ -78,7 +78,7 @@ def export_case(
                     for review in store.reviews(row["source"], row["track"])
                 ]
             made = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-            case = {"made": made, "database": store.path.name, "tracks": shown, "identities": people}
+            case: dict[str, Any] = {"made": made, "database": store.path.name, "tracks": shown, "identities": people}
             if about is not None:
                 case["case"] = about
             add("case.json", json.dumps(case, indent=2).encode())

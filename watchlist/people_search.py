@@ -72,7 +72,9 @@ class PeopleSearch(Database):
                 self._db.execute("DELETE FROM refusals WHERE identity = ? AND photo = ?", (identity, photo))
                 if reason:
                     kept = reason if not reason.startswith(NAMING) else reason.partition(":")[0]
-                    self._db.execute("INSERT INTO refusals VALUES (?, ?, ?, ?)", (identity, photo, kept.partition(", see ")[0], time.time()))
+                    self._db.execute(
+                        "INSERT INTO refusals VALUES (?, ?, ?, ?)", (identity, photo, kept.partition(", see ")[0], time.time())
+                    )
 
     def refusals(self, identity: int) -> list[Refusal]:
         """Photos of a person that were refused, the newest first."""
@@ -81,9 +83,7 @@ class PeopleSearch(Database):
 
     def photo_ids(self, identity: int) -> list[int]:
         """Ids of a person's enrolled photos, those that are looked for first."""
-        rows = self._db.execute(
-            "SELECT id FROM enrolments WHERE identity = ? ORDER BY set_aside IS NOT NULL, id", (identity,)
-        )
+        rows = self._db.execute("SELECT id FROM enrolments WHERE identity = ? ORDER BY set_aside IS NOT NULL, id", (identity,))
         return [int(row[0]) for row in rows]
 
     def photo_chip(self, identity: int, photo: int) -> bytes | None:

@@ -38,8 +38,8 @@ class Reviews(Database):
     """The tables of the reviews: every verdict, and the state that follows of them.
 
     A track's state is ``rejected`` if its newest verdict is, ``confirmed`` if enough people confirm it, ``second`` if one more is
-    needed; none while nobody has judged, or the newest verdict is ``open``. While a match is rejected, the track is no match of that
-    person for everybody who reads the database, whatever the pipeline writes later (trigger ``tracks_rejected``).
+    needed; none while nobody has judged, or the newest verdict is ``open``. While a match is rejected, the track is no match of
+    that person for everybody who reads the database, whatever the pipeline writes later (trigger ``tracks_rejected``).
     """
 
     def put_review(self, source: str, track: str, verdict: str, note: str = "", persons: int = 1) -> str | None:
@@ -151,7 +151,7 @@ class Reviews(Database):
             self._db.execute("UPDATE tracks SET outcome = outcome WHERE source = ? AND track = ?", key)  # the trigger acts
 
     def _audit(self, row: sqlite3.Row, verdict: str, state: str | None, identity: int | None) -> None:
-        """No names of tracks or people, which the audit log would outlive: the track's row, the person's id and what was compared."""
+        """No names, which the audit log would outlive: the track's row, the person's id and what was compared."""
         self.log_audit(
             "review",
             track=self._db.execute(

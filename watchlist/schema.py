@@ -196,8 +196,8 @@ CREATE TRIGGER identities_version AFTER UPDATE OF name, external_id, purpose, au
 """
 
 
-# The feed, newest first; what people decide of tracks; cases; unknown people who are to be ignored. While a match is rejected, whoever
-# writes that track again writes no match. What hangs on a track goes with it.
+# The feed, newest first; what people decide of tracks; cases; unknown people who are to be ignored. While a match is rejected,
+# whoever writes that track again writes no match. What hangs on a track goes with it.
 REJECT = (
     "UPDATE tracks SET outcome = 'no_match', identity = NULL, name = NULL, reasons = json_insert(CASE WHEN json_valid(reasons) "
     "THEN reasons ELSE '[]' END, '$[#]', 'rejected in review') WHERE source = NEW.source AND track = NEW.track;"
@@ -217,15 +217,17 @@ CREATE TABLE reviews (
 );
 CREATE INDEX reviews_track ON reviews (source, track);
 CREATE TABLE review_states (
-    source TEXT NOT NULL, track TEXT NOT NULL, state TEXT NOT NULL, identity INTEGER, at REAL NOT NULL, PRIMARY KEY (source, track)
+    source TEXT NOT NULL, track TEXT NOT NULL, state TEXT NOT NULL, identity INTEGER, at REAL NOT NULL,
+    PRIMARY KEY (source, track)
 ) WITHOUT ROWID;
 CREATE INDEX review_states_state ON review_states (state, at);
 CREATE TABLE cases (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, note TEXT NOT NULL, created REAL NOT NULL, user TEXT NOT NULL, closed REAL
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, note TEXT NOT NULL, created REAL NOT NULL, user TEXT NOT NULL,
+    closed REAL
 );
 CREATE TABLE case_tracks (
-    case_id INTEGER NOT NULL REFERENCES cases (id), source TEXT NOT NULL, track TEXT NOT NULL, note TEXT NOT NULL, user TEXT NOT NULL,
-    at REAL NOT NULL, PRIMARY KEY (case_id, source, track)
+    case_id INTEGER NOT NULL REFERENCES cases (id), source TEXT NOT NULL, track TEXT NOT NULL, note TEXT NOT NULL,
+    user TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (case_id, source, track)
 ) WITHOUT ROWID;
 CREATE INDEX case_tracks_track ON case_tracks (source, track);
 CREATE TABLE refusals (

@@ -14,8 +14,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from console.auth import User, require
 from console.context import Console, console_of
-from console.render import PAGES, page
 from console.problems import Problem, not_found
+from console.render import PAGES, page
 from console.timeline import duration_text
 from watchlist.store import Store
 
@@ -24,7 +24,7 @@ Reviewer = Annotated[User, Depends(require("reviewer"))]
 Operator = Annotated[User, Depends(require("operator"))]
 Admin = Annotated[User, Depends(require("admin"))]
 
-LANGUAGES = ("", "en-GB", "en-US", "de-DE", "fr-FR", "es-ES", "it-IT", "nl-NL", "pl-PL", "pt-BR", "tr-TR", "uk-UA", "ar-EG", "he-IL", "ja-JP", "zh-CN")  # fmt: skip
+LANGUAGES = ("", *"en-GB en-US de-DE fr-FR es-ES it-IT nl-NL pl-PL pt-BR tr-TR uk-UA ar-EG he-IL ja-JP zh-CN".split())
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,15 @@ def add_form(
     chosen = [desk_of(request).photo(user.name, photo)] if photo else []
     person = None if identity is None else _person(console, identity)
     return show(
-        request, user, "enrol.html", "people", "Enrol", row=cards([row])[0] if row else None, photos=chosen, face=face, person=person
+        request,
+        user,
+        "enrol.html",
+        "people",
+        "Enrol",
+        row=cards([row])[0] if row else None,
+        photos=chosen,
+        face=face,
+        person=person,
     )
 
 
@@ -130,9 +138,7 @@ def _enrol(request: Request, user: User, given: dict[str, str], tokens: list[str
 
 
 @router.post("/people/import")
-def import_list(
-    request: Request, user: Operator, files: list[UploadFile], lookalike: Annotated[str, Form()] = ""
-) -> Response:
+def import_list(request: Request, user: Operator, files: list[UploadFile], lookalike: Annotated[str, Form()] = "") -> Response:
     """Begin to enrol everybody of a zip, or of a CSV with its photos."""
     given = [(file.filename or "", file.file) for file in files if file.filename]
     job = imports_of(request).begin(user.name, given, lookalike == "on")
@@ -261,5 +267,3 @@ def _person(console: Console, identity: int) -> Any:
     if found is None:
         raise not_found("nobody on the list has this ID; they may have been removed")
     return found
-
-

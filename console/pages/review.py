@@ -42,9 +42,7 @@ def review(request: Request, user: Viewer, queue: str = "open", track: str = "",
     if wants_part(request):
         return part(request, "review_panel.html", **context)
     counts = store.review_counts() if user.cameras is None else {}
-    return show(
-        request, user, "review.html", "review", "Review", queues=QUEUES, counts=counts, rows=cards(rows), **context
-    )
+    return show(request, user, "review.html", "review", "Review", queues=QUEUES, counts=counts, rows=cards(rows), **context)
 
 
 @router.post("/review")
@@ -81,7 +79,9 @@ def judge(
     context = _panel(reader, wanted) | {"queue": queue, "rows": cards(rows), "with_queue": True, "queues": QUEUES}
     context |= {"counts": reader.review_counts() if user.cameras is None else {}}
     answer = part(request, "review_panel.html", toast=what, **context)
-    answer.headers["hx-push-url"] = f"/review?{urlencode({'queue': queue} | ({'track': context['row']['key']} if wanted else {}))}"
+    answer.headers["hx-push-url"] = (
+        f"/review?{urlencode({'queue': queue} | ({'track': context['row']['key']} if wanted else {}))}"
+    )
     answer.headers["hx-trigger"] = json.dumps({"farsight:judged": {"track": quote(f"{source}/{track}")}})
     return answer
 

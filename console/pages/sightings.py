@@ -117,7 +117,9 @@ def sightings(request: Request, user: Viewer, asked: Filters, after: str = "") -
 
 
 @router.get("/sightings/named")
-def named(request: Request, user: Viewer, asked: Filters, track: Annotated[list[str], Query(max_length=MAX_NAMED)]) -> HTMLResponse:
+def named(
+    request: Request, user: Viewer, asked: Filters, track: Annotated[list[str], Query(max_length=MAX_NAMED)]
+) -> HTMLResponse:
     """The cards of tracks by name, those that a filter shows: what a page asks for that hears of them."""
     store = console_of(request).reader()
     where = replace(asked.feed_filter(store), sources=user.cameras)

@@ -14,10 +14,10 @@ from fastapi.responses import FileResponse, HTMLResponse
 
 from console.context import Console, console_of
 from console.pages.layout import Viewer, card, part, shot_href, show, visible_row
-from console.problems import Problem, not_found
+from console.problems import not_found
 from watchlist.database import StoreError
 from watchlist.gallery import Gallery
-from watchlist.output_folder import OutputFolder, shot_pictures
+from watchlist.output_folder import shot_pictures
 from watchlist.store import Store
 
 router = APIRouter(include_in_schema=False)
@@ -53,7 +53,7 @@ def track_page(request: Request, user: Viewer, source: str, track: str) -> HTMLR
         video=_video(console, store, source, row),
         members=store.cases_of_track(source, track),
         cases=[case for case in store.cases(50) if case.closed is None],
-        template=row["outcome"] != "not_assessable",
+        assessable=row["outcome"] != "not_assessable",
     )
 
 
