@@ -112,8 +112,7 @@ def main() -> None:
     if args.steady:
         steady(net)
     run = job.run(net, 0.02, arguments, muon=True, data_commands=data_commands)
-    while not run.done:
-        shown = batches.draw(run.rng(run.step), batch)
+    for shown in run.batches(lambda step: batches.draw(run.rng(step), batch), threads=1):
         with autocast(device):
             outputs = net(shown.x)
         terms = losses(outputs, shown.owners, shown.boxes, shown.landmarks)
