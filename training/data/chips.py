@@ -4,6 +4,7 @@
 ``edgeface_xs.npy``, with the same rows. The hash of the identity (or of the file name, where nobody is named) puts 95 % of the
 rows into the training split. Of the others, those that resemble a training row to the teacher (cosine above
 `SAME_PERSON_COSINE`) are in neither split, because an unnamed person or photo may occur twice. The rest is the dev split.
+What lies outside a chip's source picture is covered when the chip is decoded (`training.data.picture_edges`).
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from models import load_recognizer
+from training.data.picture_edges import cover_outside, load_edges
 
 SAME_PERSON_COSINE = 0.6  # cosine of the teacher's embeddings above which two pictures show one person
+NOT_FOR_SUPERRES = ("fiw",)  # collections whose pictures were enlarged or printed
 MAX_SOFT_DB = 37.0  # PSNR of a chip to itself halved and doubled, in dB; above it the chip has no detail at 128 pixels
 
 
@@ -39,6 +42,7 @@ class ChipSet:
         soft_db: float32 (N,) in dB, high where there is little detail.
         train: bool (N,), rows of the training split.
         dev: bool (N,), rows of the dev split.
+        edges: float32 (N, 4, 2), corners of the source picture in chip pixels; all zero where it covers the chip.
     """
 
     folder: Path
@@ -48,10 +52,15 @@ class ChipSet:
     soft_db: NDArray[np.float32]
     train: NDArray[np.bool_]
     dev: NDArray[np.bool_]
+    edges: NDArray[np.float32]
 
     def rows_with_detail(self, dev: bool) -> NDArray[np.intp]:
-        """Rows with detail at 128 pixels, for super-resolution, of the dev split or else the training split."""
-        return np.flatnonzero((self.dev if dev else self.train) & (self.soft_db <= MAX_SOFT_DB))
+        """Rows with detail at 128 pixels, for super-resolution: of the training split, without `NOT_FOR_SUPERRES`; or of the dev
+        split, without chips that reach beyond their source picture."""
+        detailed = (self.soft_db <= MAX_SOFT_DB) & ~np.isin(self.source, NOT_FOR_SUPERRES)
+        if dev:
+            return np.flatnonzero(self.dev & detailed & ~self.edges.any((1, 2)))
+        return np.flatnonzero(self.train & detailed)
 
     def landmarks68(self) -> NDArray[np.float32]:
         """iBUG landmarks float32 (N, 68, 2) in chip pixels; all zero where none were found."""
@@ -106,9 +115,11 @@ def load_chips(data: Path, cache: Path) -> ChipSet:
         rows = list(csv.DictReader(file))
     made_from = "".join(f"{row['file']} {row['shard']} " for row in rows)
     made_from += " ".join(str((folder / shard).stat().st_size) for shard in sorted({row["shard"] for row in rows}))
+    edges = load_edges(folder, len(rows))
+    made_from += f" {zlib.crc32(edges.tobytes()):08x}"
     packed = cache / f"chips-{len(rows)}-{zlib.crc32(made_from.encode()):08x}.npy"
     if not packed.exists():
-        _unpack(folder, rows, packed)
+        _unpack(folder, rows, packed, edges)
     dev = np.array([is_dev(r["identity"] or r["file"]) for r in rows])
     chips = ChipSet(
         folder,
@@ -118,6 +129,7 @@ def load_chips(data: Path, cache: Path) -> ChipSet:
         np.array([r["soft_db"] for r in rows], np.float32),
         ~dev,
         dev,
+        edges,
     )
     if (folder / "edgeface_xs.npy").exists():
         vectors = chips.teacher_embeddings()
@@ -130,7 +142,7 @@ def is_dev(name: str) -> bool:
     return zlib.crc32(name.encode()) % 20 == 19
 
 
-def _unpack(folder: Path, rows: list[dict[str, str]], packed: Path) -> None:
+def _unpack(folder: Path, rows: list[dict[str, str]], packed: Path, edges: NDArray[np.float32]) -> None:
     packed.parent.mkdir(parents=True, exist_ok=True)
     part = packed.with_suffix(".part")
     images = np.lib.format.open_memmap(part, "w+", np.uint8, (len(rows), 128, 128, 3))
@@ -138,7 +150,8 @@ def _unpack(folder: Path, rows: list[dict[str, str]], packed: Path) -> None:
 
     def put(name: str, content: bytes) -> None:
         bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-        images[place[name]] = bgr[..., ::-1]
+        row = place[name]
+        images[row] = cover_outside(np.ascontiguousarray(bgr[..., ::-1]), edges[row], np.random.default_rng(row))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV releases the GIL
         for shard in sorted({row["shard"] for row in rows}):

@@ -19,6 +19,7 @@ from models.chip import CHIP, LEVEL_MAX_SIDE
 from training.common import batched_degradations as batched
 from training.common.degradations import CHANNEL_GAIN
 from training.data.chips import ChipSet
+from training.data.picture_edges import inside
 from training.data.priors import mirror_landmarks, parsing_maps
 
 CLEAN_SHARE, FILMED_SHARE = 0.6, 0.25  # of all inputs; of those that cameras see
@@ -38,12 +39,14 @@ class Pairs:
         sharp: targets float (N, 3, 128, 128) RGB in 0..1.
         points: landmarks (N, 68, 2) of the targets in chip pixels.
         parsing: parsing maps (N, regions, 64, 64) of the targets in 0..1, or None.
+        inside: where the source picture covers the target, bool (N, 1, 128, 128).
     """
 
     low: Tensor
     sharp: Tensor
     points: Tensor
     parsing: Tensor | None
+    inside: Tensor
 
 
 def side_range(level: int) -> tuple[int, int]:
@@ -69,6 +72,7 @@ class PairMaker:
         self._chips = chips.images
         self._points = torch.from_numpy(points[rows]).to(device)
         self._parsing = self._maps(points[rows]).to(device) if parsing else None
+        self._edges = chips.edges[rows]
         self._device, self._plain = device, plain
 
     @staticmethod
@@ -91,6 +95,9 @@ class PairMaker:
         sharp = images.permute(0, 3, 1, 2).float()
         points, parsing = self._points[rows], None if self._parsing is None else self._parsing[rows].float() / 255
         turned = some(0, 2, number, 1, 1).bool()
+        covered = torch.from_numpy(np.stack([inside(each, CHIP) for each in self._edges[rows.cpu().numpy()]])[:, None])
+        covered = covered.to(self._device)
+        covered = torch.where(turned[..., None], covered.flip(3), covered)
         sharp = torch.where(turned[..., None], sharp.flip(3), sharp)
         points = torch.where(turned, mirror_landmarks(points), points)
         if parsing is not None:
@@ -98,7 +105,7 @@ class PairMaker:
 
         if self._plain:
             low = batched.shrink(sharp, torch.full_like(rows, level), "bicubic")[..., :level, :level]
-            return Pairs(low / 255, sharp / 255, points, parsing)
+            return Pairs(low / 255, sharp / 255, points, parsing, covered)
 
         clean = round(CLEAN_SHARE * number)
         seen = torch.arange(number, device=self._device) >= clean
@@ -107,6 +114,8 @@ class PairMaker:
         matrices[:, :, 2] += some(-SHIFT, SHIFT + 1, number, 2)
         sharp = batched.warp(batched.relight(sharp, *CHANNEL_GAIN, generator), matrices).round().clamp(0, 255)
         points = batched.warp_points(points, matrices)
+        if not covered.all():
+            covered = batched.warp(covered.float(), matrices, "bilinear") > 0.99
         if parsing is not None:
             parsing = batched.warp(parsing, matrices, "bilinear")
 
@@ -118,4 +127,4 @@ class PairMaker:
             batched.apply_camera(sharp[clean:], sides[clean:], look, generator),
         )
         low = batched.enlarge(torch.cat(canvases), sides, level)
-        return Pairs(low / 255, sharp / 255, points, parsing)
+        return Pairs(low / 255, sharp / 255, points, parsing, covered)

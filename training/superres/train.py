@@ -78,6 +78,15 @@ def frozen_edgeface(weights: Path, device: str) -> Callable[[torch.Tensor], torc
     return lambda chips: teacher.vectors(chips * 255)
 
 
+def within(picture: torch.Tensor, given: Pairs) -> torch.Tensor:
+    """The restored picture (N, 3, side, side), with the target's pixels where no source picture is: no loss there."""
+    if given.inside.all():
+        return picture
+    factor = 128 // picture.shape[-1]
+    covered = F.avg_pool2d(given.inside.float(), factor) > 0.99
+    return torch.where(covered, picture, F.avg_pool2d(given.sharp, factor).to(picture.dtype))
+
+
 def main() -> None:
     job = plan(
         __doc__,
@@ -122,6 +131,7 @@ def main() -> None:
         low, prior = given.low.contiguous(memory_format=torch.channels_last), given.parsing
         with autocast(device):
             pictures, seen = net.with_features(low, prior if args.role == "teacher" else None)
+        pictures = [within(picture, given) for picture in pictures]
         terms = {name: torch.zeros((), device=device) for name in ("pixel", "attention")}
         for picture in pictures:
             side = picture.shape[-1]

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from training.common.degradations import bicubic
 from training.data.chips import load_chips
 from training.data.priors import parsing_maps
 from training.superres.inputs import CLEAN_SHARE, PairMaker, side_range
+from training.superres.train import within
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +57,18 @@ def test_plain_ones_are_chips_as_they_are(chips) -> None:  # type: ignore[no-unt
     small = torch.from_numpy(bicubic(chip, 16, np.random.default_rng(0))).permute(2, 0, 1) / 255
     kept = next(low for low, sharp in zip(found.low, found.sharp, strict=True) if torch.equal(sharp, as_is))
     assert float((kept - small).abs().max()) < 1.5 / 255
+
+
+def test_what_lies_outside_the_source_picture_costs_nothing(chips) -> None:  # type: ignore[no-untyped-def]
+    edges = np.zeros((len(chips.images), 4, 2), np.float32)
+    edges[5] = [[-9, 40], [137, 40], [137, 137], [-9, 137]]
+    given = PairMaker(replace(chips, edges=edges), np.array([5]), "cpu", parsing=False).draw(16, 4, seed=0)
+    assert not given.inside[:, :, :30].any() and given.inside[:, :, 50:].all()
+    for side in (32, 64, 128):
+        restored = within(torch.full((4, 3, side, side), 0.5), given)
+        error = (restored - torch.nn.functional.avg_pool2d(given.sharp, 128 // side)).abs().mean((1, 3))
+        assert error[:, : side // 5].max() == 0 < error[:, side // 2 :].min()
+
+
+def test_a_chip_that_its_picture_covers_is_inside_throughout(chips) -> None:  # type: ignore[no-untyped-def]
+    assert PairMaker(chips, np.arange(24), "cpu", parsing=False).draw(16, 4, seed=0).inside.all()
