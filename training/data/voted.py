@@ -3,7 +3,8 @@
 A teacher's own labels call background whatever it overlooks, and faces what it alone imagines; a second voter tells where it may
 be wrong. ``DATA/scenes2`` holds such photos (``scenes.tar``, ``labels.json`` and ``index.csv``, with their origins), and
 ``training/data/photo_labels.npz`` what `training.data.label_photos` has found in photos of public repositories; the photos
-themselves are yours to fetch (training/README.md).
+themselves are yours to fetch (training/README.md). ``training/data/no_faces.txt`` holds what they took for faces and a person who
+looked did not: animals, drawings, dolls, things.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +22,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.faces import Faces
+from models.faces import Faces, pairwise_iou
 from training.data.held_out import held_out
 from training.data.scenes import SURE, UNSURE, Scene, decode
 
 LABELS = Path(__file__).with_name("photo_labels.npz")
 LONGEST = 640  # pixels of a photo that is labelled and learned from
 PLACE_STEPS, SCORE_STEPS = 4, 250
+NO_FACES = Path(__file__).with_name("no_faces.txt")
+LOOKED_AT = 0.6  # IoU of a label and a box of `NO_FACES`, which are of one thing
 LEAST_WITNESS = 0.1
 SECOND = 0.3  # the witness's score from which on it confirms what the teacher is sure of
 AGREES, DOUBTED = 1.15, 0.35  # what the two scores add up to, and the teacher's own at least, where the witness is the surer one
@@ -113,12 +117,29 @@ def load_votes(file: Path) -> dict[str, Votes]:
     return dict(zip(parts["names"].tolist(), map(Votes, sizes, faces, seconds, alone), strict=True))
 
 
+@cache
+def no_faces() -> dict[str, NDArray[np.float32]]:
+    """Boxes (n, 4) by photo in which somebody looked and saw no person's face: animals, drawings, dolls, things."""
+    boxes: dict[str, list[list[float]]] = {}
+    for line in NO_FACES.read_text().splitlines():
+        name, _, box = line.partition("\t")
+        boxes.setdefault(name, []).append([float(value) for value in box.split()])
+    return {name: np.array(several, np.float32) for name, several in boxes.items()}
+
+
+def without_no_faces(name: str, scene: Scene) -> Scene:
+    """The photo REPOSITORY/PATH without labels on what is no face: it teaches as background."""
+    overlap = pairwise_iou(scene.boxes, no_faces().get(name, np.zeros((0, 4), np.float32)))
+    kept = overlap.max(1, initial=0) < LOOKED_AT
+    return Scene(scene.image, scene.boxes[kept], scene.landmarks[kept], scene.scores[kept])
+
+
 def voted_photos(folder: Path, file: Path = LABELS) -> Iterator[tuple[str, Scene]]:
     """The labelled photos below a folder, as `training.data.label_photos` names them; those that are not there are left out."""
     for name, votes in load_votes(file).items():
         image = read_photo(folder / name) if (folder / name).is_file() else None
         if image is not None and image.shape[1::-1] == votes.size:
-            yield name, votes.scene(image)
+            yield name, without_no_faces(name.replace("+", "/", 1), votes.scene(image))
 
 
 def origins(index: Path) -> dict[str, tuple[str, str]]:
@@ -136,4 +157,5 @@ def second_scenes(data: Path) -> Iterator[tuple[str, Scene]]:
             name = Path(member.name).name
             content = tar.extractfile(member) if member.isfile() else None
             if content is not None and name in labels and not held_out(*origin[name]):
-                yield "/".join(origin[name]), votes_of(labels[name]).scene(decode(content.read()))
+                full = "/".join(origin[name])
+                yield full, without_no_faces(full, votes_of(labels[name]).scene(decode(content.read())))

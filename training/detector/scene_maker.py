@@ -24,6 +24,8 @@ COVERED = 0.45  # share of a face that may be hidden behind something before it 
 LEAST_WIDTH = 5.0
 NEAR = 0.3  # share of photos seen as near as they were taken
 OCCLUDED = 0.15  # share of faces partly covered
+FACE_FREE = 0.1  # share of pictures without any face, of things and textures as small as far ones
+FACE_FREE_SCALES = 0.15, 1.0
 CHIP_FACE = np.array([23.9, 18.5, 104.7, 125.8], np.float32)  # median box of the teacher on 104 padded chips; used without labels
 WHOLE_CHIP = 0.4  # share of pasted chips that keep their hair and ground
 
@@ -54,6 +56,7 @@ class SceneMaker:
         """
         self.photos, self.frames, self.chips, self.side, self.hard_negatives = photos, frames, chips, side, hard_negatives
         self.hard = [photo for photo in photos if len(_sure(photo, HARD))]
+        self.face_free = [frame for frame in frames if not len(frame.scores)]
         every = len(chips)
         self.chip_labels = chip_labels or Faces(
             np.tile(CHIP_FACE, (every, 1)), np.tile(TEMPLATE, (every, 1, 1)), np.full(every, 0.9, np.float32)
@@ -63,9 +66,13 @@ class SceneMaker:
         self.noise = np.random.default_rng(7).standard_normal((1 << 20,), np.float32)
 
     def make(self, rng: np.random.Generator) -> Scene:
-        scene = self._frame(rng) if rng.random() < 0.5 else self._mosaic(rng)
-        if rng.random() < 0.5:
-            scene = self._paste_chips(scene, rng)
+        face_free = bool(self.face_free) and rng.random() < FACE_FREE
+        if face_free:
+            scene = self._far_things(rng)
+        else:
+            scene = self._frame(rng) if rng.random() < 0.5 else self._mosaic(rng)
+            if rng.random() < 0.5:
+                scene = self._paste_chips(scene, rng)
         for _ in range(rng.integers(0, 4)):
             self._paste_hard_negative(scene, rng)
         self._occlude(scene, rng)
@@ -78,6 +85,19 @@ class SceneMaker:
     def _frame(self, rng: np.random.Generator) -> Scene:
         source = self.frames[rng.integers(len(self.frames))]
         return self._filled(self._view(source, float(np.exp(rng.uniform(np.log(0.35), np.log(1.6)))), rng), rng)
+
+    def _far_things(self, rng: np.random.Generator) -> Scene:
+        """Four views of pictures without faces, each at a scale of its own: far texture looks like a small face."""
+        side = self.side // 2
+        scene = self._filled(self._view(self._face_free_one(rng), 1.0, rng), rng, grounds=self.face_free)
+        for x in (0, side):
+            for y in (0, side):
+                view = self._view(self._face_free_one(rng), float(np.exp(rng.uniform(*np.log(FACE_FREE_SCALES)))), rng)
+                scene.image[y : y + side, x : x + side][: view.image.shape[0], : view.image.shape[1]] = view.image[:side, :side]
+        return scene
+
+    def _face_free_one(self, rng: np.random.Generator) -> Scene:
+        return self.face_free[rng.integers(len(self.face_free))]
 
     def _mosaic(self, rng: np.random.Generator) -> Scene:
         """A photo whose chosen face gets a drawn width, with small others laid over it."""
@@ -130,13 +150,14 @@ class SceneMaker:
         seen = touched(boxes, np.array([0, 0, out_w, out_h]))
         return Scene(window, *(part[seen].astype(np.float32) for part in (boxes, landmarks, scores)))
 
-    def _filled(self, scene: Scene, rng: np.random.Generator) -> Scene:
-        """The scene on a full-size ground: a piece of a frame, or one colour."""
+    def _filled(self, scene: Scene, rng: np.random.Generator, grounds: list[Scene] | None = None) -> Scene:
+        """The scene on a full-size ground: a piece of one of ``grounds`` (the frames if None), or one colour."""
         side = self.side
         height, width = scene.image.shape[:2]
         if (height, width) == (side, side):
             return scene
-        ground = self.frames[rng.integers(len(self.frames))]
+        grounds = grounds or self.frames
+        ground = grounds[rng.integers(len(grounds))]
         colour = np.full((side, side, 3), rng.integers(0, 256, 3), np.uint8)
         base = Scene(colour, scene.boxes[:0], scene.landmarks[:0], scene.scores[:0])
         if min(ground.image.shape[:2]) >= side and rng.random() < 0.6:

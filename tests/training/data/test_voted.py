@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from models.faces import Faces
-from training.data import label_photos
+from training.data import label_photos, voted
 from training.data.alike import FingerprintSet, fingerprint
-from training.data.scenes import SURE, UNSURE
+from training.data.held_out import held_out
+from training.data.scenes import SURE, UNSURE, Scene
 from training.data.voted import LABELS, Votes, load_votes, save_votes, second_scenes, voted_photos, votes_of
 
 BOXES = [[10.25, 10, 30, 34], [50, 10, 70, 34], [90, 10, 110, 34], [10, 60, 30, 84]]
@@ -119,3 +120,23 @@ def test_photos_are_labelled_once_and_none_that_is_kept_for_measuring(tmp_path: 
     for name, scene in found.items():
         assert told[name].size == (640, 213) == scene.image.shape[1::-1]
         assert (scene.scores >= SURE).sum() >= 1 and scene.boxes[0] == pytest.approx([64, 21.3, 128, 85.2], abs=0.5)
+
+
+def test_what_somebody_saw_to_be_no_face_teaches_as_background(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    dog, child = [10.0, 10, 40, 50], [60.0, 10, 90, 50]
+    monkeypatch.setattr(voted, "no_faces", lambda: {"some/things/a.jpg": np.array([[11, 9, 41, 50]], np.float32)})
+    scene = Scene(
+        np.zeros((80, 100, 3), np.uint8),
+        np.array([dog, child], np.float32),
+        np.zeros((2, 5, 2), np.float32),
+        np.array([0.9, 0.8], np.float32),
+    )
+    assert voted.without_no_faces("some/things/a.jpg", scene).boxes.tolist() == [child]
+    assert voted.without_no_faces("some/things/b.jpg", scene).boxes.tolist() == [dog, child]
+
+
+def test_every_line_of_what_is_no_face_names_a_photo_and_a_box() -> None:
+    boxes = voted.no_faces()
+    assert len(boxes) > 100
+    assert all(name.count("/") >= 2 and each.shape[1] == 4 and (each[:, 2:] > each[:, :2]).all() for name, each in boxes.items())
+    assert not any(held_out("/".join(parts[:2]), "/".join(parts[2:])) for parts in (name.split("/") for name in boxes))

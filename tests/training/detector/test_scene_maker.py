@@ -45,3 +45,19 @@ def test_a_pasted_chip_has_the_face_it_was_told_to_have() -> None:
     sides = found[:, 2:] - found[:, :2]
     assert np.allclose(sides[:, 0] / sides[:, 1], 60 / 90, atol=1e-3)
     assert np.allclose(marks, found.reshape(-1, 2, 2).mean(1)[:, None], atol=1e-3)
+
+
+def test_some_pictures_show_things_only_and_those_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detector_scenes, "FACE_FREE", 1.0)
+    thing = scene(600, grey=120)
+    maker = SceneMaker([scene(200, (80, 80, 120, 130))], [thing], np.zeros((1, 128, 128, 3), np.uint8), np.arange(1), 320)
+    for seed in range(6):
+        made = maker.make(np.random.default_rng(seed))
+        assert made.image.shape == (320, 320, 3) and not len(made.scores)
+    views = [maker._view(thing, s, np.random.default_rng(0)).image.shape[0] for s in detector_scenes.FACE_FREE_SCALES]
+    assert views == [90, 320]
+
+
+def test_without_face_free_pictures_every_picture_is_of_people() -> None:
+    maker = SceneMaker([], [scene(400, (80, 80, 120, 130))], np.zeros((1, 128, 128, 3), np.uint8), np.arange(1), 320)
+    assert maker.face_free == []
