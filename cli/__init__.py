@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli import audit, bench, demo, doctor, live, run, search, serve, user, watchlist
+from cli import audit, bench, demo, doctor, live, models, run, search, serve, user, watchlist
 from cli import retention as keep
 from cli.common import SafeConsole
 from pipeline import __version__
@@ -55,6 +55,7 @@ app.command("serve")(serve.command)
 app.add_typer(user.app, name="user")
 app.add_typer(audit.app, name="audit")
 app.command("doctor")(doctor.command)
+app.add_typer(models.app, name="models")
 
 
 def main() -> None:

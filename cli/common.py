@@ -145,11 +145,16 @@ def open_gate(
 
 def context_of(settings: Settings, out: Path) -> dict[str, Any]:
     """Values for stage keywords, by name. Paths are absolute, because workers of a cluster run in another folder."""
+    from models.downloads import find_downloaded
+
+    def absolute(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        path = Path(value) if Path(value).is_file() else find_downloaded(value)
+        return value if path is None else str(path.resolve())
+
     out = out.resolve()
-    shared = {
-        key: str(Path(value).resolve()) if isinstance(value, str) and Path(value).is_file() else value
-        for key, value in settings.shared.items()
-    }
+    shared = {key: absolute(value) for key, value in settings.shared.items()}
     return {"out": out, "database": out / DATABASE, "fpir": settings.fpir, "device": settings.device, **shared}
 
 

@@ -43,7 +43,8 @@ def load_detector(
 
     Args:
         name: None: the project's own. ``fast``: its smaller variant, half the work, which misses a few more small faces. A path:
-            own weights (``.safetensors``), YuNet or SCRFD (``.onnx``), or MediaPipe's BlazeFace (``.tflite``).
+            own weights (``.safetensors``), YuNet or SCRFD (``.onnx``), or MediaPipe's BlazeFace (``.tflite``). The name of a
+            downloaded file, such as ``yunet.onnx`` (`models.downloads`).
         device: ``cpu``, ``cuda`` or ``auto``.
         min_score: between 0 and 1. Lower finds more faces and reports more false ones.
         scales: sizes at which each frame is searched as well, as factors of its own, 0.1 to 4. Above 1 finds smaller faces; 2.0
@@ -66,11 +67,11 @@ def load_detector(
     if name is not None and Path(name).suffix.lower() == ".onnx":
         from models.backends.onnx_detectors import load_onnx_detector
 
-        return load_onnx_detector(Path(name), min_score, device)
+        return load_onnx_detector(weights_path(name, "detector"), min_score, device)
     if name is not None and Path(name).suffix.lower() == ".tflite":
         from models.backends.mediapipe import load_mediapipe_detector
 
-        return load_mediapipe_detector(Path(name), min_score)
+        return load_mediapipe_detector(weights_path(name, "detector"), min_score)
     from models.detection import SmallFaceDetector
 
     return SmallFaceDetector(weights_path(name, "detector"), device, min_score)
@@ -105,7 +106,7 @@ def load_recognizer(name: str | Path | None = None, device: str = "auto") -> Emb
     if name is not None and Path(name).suffix.lower() == ".onnx":
         from models.backends.onnx_recognizer import OnnxEmbedder
 
-        return OnnxEmbedder(Path(name), device)
+        return OnnxEmbedder(weights_path(name, "recognizer"), device)
     from models.embedding import Embedder
 
     return Embedder(weights_path(name, "recognizer"), device)
@@ -146,11 +147,16 @@ def weights_path(name: str | Path | None, kind: str) -> Path:
     """The weight file of a network.
 
     Args:
-        name: None: the project's own. The name of one of its variants, such as ``fast``. Else a path.
+        name: None: the project's own. The name of one of its variants, such as ``fast``, or of a downloaded file
+            (`models.downloads`), such as ``yunet.onnx``. Else a path.
         kind: ``detector``, ``superres``, ``recognizer``.
     """
     own = Path(__file__).parent / "weights"
     if name is None:
         return own / f"{kind}.safetensors"
     variant = own / f"{kind}-{name}.safetensors"
-    return variant if variant.is_file() else Path(name)
+    if variant.is_file() or Path(name).is_file():
+        return variant if variant.is_file() else Path(name)
+    from models.downloads import find_downloaded
+
+    return find_downloaded(name) or Path(name)

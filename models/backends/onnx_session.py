@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from models.downloads import missing_hint
+
 
 def open_session(path: Path, device: str) -> Any:
     """Open an onnxruntime session that uses as many threads as its actor may.
@@ -21,6 +23,8 @@ def open_session(path: Path, device: str) -> Any:
         import onnxruntime
     except ImportError:
         raise ValueError(f"{path}: onnxruntime is not installed; run pip install '.[onnx]' in Farsight's folder") from None
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; {missing_hint(path)}")
     available = onnxruntime.get_available_providers()
     if device == "cuda" and "CUDAExecutionProvider" not in available:
         raise ValueError("device 'cuda' was asked for but onnxruntime has no GPU here; use 'cpu' or 'auto'")
