@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +181,11 @@ def margins(
     return Margins(right[listed], size[listed], top[~listed & (np.array(walkers) >= 0)])
 
 
+def pooled_margins(draws: list[Margins]) -> Margins:
+    """The margins of several watchlists as one."""
+    return Margins(*(np.concatenate([getattr(m, field.name) for m in draws]) for field in fields(Margins)))
+
+
 def fnir(found: Margins, rate: float, part: NDArray[np.bool_] | None = None) -> float:
     """FNIR with all thresholds shifted so that a share ``rate`` of the strangers raises an alarm; ``part`` selects mates."""
     mate = found.mate if part is None else found.mate[part]
@@ -223,10 +228,7 @@ def evaluate(
             walkers = np.where(same_photo, -1, walking).tolist()
             for rate, found in draws.items():
                 found.append(margins(walkers, tracks, scores, gallery, needed[rate]))
-        by_rate = {
-            rate: Margins(*(np.concatenate([getattr(m, name) for m in found]) for name in ("mate", "face_px", "alarm")))
-            for rate, found in draws.items()
-        }
+        by_rate = {rate: pooled_margins(found) for rate, found in draws.items()}
         at = by_rate[0.01]
         result["galleries"][str(size)] = {
             "asked": [

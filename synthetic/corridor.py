@@ -28,24 +28,7 @@ from synthetic.figures import draw_background, draw_body, paste_head
 
 Image = NDArray[np.uint8]
 
-NAMES = (
-    "Ada",
-    "Bruno",
-    "Chen",
-    "Dalia",
-    "Emil",
-    "Fatou",
-    "Goran",
-    "Hana",
-    "Ivo",
-    "Jun",
-    "Kim",
-    "Lea",
-    "Milo",
-    "Nora",
-    "Omar",
-    "Pia",
-)
+NAMES = tuple("Ada Bruno Chen Dalia Emil Fatou Goran Hana Ivo Jun Kim Lea Milo Nora Omar Pia".split())
 ENROLLED = 4
 FACE_BOX = np.array([24.0, 18.5, 104.5, 126.0], np.float32)  # x1 y1 x2 y2 of the face in a 128 chip, as detectors draw it
 FACE_WIDTH = float(FACE_BOX[2] - FACE_BOX[0])

@@ -1,8 +1,9 @@
-"""Looks for deleted names and embeddings in files, byte by byte, in time that does not grow with their number.
+"""Search files for deleted names and embeddings, in time that does not grow with their number.
 
-Every deleted thing is looked for by pieces of eight bytes, the last ones of a name and three of an embedding, at every place of a
-file. Two tables, over the first three bytes of the pieces and over a hash of all eight, leave few places. These are looked up in
-a sorted list, and what is left is compared as a whole. So a gigabyte takes about as long for one deleted track as for a million.
+Each deleted item has fragments of eight bytes: the end of a name, and three places of an embedding. Every position of a file is
+compared with all fragments. A table over the first three bytes and a table over a hash of all eight reject nearly all positions.
+The others are looked up in a sorted list, and names are then compared as a whole. A gigabyte takes about as long for one deleted
+track as for a million.
 """
 
 from __future__ import annotations
@@ -13,20 +14,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-FRAGMENT_BYTES = 8  # bytes of a piece
-BLOCK_BYTES = 1 << 22
-HASH_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # of multiplicative hashing
+FRAGMENT_BYTES = 8
+BLOCK_BYTES = 1 << 22  # bytes read at once
+HASH_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: Fibonacci hashing (Knuth, TAOCP vol. 3, section 6.4)
 MAX_NAME_BYTES = 512  # no name is longer
-FRAGMENT_POSITIONS = (
-    0.2,
-    0.5,
-    0.8,
-)  # of an embedding, where its pieces are: what is left of it after it was half overwritten holds one
-MIN_DISTINCT_BYTES = 4  # values that differ within a piece, else zeros and the like would be found everywhere
+FRAGMENT_POSITIONS = (0.2, 0.5, 0.8)  # of an embedding: a half overwritten one still holds at least one fragment
+MIN_DISTINCT_BYTES = 4  # fragments with fewer distinct bytes, such as zeros, occur everywhere and are left out
 
 
 class EmbeddingFragments:
-    """Pieces of embeddings that were or will be deleted, as they were kept. A list of embeddings does as well, for few."""
+    """Fragments of deleted embeddings. It needs less memory than a list of the embeddings."""
 
     def __init__(self, embeddings: Iterable[bytes] = ()) -> None:
         self.fragments: set[bytes] = set()
@@ -34,6 +31,7 @@ class EmbeddingFragments:
             self.add(blob)
 
     def add(self, blob: bytes) -> None:
+        """Add an embedding, as the database stored it."""
         self.fragments.update(blob[at : at + FRAGMENT_BYTES] for at in _places(len(blob)))
 
 
@@ -41,26 +39,26 @@ class LeftoverScanner:
     """Finds deleted names and embeddings.
 
     Args:
-        names: names that were deleted, as bytes; those of less than `FRAGMENT_BYTES` bytes are looked for one by one.
-        embeddings: embeddings that were deleted, as they were kept.
-        alive: see `exclude`.
+        names: deleted names, in UTF-8. Names of less than `FRAGMENT_BYTES` bytes are searched for one by one.
+        embeddings: deleted embeddings, as the database stored them.
+        living_names: see `exclude`.
     """
 
     def __init__(
         self, names: Iterable[bytes], embeddings: Iterable[bytes] | EmbeddingFragments, living_names: set[bytes]
     ) -> None:
-        found = embeddings if isinstance(embeddings, EmbeddingFragments) else EmbeddingFragments(embeddings)
-        self._fragments = _keys(piece for piece in found.fragments if len(set(piece)) >= MIN_DISTINCT_BYTES)
-        self._wanted = {name for name in names if name}
+        pieces = embeddings if isinstance(embeddings, EmbeddingFragments) else EmbeddingFragments(embeddings)
+        self._fragments = _keys(piece for piece in pieces.fragments if len(set(piece)) >= MIN_DISTINCT_BYTES)
+        self._deleted_names = {name for name in names if name}
         self.exclude(living_names)
 
     def exclude(self, living_names: set[bytes]) -> None:
-        """Do not look for these names, because somebody still has them; nor for the beginning of one, before its last digits."""
+        """Do not report names that are still in use, nor a deleted name at the start of one that continues with digits."""
         self._living_names = living_names
-        wanted = self._wanted - living_names
-        self._short = sorted(name for name in wanted if len(name) < FRAGMENT_BYTES)
+        targets = self._deleted_names - living_names
+        self._short = sorted(name for name in targets if len(name) < FRAGMENT_BYTES)
         self._names: dict[int, set[bytes]] = {}
-        for name in wanted:
+        for name in targets:
             if len(name) >= FRAGMENT_BYTES:
                 self._names.setdefault(len(name), set()).add(name)
         self._tails = _keys({name[-FRAGMENT_BYTES:] for group in self._names.values() for name in group})
@@ -74,32 +72,32 @@ class LeftoverScanner:
         return bool(len(self._all) or self._short)
 
     def scan_file(self, path: Path) -> set[bytes]:
-        """What is found in a file of any size. Raises OSError."""
-        found: set[bytes] = set()
+        """Names and fragments that occur in a file of any size. Raises OSError."""
+        hits: set[bytes] = set()
         with path.open("rb") as file:
             before = b""
             while block := file.read(BLOCK_BYTES):
-                ahead = file.read(FRAGMENT_BYTES + 16)  # a name at the end of a block may go on in the next
-                found |= self.scan_bytes(before + block + ahead)
-                before = (before + block + ahead)[-MAX_NAME_BYTES:]
-        return found
+                after = file.read(FRAGMENT_BYTES + 16)  # a name may cross the end of the block
+                hits |= self.scan_bytes(before + block + after)
+                before = (before + block + after)[-MAX_NAME_BYTES:]
+        return hits
 
     def scan_bytes(self, content: bytes) -> set[bytes]:
-        """What is found in some bytes."""
-        found = {name for short in self._short for name in self._short_in(content, short)}
+        """Names and fragments that occur in these bytes."""
+        hits = {name for short in self._short for name in self._short_in(content, short)}
         if len(content) < FRAGMENT_BYTES or not len(self._all):
-            return found
+            return hits
         places, keys = self._candidates(content)
-        found |= {int(key).to_bytes(FRAGMENT_BYTES, "little") for key in np.unique(keys[_member(keys, self._fragments)])}
+        hits |= {int(key).to_bytes(FRAGMENT_BYTES, "little") for key in np.unique(keys[_member(keys, self._fragments)])}
         ends = places[_member(keys, self._tails)] + FRAGMENT_BYTES
         for length, names in self._names.items():
             fitting = ends[ends >= length]
             if len(fitting):
-                found |= self._names_in(content, fitting, length, names)
-        return found
+                hits |= self._names_in(content, fitting, length, names)
+        return hits
 
     def _candidates(self, content: bytes) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-        """Places whose first three bytes are those of a piece, and their eight bytes."""
+        """Positions that both tables accept, and their eight bytes."""
         whole = np.frombuffer(content + bytes(FRAGMENT_BYTES), np.uint8)
         places = []
         for shift in range(4):
@@ -135,7 +133,7 @@ class LeftoverScanner:
             at = content.find(name, at + 1)
 
     def _longer(self, content: bytes, end: int, name: bytes) -> bool:
-        """Whether this is the beginning of a longer name that may be there."""
+        """Whether the name continues with digits to a name that is still in use."""
         more = end
         while more < len(content) and more - end < 16 and content[more : more + 1].isdigit():
             more += 1
@@ -153,12 +151,12 @@ def _keys(fragments: Iterable[bytes]) -> NDArray[np.uint64]:
 
 
 def _mixed(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Eight bytes as 24 bits that depend on all of them."""
+    """Hash eight bytes to 24 bits."""
     return ((keys * HASH_MULTIPLIER) >> np.uint64(40)).astype(np.int64)
 
 
 def _member(keys: NDArray[np.uint64], among: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Which of ``keys`` are in ``among``, which is sorted."""
+    """Whether each of ``keys`` is in ``among``, which is sorted."""
     if not len(among):
         return np.zeros(len(keys), bool)
     at = np.minimum(np.searchsorted(among, keys), len(among) - 1)
@@ -166,13 +164,13 @@ def _member(keys: NDArray[np.uint64], among: NDArray[np.uint64]) -> NDArray[np.b
 
 
 def salted_sum(content: bytes, salt: int) -> int:
-    """A sum by which bytes are known again without being kept."""
+    """A sum that identifies bytes without storing them."""
     return int((np.frombuffer(content, np.uint8).astype(np.uint64) * _weights(len(content), salt)).sum())
 
 
 def find_salted(path: Path, known: set[tuple[int, int, int]]) -> set[tuple[int, int, int]]:
-    """Which of ``known``, each length, salt and salted sum of some bytes, are in a file. Raises OSError."""
-    found: set[tuple[int, int, int]] = set()
+    """Those of ``known`` (length, salt and salted sum of some bytes) that occur in a file. Raises OSError."""
+    hits: set[tuple[int, int, int]] = set()
     kinds = {(length, salt) for length, salt, _ in known}
     longest = max((length for length, _ in kinds), default=0)
     with path.open("rb") as file:
@@ -180,9 +178,9 @@ def find_salted(path: Path, known: set[tuple[int, int, int]]) -> set[tuple[int, 
         while block := file.read(BLOCK_BYTES):
             content = before + block
             for length, salt in kinds:
-                found |= {(length, salt, int(total)) for total in np.unique(_sums(content, length, salt))} & known
+                hits |= {(length, salt, int(total)) for total in np.unique(_sums(content, length, salt))} & known
             before = content[-(longest - 1) :] if longest > 1 else b""
-    return found
+    return hits
 
 
 def _weights(length: int, salt: int) -> NDArray[np.uint64]:

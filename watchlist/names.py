@@ -8,25 +8,26 @@ import re
 import unicodedata
 from pathlib import Path
 
-# What moves a terminal's cursor, changes its title or turns the direction of its text, and what no encoding can write.
+# Control characters of terminals, characters that change the direction of text, and surrogates, which no encoding can write.
 UNSAFE_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def printable(text: str) -> str:
-    """The text with every character replaced that a terminal would obey or that cannot be written, but for line ends and tabs."""
+    """Replace control characters and surrogates, but keep line ends and tabs."""
     return UNSAFE_CHARACTERS.sub(lambda found: found[0] if found[0] in "\n\t" else REPLACEMENT, text)
 
 
 def display_path(path: str | Path) -> str:
-    """A path as it can be stored and shown: bytes that are no UTF-8, and control characters, become replacement characters."""
+    """A path that can be stored and shown: control characters and bytes that are not UTF-8 are replaced."""
     return UNSAFE_CHARACTERS.sub(REPLACEMENT, os.fsencode(path).decode("utf-8", "replace"))
 
 
 def normalised_name(text: str) -> str:
-    """A person's name in the one form (NFC) in which names are stored and compared.
+    """A person's name in Unicode form NFC, in which names are stored and compared.
 
-    Raises ValueError if it is empty, or holds control characters or code points that are no characters.
+    Raises:
+        ValueError: the name is empty, or holds control characters or unassigned code points.
     """
     name = unicodedata.normalize("NFC", text).strip()
     if not name:
@@ -39,7 +40,7 @@ def normalised_name(text: str) -> str:
 
 
 def is_date(text: str) -> bool:
-    """Whether it is a date like 2030-12-31."""
+    """Whether a text is a date like 2030-12-31."""
     try:
         return datetime.date.fromisoformat(text).isoformat() == text
     except ValueError:

@@ -15,17 +15,23 @@ from watchlist.photos import PhotoEntry, PhotoError
 
 DETAIL_FIELDS = ("external_id", "purpose", "authority", "expires")
 COLUMNS = ("name", "image", *DETAIL_FIELDS, "face")
-MULTILINE_COLUMNS = ("purpose", "authority")  # may be several lines
+MULTILINE_COLUMNS = ("purpose", "authority")  # cells that may have several lines
 MAX_CSV_BYTES = 64_000_000
 SEPARATORS = ",;\t"
-# Folders and files that systems and file managers make; whatever begins with a dot is passed over as well.
+# Folders and files that systems and file managers create. Names that begin with a dot are skipped as well.
 IGNORED_NAMES = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "recycler", "lost+found", "system volume information", "trash"}
 IGNORED_NAMES |= {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
 
 
 @dataclass
 class PhotoList:
-    """Photos to enrol; ``skipped`` has (path, reason) of what was passed over, ``warnings`` says what may be a mistake."""
+    """Photos to enrol.
+
+    Attributes:
+        entries: the photos.
+        skipped: path and reason of each file or folder that was left out.
+        warnings: one line for each possible mistake, such as two names that differ only in case.
+    """
 
     entries: list[PhotoEntry] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
@@ -33,12 +39,12 @@ class PhotoList:
 
 
 def read_photo_list(path: Path) -> PhotoList:
-    """The photos of a watchlist directory (``NAME/*.jpg`` or ``NAME.jpg``) or of a CSV.
+    """Read the photos of a watchlist directory (``NAME/*.jpg`` or ``NAME.jpg``) or of a CSV.
 
-    In a directory every file below ``NAME/`` counts as that person's photo, sub-folders and links included, each folder once.
+    In a directory every file below ``NAME/`` is a photo of that person. Sub-folders and links are followed, each folder once.
 
     Raises:
-        PhotoError: the path cannot be read, is no such list, or has no photos in it.
+        PhotoError: the path cannot be read, is neither a directory nor a CSV, or has no photos.
     """
     try:
         listing = _from_directory(path) if path.is_dir() else _from_csv(path)
@@ -53,10 +59,13 @@ def read_photo_list(path: Path) -> PhotoList:
 
 
 def _from_directory(path: Path) -> PhotoList:
-    """Every file in a person's folder, so that each is either used or refused with a reason; a folder without any stands for
-    itself. Beside the folders only pictures."""
+    """Read a directory.
+
+    Every file in a person's folder becomes an entry, so that it is either used or refused with a reason. An empty folder becomes
+    one entry, which is refused. Next to the folders only pictures are read.
+    """
     listing = PhotoList()
-    seen = {_key(path)}
+    visited = {_key(path)}
     for place in _visible(path):
         try:
             name = normalised_name(display_path(place.name if place.is_dir() else place.stem))
@@ -64,7 +73,7 @@ def _from_directory(path: Path) -> PhotoList:
             listing.skipped.append((display_path(place), f"the name {error}"))
             continue
         if place.is_dir():
-            photos = list(_photos_in(place, seen, listing))
+            photos = list(_photos_in(place, visited, listing))
             folders = {photo.relative_to(place).parts[0] for photo in photos}
             if len(folders) > 1 and all((place / folder).is_dir() for folder in folders):
                 why = f"{len(folders)} folders and no photo of its own: photos of one person belong into one folder NAME/"
@@ -81,13 +90,13 @@ def _from_directory(path: Path) -> PhotoList:
     return listing
 
 
-def _photos_in(folder: Path, seen: set[tuple[int, int]], listing: PhotoList) -> Iterator[Path]:
-    """All files below a folder, each folder once, however links lead to it."""
+def _photos_in(folder: Path, visited: set[tuple[int, int]], listing: PhotoList) -> Iterator[Path]:
+    """All files below a folder. A folder that several links lead to is read once."""
     key = _key(folder)
-    if key in seen:
+    if key in visited:
         listing.skipped.append((display_path(folder), "a folder that was read already"))
         return
-    seen.add(key)
+    visited.add(key)
     try:
         places = _visible(folder)
     except OSError as error:
@@ -95,7 +104,7 @@ def _photos_in(folder: Path, seen: set[tuple[int, int]], listing: PhotoList) -> 
         return
     for place in places:
         if place.is_dir():
-            yield from _photos_in(place, seen, listing)
+            yield from _photos_in(place, visited, listing)
         else:
             yield place
 
@@ -110,7 +119,7 @@ def _key(folder: Path) -> tuple[int, int]:
 
 
 def _alike(entries: list[PhotoEntry]) -> list[str]:
-    """Warnings about names that differ only in case, or in how many spaces they have."""
+    """Warnings about names that differ only in case or in the number of spaces."""
     names: dict[str, str] = {}
     out = []
     for name in dict.fromkeys(entry.name for entry in entries):
@@ -159,28 +168,28 @@ def _from_csv(path: Path) -> PhotoList:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Line number and cells of each row of a CSV, whatever separates them."""
+    """Line number and cells of each row of a CSV. The separator is detected."""
     content = read_file(path, MAX_CSV_BYTES)
     try:
         text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError:
         raise PhotoError(f"{display_path(path)}: not a UTF-8 text file; save it as CSV UTF-8") from None
-    ahead = 0
-    if (said := re.match(r"sep=([,;\t])\r?\n", text)) is not None:  # Excel's own word for it
-        text, ahead, separator = text[said.end() :], 1, said[1]
+    skipped_lines = 0
+    if (declaration := re.match(r"sep=([,;\t])\r?\n", text)) is not None:  # a line that Excel writes
+        text, skipped_lines, separator = text[declaration.end() :], 1, declaration[1]
     else:
         first = text.partition("\n")[0]
         separator = max(SEPARATORS, key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         for cells in reader:
-            yield reader.line_num + ahead, cells
+            yield reader.line_num + skipped_lines, cells
     except csv.Error as error:
-        raise PhotoError(f"{display_path(path)}, line {reader.line_num + ahead}: not a CSV ({error})") from None
+        raise PhotoError(f"{display_path(path)}, line {reader.line_num + skipped_lines}: not a CSV ({error})") from None
 
 
 def _entry(row: dict[str, str], folder: Path, where: str) -> PhotoEntry:
-    """One row. Raises PhotoError that names the line and the cell."""
+    """Check one row. Raises PhotoError, which names the line and the cell."""
     if not row.get("name") or not row.get("image"):
         raise PhotoError(f"{where}: name and image must not be empty")
     for key, value in row.items():

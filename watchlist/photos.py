@@ -1,4 +1,4 @@
-"""Read a photo, and say whom it shows."""
+"""A photo to enrol: its file, and the person it shows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 class PhotoError(ValueError):
-    """A photo or list of photos that cannot be used; the text says why."""
+    """A photo or a list of photos cannot be used. The text says why."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class PhotoEntry:
 
 
 def read_photo(path: Path) -> NDArray[np.uint8]:
-    """RGB uint8 (H, W, 3) of a file; see `models.pictures.read_picture`. Raises PhotoError with the reason."""
+    """Read a photo as RGB uint8 (H, W, 3). Raises PhotoError, see `models.pictures.read_picture`."""
     return read_photo_with_digest(path)[0]
 
 
 def read_photo_with_digest(path: Path) -> tuple[NDArray[np.uint8], str]:
-    """The same, with the SHA-256 of the file's content as hexadecimal digits."""
+    """Read a photo as RGB uint8 (H, W, 3), and the SHA-256 of its file as hexadecimal digits. Raises PhotoError."""
     from models.pictures import PictureError, read_file, read_picture
 
     try:

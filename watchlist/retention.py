@@ -20,15 +20,20 @@ from watchlist.template_index import index_folder
 
 DAY_S = 86_400.0
 PICTURE_KINDS = ("crop", "restored")
-PIXEL_SUFFIXES = (".png", ".mp4")  # hold pixels alone
+PIXEL_SUFFIXES = (".png", ".mp4")  # files of pixels, which are not searched for names
 CACHE_MB = 96
 TRACK_FIELD = re.compile(r'"track": "([^"\\]*)"')
-WITH_LINES = ("sightings.jsonl", "alerts.jsonl")
+LINE_FILES = ("sightings.jsonl", "alerts.jsonl")
 
 
 @dataclass(frozen=True)
 class RetentionPolicy:
-    """Days that things are kept after a track has ended, None for ever: ``days`` by outcome, ``pictures`` of whatever outcome."""
+    """How long tracks of live cameras are kept.
+
+    Attributes:
+        days: days after the end of a track, by outcome; None: for ever.
+        pictures: days after which a track's pictures are deleted, whatever its outcome; None: with the track.
+    """
 
     days: dict[str, float | None] = field(default_factory=dict)
     pictures: float | None = None
@@ -36,9 +41,15 @@ class RetentionPolicy:
 
 @dataclass(frozen=True)
 class PurgeReport:
-    """What a purge deleted, and where it looked for traces afterwards. ``left`` names the files in which it found some, now or
-    at an earlier purge: there should be none. ``compacted`` is False where somebody who used the database was in the way of
-    removing deleted content from its file."""
+    """What a purge deleted, and its search for deleted content afterwards.
+
+    Attributes:
+        tracks: number of deleted tracks.
+        pictures: number of deleted pictures.
+        looked_in: files that were searched.
+        left: files that still hold content deleted by this or an earlier purge. It should be empty.
+        compacted: False if another process kept the database file from being rewritten.
+    """
 
     tracks: int
     pictures: int
@@ -48,95 +59,104 @@ class PurgeReport:
 
 
 def purge(store: Store, out: Path, policy: RetentionPolicy, now: float | None = None) -> PurgeReport:
-    """Delete what is older than the policy allows from database, pictures and lines; the report and the index over the templates,
-    which may show it, go as a whole and are made anew when they are asked for. Tracks whose time of day is not known (of
-    recordings) are kept: their folder is deleted as a whole.
+    """Delete tracks of live cameras that are older than the policy allows, and verify it.
 
-    Afterwards the database's file is written anew without free space, and every file of the folder is searched for the names and
-    embeddings that were deleted. What is found is remembered as a salted sum, and looked for again by the next purge.
+    Embeddings, pictures, lines and alerts go with them. The report and the template index are deleted as a whole, because they
+    may hold the tracks; they are made again on demand. Tracks of recordings are kept: delete their folder as a whole.
 
-    Raises OSError, sqlite3.Error, StoreError; asked again, it goes on.
+    Then the database file is rewritten without free space, and every file of the folder is searched for deleted names and
+    embeddings. Hits are stored as salted sums, and the next purge searches for them again.
+
+    Args:
+        store: the database.
+        out: its output folder.
+        policy: how long tracks are kept.
+        now: Unix time; None: the current time.
+
+    Raises:
+        OSError, sqlite3.Error, StoreError: a file cannot be changed. The call can be repeated.
     """
     store.require_writable()
     at = time.time() if now is None else now
-    gone = [
+    expired = [
         track
         for outcome, days in policy.days.items()
         if days is not None
         for track in store.ended_before(at - days * DAY_S, outcome)
     ]
-    bare = [] if policy.pictures is None else store.ended_before(at - policy.pictures * DAY_S)
+    without_pictures = [] if policy.pictures is None else store.ended_before(at - policy.pictures * DAY_S)
     folder = OutputFolder(out)
-    pictures, going, pieces = 0, set(gone), EmbeddingFragments()
+    pictures, deleted, fragments = 0, set(expired), EmbeddingFragments()
     store.set_cache_mb(CACHE_MB)
-    for source, track in dict.fromkeys([*gone, *bare]):  # first the files: a purge that is cut off finds their names again
+    # Files go first, so that an interrupted purge finds their names in the database again.
+    for source, track in dict.fromkeys([*expired, *without_pictures]):
         names, template = store.pictures_and_template(source, track)
         pictures += sum(map(folder.delete_picture, {f"crops/{source}/{track}-{kind}.png" for kind in PICTURE_KINDS}.union(names)))
-        if (source, track) in going:
-            pieces.add(template)
+        if (source, track) in deleted:
+            fragments.add(template)
     if policy.pictures is not None:
         pictures += delete_previews(out, at - policy.pictures * DAY_S)
-    finder = LeftoverScanner((track.encode() for _, track in gone), pieces, set())
-    if gone or bare:
+    scanner = LeftoverScanner((track.encode() for _, track in expired), fragments, set())
+    if expired or without_pictures:
         (out / "report.html").unlink(missing_ok=True)
-    if gone:
-        delete_lines(out, going)
-    store.delete_tracks(gone)
-    store.clear_pictures(bare)
+    if expired:
+        delete_lines(out, deleted)
+    store.delete_tracks(expired)
+    store.clear_pictures(without_pictures)
     compacted = True
-    if store.erasure_pending():  # also of a purge that was cut off
+    if store.erasure_pending():  # also of an interrupted purge
         shutil.rmtree(index_folder(store), ignore_errors=True)
         compacted = store.finish_erasure()
-    finder.exclude(store.track_names() if gone else set())
-    looked_in, left = _look(store, out, finder)
-    store.log_audit("purge", tracks=len(gone), pictures=pictures, left=left)
-    return PurgeReport(len(gone), pictures, looked_in, left, compacted)
+    scanner.exclude(store.track_names() if expired else set())
+    looked_in, left = _scan_folder(store, out, scanner)
+    store.log_audit("purge", tracks=len(expired), pictures=pictures, left=left)
+    return PurgeReport(len(expired), pictures, looked_in, left, compacted)
 
 
-def delete_lines(out: Path, gone: set[tuple[str, str]]) -> None:
-    """Take the lines of tracks, by source and name, out of the files that have one for each."""
-    names = {track for _, track in gone}
+def delete_lines(out: Path, tracks: set[tuple[str, str]]) -> None:
+    """Delete the lines of tracks, given by source and name, from the files with one line for each track or alert."""
+    names = {track for _, track in tracks}
 
-    def stays(line: str) -> bool:
-        quick = TRACK_FIELD.search(line)
-        if quick is not None and quick[1] not in names:
+    def keep(line: str) -> bool:
+        name = TRACK_FIELD.search(line)
+        if name is not None and name[1] not in names:  # without parsing the line
             return True
         source, track = _track_of(line)
-        return track not in names or (source is not None and (source, track) not in gone)
+        return track not in names or (source is not None and (source, track) not in tracks)
 
-    for name in WITH_LINES:
-        filter_lines(out / name, stays)
+    for name in LINE_FILES:
+        filter_lines(out / name, keep)
 
 
 def _track_of(line: str) -> tuple[str | None, str | None]:
-    """Source and track that a line is about; None for a line that was cut off."""
+    """Source and track of a line; None for an incomplete line."""
     try:
-        found = json.loads(line)
-        return found.get("source", found.get("camera")), str(found["track"])  # alerts say camera
+        row = json.loads(line)
+        return row.get("source", row.get("camera")), str(row["track"])  # alerts have the key camera
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None, None
 
 
-def _look(store: Store, out: Path, finder: LeftoverScanner) -> tuple[list[str], list[str]]:
-    """Look for traces in every file of the folder: which were looked in, which hold some."""
+def _scan_folder(store: Store, out: Path, scanner: LeftoverScanner) -> tuple[list[str], list[str]]:
+    """Search every file of the folder. Returns the files searched, and those that hold deleted content."""
     known: dict[str, set[tuple[int, int, int]]] = {}
     for file, *what in store.leftovers():
         known.setdefault(file, set()).add((what[0], what[1], what[2]))
-    if not finder and not known:
+    if not scanner and not known:
         return [], []
     salt, looked_in = secrets.randbits(32), []
     left: dict[str, set[tuple[int, int, int]]] = {}
     database = {store.path.name + end for end in ("", "-wal", "-shm")}
     for name in sorted(_files(out)):
-        path, found = out / name, finder.scan_bytes(os.fsencode(name)) if finder else set()
+        path, hits = out / name, scanner.scan_bytes(os.fsencode(name)) if scanner else set()
         if path.suffix not in PIXEL_SUFFIXES:
             looked_in.append(name)
-            inside = finder.scan_file(path) if finder else set()
-            found |= inside - _shared(store, inside) if inside and name in database else inside
-        remains = find_salted(path, known[name]) if name in known else set()
-        if found or remains:
-            left[name] = remains | {(len(content), salt, salted_sum(content, salt)) for content in found}
-    store.put_leftovers([(file, *what) for file, whats in left.items() for what in whats])
+            inside = scanner.scan_file(path) if scanner else set()
+            hits |= inside - _shared(store, inside) if inside and name in database else inside
+        earlier = find_salted(path, known[name]) if name in known else set()
+        if hits or earlier:
+            left[name] = earlier | {(len(content), salt, salted_sum(content, salt)) for content in hits}
+    store.put_leftovers([(file, *content) for file, contents in left.items() for content in contents])
     return looked_in, list(left)
 
 
@@ -150,6 +170,6 @@ def _files(folder: Path, below: str = "") -> Iterator[str]:
                 yield f"{below}{entry.name}"
 
 
-def _shared(store: Store, found: set[bytes]) -> set[bytes]:
-    """What of it belongs to tracks that are kept, whose embeddings are the same."""
-    return {piece for piece in found if store.any_template_contains(piece)}
+def _shared(store: Store, hits: set[bytes]) -> set[bytes]:
+    """Hits that also belong to tracks that are kept, because their embeddings are equal."""
+    return {fragment for fragment in hits if store.any_template_contains(fragment)}

@@ -51,19 +51,30 @@ CHECKS: dict[str, Callable[[Any], bool]] = {
 
 
 def checked_track(row: sqlite3.Row, path: Path) -> dict[str, Any]:
-    """A row of the tracks' table as a dictionary, ``reasons`` and ``best_box`` decoded. Raises StoreError for a damaged row."""
-    found = dict(row)
-    for key, value in found.items():
+    """Check a row of the track table.
+
+    Args:
+        row: some or all columns.
+        path: the database, for the error.
+
+    Returns:
+        The columns, with ``reasons`` and ``best_box`` decoded from JSON.
+
+    Raises:
+        StoreError: a column holds a value of a wrong type.
+    """
+    track = dict(row)
+    for key, value in track.items():
         check = CHECKS.get(key)
         if check is not None and not check(value):
-            raise _odd(path, found, key)
+            raise _damaged_column(path, track, key)
     for key in ("reasons", "best_box"):
-        if key in found:
-            found[key] = _listed(path, found, key)
-    return found
+        if key in track:
+            track[key] = _decoded_list(path, track, key)
+    return track
 
 
-def _listed(path: Path, row: dict[str, Any], key: str) -> list[Any] | None:
+def _decoded_list(path: Path, row: dict[str, Any], key: str) -> list[Any] | None:
     text = row[key]
     if not text and key == "best_box":
         return None
@@ -72,23 +83,36 @@ def _listed(path: Path, row: dict[str, Any], key: str) -> list[Any] | None:
     try:
         value = json.loads(text)
     except (ValueError, TypeError, RecursionError):
-        raise _odd(path, row, key) from None
+        raise _damaged_column(path, row, key) from None
     if key == "best_box" and value is None:
         return None
     fits = isinstance(value, list) and (
         all(map(_text, value)) if key == "reasons" else len(value) == 4 and all(map(_number, value))
     )
     if not fits:
-        raise _odd(path, row, key)
+        raise _damaged_column(path, row, key)
     return list(value)
 
 
-def _odd(path: Path, row: dict[str, Any], key: str) -> StoreError:
+def _damaged_column(path: Path, row: dict[str, Any], key: str) -> StoreError:
     return damaged_error(path, f"{key} of the track {row.get('source')}/{row.get('track')}")
 
 
 def checked_embedding(blob: Any, kind: type[np.float32] | type[np.float16], path: Path, whose: str) -> NDArray[np.float32]:
-    """A vector float32 (D,) as it is kept, in ``kind``. Raises StoreError, which says ``whose``, if it is none or not finite."""
+    """Decode a stored embedding.
+
+    Args:
+        blob: the column's value.
+        kind: number format in the database.
+        path: the database, for the error.
+        whose: the track or photo, for the error.
+
+    Returns:
+        float32 (D,).
+
+    Raises:
+        StoreError: the value is no embedding, or has values that are not finite.
+    """
     size = np.dtype(kind).itemsize
     if not isinstance(blob, bytes) or not blob or len(blob) % size:
         raise damaged_error(path, f"the embedding of {whose}")
@@ -99,7 +123,7 @@ def checked_embedding(blob: Any, kind: type[np.float32] | type[np.float16], path
 
 
 def stack_embeddings(vectors: list[NDArray[np.float32]], path: Path, whose: str) -> NDArray[np.float32]:
-    """Vectors as one array (N, D). Raises StoreError where their lengths differ."""
+    """Stack embeddings to one array (N, D). Raises StoreError if their lengths differ."""
     if len({len(vector) for vector in vectors}) > 1:
         raise damaged_error(path, f"{whose} have embeddings of different lengths")
     return np.stack(vectors)

@@ -13,24 +13,24 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
-ROOM = 1 << 16  # bytes
-COPY = "farsight-copy-"  # the process follows
-STALE_S = 3600.0  # another container's processes cannot be seen here, so a copy that is in use may seem to be nobody's
-BUSY_TIMEOUT_S = 30  # for another writer
+MIN_FREE_BYTES = 1 << 16
+COPY = "farsight-copy-"  # prefix of temporary folders; the process id follows
+STALE_S = 3600.0  # younger copies stay: the owner may be a process of another container, which cannot be seen here
+BUSY_TIMEOUT_S = 30  # how long to wait for another writer
 DAMAGE_MESSAGES = ("no such table", "no such index", "no such column", "no column", "could not decode", "malformed")
 
 
 class StoreError(ValueError):
-    """The database cannot be used: one line that says why."""
+    """The database cannot be used. The text is one line that says why."""
 
 
 def damaged_error(path: Path, what: object) -> StoreError:
-    """The error for a database that holds what it cannot hold."""
+    """The error for a database with damaged content."""
     return StoreError(f"{path}: damaged ({what}); put back a copy of it from before")
 
 
 class Connection(sqlite3.Connection):
-    """Raises StoreError, with the file's name, where the file is damaged. Other errors (locked, full) stay SQLite's own."""
+    """Raises StoreError with the file's name if the file is damaged. Other errors (locked, full) stay those of SQLite."""
 
     path = Path()
 
@@ -38,7 +38,7 @@ class Connection(sqlite3.Connection):
         return super().cursor(_Cursor)
 
     def execute(self, *arguments: Any) -> Any:
-        return self.cursor().execute(*arguments)  # SQLite's own would take a cursor of its own
+        return self.cursor().execute(*arguments)  # sqlite3's method would use a plain cursor
 
     def executemany(self, *arguments: Any) -> Any:
         return self.cursor().executemany(*arguments)
@@ -67,35 +67,35 @@ class _Cursor(sqlite3.Cursor):
     def _named(self, call: Callable[..., Result], *arguments: Any) -> Result:
         try:
             return call(*arguments)
-        except UnicodeDecodeError:  # SQLite's message holds what the schema was spoilt with
+        except UnicodeDecodeError:  # SQLite's message quotes the damaged schema
             raise damaged_error(getattr(self.connection, "path", Path()), "its schema holds what is no text") from None
         except OverflowError:  # such as an id of 30 digits
             raise StoreError(f"{getattr(self.connection, 'path', Path())}: a number is larger than any it holds") from None
         except sqlite3.DatabaseError as error:
             path = getattr(self.connection, "path", Path())
-            found = str(error).lower()
-            if "not a database" in found:
+            message = str(error).lower()
+            if "not a database" in message:
                 raise StoreError(f"{path}: not usable as a database ({error})") from None
-            if type(error) is sqlite3.DatabaseError or any(word in found for word in DAMAGE_MESSAGES):
+            if type(error) is sqlite3.DatabaseError or any(word in message for word in DAMAGE_MESSAGES):
                 raise damaged_error(path, error) from None
             raise
 
 
 def is_writable(path: Path) -> bool:
-    """Whether a database can be changed: its file and, for its write-ahead log, its folder."""
+    """Whether a database can be changed: its file and its folder, which holds the write-ahead log, are writable."""
     return os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
 
 
 def is_full(path: Path) -> bool:
-    """Whether its disk has no room for what SQLite keeps beside a database that is read or written."""
+    """Whether the disk has no room for the files that SQLite keeps next to an open database."""
     try:
-        return shutil.disk_usage(path.parent).free < ROOM
+        return shutil.disk_usage(path.parent).free < MIN_FREE_BYTES
     except OSError:
         return False
 
 
 def connect(path: Path, must_exist: bool) -> Connection:
-    """Open a database for reading and writing; deleted content is overwritten. The file is made for its owner alone."""
+    """Open a database for reading and writing. Deleted content is overwritten. A new file has mode 0600."""
     if not must_exist:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -107,8 +107,11 @@ def connect(path: Path, must_exist: bool) -> Connection:
 
 @contextmanager
 def temporary_copy(path: Path) -> Iterator[Path]:
-    """A copy of a database with its write-ahead log, in a temporary folder of this user. Copies that killed processes have left,
-    with the faces in them, are deleted."""
+    """Copy a database and its write-ahead log to a private temporary folder. Copies of killed processes are deleted.
+
+    Yields:
+        The copy's path. The copy is deleted at the end of the block.
+    """
     _delete_stale_copies()
     with tempfile.TemporaryDirectory(prefix=f"{COPY}{os.getpid()}-", ignore_cleanup_errors=True) as folder:
         for end in ("", "-wal"):
@@ -122,27 +125,28 @@ def temporary_copy(path: Path) -> Iterator[Path]:
 def _delete_stale_copies() -> None:
     for folder in Path(tempfile.gettempdir()).glob(f"{COPY}*"):
         with suppress(OSError, ValueError, OverflowError):
-            found = folder.lstat()
-            if found.st_uid != os.getuid() or time.time() - found.st_mtime < STALE_S:
+            status = folder.lstat()
+            if status.st_uid != os.getuid() or time.time() - status.st_mtime < STALE_S:
                 continue
             try:
                 os.kill(int(folder.name.removeprefix(COPY).partition("-")[0]), 0)
             except ProcessLookupError:
-                shutil.rmtree(folder)  # which refuses a link
+                shutil.rmtree(folder)  # refuses a symbolic link
 
 
 def has_wal(path: Path) -> bool:
-    """Whether a write-ahead log with content lies beside it, without which reading would miss something."""
+    """Whether the database has a write-ahead log with content, which a reader must apply."""
     log = path.with_name(path.name + "-wal")
     return log.is_file() and log.stat().st_size > 0
 
 
 def connect_immutable(path: Path) -> Connection:
-    """Open a database on a medium that nobody can write to."""
+    """Open a database read-only, on a medium that nobody writes to. SQLite then needs no lock and no further files."""
     return _connected(path, immutable_uri(path))
 
 
 def immutable_uri(path: Path) -> str:
+    """URI with which SQLite opens a database read-only and without locks."""
     return f"{path.resolve().as_uri()}?mode=ro&immutable=1"
 
 

@@ -14,18 +14,27 @@ from numpy.typing import NDArray
 from watchlist.gallery import check_dimension
 from watchlist.tracks import Tracks
 
-PART = 20_000  # vectors converted at once
-MIN_SAVED_TEMPLATES = 20_000  # fewer templates are read from the database as quickly as from a file
+CHUNK = 20_000  # embeddings converted at once
+MIN_SAVED_TEMPLATES = 20_000  # reading fewer from the database takes no longer than from a file
 
 
 def index_folder(store: Tracks) -> Path:
-    """Where a database's index lies."""
+    """The folder of a database's index."""
     return store.path.with_name(store.path.name + ".templates")
 
 
 class TemplateIndex:
-    """Exact inner-product search (float16, as the templates are kept) over the templates of a database, brought up to date
-    when it is made: new templates are added, and after a purge it is made anew, so that what was deleted is not in it."""
+    """Exact inner-product search over the templates of a database, in float16 as they are stored.
+
+    The constructor brings the saved index up to date. It adds new templates, and rebuilds the index after a purge, so that no
+    deleted template stays in it.
+
+    Args:
+        store: the database.
+
+    Raises:
+        StoreError: see `TrackTemplates.templates`.
+    """
 
     def __init__(self, store: Tracks) -> None:
         self._folder, self._path = index_folder(store), store.path
@@ -52,7 +61,16 @@ class TemplateIndex:
     def nearest(
         self, vectors: NDArray[np.float32], top: int, among: NDArray[np.int64] | None = None
     ) -> tuple[list[int], list[float]]:
-        """Ids and cosines of the ``top`` templates nearest to any of the vectors (M, D), best first; ``among`` only these ids."""
+        """The templates nearest to any of several probes.
+
+        Args:
+            vectors: probes float32 (M, D), unit length.
+            top: number of templates to return at most.
+            among: template ids to search; None: all.
+
+        Returns:
+            Template ids and cosines, highest cosine first.
+        """
         if self._index is None or (among is not None and not len(among)):
             return [], []
         check_dimension(vectors, self._index, self._path)
@@ -65,24 +83,26 @@ class TemplateIndex:
         best: dict[int, float] = {}
         for score, row in zip(scores.ravel(), rows.ravel(), strict=True):
             if row >= 0:
-                found = int(self.ids[row])
-                best[found] = max(float(score), best.get(found, -1.0))
+                template = int(self.ids[row])
+                best[template] = max(float(score), best.get(template, -1.0))
         ranked = sorted(best, key=lambda i: -best[i])[:top]
         return ranked, [best[i] for i in ranked]
 
     def _load(self) -> tuple[NDArray[np.int64], faiss.IndexScalarQuantizer | None, int]:
-        """What an earlier process has left, or nothing where it is not whole. Arrays are read, not FAISS's own files: these may
-        name other files, which the library then opens."""
+        """Load a saved index; an empty one if it is missing or damaged.
+
+        The files are plain arrays. Index files of FAISS may name other files, which the library would open.
+        """
         nothing = np.zeros(0, np.int64), None, -1
         if self._folder.is_symlink():
             return nothing
         try:
             state = json.loads((self._folder / "state.json").read_text())
             if not re.fullmatch(r"[\d-]+", state["name"]) or not isinstance(state["purged"], int):
-                raise ValueError("written by nobody who writes here")
+                raise ValueError("not written by _save")
             ids, vectors = (
                 np.load(self._folder / f"{what}-{state['name']}.npy", mmap_mode="r") for what in ("ids", "vectors")
-            )  # mapped, so that a size that is not true takes no memory
+            )  # mapped, so that a wrong size in the header takes no memory
             if ids.dtype != np.int64 or vectors.dtype != np.float16 or ids.ndim != 1 or vectors.ndim != 2 or not vectors.size:
                 raise ValueError("arrays of another kind")
             if len(ids) != len(vectors) or not (np.diff(ids) > 0).all():
@@ -92,8 +112,8 @@ class TemplateIndex:
             return nothing
 
     def _save(self, purged: int) -> None:
-        """Write beside what is there, then switch; a process killed in between leaves the old one in use."""
-        if self._folder.is_symlink():  # what lies there is not ours
+        """Write new files, then switch ``state.json`` to them. A process killed in between leaves the old index in use."""
+        if self._folder.is_symlink():  # not ours
             return
         self._folder.mkdir(exist_ok=True)
         name = f"{int(self.ids[-1]) if len(self.ids) else 0}-{purged}-{os.getpid()}"
@@ -114,11 +134,11 @@ def _empty(size: int) -> faiss.IndexScalarQuantizer:
 
 
 def _index_of(vectors: NDArray[np.float16]) -> faiss.IndexScalarQuantizer:
-    """An index over vectors float16 (N, D). Raises ValueError where they hold what is no number."""
+    """An index over embeddings float16 (N, D). Raises ValueError if any value is not finite."""
     index = _empty(vectors.shape[1])
-    for start in range(0, len(vectors), PART):
-        part = vectors[start : start + PART].astype(np.float32)
-        if not np.isfinite(part).all():
-            raise ValueError("vectors that are none")
-        index.add(part)
+    for start in range(0, len(vectors), CHUNK):
+        chunk = vectors[start : start + CHUNK].astype(np.float32)
+        if not np.isfinite(chunk).all():
+            raise ValueError("values that are not finite")
+        index.add(chunk)
     return index

@@ -18,22 +18,28 @@ ALLOWED_TIMES = "must be a time like 2026-11-01 or 2026-11-01T18:30, Unix second
 
 @dataclass(frozen=True)
 class TimePoint:
-    """A point in time: ``at`` Unix time, or ``pts_s`` PTS seconds of a recording."""
+    """A point in time; both are None if no time was given.
+
+    Attributes:
+        at: Unix time.
+        pts_s: PTS seconds of a recording.
+    """
 
     at: float | None = None
     pts_s: float | None = None
 
 
 def parse_time(option: str, text: str | None, end: bool = False) -> TimePoint:
-    """What a user means by a text.
+    """Parse a time given by a user.
 
     Args:
-        option: what it was given for, named in errors.
-        text: a date (eight digits are one, too), a time, with or without a zone (else this machine's), Unix seconds from 1e8 on,
-            or PTS seconds; None for nothing.
-        end: a date stands for its last moment, not its first.
+        option: name of the option, for errors.
+        text: a date (also as eight digits), a date and time (in the machine's zone if it has no offset), Unix seconds from 1e8
+            on, or PTS seconds; None: no time.
+        end: a date means its last moment instead of its first.
 
-    Raises ValueError, which says what is allowed.
+    Raises:
+        ValueError: it is none of these. The text says what is allowed.
     """
     if text is None:
         return TimePoint()
@@ -57,7 +63,16 @@ def parse_time(option: str, text: str | None, end: bool = False) -> TimePoint:
 
 
 def parse_time_range(since: str | None, until: str | None, prefix: str = "--") -> tuple[TimePoint, TimePoint]:
-    """Two moments of which the second is not before the first; ``prefix`` stands before their names in errors."""
+    """Parse the start and the end of a range.
+
+    Args:
+        since: start of the range, as in `parse_time`.
+        until: end of the range; a date includes the whole day.
+        prefix: stands before the option names in errors.
+
+    Raises:
+        ValueError: a time is wrong, or the end is before the start.
+    """
     first, last = parse_time(f"{prefix}since", since), parse_time(f"{prefix}until", until, end=True)
     for begin, end in ((first.at, last.at), (first.pts_s, last.pts_s)):
         if begin is not None and end is not None and begin > end:
@@ -66,7 +81,7 @@ def parse_time_range(since: str | None, until: str | None, prefix: str = "--") -
 
 
 def require_one_of(option: str, given: str, allowed: Sequence[str]) -> str:
-    """``given``, if it is allowed. Raises ValueError, which says what is."""
+    """Return ``given`` if it is allowed. Raises ValueError, which lists what is allowed and suggests the nearest."""
     if given in allowed:
         return given
     near = difflib.get_close_matches(given, allowed, 1)

@@ -16,6 +16,7 @@ from evaluation.watchlist import (
     draw_watchlist,
     fnir,
     margins,
+    pooled_margins,
     schedule_walkers,
 )
 
@@ -43,6 +44,13 @@ def test_margins_take_the_best_track_and_know_who_came_first() -> None:
     got = found([0, 1, 3, 4, -1], tracks)
     assert got.mate == pytest.approx([0.4, -np.inf]) and got.face_px == pytest.approx([20, 21])
     assert got.impostor == pytest.approx([-0.4, -np.inf])
+
+
+def test_the_margins_of_several_lists_are_pooled() -> None:
+    one, two = (Margins(np.array([k]), np.array([20.0 + k]), np.array([-k, -k])) for k in (1.0, 2.0))
+    pooled = pooled_margins([one, two])
+    assert (pooled.mate.tolist(), pooled.face_px.tolist()) == ([1.0, 2.0], [21.0, 22.0])
+    assert pooled.impostor.tolist() == [-1.0, -1.0, -2.0, -2.0]
 
 
 def test_fnir_moves_thresholds_to_the_measured_rate() -> None:
