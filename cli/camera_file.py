@@ -35,6 +35,11 @@ class CameraFile:
         self._stamp, self._asked = self._look(), False
         self.settings, self._specs = self._read()
 
+    @property
+    def path(self) -> Path:
+        """The settings file, absolute."""
+        return self._path.absolute()
+
     def requested(self) -> list[SourceSpec]:
         """The cameras to read now."""
         stamp = None if self._asked else self._look()

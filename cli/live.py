@@ -24,6 +24,7 @@ from pipeline.errors import SettingsError
 from pipeline.folder_lock import locked_folder
 from pipeline.monitoring.log import StatusLog, configure_log
 from pipeline.monitoring.progress import ProgressView
+from pipeline.monitoring.status_file import StatusFile
 from pipeline.settings import MetricsSettings
 from stages.video.boot import boot_id
 
@@ -70,7 +71,7 @@ def _watch(cameras: CameraFile, out: Path, alerts: dict[str, Any], duration: flo
     signal.signal(signal.SIGHUP, lambda *_: cameras.request_reload())
     for wish in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wish, _once(engine.stop))
-    changes = StatusLog()
+    changes, file = StatusLog(), StatusFile(out, command="live", config=str(cameras.path))
     alert_printer = AlertPrinter(store, console) if settings.alerts.console else None
     housekeeping = LiveMaintenance(Path(str(settings.watchlist)), out, settings.retention)
     try:
@@ -79,6 +80,7 @@ def _watch(cameras: CameraFile, out: Path, alerts: dict[str, Any], duration: flo
             def watch(status: Status) -> None:
                 view.update(status)
                 changes.update(status)
+                file.update(status)
                 if alert_printer:
                     alert_printer.print_new()
                 if monitor:
@@ -90,6 +92,7 @@ def _watch(cameras: CameraFile, out: Path, alerts: dict[str, Any], duration: flo
     finally:
         engine.close()
         housekeeping.close()
+        file.close()
         if alert_printer:
             alert_printer.print_new()
     begun = min(epoch, time.time() - (time.monotonic() - started))  # by the clock of now as well, which may have been set

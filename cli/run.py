@@ -26,6 +26,7 @@ from pipeline.engine import Engine, Job, Status
 from pipeline.errors import Interrupted
 from pipeline.folder_lock import locked_folder
 from pipeline.monitoring.progress import ProgressView
+from pipeline.monitoring.status_file import StatusFile
 from pipeline.monitoring.summary import begin_run, end_run
 from pipeline.protocol import SourceSpec
 from pipeline.sources.find import find_all
@@ -126,12 +127,17 @@ def _run(
     elapsed["watchlist"] = time.monotonic() - began
     context = {"blur_bystanders": blur} | context_of(settings, out)
     job = Job.of(settings, sources, context, context["database"], resume)
-    engine = make_engine(settings.engine)
+    engine, file = make_engine(settings.engine), StatusFile(out, command="run")
     elapsed["engine"] = time.monotonic() - began - elapsed["watchlist"]
     try:
         started = time.monotonic()
         with ProgressView("searching", console, len(sources)) as view:
-            status = engine.run(job, view.update)
+
+            def watch(status: Status) -> None:
+                view.update(status)
+                file.update(status)
+
+            status = engine.run(job, watch)
         elapsed["search"] = time.monotonic() - started
         fault = ""
         if video and settings.annotate:
@@ -142,6 +148,7 @@ def _run(
         raise Interrupted("interrupted; what is done is kept, go on with --resume") from None
     finally:
         engine.close()
+        file.close()
     elapsed["all"] = time.monotonic() - began
     date_tracks(store, status, starts, start_options)
     status.sources += earlier_reports(store, out, sources)

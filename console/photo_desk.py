@@ -215,6 +215,51 @@ class PhotoDesk:
             except StoreError as error:
                 raise Problem(409, "Not searched", str(error)) from None
 
+    def redecide(self, user: str, fpir: float) -> int:
+        """Decide all finished tracks anew, with the list of now and another rate. Returns how many decisions changed."""
+        from watchlist.decision import redecide_tracks
+
+        self._card()
+        with self._console.writer(user) as store:
+            try:
+                changed = redecide_tracks(store, self.digest, store.thresholds(self.card), fpir)
+            except StoreError as error:
+                raise Problem(409, "Not decided anew", str(error)) from None
+            store.log_audit("redecide", fpir=fpir, changed=changed)
+        return changed
+
+    def calibrate(self, user: str, source: str = "", reset: bool = False) -> str:
+        """Fit the thresholds to a source that showed nobody on the list, or go back to the recogniser's; tells what was done."""
+        from watchlist.calibration import MIN_COMPARISONS, fit_impostor_scores
+        from watchlist.row_checks import checked_embedding
+
+        self._card()
+        with self._console.writer(user) as store:
+            if reset:
+                store.put_calibration(self.digest, None)
+                store.log_audit("calibrate", reset=True)
+                return "The recogniser's own thresholds are used again"
+            rows = [
+                row
+                for row in store.tracks(source)
+                if row["template"] is not None and row["outcome"] != "not_assessable" and row["recognizer"] == self.digest
+            ]
+            photos = store.active_photos()[0]
+            if not rows or not len(photos):
+                raise Problem(422, "Not calibrated", f"{source}: {len(rows)} tracks and {len(photos)} photos; both are needed")
+            vectors = np.stack([checked_embedding(row["template"], np.float16, store.path, row["track"]) for row in rows])
+            widths = np.array([row["face_px"] for row in rows], np.float32)
+            bins, counts = fit_impostor_scores(self.card["impostors"], vectors @ store.photo_embeddings(photos).T, widths)
+            if max(counts) < MIN_COMPARISONS:
+                raise Problem(
+                    422, "Not calibrated",
+                    f"{len(rows)} tracks against {len(photos)} photos give at most {max(counts)} comparisons of one face size, "
+                    f"{MIN_COMPARISONS} are needed; take longer footage",
+                )  # fmt: skip
+            store.put_calibration(self.digest, bins, len(rows))
+            store.log_audit("calibrate", tracks=len(rows), comparisons=counts)
+        return f"The thresholds rest on {len(rows)} passers-by of {source} now"
+
     def _card(self) -> dict[str, Any]:
         from models import recognizer_card
 

@@ -7,13 +7,17 @@ from watchlist.alert_tables import Alerts
 from watchlist.audit import AuditLog
 from watchlist.cases import Cases
 from watchlist.feed import Feed
+from watchlist.overview import Overview
 from watchlist.people import People
 from watchlist.people_search import PeopleSearch
 from watchlist.preferences import Preferences
 from watchlist.recordings import Recordings
 from watchlist.reviews import Reviews
 from watchlist.tracks import Tracks
+from watchlist.unknowns import Ignored
 
 
-class Store(People, Tracks, Recordings, Alerts, Accounts, Preferences, AuditLog, Feed, Reviews, Cases, PeopleSearch):
+class Store(
+    People, Tracks, Recordings, Alerts, Accounts, Preferences, AuditLog, Feed, Reviews, Cases, PeopleSearch, Ignored, Overview
+):
     """One database with all tables: watchlist, tracks, recordings, alerts, accounts, settings, reviews and cases."""

@@ -2,9 +2,23 @@
 
 from fastapi import APIRouter
 
-from console.pages import cases, people, report, review, search, sightings, sign_in, track
+from console.pages import (
+    cameras,
+    cases,
+    people,
+    report,
+    review,
+    runs,
+    search,
+    settings,
+    sightings,
+    sign_in,
+    track,
+    unknowns,
+    users,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
-    *(sign_in.router, report.router, sightings.router, track.router, review.router, people.router),
-    *(search.router, cases.router),
+    *(sign_in.router, report.router, sightings.router, track.router, review.router, people.router, search.router),
+    *(unknowns.router, cameras.router, runs.router, cases.router, settings.router, users.router),
 )

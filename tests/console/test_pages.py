@@ -25,7 +25,10 @@ def names(console_out: Path) -> dict[str, dict[str, str]]:
     return found
 
 
-PAGES = ("/sightings", "/review", "/people", "/search", "/cases", "/people/1", "/review?queue=not_assessable")
+PAGES = (
+    *("/sightings", "/review", "/people", "/search", "/cases", "/people/1", "/review?queue=not_assessable"),
+    *("/unknowns", "/cameras", "/runs", "/settings", "/account"),
+)
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -174,7 +177,7 @@ def test_without_accounts_forms_are_hidden_and_a_line_tells_how_to_make_one(tmp_
     store.put_tracks([row(PATH)])
     store.close()
     client = TestClient(make_app(tmp_path / "farsight.db"), "http://localhost")
-    for path in ("/sightings", "/review", "/people", "/cases"):
+    for path in ("/sightings", "/review", "/people", "/cases", "/search", "/unknowns", "/cameras", "/runs", "/settings"):
         page = client.get(path).text
         assert "farsight user add" in page and 'method="post"' not in page, path
 
@@ -195,3 +198,97 @@ def test_a_csv_reads_no_files_of_the_server(signed_in: Clients, tmp_path: Path) 
     page = answer.text
     assert "not among the uploaded files" in page or "left out" in page, page
     assert "enrolled</span>" not in page
+
+
+def test_grouping_is_off_unless_an_admin_asks_for_it_and_ignored_groups_stay_away(signed_in: Clients, console_out: Path) -> None:
+    import numpy as np
+
+    from models import recognizer_card
+
+    rng, digest = np.random.default_rng(3), recognizer_card(None)["sha256"]
+    one, two = (v / np.linalg.norm(v) for v in rng.normal(size=(2, 512)))
+    store = Store(console_out / "farsight.db")
+    for number, vector in enumerate((one, one + 0.01 * rng.normal(size=512), two)):
+        track = row(PATH, "no_match") | {"track": f"u-{number}", "name": None, "quality": 0.9, "face_px": 60.0}
+        store.put_tracks([track | {"template": vector.astype(np.float16).tobytes(), "recognizer": digest}])
+    store._db.execute("UPDATE tracks SET template = NULL WHERE track NOT LIKE 'u-%'")
+    store.close()
+    assert "Grouping is off" in signed_in("viewer").get("/unknowns").text
+    assert signed_in("operator").post("/unknowns/switch", data={"on": "on"}).status_code == 403
+    signed_in("admin").post("/unknowns/switch", data={"on": "on"})
+    page = signed_in("operator").get("/unknowns").text
+    assert "Seen 2 times" in page and "u-0" in page and "u-2" not in page
+    source = row(PATH)["source"]
+    signed_in("operator").post("/unknowns/ignore", data={"track": [f"{source}/u-0", f"{source}/u-1"]})
+    assert "Seen 2 times" not in signed_in("operator").get("/unknowns").text
+    assert "Seen 2 times" in signed_in("operator").get("/unknowns?ignored=true").text
+
+
+def test_settings_tell_what_a_rate_means_and_what_a_purge_would_delete(signed_in: Clients, console_out: Path) -> None:
+    import time
+
+    store, now = Store(console_out / "farsight.db"), time.time()
+    old = {"started_at": now - 6 * 86_400, "ended_at": now - 6 * 86_400 + 5}
+    store.put_tracks([row(PATH, "no_match") | {"track": f"o-{n}", "name": None} | old for n in range(60)])
+    store.close()
+    admin = signed_in("admin")
+    assert "passers-by a day" in admin.get("/settings").text
+    admin.post("/settings", data={"part": "retention", "no_match": "5"})
+    assert ">60</b> tracks without a match" in admin.get("/settings").text
+    assert "60 tracks" in admin.post("/settings/purge").text
+    for form in ({"part": "rate", "fpir": "2"}, {"part": "dates", "time_zone": "Mars/Base"}, {"part": "odd"}):
+        assert admin.post("/settings", data=form).status_code == 422
+    assert signed_in("operator").post("/settings", data={"part": "rate", "fpir": "0.01"}).status_code == 403
+
+
+def test_a_camera_is_added_and_changed_without_its_password_ever_being_shown(signed_in: Clients, console_out: Path) -> None:
+    config = console_out / "live.yaml"
+    config.write_text(
+        "# our cameras\ncameras:\n  - {name: gate, url: 'rtsp://u:secret@192.0.2.1/s'}\n\n"
+        "# the list\nwatchlist: people\nout: out\n"
+    )
+    (console_out / "status.json").write_text(
+        json.dumps({"command": "live", "config": str(config), "running": False, "sources": []})
+    )
+    admin = signed_in("admin")
+    page = admin.get("/cameras").text + admin.get("/cameras/edit?name=gate").text
+    assert "gate" in page and "secret" not in page and "***@192.0.2.1" in page
+    admin.post("/cameras", data={"name": "yard", "url": "rtsp://a:b@192.0.2.2/s"})
+    admin.post("/cameras", data={"name": "door", "url": "", "before": "gate", "transport": "udp"})
+    text = config.read_text()
+    assert "# our cameras" in text and "# the list" in text and "rtsp://u:secret@192.0.2.1/s" in text and "door" in text
+    assert admin.post("/cameras", data={"name": "yard", "url": "rtsp://x/"}).status_code == 409
+    assert admin.post("/cameras", data={"name": "a b/c", "url": "rtsp://x/"}).status_code == 422
+    admin.post("/cameras/remove", data={"name": "yard"})
+    assert admin.post("/cameras/remove", data={"name": "door"}).status_code == 409  # the last one
+    assert signed_in("operator").post("/cameras", data={"name": "x", "url": "rtsp://x/"}).status_code == 403
+    refused = admin.post("/cameras/test", data={"url": "file:///etc/passwd"}).text
+    assert "Not connected" in refused and "root:" not in refused
+
+
+def test_a_run_that_cannot_start_says_why(signed_in: Clients, console_out: Path) -> None:
+    operator = signed_in("operator")
+    assert operator.post("/runs", data={"source": "/no/such/file.mp4"}).status_code == 422
+    refused = operator.post("/runs", data={}, files={"upload": ("evil.sh", b"#!/bin/sh")})
+    assert refused.status_code == 422 and "must be one of" in refused.text
+    assert operator.post("/runs", data={"source": str(console_out)}).status_code == 409  # started by no `serve`
+    assert operator.get("/runs/none").status_code == 404
+
+
+def test_users_are_made_changed_and_removed_by_admins_alone(signed_in: Clients, console_out: Path) -> None:
+    admin = signed_in("admin")
+    assert signed_in("operator").get("/users").status_code == 403
+    assert admin.post("/users", data={"name": "eve <b>", "role": "viewer", "password": "short"}).status_code == 422
+    assert "eve &lt;b&gt;" in admin.post("/users", data={"name": "eve <b>", "role": "viewer", "password": "long enough 1"}).text
+    store = Store(console_out / "farsight.db")
+    eve = store.find_account("eve <b>")
+    assert eve is not None
+    admin.post(f"/users/{eve.id}", data={"action": "save", "role": "reviewer", "cameras": ["yard"]})
+    changed = store.account(eve.id)
+    assert changed is not None and (changed.role, changed.cameras) == ("reviewer", ("yard",))
+    shown = admin.post(f"/users/{eve.id}", data={"action": "token", "label": "t"})
+    assert "shown this once" in shown.text and len(store.tokens(eve.id)) == 1
+    admin.post(f"/users/{eve.id}", data={"action": "remove"})
+    assert store.find_account("eve <b>") is None
+    assert "holds" in admin.get("/audit").text
+    store.close()

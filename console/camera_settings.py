@@ -1,0 +1,112 @@
+"""The cameras of a live settings file: read without passwords, added, changed, removed. `live` reads the file again by itself."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from console.problems import Problem
+from pipeline.errors import redact_url
+from pipeline.settings import CameraSettings
+
+_lock = threading.Lock()
+
+
+class CameraSettingsFile:
+    """A settings file whose list ``cameras`` is edited. All else in it, comments too, stays as it is.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def cameras(self) -> list[dict[str, Any]]:
+        """Cameras as the file has them, with passwords: for this server alone. Raises Problem."""
+        try:
+            found = yaml.safe_load(self.path.read_text()) or {}
+        except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+            raise Problem(409, "The settings file cannot be read", f"{self.path}: {str(error).splitlines()[0]}") from None
+        cameras = found.get("cameras") or [] if isinstance(found, dict) else []
+        return [camera for camera in cameras if isinstance(camera, dict) and "name" in camera and "url" in camera]
+
+    def shown(self) -> list[dict[str, Any]]:
+        """Cameras without passwords."""
+        return [camera | {"url": redact_url(str(camera["url"]))} for camera in self.cameras()]
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        return next((camera for camera in self.cameras() if camera["name"] == name), None)
+
+    def put(self, camera: dict[str, Any], instead_of: str = "") -> None:
+        """Add a camera, or put it in place of another. Raises Problem for what is not allowed."""
+        checked = _checked(camera)
+        with _lock:
+            cameras = self.cameras()
+            if any(known["name"] == checked["name"] and known["name"] != instead_of for known in cameras):
+                raise Problem(409, "This name is taken", f"{checked['name']}: another camera has it; choose another name")
+            if instead_of:
+                if all(known["name"] != instead_of for known in cameras):
+                    raise Problem(404, "No such camera", f"{instead_of}: somebody else may have removed it")
+                cameras = [checked if known["name"] == instead_of else known for known in cameras]
+            else:
+                cameras.append(checked)
+            self._write(cameras)
+
+    def remove(self, name: str) -> None:
+        """Take a camera out. Raises Problem for the last one, without which `live` does not start, and where there is none."""
+        with _lock:
+            cameras = self.cameras()
+            kept = [known for known in cameras if known["name"] != name]
+            if len(kept) == len(cameras):
+                raise Problem(404, "No such camera", f"{name}: somebody else may have removed it")
+            if not kept:
+                raise Problem(409, "The last camera", "`live` needs at least one: stop it instead")
+            self._write(kept)
+
+    def _write(self, cameras: list[dict[str, Any]]) -> None:
+        """Replace the text of the list, and nothing else, in one step."""
+        text = self.path.read_text()
+        block = yaml.safe_dump(cameras, sort_keys=False, allow_unicode=True, default_flow_style=False).rstrip("\n")
+        block = "cameras:\n" + "".join(f"  {line}\n" for line in block.splitlines())
+        node = yaml.compose(text)
+        span = None
+        if isinstance(node, yaml.MappingNode):
+            span = next(
+                ((key.start_mark.index, value.end_mark.index) for key, value in node.value if key.value == "cameras"), None
+            )
+        if span is None:
+            changed = text + ("" if not text or text.endswith("\n") else "\n") + block
+        else:
+            rest = text[span[1] :]
+            comments = re.search(r"((?:^[ \t]*#.*\n|^[ \t]*\n)*)\Z", text[span[0] : span[1]], re.MULTILINE)
+            kept = comments[1] if comments else ""  # comments behind the list belong to what follows
+            changed = text[: span[0]] + block + kept + rest.lstrip("\n" if not kept else "")
+        if yaml.safe_load(changed).get("cameras") != cameras:
+            raise Problem(409, "Not changed", f"{self.path}: the list of cameras cannot be edited safely; edit it by hand")
+        descriptor, part = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(changed)
+            Path(part).chmod(self.path.stat().st_mode & 0o777)
+            Path(part).replace(self.path)
+        except OSError as error:
+            Path(part).unlink(missing_ok=True)
+            raise Problem(409, "Not changed", f"{self.path}: {error.strerror or error}") from None
+
+
+def _checked(camera: dict[str, Any]) -> dict[str, Any]:
+    """A camera's entry, without what is as by default. Raises Problem."""
+    try:
+        found = CameraSettings(**camera)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise Problem(422, "Not allowed", f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    return found.model_dump(exclude_defaults=True)

@@ -1,0 +1,65 @@
+"""Connect to a camera once: its size, frame rate and a picture. A process of its own, because a camera may never answer.
+
+The address comes on standard input, so that its password stands in no list of processes; the answer is one line of JSON.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import subprocess
+import sys
+from typing import Any
+
+from pipeline.errors import redact
+
+LIMIT_S = 15.0
+SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "/dev/video")
+
+
+def try_camera(url: str, transport: str = "tcp", limit_s: float = LIMIT_S) -> dict[str, Any]:
+    """Connect within ``limit_s``.
+
+    Returns:
+        ``ok``; then ``width``, ``height``, ``fps`` and ``picture`` (JPEG, base64), else ``why``, without credentials.
+    """
+    if not url.startswith(SCHEMES):
+        return {"ok": False, "why": f"an address of a camera begins with {', '.join(SCHEMES)}"}
+    asked = json.dumps({"url": url, "transport": transport})
+    command = [sys.executable, "-m", "console.camera_test"]
+    try:
+        done = subprocess.run(command, input=asked, capture_output=True, text=True, timeout=limit_s)
+        found = json.loads(done.stdout)
+    except subprocess.TimeoutExpired:
+        return {"ok": False, "why": f"no picture came within {limit_s:.0f} s; check address, network and password"}
+    except (OSError, ValueError):
+        return {"ok": False, "why": "the camera's stream ended the decoder; try its other stream"}
+    return found if isinstance(found, dict) else {"ok": False, "why": "no answer"}
+
+
+def main() -> None:
+    import av
+    from PIL import Image
+
+    asked = json.loads(sys.stdin.read())
+    options = {"rtsp_transport": asked["transport"]} if asked["url"].startswith("rtsp") else {}
+    try:
+        with av.open(asked["url"], options=options, timeout=(8.0, 8.0)) as container:
+            stream = container.streams.video[0]
+            frame = next(container.decode(stream))
+            image: Image.Image = frame.to_image()
+            rate = float(stream.average_rate or 0.0)
+    except (av.FFmpegError, OSError, IndexError, StopIteration, ValueError) as error:
+        print(json.dumps({"ok": False, "why": redact(str(error) or type(error).__name__)}))
+        return
+    width, height = image.size
+    image.thumbnail((640, 640))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=75)
+    picture = base64.b64encode(buffer.getvalue()).decode()
+    print(json.dumps({"ok": True, "width": width, "height": height, "fps": round(rate, 1), "picture": picture}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""Runs: start a recording job, see its progress and log, stop and resume it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Request, Response, UploadFile
+from fastapi.responses import HTMLResponse
+
+from console.context import console_of
+from console.jobs import CONFIGS, runs_of
+from console.pages.layout import Operator, Viewer, done, entered_number, part, show, wants_part
+from console.problems import Problem
+from console.report import read_run
+from pipeline.errors import redact_url
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/runs")
+def runs(request: Request, user: Viewer) -> HTMLResponse:
+    """What runs, what was started here, and what ``run.json`` tells of earlier runs."""
+    console, jobs = console_of(request), runs_of(request)
+    context: dict[str, Any] = {"progress": jobs.progress(), "busy": jobs.busy(), "runs": [_shown(run) for run in jobs.list()]}
+    if wants_part(request):
+        return part(request, "runs_now.html", **context)
+    record, fault = read_run(console.out)
+    earlier = [run for run in reversed(record.get("runs") or []) if isinstance(run, dict)][:30]
+    return show(
+        request, user, "runs.html", "runs", "Runs",
+        earlier=earlier, fault=fault, fpir=console.reader().preference("fpir", 0.01), configs=CONFIGS, **context,
+    )  # fmt: skip
+
+
+@router.post("/runs")
+def start(
+    request: Request,
+    user: Operator,
+    source: Annotated[str, Form()] = "",
+    upload: UploadFile | None = None,
+    fpir: Annotated[str, Form()] = "0.01",
+    config: Annotated[str, Form()] = "recording",
+    begin: Annotated[str, Form()] = "",
+    video: Annotated[str, Form()] = "",
+) -> Response:
+    """Start a run over a path of this server, or over an uploaded recording."""
+    jobs = runs_of(request)
+    rate = entered_number(fpir, "false-alarm rate", 1e-6, 0.5) or 0.01
+    if upload is not None and upload.filename:
+        source = str(jobs.upload(upload.filename, upload.file))
+    if not source.strip():
+        raise Problem(422, "No recording", "name a path on this server, or choose a file to upload")
+    run = jobs.start(user.name, source.strip(), rate, config, begin.strip(), video == "on")
+    return done(f"/runs/{run.token}", "The run has started")
+
+
+@router.get("/runs/{token}")
+def run_page(request: Request, user: Viewer, token: str) -> HTMLResponse:
+    """One run with its log."""
+    jobs = runs_of(request)
+    run = jobs.find(token)
+    context = {"run": _shown(run), "log": jobs.log(run), "progress": jobs.progress() if run.state == "running" else {}}
+    if wants_part(request):
+        return part(request, "run_now.html", **context)
+    return show(request, user, "run.html", "runs", f"Run {token}", **context)
+
+
+@router.post("/runs/{token}")
+def change(request: Request, user: Operator, token: str, action: Annotated[str, Form()]) -> Response:
+    """Stop or resume a run."""
+    jobs = runs_of(request)
+    if action == "stop":
+        jobs.stop(jobs.find(token).token)
+        return done(f"/runs/{token}", "The run is being stopped; what is done is kept")
+    if action == "resume":
+        run = jobs.resume(user.name, token)
+        return done(f"/runs/{run.token}", "The run goes on: finished files are skipped")
+    raise Problem(422, "Not allowed", f"action {action[:40]}: must be stop or resume")
+
+
+def _shown(run: Any) -> dict[str, Any]:
+    source = next((word.partition("=")[2] for word in run.options if word.startswith("--source=")), "")
+    return vars(run) | {"source": redact_url(source), "short": Path(source).name if "://" not in source else redact_url(source)}

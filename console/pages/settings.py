@@ -1,0 +1,159 @@
+"""Settings: the asked false-alarm rate and what it means, review, retention with a preview, calibration, language, time zone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Annotated, Any
+from zoneinfo import available_timezones
+
+from fastapi import APIRouter, Form, Request, Response
+from fastapi.responses import HTMLResponse
+
+from console.context import Console, console_of
+from console.pages.layout import LANGUAGES, Admin, Viewer, done, entered_number, show, visible_sources
+from console.photo_desk import desk_of
+from console.problems import Problem
+from watchlist.database import StoreError
+from watchlist.retention import RetentionPolicy, purge
+from watchlist.row_checks import OUTCOMES
+
+router = APIRouter(include_in_schema=False)
+DAY_S = 86_400.0
+RATES = (0.05, 0.01, 0.005, 0.001, 0.0005, 0.0001)
+KEPT = (*OUTCOMES, "pictures")
+_purging = threading.Lock()
+
+
+@router.get("/settings")
+def settings(request: Request, user: Viewer) -> HTMLResponse:
+    """All settings, with what they mean for this folder."""
+    console = console_of(request)
+    store = console.reader()
+    traffic = store.traffic(time.time())
+    rate = store.preference("fpir", 0.01)
+    days = store.preference("retention", {})
+    return show(
+        request, user, "settings.html", "settings", "Settings",
+        rate=rate,
+        rates=[(value, _meaning(value, traffic)) for value in sorted({*RATES, rate}, reverse=True)],
+        traffic=traffic,
+        persons=2 if (store.preference("review", {}) or {}).get("persons") == 2 else 1,
+        days=days if isinstance(days, dict) else {},
+        preview=_preview(console, days if isinstance(days, dict) else {}),
+        kept=KEPT,
+        languages=LANGUAGES,
+        zones=["", *sorted(available_timezones())],
+        calibration=store.calibration_made(),
+        sources=visible_sources(console, user),
+        read_only=store.read_only,
+    )  # fmt: skip
+
+
+@router.post("/settings")
+def save(
+    request: Request,
+    user: Admin,
+    part: Annotated[str, Form()],
+    fpir: Annotated[str, Form()] = "",
+    persons: Annotated[str, Form()] = "1",
+    language: Annotated[str, Form()] = "",
+    time_zone: Annotated[str, Form()] = "",
+    match: Annotated[str, Form()] = "",
+    no_match: Annotated[str, Form()] = "",
+    not_assessable: Annotated[str, Form()] = "",
+    pictures: Annotated[str, Form()] = "",
+    again: Annotated[str, Form()] = "",
+) -> Response:
+    """Keep one part of the settings."""
+    console = console_of(request)
+    told = "Saved"
+    if part == "rate":
+        rate = entered_number(fpir, "false-alarm rate", 1e-6, 0.5)
+        if rate is None:
+            raise Problem(422, "No rate", "choose how many false alarms you allow")
+        with console.writer(user.name) as store:
+            store.set_preferences({"fpir": rate})
+        if again == "on":
+            changed = desk_of(request).redecide(user.name, rate)
+            told = f"Saved; {changed} earlier decision{'' if changed == 1 else 's'} changed"
+    elif part == "review":
+        with console.writer(user.name) as store:
+            store.set_preferences({"review": {"persons": 2 if persons == "2" else 1}})
+    elif part == "dates":
+        if language not in LANGUAGES or (time_zone and time_zone not in available_timezones()):
+            raise Problem(422, "Not allowed", "language and time zone must be ones of the lists")
+        with console.writer(user.name) as store:
+            store.set_preferences({"language": language, "time_zone": time_zone})
+    elif part == "retention":
+        given = zip(KEPT, (match, no_match, not_assessable, pictures), strict=True)
+        days = {key: entered_number(text, f"days of {key.replace('_', ' ')}", 0, 100_000) for key, text in given}
+        with console.writer(user.name) as store:
+            store.set_preferences({"retention": days})
+        told = "Saved. Nothing is deleted before you purge, or `live` does by its own settings"
+    else:
+        raise Problem(422, "Not allowed", f"part {part[:40]}: is none")
+    return done(f"/settings#{part}" if part != "rate" else "/settings", told)
+
+
+@router.post("/settings/purge")
+def purge_now(request: Request, user: Admin) -> Response:
+    """Delete what is older than the retention allows, and verify it."""
+    console = console_of(request)
+    days = console.reader().preference("retention", {})
+    if not isinstance(days, dict) or all(days.get(key) is None for key in KEPT):
+        raise Problem(422, "Nothing to purge", "say first how many days things are kept")
+    if not _purging.acquire(blocking=False):
+        raise Problem(409, "A purge is running", "wait until it has ended")
+    try:
+        with console.writer(user.name) as store:
+            report = purge(store, console.out, _policy(days))
+    except StoreError as error:
+        raise Problem(409, "Not purged", str(error)) from None
+    finally:
+        _purging.release()
+    told = f"{report.tracks} tracks and {report.pictures} pictures were deleted; looked for them in {len(report.looked_in)} files"
+    if report.left:
+        told += f"; traces are left in {', '.join(report.left)}"
+    if not report.compacted:
+        told += "; the database is in use, and deleted content may still be in its file: purge again later"
+    return done("/settings", told)
+
+
+@router.post("/settings/calibrate")
+def calibrate(
+    request: Request,
+    user: Admin,
+    action: Annotated[str, Form()],
+    source: Annotated[str, Form()] = "",
+    sure: Annotated[str, Form()] = "",
+) -> Response:
+    """Fit the thresholds to a source that showed nobody on the list, or go back to the recogniser's."""
+    if action == "reset":
+        return done("/settings", desk_of(request).calibrate(user.name, reset=True))
+    if source not in visible_sources(console_of(request), user) or sure != "on":
+        raise Problem(422, "Not calibrated", "choose footage that shows nobody on the list, and say that it does not")
+    return done("/settings", desk_of(request).calibrate(user.name, source))
+
+
+def _policy(days: dict[str, Any]) -> RetentionPolicy:
+    return RetentionPolicy({outcome: days.get(outcome) for outcome in OUTCOMES}, days.get("pictures"))
+
+
+def _preview(console: Console, days: dict[str, Any]) -> dict[str, int]:
+    """What the next purge would delete, by kind."""
+    store, now = console.reader(), time.time()
+    found = {}
+    for key in KEPT:
+        if isinstance(days.get(key), (int, float)):
+            found[key] = len(store.ended_before(now - days[key] * DAY_S, None if key == "pictures" else key))
+    return found
+
+
+def _meaning(rate: float, traffic: dict[str, Any]) -> str:
+    """What a rate means at today's traffic."""
+    if not traffic["per_day"]:
+        return f"1 false alarm in {1 / rate:,.0f} passers-by"
+    each = rate * traffic["per_day"]
+    often = f"{each:,.1f} a day" if each >= 0.95 else f"one in {1 / each:,.0f} days" if each > 0 else "none"
+    return f"1 in {1 / rate:,.0f} passers-by: about {often} at today's traffic"

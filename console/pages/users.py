@@ -1,0 +1,134 @@
+"""Users: accounts, roles, cameras, API tokens, and the audit log; for admins. Everybody may change their own password."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Request, Response
+from fastapi.responses import HTMLResponse
+
+from console.auth.passwords import check_strength, hash_password, verify_password
+from console.context import console_of
+from console.pages.layout import Admin, Viewer, done, show, visible_sources
+from console.problems import Problem
+from watchlist.accounts import ROLES
+from watchlist.database import StoreError
+
+router = APIRouter(include_in_schema=False)
+AUDIT_PAGE = 100
+MEANING = {
+    "viewer": "looks and searches",
+    "reviewer": "also confirms and rejects",
+    "operator": "also enrols, starts runs, exports",
+    "admin": "also settings, cameras, users",
+}
+
+
+@router.get("/users")
+def users(request: Request, user: Admin) -> HTMLResponse:
+    """All accounts."""
+    console = console_of(request)
+    store = console.reader()
+    return show(
+        request, user, "users.html", "users", "Users",
+        accounts=store.accounts(), tokens=store.tokens(), roles=ROLES, meaning=MEANING, sources=visible_sources(console, user),
+    )  # fmt: skip
+
+
+@router.post("/users")
+def add(
+    request: Request,
+    user: Admin,
+    name: Annotated[str, Form()],
+    role: Annotated[str, Form()],
+    password: Annotated[str, Form()],
+    cameras: Annotated[list[str] | None, Form()] = None,
+) -> Response:
+    """Make an account."""
+    hashed = _hashed(password)
+    with console_of(request).writer(user.name) as store:
+        try:
+            store.add_account(name, role, hashed, [camera for camera in cameras or [] if camera] or None)
+        except StoreError as error:
+            raise Problem(422, "Not added", str(error)) from None
+    return done("/users", f"{name} was added")
+
+
+@router.get("/audit")
+def audit(request: Request, user: Admin, before: int | None = None) -> HTMLResponse:
+    """The audit log, and whether its chain of hashes holds."""
+    store = console_of(request).reader()
+    rows = store.audit_rows(AUDIT_PAGE, before)
+    check = store.verify_audit() if before is None else None
+    return show(
+        request, user, "audit.html", "users", "Audit log", rows=rows, check=check,
+        more=rows[-1]["id"] if len(rows) == AUDIT_PAGE else None,
+    )  # fmt: skip
+
+
+@router.get("/account")
+def account(request: Request, user: Viewer) -> HTMLResponse:
+    """One's own account."""
+    return show(request, user, "account.html", "", "Your account", meaning=MEANING)
+
+
+@router.post("/account")
+def change_password(request: Request, user: Viewer, old: Annotated[str, Form()], password: Annotated[str, Form()]) -> Response:
+    """Change one's own password; one is signed out everywhere."""
+    console = console_of(request)
+    assert user.id is not None  # nobody anonymous writes
+    found = console.reader().account(user.id)
+    if found is None or not verify_password(found.password, old):
+        raise Problem(422, "Wrong password", "the present password is another one")
+    hashed = _hashed(password)
+    with console.writer(user.name) as store:
+        store.set_password(user.id, hashed)
+    return done("/login")
+
+
+@router.post("/users/{number}")
+def change(
+    request: Request,
+    user: Admin,
+    number: int,
+    action: Annotated[str, Form()],
+    role: Annotated[str, Form()] = "",
+    password: Annotated[str, Form()] = "",
+    label: Annotated[str, Form()] = "",
+    token: Annotated[int, Form()] = 0,
+    cameras: Annotated[list[str] | None, Form()] = None,
+) -> Response:
+    """Change role, cameras or password, remove the account, make or remove an API token."""
+    secret = ""
+    hashed = _hashed(password) if action == "password" else ""
+    with console_of(request).writer(user.name) as store:
+        try:
+            if action == "save":
+                store.change_account(number, role or None, [camera for camera in cameras or [] if camera] or None)
+            elif action == "password":
+                store.set_password(number, hashed)
+            elif action == "remove":
+                store.remove_account(number)
+            elif action == "token":
+                secret = secrets.token_urlsafe(32)
+                store.add_token(number, label.strip()[:100] or "token", hashlib.sha256(secret.encode()).digest())
+            elif action == "remove-token":
+                store.remove_token(token, number)
+            else:
+                raise Problem(422, "Not allowed", f"action {action[:40]}: is none")
+        except StoreError as error:
+            raise Problem(409, "Not changed", str(error)) from None
+    if secret:  # shown once, in no address
+        return show(request, user, "token.html", "users", "API token", secret=secret)
+    told = {"save": "Saved", "password": "The password was changed; the user is signed out everywhere", "remove": "Removed"}
+    return done("/users", told.get(action, "The token was removed"))
+
+
+def _hashed(password: str) -> str:
+    try:
+        check_strength(password)
+    except ValueError as error:
+        raise Problem(422, "Not a good password", str(error)) from None
+    return hash_password(password)
