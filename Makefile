@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test system check slow soak mediapipe docs wheel clean
+.PHONY: demo test coverage system check slow soak mediapipe docs wheel clean
 
 demo: $(READY)
 	$(BIN)/python run_pipeline.py demo
@@ -11,6 +11,10 @@ demo: $(READY)
 # Two at a time, whose threads wait for each other without turning (which took three times as long).
 test: $(READY)
 	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadgroup
+
+# The same tests with line and branch coverage: reported, not gated. Processes that tests start are counted as well.
+coverage: $(READY)
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term --cov-report=html:.cache/coverage
 
 # What starts several processes, cameras or Ray sessions, one after another.
 system: $(READY)
