@@ -112,7 +112,7 @@ def finish(
 
     if started_after is None:
         write_jsonl(out / "sightings.jsonl", store.iter_final())
-    outcomes = store.outcome_counts(counted_after)
+    outcomes, static = store.outcome_counts(counted_after), store.static_count(counted_after)
     readers, why = source_replicas(job) if started_after is None else (len(job.sources), "one a camera")
     choices = {"readers": f"{readers}: {why}", "threads": f"{threads_for(job.groups[0], readers)} in each reader"}
     bad = [s for s in status.sources if s.status in ("failed", "incomplete")]
@@ -120,7 +120,7 @@ def finish(
     nothing = bool(status.sources) and len(unread) == len(status.sources)
     code = 3 if nothing else 4 if bad or fault else 0
     choices |= (summary_keys or {}).pop("choices", {})
-    more = {"watchlist": people or {}} | (summary_keys or {}) | ({"annotated": fault} if fault else {})
+    more = {"watchlist": people or {}, "static_tracks": static} | (summary_keys or {}) | ({"annotated": fault} if fault else {})
     write_summary(out / "run.json", settings, choices, status, elapsed, outcomes, more, code)
     write_report(store, out, started_after)
     store.log_audit("run", sources=[s.url for s in status.sources], fpir=settings.fpir, outcomes=outcomes)
@@ -131,6 +131,7 @@ def finish(
         console.print(f"annotated video: {fault}", markup=False)
     seconds = sum(s.position_s for s in status.sources)
     found = ", ".join(f"{outcomes.get(k, 0)} {k.replace('_', ' ')}" for k in ("match", "no_match", "not_assessable"))
+    found += f" ({static} static)" if static else ""
     seen = f"in {seconds:.0f} s of video" if started_after is None else f"at {len(status.sources)} cameras"
     console.print(f"{sum(outcomes.values())} tracks {seen}: {found}. {elapsed['all']:.0f} s in all.", soft_wrap=True)
     console.print(f"report: {out / 'report.html'}", markup=False, soft_wrap=True)

@@ -15,11 +15,13 @@ from console.timeline import duration_text, source_timelines, time_span
 from watchlist.jsonl import replace_text
 from watchlist.row_checks import OUTCOMES
 from watchlist.sqlite_connection import StoreError
+from watchlist.static_tracks import STATIC
 from watchlist.store import Store
 from watchlist.tracks import TrackFilter, box_number
 
-MAX_CARDS = {"match": 400, "near": 150, "no_match": 250, "unlikely": 100, "not_assessable": 200}  # cards of a section
-MAX_CARDS_SERVED = {"match": 120, "near": 60, "no_match": 60, "unlikely": 30, "not_assessable": 60}
+# Cards of a section
+MAX_CARDS = {"match": 400, "near": 150, "no_match": 250, "unlikely": 100, "not_assessable": 200, "static": 60}
+MAX_CARDS_SERVED = {"match": 120, "near": 60, "no_match": 60, "unlikely": 30, "not_assessable": 60, "static": 30}
 PICTURE_BYTES = 14_000_000  # with all else a report stays below 20 MB
 NEAR_MISS_MARGIN = 0.08  # of a cosine below its threshold: a near miss
 MIN_FACE_QUALITY = 0.2  # templates of lower quality are likely of no face: hair, hands, patterns
@@ -73,7 +75,7 @@ def _rendered(store: Store, out: Path, where: TrackFilter, run: dict[str, Any], 
         counts = {outcome: sum(row["tracks"] for row in summaries if row["outcome"] == outcome) for outcome in OUTCOMES}
         sources = source_timelines(store, run, summaries, where)
         absent = store.inactive_names()
-    shown = {"match": len(cards["match"]), "not_assessable": len(cards["not_assessable"])}
+    shown = {"match": len(cards["match"]), "not_assessable": len(cards["not_assessable"]) + len(cards["static"])}
     shown["no_match"] = sum(len(cards[name]) for name in ("near", "no_match", "unlikely"))
     known = set(absent)
     return TEMPLATES.get_template("report.html").render(
@@ -136,10 +138,10 @@ def _made_by(run: dict[str, Any]) -> str:
 
 def _sections(store: Store, where: TrackFilter, most: dict[str, int]) -> dict[str, list[dict[str, Any]]]:
     """Tracks by section, each in one: matches, near misses, the rest of "no match", what of that is likely no face, and those
-    not assessable."""
+    not assessable, what of them is static last."""
 
-    def of(outcome: str, count: int) -> list[dict[str, Any]]:
-        return store.page(TrackFilter(outcome=outcome, started_after=where.started_after), count)
+    def of(outcome: str, count: int, static: bool | None = None) -> list[dict[str, Any]]:
+        return store.page(TrackFilter(outcome=outcome, started_after=where.started_after, static=static), count)
 
     match = sorted(
         store.by_margin("match", most["match"], None, where), key=lambda r: (r["name"] or "", r["source"], r["start_s"])
@@ -154,12 +156,14 @@ def _sections(store: Store, where: TrackFilter, most: dict[str, int]) -> dict[st
     ]
     known = {(row["source"], row["track"]) for row in near}
     rest = [row for row in of("no_match", most["no_match"] + len(near)) if (row["source"], row["track"]) not in known]
+    unjudged = of("not_assessable", 2 * (most["not_assessable"] + most["static"]))  # static ones alone have no index
     return {
         "match": match,
         "near": near,
         "no_match": [row for row in rest if row["quality"] >= MIN_FACE_QUALITY][: most["no_match"]],
         "unlikely": [row for row in rest if row["quality"] < MIN_FACE_QUALITY][: most["unlikely"]],
-        "not_assessable": of("not_assessable", most["not_assessable"]),
+        "not_assessable": of("not_assessable", most["not_assessable"], False),
+        "static": [row for row in unjudged if STATIC in row["reasons"]][: most["static"]],
     }
 
 

@@ -106,6 +106,7 @@ class Track:
         reasons: number of rejected shots by reason.
         captured: Unix time of the live frame that triggered this report; None in recordings and at the end of a source.
         epoch: Unix time of PTS 0 by the clock of that moment; None in recordings.
+        static: it never had a sure frontal look and never moved in the scene, so it is likely a thing.
     """
 
     source: str
@@ -120,6 +121,7 @@ class Track:
     reasons: dict[str, int]
     captured: float | None = None
     epoch: float | None = None
+    static: bool = False
 
 
 class _OfTrack:

@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.protocol import Batch
 from stages.records import Sighting, Template
 from stages.storage_retry import with_retries
+from watchlist.static_tracks import STATIC, outcome_of
 
 
 class Search:
@@ -93,13 +94,15 @@ class Search:
         track = template.track
         best = track.shots[0] if track.shots else track.rejected
         face_px = best.face_px if best else 0.0
-        refusals = tuple(f"{name}: {count}" for name, count in sorted(track.reasons.items()))
+        refusals = (*((STATIC,) if track.static else ()), *(f"{name}: {count}" for name, count in sorted(track.reasons.items())))
         if template.embedding is None or template.quality < self._min_quality:
             why = "no_usable_shot" if not track.shots else f"low_quality: {template.quality:.2f}"
             return Sighting(template, "not_assessable", None, None, None, None, self._fpir, face_px, (why, *refusals))
         if not isinstance(candidate, Candidate):
-            return Sighting(template, "no_match", None, None, None, None, self._fpir, face_px, ("empty_watchlist", *refusals))
+            outcome = outcome_of("no_match", refusals)
+            return Sighting(template, outcome, None, None, None, None, self._fpir, face_px, ("empty_watchlist", *refusals))
         outcome, threshold = self._thresholds.decide(candidate.score, self._fpir, len(self._gallery), face_px)
+        outcome = outcome_of(outcome, refusals)
         return Sighting(
             template, outcome, candidate.identity, candidate.name, candidate.score, threshold, self._fpir, face_px, refusals
         )

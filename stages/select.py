@@ -9,12 +9,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from models.chip import alignment_error, sharpness_of, warp_chip
 from pipeline.protocol import Batch
 from stages.records import Image, Shot, Track, TrackedFrame
 from stages.tracking.lost_budget import LostTrackBudget
+from stages.tracking.stillness import SURE_POSE_ERROR, SURE_SCORE, never_moved
+from stages.video.camera_motion import CameraMotion
 from stages.video.clock import at_least, more_than
 
 CROP_MARGIN = 0.6  # of the face's width, on each side of its box
@@ -23,7 +24,13 @@ MAX_POSE_ERROR = 0.22  # mean distance of the landmarks from the frontal templat
 
 @dataclass
 class _OpenTrack:
-    """A track that has not ended. Checkpoints hold these fields under these names; ``news``: it has shots not yet reported."""
+    """A track that has not ended. Checkpoints hold these fields under these names.
+
+    Attributes:
+        news: it has shots not yet reported.
+        camera: for each detection the shift of the scene in the frame (`CameraMotion`).
+        frontal: it had a sure frontal look, so it is somebody.
+    """
 
     number: int
     start_s: float
@@ -32,6 +39,8 @@ class _OpenTrack:
     version: int = 0
     news: bool = False
     path: list[tuple[float, ...]] = field(default_factory=list)
+    camera: list[tuple[float, float] | None] = field(default_factory=list)
+    frontal: bool = False
     shots: list[Shot] = field(default_factory=list)
     rejected: Shot | None = None
     reasons: Counter[str] = field(default_factory=Counter)
@@ -54,6 +63,8 @@ class Select:
         longest_s: a track is cut after this many seconds (a poster, a guard) and continues as a new one.
         early_shots: number of shots that triggers the first report. Lowering it decides sooner, on less; None waits for
             ``report_every_s``.
+        static_s: a track that lasted so many seconds, without a sure frontal look, and never moved in the scene, is static: a
+            picture, a statue, a lamp. It is not assessable unless it matches. Raising it tells fewer tracks apart; None: none.
         dated_tracks: start the track names with the time at which this stage was opened, so that a restart reuses no name.
 
     Raises:
@@ -71,6 +82,7 @@ class Select:
         report_every_s: float = 10.0,
         longest_s: float = 600.0,
         early_shots: int | None = None,
+        static_s: float | None = 3.0,
         dated_tracks: bool = False,
     ) -> None:
         if top_k < 1:
@@ -79,6 +91,7 @@ class Select:
         self._apart_s, self._lost_s, self._report_every_s = apart_s, lost_s, report_every_s
         self._longest_s, self._early_shots, self._dated = longest_s, early_shots, dated_tracks
         self._prefix = ""
+        self._static_s, self._camera = static_s, CameraMotion()
         self._lost_budget = LostTrackBudget()
         self._open: dict[int, _OpenTrack] = {}
         self._source = ""
@@ -87,7 +100,7 @@ class Select:
         self._refused: Counter[str] = Counter()
 
     def open(self) -> None:
-        self._open, self._lost_budget = {}, LostTrackBudget()
+        self._forget()
         if self._dated:
             now = time.time()
             self._prefix = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now))}.{now % 1 * 1000:03.0f}Z-"
@@ -105,7 +118,7 @@ class Select:
     def flush(self) -> Batch:
         self._captured = None  # the end of the source triggers these reports, not a frame
         out = [self._report(track, final=True) for track in self._open.values()]
-        self._open, self._lost_budget = {}, LostTrackBudget()
+        self._forget()
         return out
 
     def close(self) -> None:
@@ -116,24 +129,41 @@ class Select:
             "source": self._source,
             "open": [_to_state(track) for track in self._open.values()],
             "pace": self._lost_budget.state(),
+            "camera": self._camera.state(),
         }
 
     def restore(self, state: Any) -> None:
         self._source, self._lost_budget = state["source"], LostTrackBudget()
         self._open = {track.number: track for track in map(_from_state, state["open"])}
         self._lost_budget.restore(state["pace"])
+        self._camera.restore(state["camera"])
 
     def counters(self) -> dict[str, int]:
         return {f"shots refused: {reason}": count for reason, count in sorted(self._refused.items())}
 
+    def _forget(self) -> None:
+        self._open, self._lost_budget = {}, LostTrackBudget()
+        self._camera.reset()
+
+    def _camera_offset(self, item: TrackedFrame) -> tuple[float, float] | None:
+        """Shift of the scene in the frame, which matters only while there are tracks."""
+        if self._static_s is None:
+            return None
+        if not self._open and not (item.tracks >= 0).any():
+            self._camera.reset()
+            return None
+        return self._camera(item.frame.image)
+
     def _observe(self, item: TrackedFrame) -> None:
+        offset = self._camera_offset(item)
         for row in np.flatnonzero(item.tracks >= 0):
             number, now = int(item.tracks[row]), item.frame.pts_s
             track = self._open.setdefault(number, _OpenTrack(number, now, now, now))
             track.last_s = now
             box = item.faces.boxes[row]
             track.path.append((now, *(float(v) for v in box)))
-            shot, refusal = self._evaluate(item.frame.image, box, item.faces.landmarks[row], float(item.faces.scores[row]), now)
+            track.camera.append(offset)
+            shot, refusal, frontal = self._evaluate(item, int(row))
             if item.frame.damaged:
                 refusal = "corrupt_frame"
             if refusal:
@@ -142,12 +172,14 @@ class Select:
                 if track.rejected is None or shot.quality > track.rejected.quality:
                     track.rejected = _with_crop(shot, item.frame.image)
             else:
+                track.frontal |= frontal
                 self._add_shot(track, shot, item.frame.image)
 
-    def _evaluate(
-        self, image: Image, box: NDArray[np.float32], landmarks: NDArray[np.float32], score: float, pts_s: float
-    ) -> tuple[Shot, str]:
-        """Return a shot with its quality, and the name of the first reason to reject it ("" for none)."""
+    def _evaluate(self, item: TrackedFrame, row: int) -> tuple[Shot, str, bool]:
+        """Return a shot with its quality, the name of the first reason to reject it ("" for none), and whether it is a sure
+        frontal look."""
+        image, pts_s = item.frame.image, item.frame.pts_s
+        box, landmarks, score = item.faces.boxes[row], item.faces.landmarks[row], float(item.faces.scores[row])
         height, width = image.shape[:2]
         face_px = float(box[2] - box[0])
         outside = (landmarks < -0.5).any() or (landmarks[:, 0] > width).any() or (landmarks[:, 1] > height).any()
@@ -167,7 +199,8 @@ class Select:
             "extreme_pose": fit > MAX_POSE_ERROR,
             "blurred": sharpness < self._min_sharpness,
         }
-        return shot, next((name for name, failed in checks.items() if failed), "")
+        frontal = score >= SURE_SCORE and fit <= SURE_POSE_ERROR
+        return shot, next((name for name, failed in checks.items() if failed), ""), frontal
 
     def _add_shot(self, track: _OpenTrack, shot: Shot, image: Image) -> None:
         near = [s for s in track.shots if not at_least(abs(s.pts_s - shot.pts_s), self._apart_s)]
@@ -214,6 +247,7 @@ class Select:
             reasons,
             captured,
             self._epoch,
+            self._static_s is not None and not track.frontal and never_moved(track.path, track.camera, self._static_s),
         )
 
 
@@ -228,7 +262,9 @@ def _from_state(held: dict[str, Any]) -> _OpenTrack:
     shots = [Shot(**shot) for shot in held["shots"]]
     rejected = Shot(**held["rejected"]) if held["rejected"] else None
     path = [tuple(map(float, place)) for place in held["path"]]
-    return _OpenTrack(**{**held, "shots": shots, "rejected": rejected, "path": path, "reasons": Counter(held["reasons"])})
+    camera = [None if offset is None else (float(offset[0]), float(offset[1])) for offset in held["camera"]]
+    rest = {"shots": shots, "rejected": rejected, "path": path, "camera": camera, "reasons": Counter(held["reasons"])}
+    return _OpenTrack(**{**held, **rest})
 
 
 def _with_crop(shot: Shot, image: Image) -> Shot:

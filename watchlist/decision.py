@@ -6,6 +6,7 @@ import numpy as np
 
 from watchlist.database import StoreError
 from watchlist.gallery import Gallery
+from watchlist.static_tracks import is_comparable, outcome_of
 from watchlist.store import Store
 from watchlist.thresholds import Thresholds
 
@@ -29,7 +30,7 @@ def redecide_tracks(store: Store, digest: str, thresholds: Thresholds, fpir: flo
     if strange:
         raise StoreError(f"{store.path}: its tracks were made with another recogniser than this one ({digest[:12]})")
     gallery = Gallery(store, digest)
-    rows = [row for row in store.tracks() if row["template"] is not None and row["outcome"] != "not_assessable"]
+    rows = [row for row in store.tracks() if row["template"] is not None and is_comparable(row)]
     if not rows or not len(gallery):
         return 0
     vectors = np.stack([np.frombuffer(row["template"], np.float16) for row in rows]).astype(np.float32)
@@ -37,6 +38,7 @@ def redecide_tracks(store: Store, digest: str, thresholds: Thresholds, fpir: flo
     for row, candidate in zip(rows, gallery.nearest(vectors), strict=True):
         assert candidate is not None  # somebody is enrolled
         outcome, threshold = thresholds.decide(candidate.score, fpir, len(gallery), row["face_px"])
+        outcome = outcome_of(outcome, row["reasons"])
         matched = outcome == "match"
         before = row["outcome"], row["identity"], row["name"]
         row |= {

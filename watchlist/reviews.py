@@ -12,6 +12,7 @@ from typing import Any
 from watchlist.database import Database, StoreError
 from watchlist.jsonl import map_lines
 from watchlist.row_checks import checked_track
+from watchlist.static_tracks import STATIC_SQL
 from watchlist.tracks import SUMMARY_COLUMNS
 
 VERDICTS = ("confirmed", "rejected", "open")
@@ -104,7 +105,7 @@ class Reviews(Database):
         rows = self._db.execute(
             f"SELECT t.rowid AS number, {at} AS at, {columns}, NULL AS review, NULL AS judged "
             "FROM tracks t INDEXED BY tracks_feed_outcome WHERE t.outcome = 'not_assessable' AND t.face_px >= :least "
-            "AND t.final = 1 AND t.crop IS NOT NULL AND NOT EXISTS "
+            f"AND t.final = 1 AND t.crop IS NOT NULL AND NOT {STATIC_SQL} AND NOT EXISTS "
             f"(SELECT 1 FROM review_states r WHERE r.source = t.source AND r.track = t.track) {before} "
             f"ORDER BY {at} DESC, t.rowid DESC LIMIT :most",
             {"least": WORTH_PX, "most": limit, **({} if after is None else {"at": after[0], "number": after[1]})},

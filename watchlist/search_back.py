@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchlist.database import StoreError
+from watchlist.static_tracks import is_comparable, outcome_of
 from watchlist.store import Store
 from watchlist.template_index import TemplateIndex
 from watchlist.thresholds import Thresholds
@@ -35,9 +36,9 @@ class TrackHit:
 
     @property
     def outcome(self) -> str:
-        if self.row["outcome"] == "not_assessable":
+        if not is_comparable(self.row):
             return "not_assessable"
-        return "match" if self.score >= self.threshold else "no_match"
+        return outcome_of("match" if self.score >= self.threshold else "no_match", self.row["reasons"])
 
 
 class SearchableTracks(Protocol):

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from watchlist.static_tracks import STATIC_SQL
+
 TRACK_COLUMNS = (
     "source track version final start_s end_s face_px shots template recognizer quality best_pts_s best_box crop restored path "
     "outcome identity name nearest score threshold fpir reasons started_at ended_at"
@@ -26,6 +28,7 @@ class TrackFilter:
         outcome: ``match``, ``no_match`` or ``not_assessable``.
         started_after: Unix time at or after which the track began. Tracks without a time of day are left out.
         sources: names of the only sources that a user may see.
+        static: whether the tracks are static (`watchlist.static_tracks`).
     """
 
     source: str | None = None
@@ -37,6 +40,7 @@ class TrackFilter:
     outcome: str | None = None
     started_after: float | None = None
     sources: tuple[str, ...] | None = None
+    static: bool | None = None
 
     def clause(self) -> tuple[str, dict[str, Any]]:
         """The WHERE clause over the table ``t`` ("" if all tracks are selected), and its parameters."""
@@ -49,6 +53,7 @@ class TrackFilter:
             "until_s": "t.start_s <= :until_s",
             "outcome": "t.outcome = :outcome",
             "started_after": "t.started_at >= :started_after",
+            "static": f"{STATIC_SQL} = :static",
             "sources": "t.source IN (SELECT value FROM json_each(:sources))",
         }
         parameters = {key: value for key in conditions if (value := getattr(self, key)) is not None}

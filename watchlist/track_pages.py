@@ -132,6 +132,12 @@ class TrackPages(Database):
         )
         return {str(row[0]): int(row[1]) for row in rows}
 
+    def static_count(self, started_after: float | None = None) -> int:
+        """Number of finished tracks that are static; with ``started_after`` (Unix time) only those that began since then."""
+        clause, parameters = TrackFilter(started_after=started_after, static=True).clause()
+        found = self._db.execute(f"SELECT COUNT(*) FROM tracks t {clause} AND t.final = 1", parameters).fetchone()
+        return int(found[0])
+
     def start_of_newest(self, count: int) -> float | None:
         """Unix time at which the ``count``-th newest finished track began; None if there are fewer."""
         row = self._db.execute(

@@ -18,6 +18,7 @@ from console.problems import not_found
 from watchlist.database import StoreError
 from watchlist.gallery import Gallery
 from watchlist.output_folder import shot_pictures
+from watchlist.static_tracks import is_comparable
 from watchlist.store import Store
 
 router = APIRouter(include_in_schema=False)
@@ -53,7 +54,7 @@ def track_page(request: Request, user: Viewer, source: str, track: str) -> HTMLR
         video=_video(console, store, source, row),
         members=store.cases_of_track(source, track),
         cases=[case for case in store.cases(50) if case.closed is None],
-        assessable=row["outcome"] != "not_assessable",
+        assessable=is_comparable(row),
     )
 
 

@@ -60,10 +60,22 @@ def test_three_outcomes(database: Path) -> None:
     assert (nothing.outcome, nothing.score) == ("not_assessable", None) and nothing.reasons[0] == "no_usable_shot"
 
 
+def test_a_static_track_is_not_assessable_but_a_match_is_never_hidden_by_it(database: Path) -> None:
+    still = [template(unit(1)), template(unit(2), "t2"), template(None, "t3", shots=0)]
+    match, thing, nothing = decide(database, *(replace(t, track=replace(t.track, static=True)) for t in still))
+    assert (match.outcome, match.name, match.reasons[0]) == ("match", "Ada", "static")
+    assert (thing.outcome, thing.reasons) == ("not_assessable", ("static", "blurred: 2"))
+    assert thing.score is not None and thing.threshold is not None and thing.score < thing.threshold  # compared all the same
+    assert (nothing.outcome, nothing.reasons[:2]) == ("not_assessable", ("no_usable_shot", "static"))
+
+
 def test_an_empty_watchlist_matches_nobody(tmp_path: Path) -> None:
     Store(tmp_path / "farsight.db").close()
     found = decide(tmp_path / "farsight.db", template(unit(1)))[0]
     assert found.outcome == "no_match" and "empty_watchlist" in found.reasons
+    still = template(unit(1))
+    found = decide(tmp_path / "farsight.db", replace(still, track=replace(still.track, static=True)))[0]
+    assert found.outcome == "not_assessable" and found.reasons[:2] == ("empty_watchlist", "static")
 
 
 def test_after_a_fault_the_list_is_read_again(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
