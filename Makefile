@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test coverage system check slow soak mediapipe docs wheel clean
+.PHONY: demo test coverage system browser check slow soak mediapipe docs wheel clean
 
 demo: $(READY)
 	$(BIN)/python run_pipeline.py demo
@@ -19,6 +19,10 @@ coverage: $(READY)
 # What starts several processes, cameras or Ray sessions, one after another.
 system: $(READY)
 	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -m system
+
+# The console in a real browser (Debian: apt-get install chromium).
+browser: $(READY)
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -m browser
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -48,7 +48,7 @@ NAVIGATION = (
     Entry("cameras", "Cameras", "/cameras"),
     Entry("runs", "Runs", "/runs"),
     Entry("cases", "Cases", "/cases"),
-    Entry("report", "Report", "/"),
+    Entry("report", "Report", "/report"),
     Entry("settings", "Settings", "/settings"),
     Entry("users", "Users", "/users", role="admin"),
 )

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Request
-from fastapi.responses import HTMLResponse
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
 
 from console.auth import User, require
 from console.context import Console, console_of
@@ -31,6 +31,12 @@ Viewer = Annotated[User, Depends(require("viewer"))]
 
 
 @router.get("/", response_class=HTMLResponse)
+def entrance(request: Request, user: Viewer) -> Response:
+    """The sightings for whoever is signed in; without accounts the report of the run."""
+    return report(request, user) if user.is_anonymous else RedirectResponse("/sightings", 303)
+
+
+@router.get("/report", response_class=HTMLResponse)
 def report(request: Request, user: Viewer) -> HTMLResponse:
     """The report of the run."""
     if user.cameras is not None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse
 
 from console.context import console_of
 from console.pages.layout import (
@@ -86,11 +86,6 @@ def asked_filter(
 
 
 Filters = Annotated[Asked, Depends(asked_filter)]
-
-
-@router.get("/console")
-def entrance(user: Viewer) -> RedirectResponse:
-    return RedirectResponse("/sightings", 303)
 
 
 @router.get("/sightings")

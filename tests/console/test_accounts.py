@@ -147,7 +147,7 @@ def test_who_sees_one_camera_sees_no_other(console_out: Path, signed_in: Clients
     client = signed_in("viewer")
     assert {found["source"] for found in client.get("/api/sightings").json()} == {"yard"}
     assert client.get("/api/sightings?source=cam").status_code == 422
-    assert client.get("/picture?source=cam&track=x-0007").status_code == 404 and client.get("/").status_code == 403
+    assert client.get("/picture?source=cam&track=x-0007").status_code == 404 and client.get("/report").status_code == 403
     assert client.get("/annotated/cam.mp4").status_code == 404
 
 
