@@ -21,7 +21,7 @@ from tests.browser.demo_data import PASSWORD, ROOT, fill, run_demo
 from tests.servers import free_port
 
 PLACE = ROOT / "docs" / "console"
-TRACK = "/track?source=gate&track=20261130T000000"
+TRACK = "/track?source=gate&track=20261130T000003"
 DESK = {
     "sightings": "/sightings",
     "track": "",
@@ -159,6 +159,8 @@ def photograph(url: str, out: Path, only: set[str]) -> None:
                 context.request.post("/login", form={"name": "admin", "password": PASSWORD}, max_redirects=0)
                 for name in wanted:
                     if name in DESK:
+                        if name == "cameras":
+                            _still(out)
                         page.goto(DESK[name] or TRACK)
                     elif name == "enrol":
                         page.goto("/people/add")
