@@ -56,6 +56,8 @@ def command(
 
 def _watch(cameras: CameraFile, out: Path, alerts: dict[str, Any], duration: float | None, monitor: Any) -> int:
     """Do everything that `live` does; returns the exit code."""
+    from watchlist.traffic import CameraTraffic
+
     settings = cameras.settings
     store = open_store(out / DATABASE)
     store.finish_abandoned()
@@ -73,11 +75,13 @@ def _watch(cameras: CameraFile, out: Path, alerts: dict[str, Any], duration: flo
         signal.signal(wish, _once(engine.stop))
     changes, file = StatusLog(), StatusFile(out, command="live", config=str(cameras.path))
     alert_printer = AlertPrinter(store, console) if settings.alerts.console else None
+    traffic = CameraTraffic(store, settings.fpir, epoch)
     housekeeping = LiveMaintenance(Path(str(settings.watchlist)), out, settings.retention)
     try:
         with ProgressView("watching", console, len(job.sources), endless=True) as view:
 
             def watch(status: Status) -> None:
+                status.figures["expected_false_alarms_a_day"] = traffic.false_alarms_a_day(s.name for s in status.sources)
                 view.update(status)
                 changes.update(status)
                 file.update(status)

@@ -177,11 +177,8 @@ def _only_inside(listing: PhotoList, folder: Path) -> None:
     root = folder.resolve()
     inside = []
     for entry in listing.entries:
-        if not entry.photo.resolve().is_relative_to(root):
-            listing.skipped.append((display_path(entry.photo.name), "is not among the uploaded files"))
-        elif not entry.photo.exists():  # told here: ten thousand of them one by one would take minutes
-            why = f"{entry.name}: is not among the uploaded files"
-            listing.skipped.append((display_path(entry.photo.relative_to(folder)), why))
-        else:
+        if entry.photo.resolve().is_relative_to(root):
             inside.append(entry)
+        else:
+            listing.skipped.append((display_path(entry.photo.name), "is not among the uploaded files"))
     listing.entries = inside

@@ -18,6 +18,7 @@ from watchlist.sqlite_connection import StoreError
 from watchlist.static_tracks import STATIC
 from watchlist.store import Store
 from watchlist.tracks import TrackFilter, box_number
+from watchlist.traffic import expected_false_alarms
 
 # Cards of a section
 MAX_CARDS = {"match": 400, "near": 150, "no_match": 250, "unlikely": 100, "not_assessable": 200, "static": 60}
@@ -95,6 +96,7 @@ def _rendered(store: Store, out: Path, where: TrackFilter, run: dict[str, Any], 
         links={f"{card['source']}/{card['track']}" for found in cards.values() for card in found},
         seconds=sum(source["position_s"] for source in sources),
         fpir=_rate(run),
+        false_alarms=sum(expected_false_alarms(summaries, _rate(run) or 0.0).values()),
         made_by=_made_by(run),
         served=served,
         omitted=inlined.omitted,
@@ -173,7 +175,7 @@ def _cards(rows: list[dict[str, Any]], out: Path, pictures: Pictures) -> list[di
     for row in rows:
         source = row["source"]
         if source not in videos:
-            videos[source] = has_video(out, source)
+            videos[source] = _has_video(out, source)
         at = row["start_s"] if row["best_pts_s"] is None else row["best_pts_s"]
         live = row["started_at"] is not None and row["ended_at"] is not None
         cards.append(
@@ -192,8 +194,7 @@ def _cards(rows: list[dict[str, Any]], out: Path, pictures: Pictures) -> list[di
     return cards
 
 
-def has_video(out: Path, source: str) -> bool:
-    """Whether there is an annotated video of a source."""
+def _has_video(out: Path, source: str) -> bool:
     try:
         return (out / "annotated" / f"{source}.mp4").is_file()
     except (OSError, ValueError):

@@ -72,10 +72,17 @@ class GroupStatus:
 
 @dataclass
 class Status:
-    """A run at one moment: its groups, and the sources that are being read or are finished."""
+    """A run at one moment.
+
+    Attributes:
+        groups: of its graph.
+        sources: those that are being read or are finished.
+        figures: by name and source, numbers that are shown and exported beside the others.
+    """
 
     groups: list[GroupStatus] = field(default_factory=list)
     sources: list[SourceReport] = field(default_factory=list)
+    figures: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 StatusCallback = Callable[[Status], None]

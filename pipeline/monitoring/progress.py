@@ -69,6 +69,8 @@ class ProgressView:
         if self._endless:
             streaming = sum(s.state == "streaming" for s in status.sources)
             note = f"{streaming} of {len(status.sources)} cameras streaming"
+            sums = [f", {name.replace('_', ' ')}: {sum(row.values()):.2g}" for name, row in status.figures.items() if row]
+            note += "".join(sums)
             return sum(s.position_s for s in status.sources), None, note
         done = sum(s.position_s if s.status != "failed" else 0.0 for s in status.sources)
         total = None if not known else max(done, sum(known) / len(known) * self._total)
@@ -76,7 +78,9 @@ class ProgressView:
 
     def _cameras(self, status: Status) -> Table:
         table = Table(box=None, header_style="dim")
-        for heading in ("camera", "state", "searched/s", "delay", "searched", "skipped", "reconnects"):
+        figures = [name for name, row in status.figures.items() if row]
+        headings = ("camera", "state", "searched/s", "delay", "searched", "skipped", "reconnects")
+        for heading in (*headings, *(name.replace("_", " ") for name in figures)):
             table.add_column(heading, justify="left" if heading in ("camera", "state") else "right")
         for source in status.sources:
             searched = source.counts.get("frames_searched", 0)
@@ -88,6 +92,7 @@ class ProgressView:
                 str(searched),
                 str(source.counts.get("dropped_for_newer", 0)),
                 str(source.counts.get("reconnects", 0)),
+                *(f"{status.figures[name].get(source.name, 0.0):.2g}" for name in figures),
             )
         return table
 

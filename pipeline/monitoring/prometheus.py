@@ -90,6 +90,11 @@ class MetricsServer:
             for name in ("reconnects", "stalls", "readers replaced"):
                 events.add_metric([source.name, name], source.counts.get(name, 0))
         yield from (camera_state, delay, frames, drops, events)
+        for name, row in status.figures.items():
+            figure = GaugeMetricFamily(f"farsight_camera_{name}", f"{name.replace('_', ' ').capitalize()}.", labels=["camera"])
+            for camera, value in row.items():
+                figure.add_metric([camera], value)
+            yield figure
         yield from self._of_stages(status)
         yield GaugeMetricFamily("farsight_status_age_seconds", "Since the last look at all actors.", self._age())
 

@@ -58,3 +58,12 @@ def test_cameras_that_came_later_are_counted(clock: list[float]) -> None:
     view = ProgressView("watching", terminal(), 2, endless=True)
     view.update(status(1.0, "a=streaming", "b=backing off", "c=streaming"))
     assert "2 of 3 cameras streaming" in shown(view)
+
+
+def test_figures_of_each_camera_are_a_column(clock: list[float]) -> None:
+    view, seen = ProgressView("watching", terminal(), 2, endless=True), status(1.0, "gate=streaming", "hall=streaming")
+    seen.figures["expected_false_alarms_a_day"] = {"gate": 2.4}
+    view.update(seen)
+    text = shown(view)
+    assert "expected false alarms a day" in text and row(text, "gate")[-1] == "2.4" and row(text, "hall")[-1] == "0"
+    assert "expected false alarms a day: 2.4" in view._position(seen)[2]

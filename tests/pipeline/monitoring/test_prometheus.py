@@ -133,3 +133,10 @@ def test_a_page_that_pretends_to_be_the_monitoring_reads_nothing(path: str, host
         assert code == (200 if answered else 400) and answered == ("gate" in text or text == "ok\n")
     finally:
         found.close()
+
+
+def test_a_scrape_tells_the_figures_of_each_camera(monitor: MetricsServer) -> None:
+    seen = status("streaming")
+    seen.figures["expected_false_alarms_a_day"] = {"gate": 2.5}
+    monitor.update(seen)
+    assert 'farsight_camera_expected_false_alarms_a_day{camera="gate"} 2.5' in ask(monitor, "/metrics")[1]
