@@ -14,6 +14,9 @@ from pipeline.errors import SettingsError
 if TYPE_CHECKING:
     from watchlist.store import Store
 
+TABLE_SHOTS = 3
+MAX_TRACKS = 5000  # who is the same person is asked of every pair
+
 
 def command(
     db: Annotated[Path, typer.Option(help="database file, or the folder that holds it")],
@@ -26,6 +29,8 @@ def command(
     recognizer: Recognizer = None,
 ) -> None:
     """Fit the thresholds to your own cameras, and show the cosine threshold for each false-alarm rate and face width."""
+    from watchlist.gallery import list_length
+
     changing = reset or strangers is not None
     store = open_own_list(db) if changing else open_store(database_path(db), must_exist=True)
     card = card_of(recognizer)
@@ -36,23 +41,28 @@ def command(
         store.put_calibration(card["sha256"], None)
     if strangers is not None:
         _fit(store, card, strangers, camera)
-    size = len(store.active_photos()[0])
+    photos, identities = store.active_photos()
+    size = list_length(identities)
     own, thresholds = store.calibration(card["sha256"]), store.thresholds(card)
     store.close()
     rates = (0.1, 0.03, 0.01, 0.003, 0.001)
     origin = "fitted to your footage" if own else "as they came with the recogniser"
-    table = Table("face px", *(f"fpir {rate:g}" for rate in rates), box=None, title=f"{size} enrolled photos, {origin}")
+    title = f"{len(photos)} enrolled photos, templates of {TABLE_SHOTS} shots, {origin}"
+    table = Table("face px", *(f"fpir {rate:g}" for rate in rates), "strangers", box=None, title=title)
     for face_px in (12, 16, 24, 40, 80):
-        table.add_row(str(face_px), *(f"{thresholds.cosine(rate, size, face_px):.3f}" for rate in rates))
+        cosines = (f"{thresholds.cosine(rate, size, face_px, TABLE_SHOTS):.3f}" for rate in rates)
+        table.add_row(str(face_px), *cosines, str(thresholds.people(face_px)))
     console.print(table)
 
 
 def _fit(store: Store, card: dict[str, Any], strangers: Path, camera: str | None) -> None:
-    """Keep thresholds fitted to the tracks of other footage."""
+    """Keep thresholds fitted to the people of other footage, where these tell more than the card."""
     import numpy as np
 
-    from watchlist.calibration import MIN_COMPARISONS, fit_impostor_scores
+    from watchlist.calibration import fit_to_footage, group_people
+    from watchlist.gallery import Gallery
     from watchlist.row_checks import checked_embedding, stack_embeddings
+    from watchlist.thresholds import Thresholds
 
     path = database_path(strangers)
     footage = open_store(path, must_exist=True)
@@ -62,25 +72,28 @@ def _fit(store: Store, card: dict[str, Any], strangers: Path, camera: str | None
         if t["template"] is not None and t["outcome"] != "not_assessable" and t["recognizer"] == card["sha256"]
     ]
     footage.close()
-    photos = store.active_photos()[0]
-    if not tracks or not len(photos):
-        raise SettingsError(f"calibrate: {len(tracks)} tracks and {len(photos)} photos of this recogniser; both are needed")
+    if len(tracks) > MAX_TRACKS:
+        console.print(f"{len(tracks)} tracks: every {len(tracks) / MAX_TRACKS:.1f}th is compared")
+        tracks = [tracks[int(k * len(tracks) / MAX_TRACKS)] for k in range(MAX_TRACKS)]
+    gallery = Gallery(store, card["sha256"])
+    if not tracks or not len(gallery):
+        raise SettingsError(f"calibrate: {len(tracks)} tracks and {len(gallery)} photos of this recogniser; both are needed")
     vectors = stack_embeddings(
         [checked_embedding(t["template"], np.float16, path, f"the track {t['source']}/{t['track']}") for t in tracks],
         path,
         "tracks",
     )
     face_px = np.array([t["face_px"] for t in tracks], np.float32)
-    bins, counts = fit_impostor_scores(card["impostors"], vectors @ store.photo_embeddings(photos).T, face_px)
-    if max(counts) < MIN_COMPARISONS:
+    shots = np.array([t["shots"] for t in tracks], np.intp)
+    person = group_people(vectors, face_px, Thresholds(card["impostors"]))
+    highest = np.array([found.score for found in gallery.nearest(vectors) if found is not None], np.float32)
+    bins, fits = fit_to_footage(card["impostors"], highest, face_px, shots, person, gallery.list_size)
+    for fit in fits:
+        console.print(fit.text())
+    if all(fit.kept for fit in fits):
         raise SettingsError(
-            f"calibrate: {len(tracks)} tracks against {len(photos)} photos give at most {max(counts)} comparisons of one face "
-            f"size, {MIN_COMPARISONS} are needed; take longer footage"
+            f"calibrate: {len(tracks)} tracks show {len(set(person.tolist()))} people, who give no better thresholds than those "
+            "that are there; nothing was changed"
         )
     store.put_calibration(card["sha256"], bins, len(tracks))
-    store.log_audit("calibrate", tracks=len(tracks), comparisons=counts)
-    low = 0.0
-    for found, count in zip(bins, counts, strict=True):
-        kept = "" if count >= MIN_COMPARISONS else ", too few: as it came with the recogniser"
-        console.print(f"faces of {low:g} to {found['face_px']:g} px: {count} comparisons{kept}")
-        low = found["face_px"]
+    store.log_audit("calibrate", tracks=len(tracks), strangers=[fit.strangers for fit in fits])

@@ -1,48 +1,145 @@
-"""Fit impostor scores, and with them the thresholds, to a user's own cameras."""
+"""Fit a recogniser's thresholds to a user's own cameras: by the people in the footage, not by comparisons."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import genpareto
+from scipy.cluster.hierarchy import fcluster, linkage
 
-MIN_COMPARISONS = 1000  # comparisons that a bin needs for its scores to replace those of the card
-MIN_EXCESSES = 200  # scores in the tail that a bin needs for its tail to replace that of the card
-TAIL_SHARE = 0.01  # share of the scores that the generalised Pareto distribution of the tail is fitted to
+from watchlist.thresholds import Measured, Thresholds
+
+MIN_STRANGERS = 30  # of one face width, for their scores to move the card's
+MIN_FOR_SPREAD = 150  # for the spread of their scores to do so as well
+SPREAD_LIMITS = 0.5, 2.0
+SAME_PERSON_RATE = 1e-3  # how seldom two strangers' tracks may be taken for one person's
+CERTAIN = 2.0  # standard errors by which the footage must differ from the card
 
 
-def fit_impostor_scores(
-    impostors: list[dict[str, Any]], scores: NDArray[np.float32], face_px: NDArray[np.float32]
-) -> tuple[list[dict[str, Any]], list[int]]:
-    """Replace the bins of a recogniser's impostor scores that the user's own footage has enough comparisons for.
+@dataclass(frozen=True)
+class Fit:
+    """What the footage says of faces of one width.
 
-    A bin with enough comparisons and too few scores in its tail keeps the card's tail after the new scores.
+    Attributes:
+        from_px, to_px: widths of the faces in pixels.
+        strangers: different people in the footage.
+        shift: how much higher their highest scores are than the card's strangers'.
+        error: standard error of ``shift``.
+        spread: how much wider they lie than the card's; 1 where there are too few to tell.
+        kept: why the card's thresholds stay; "" where they are replaced.
+    """
+
+    from_px: float
+    to_px: float
+    strangers: int
+    shift: float
+    error: float
+    spread: float
+    kept: str
+
+    def text(self) -> str:
+        """One line for the user."""
+        line = f"faces of {self.from_px:g} to {self.to_px:g} px: {self.strangers} strangers"
+        if math.isfinite(self.error):
+            side = "above" if self.shift > 0 else "below"
+            line += f", whose highest scores lie {abs(self.shift):.3f} ± {self.error:.3f} {side} those of the recogniser's card"
+        return f"{line}: {f'the card is kept, {self.kept}' if self.kept else 'the thresholds follow them'}"
+
+
+def group_people(vectors: NDArray[np.float32], face_px: NDArray[np.float32], thresholds: Thresholds) -> NDArray[np.intp]:
+    """Which tracks show one person: those that are alike on average.
 
     Args:
-        impostors: bins of the recogniser's card.
-        scores: cosines float32 (M, N) of M strangers' tracks to N enrolled photos.
-        face_px: face width (M,) of each track in pixels.
+        vectors: templates float32 (M, D), unit length.
+        face_px: float32 (M,), width of each track's face in pixels.
+        thresholds: of the recogniser.
 
     Returns:
-        The bins, and the number of comparisons in each.
+        The number of each track's person, int (M,).
     """
-    bins, counts = [], []
-    low = 0.0
-    for card in sorted(impostors, key=lambda b: float(b["face_px"])):
-        in_bin = scores[(face_px > low) & (face_px <= card["face_px"])].ravel()
-        low = card["face_px"]
-        counts.append(int(in_bin.size))
-        if in_bin.size < MIN_COMPARISONS:
-            bins.append(card)
-            continue
-        levels = [level for level in card["log10_fmr"] if 10**level >= TAIL_SHARE * 0.999]
-        quantiles = [float(q) for q in np.quantile(in_bin, [1 - 10**level for level in levels])]
-        excesses = in_bin[in_bin > quantiles[-1]] - quantiles[-1]
-        tail = card["tail"]
-        if len(excesses) >= MIN_EXCESSES:
-            shape, _, scale = genpareto.fit(excesses, floc=0)
-            tail = {"shape": float(shape), "scale": float(scale)}
-        bins.append({**card, "log10_fmr": levels, "scores": quantiles, "tail": tail, "comparisons": int(in_bin.size)})
-    return bins, counts
+    if len(vectors) < 2:
+        return np.zeros(len(vectors), np.intp)
+    alike = thresholds.cosine(SAME_PERSON_RATE, 1, float(np.median(face_px)))
+    tree = linkage(vectors.astype(np.float64), "average", "cosine")
+    return np.unique(fcluster(tree, 1 - alike, "distance"), return_inverse=True)[1].reshape(-1)
+
+
+def fit_to_footage(
+    impostors: list[dict[str, Any]],
+    highest: NDArray[np.float32],
+    face_px: NDArray[np.float32],
+    shots: NDArray[np.intp],
+    person: NDArray[np.intp],
+    list_size: float,
+) -> tuple[list[dict[str, Any]], list[Fit]]:
+    """A recogniser's ``impostors``, moved to where the strangers of a user's footage lie.
+
+    A few dozen people tell where the middle of the highest scores lies, and hundreds how far they spread. Nobody's footage has
+    enough people for the rarest scores, so the tail stays the card's.
+
+    Args:
+        impostors: of the recogniser's card.
+        highest: float32 (M,), highest cosine of each track to anybody on the list; no track shows anybody on it.
+        face_px: float32 (M,), width of each track's face in pixels.
+        shots: int (M,), shots of each track.
+        person: int (M,), whom each track shows (`group_people`). A person's tracks count once.
+        list_size: people on the list.
+
+    Returns:
+        The entries, and what became of each width.
+    """
+    thresholds = Thresholds(impostors)
+    entries = thresholds.entries()
+    fits: list[Fit] = []
+    moved: list[dict[str, Any]] = []
+    for low, high in sorted({(e.from_px, e.to_px) for e in entries}):
+        own = [e for e in entries if (e.from_px, e.to_px) == (low, high)]
+        inside = _nearest_width(face_px, entries) == math.sqrt(low * high)
+        fit = _fit(thresholds, highest[inside], face_px[inside], shots[inside], person[inside], list_size, low, high)
+        fits.append(fit)
+        moved += [e.as_entry() if fit.kept else _move(e, fit, list_size) for e in own]
+    return moved, fits
+
+
+def _nearest_width(face_px: NDArray[np.float32], entries: list[Measured]) -> NDArray[np.float64]:
+    widths = np.unique([e.face_px for e in entries])
+    return np.asarray(widths[np.abs(np.log(face_px[:, None]) - np.log(widths)).argmin(1)])
+
+
+def _fit(
+    thresholds: Thresholds,
+    highest: NDArray[np.float32],
+    face_px: NDArray[np.float32],
+    shots: NDArray[np.intp],
+    person: NDArray[np.intp],
+    list_size: float,
+    low: float,
+    high: float,
+) -> Fit:
+    middle, upper = (
+        np.array([thresholds.cosine(rate, list_size, w, int(n)) for w, n in zip(face_px, shots, strict=True)])
+        for rate in (0.5, 0.1)
+    )
+    people = np.unique(person)
+    if len(people) < MIN_STRANGERS:
+        return Fit(low, high, len(people), 0.0, math.inf, 1.0, f"{MIN_STRANGERS} strangers are needed")
+    above = np.array([(highest - middle)[person == p].mean() for p in people])
+    shift = float(np.median(above))
+    error = 1.2533 * float(above.std(ddof=1)) / math.sqrt(len(people))
+    spread = 1.0
+    if len(people) >= MIN_FOR_SPREAD:
+        spread = float((np.quantile(above, 0.9) - shift) / max(1e-6, float((upper - middle).mean())))
+        spread = min(SPREAD_LIMITS[1], max(SPREAD_LIMITS[0], spread))
+    if abs(shift) <= CERTAIN * error and abs(spread - 1) <= CERTAIN * math.sqrt(2 / len(people)):
+        return Fit(low, high, len(people), shift, error, spread, "they differ no more than so few people do by chance")
+    return Fit(low, high, len(people), shift, error, spread, "")
+
+
+def _move(entry: Measured, fit: Fit, list_size: float) -> dict[str, Any]:
+    """The card's entry with its middle moved and its spread widened."""
+    middle = entry.cosine(0.5, list_size)
+    cosines = [[round(middle + fit.shift + fit.spread * (value - middle), 4) for value in row] for row in entry.cosines]
+    return entry.as_entry() | {"cosines": cosines, "people": fit.strangers, "shift": round(fit.shift, 4)}

@@ -163,9 +163,10 @@ def test_thresholds_are_fitted_to_footage_and_reset(out: Path, tmp_path: Path) -
     footage.close()
     before = call("watchlist", "calibrate", "--db", out)
     fitted = call("watchlist", "calibrate", "--db", out, "--strangers", tmp_path / "footage")
-    assert "1200 comparisons" in fitted and "too few: as it came" in fitted and "fitted to your footage" in fitted
+    assert "1200 strangers, whose highest scores lie" in fitted and "the thresholds follow them" in fitted
+    assert "0 strangers: the card is kept, 30 strangers are needed" in fitted and "fitted to your footage" in fitted
     assert call("watchlist", "calibrate", "--db", out, "--reset") == before
-    with pytest.raises(SettingsError, match="comparisons of one face size, 1000 are needed"):
+    with pytest.raises(SettingsError, match="give no better thresholds than those that are there; nothing was changed"):
         call("watchlist", "calibrate", "--db", out, "--strangers", out)
 
 
