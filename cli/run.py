@@ -122,8 +122,7 @@ def _run(
     store_sources(store, sources)
     begin_run(out / "run.json")
     people = load_watchlist(store, watchlist, settings)
-    if resume:
-        update_decisions(store, settings)
+    update_decisions(store, settings)
     elapsed["watchlist"] = time.monotonic() - began
     context = {"blur_bystanders": blur} | context_of(settings, out)
     job = Job.of(settings, sources, context, context["database"], resume)

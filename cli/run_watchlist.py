@@ -47,17 +47,23 @@ def load_watchlist(store: Store, watchlist: Path, settings: Settings) -> dict[st
 
 
 def update_decisions(store: Store, settings: Settings) -> None:
-    """Decide the tracks of an earlier run again, with the watchlist and rate of this one, so that the report holds for both."""
+    """Decide the tracks of an earlier run again where list, thresholds or rate have changed, so that the report holds for one of
+    each."""
     from watchlist.database import StoreError
-    from watchlist.decision import redecide_tracks
+    from watchlist.decision import decision_digest, redecide_tracks
 
     card = card_of(settings.shared.get("recognizer"))
     try:
-        changed = redecide_tracks(store, card["sha256"], store.thresholds(card), settings.fpir)
+        thresholds = store.thresholds(card)
+        digest = decision_digest(store, thresholds, settings.fpir)
+        if store.decided_by() == digest:
+            return
+        changed = redecide_tracks(store, card["sha256"], thresholds, settings.fpir)
+        store.put_decided_by(digest)
     except StoreError as error:
         raise SettingsError(f"--resume: {error}") from None
     if changed:
-        console.print(f"{changed} tracks of the earlier run were decided anew, for this watchlist and rate")
+        console.print(f"{changed} tracks of the earlier run were decided anew, for this watchlist, rate and thresholds")
 
 
 def check_recognizer(store: Store, recognizer: str | None) -> None:

@@ -11,6 +11,8 @@ from stages.records import EmbeddedTrack, Template
 class Aggregate:
     """Weights each shot's embedding by ``quality ** power`` and normalises the mean to unit length.
 
+    The template is rounded to float16, as it is stored, so that a later decision from the stored one is the same decision.
+
     Args:
         power: 0 is the plain mean; raising it gives the best shots more weight.
     """
@@ -39,6 +41,5 @@ class Aggregate:
         length = float(np.linalg.norm(mean))
         if length < 1e-6:
             return Template(item.track, item.restored, None, 0.0)
-        return Template(
-            item.track, item.restored, (mean / length).astype(np.float32), float((item.quality * weights).sum() / total)
-        )
+        stored = (mean / length).astype(np.float16).astype(np.float32)
+        return Template(item.track, item.restored, stored, float((item.quality * weights).sum() / total))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 import numpy as np
 
 from watchlist.database import StoreError
@@ -10,9 +13,23 @@ from watchlist.static_tracks import is_comparable, outcome_of
 from watchlist.store import Store
 from watchlist.thresholds import Thresholds
 
+BLOCK = 20_000  # photos read at once
+
+
+def decision_digest(store: Store, thresholds: Thresholds, fpir: float) -> str:
+    """A sum over all that decides a track besides its template: who is looked for, the thresholds and the FPIR."""
+    total = hashlib.sha256(json.dumps([fpir, [entry.as_entry() for entry in thresholds.entries()]]).encode())
+    photos, identities = store.active_photos()
+    names = store.names()
+    for start in range(0, len(photos), BLOCK):
+        ids, owners = photos[start : start + BLOCK], identities[start : start + BLOCK]
+        total.update(json.dumps([[int(i), names[int(i)]] for i in owners]).encode() + store.photo_embeddings(ids).tobytes())
+    return total.hexdigest()
+
 
 def redecide_tracks(store: Store, digest: str, thresholds: Thresholds, fpir: float) -> int:
-    """Compare the stored template of every assessable finished track with the current list, and update the decisions.
+    """Compare the stored template of every assessable finished track with the current list, and update the decisions. The stored
+    template is the one that was decided first (`stages.aggregate`), so nothing changes where list, thresholds and FPIR have not.
 
     Args:
         store: the run's database.
@@ -29,15 +46,17 @@ def redecide_tracks(store: Store, digest: str, thresholds: Thresholds, fpir: flo
     strange = store.recognizers() - {digest}
     if strange:
         raise StoreError(f"{store.path}: its tracks were made with another recogniser than this one ({digest[:12]})")
-    gallery = Gallery(store, digest)
     rows = [row for row in store.tracks() if row["template"] is not None and is_comparable(row)]
-    if not rows or not len(gallery):
+    if not rows:
+        return 0
+    gallery = Gallery(store, digest)
+    if not len(gallery):
         return 0
     vectors = np.stack([np.frombuffer(row["template"], np.float16) for row in rows]).astype(np.float32)
     changed = 0
     for row, candidate in zip(rows, gallery.nearest(vectors), strict=True):
         assert candidate is not None  # somebody is enrolled
-        outcome, threshold = thresholds.decide(candidate.score, fpir, len(gallery), row["face_px"])
+        outcome, threshold = thresholds.decide(candidate.score, fpir, gallery.list_size, row["face_px"], row["shots"])
         outcome = outcome_of(outcome, row["reasons"])
         matched = outcome == "match"
         before = row["outcome"], row["identity"], row["name"]

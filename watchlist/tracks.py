@@ -35,6 +35,15 @@ class Tracks(TrackPages, TrackTemplates, TrackDeletion):
                 rows,
             )
 
+    def decided_by(self) -> str | None:
+        """By which list, rate and thresholds the finished tracks were decided (`watchlist.decision.decision_digest`)."""
+        found = self._db.execute("SELECT decided FROM generation").fetchone()[0]
+        return None if found is None else str(found)
+
+    def put_decided_by(self, digest: str) -> None:
+        """Remember that; those decided from now on are decided so."""
+        self._db.execute("UPDATE generation SET decided = ?", (digest,))
+
     def put_decisions(self, rows: list[dict[str, Any]]) -> None:
         """Update the decisions of existing tracks and leave their other columns.
 

@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evaluation.stage_templates import as_track
+from stages.aggregate import Aggregate
+from stages.records import EmbeddedTrack
 from tests.stages.test_annotate import PATH, row
 from watchlist.database import StoreError
-from watchlist.decision import redecide_tracks
+from watchlist.decision import decision_digest, redecide_tracks
 from watchlist.store import Store
 from watchlist.thresholds import Thresholds
 
@@ -59,3 +62,26 @@ def test_another_rate_asks_for_more(store: Store) -> None:
 def test_another_recogniser_is_told(store: Store) -> None:
     with pytest.raises(StoreError, match="made with another recogniser"):
         redecide_tracks(store, "other", THRESHOLDS, 0.01)
+
+
+def test_the_sum_changes_with_list_rate_and_thresholds_and_with_nothing_else(store: Store) -> None:
+    before = decision_digest(store, THRESHOLDS, 0.01)
+    assert decision_digest(store, THRESHOLDS, 0.01) == before
+    store.put_decided_by(before)
+    assert store.decided_by() == before
+    other = Thresholds([{"face_px": 1e9, "log10_fmr": [-1, -2], "scores": [0.3, 0.5], "tail": {"shape": 0.0, "scale": 0.01}}])
+    found = {before, decision_digest(store, THRESHOLDS, 0.02), decision_digest(store, other, 0.01)}
+    enrol(store, 1)
+    found.add(decision_digest(store, THRESHOLDS, 0.01))
+    store.update_identity(1, name="new")
+    found.add(decision_digest(store, THRESHOLDS, 0.01))
+    assert len(found) == 5
+
+
+def test_a_track_is_decided_from_the_vector_that_was_decided_first(store: Store) -> None:
+    """What is stored as float16 is what was searched, so the same list and rate give the same score to the last bit."""
+    shots = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
+    track = as_track("t", ())
+    made = Aggregate()._one(EmbeddedTrack(track, None, shots, np.array([0.9, 0.5, 0.4], np.float32)))
+    assert made.embedding is not None
+    assert np.array_equal(np.frombuffer(made.embedding.astype(np.float16).tobytes(), np.float16), made.embedding)
