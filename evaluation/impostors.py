@@ -1,108 +1,204 @@
-"""Impostor scores by face width, from which decision thresholds are computed.
+"""Strangers' highest scores by face width, shots and length of the list, on which decision thresholds rest.
 
-python -m evaluation.impostors --data DATA      # measures the shipped recogniser and writes into its card
+    python -m evaluation.impostors --data DATA [--visits 2] [--cache .cache]      # writes into the recogniser's card
+
+The people of ``DATA/calibration``, on whom nothing trains, pass a camera (`evaluation.visits`) and become templates of 1, 3 and 5
+shots by the pipeline's own stages. Each is compared with the sharp photos of everybody who is not of their family. How strangers'
+scores lie follows the width of the face smoothly: location and scale are fitted to the logarithm of the width, and the rest is
+one distribution for all widths. So every width rests on everybody. `error` is the standard error over bootstrap samples of whole
+families.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import genpareto
 
-from evaluation.lfw import FACE_SHARE, camera_shots
-from evaluation.stage_templates import StageTemplates, embeddings_of
-from models import load_recognizer
-from models.weights_io import WEIGHTS, update_card
-from training.data.chips import load_chips
-from watchlist.thresholds import Thresholds
+from evaluation.stage_templates import aggregated
+from evaluation.visits import Filming, Visits
+from models import weights_path
+from models.weights_io import update_card
+from watchlist.highest_scores import TAIL_SHARE, HighestScores
+from watchlist.thresholds import LISTS, RATES, Thresholds
 
-BINS = ((10, 14), (14, 20), (20, 32), (32, 64), (64, 81))  # face widths in pixels
-LOG_FMR = (-0.5, -1.0, -1.5, -2.0)
-SHOTS = 3  # of each probe
+BINS = ((10, 13), (13, 17), (17, 24), (24, 36), (36, 55), (55, 81))  # face widths in pixels
+SHOTS = (1, 3, 5)
+REFERENCE_PX = 20.0
+RESAMPLES = 100
+ERROR_AT = 0.01, 100  # rate and list for which a card tells the error
 
 
-def impostor_scores(recognizer: Path | None, data: Path, cache: Path) -> list[dict[str, Any]]:
-    """Measure impostor scores on the dev chips, which never train and are disjoint from ``lfw-dev``.
+@dataclass(frozen=True)
+class Strangers:
+    """Everybody's scores to everybody else.
 
-    Probes are templates of `SHOTS` camera shots, made by the pipeline's own stages. The gallery holds sharp chips. A generalised
-    Pareto distribution is fitted to the highest hundredth of the scores.
+    Attributes:
+        scores: float32 (V, G), of V visits to G photos.
+        strange: bool (V, G), whether visitor and photo are of two families.
+        face_px: float32 (V,), width of the face in pixels.
+        family: int (V,), of the visitor.
+        person: int (V,), the visitor.
+    """
+
+    scores: NDArray[np.float32]
+    strange: NDArray[np.bool_]
+    face_px: NDArray[np.float32]
+    family: NDArray[np.intp]
+    person: NDArray[np.intp]
+
+    def rows(self, rows: NDArray[np.intp]) -> Strangers:
+        return Strangers(self.scores[rows], self.strange[rows], self.face_px[rows], self.family[rows], self.person[rows])
+
+
+def strangers_of(
+    filming: Filming, visits: list[Visits], shots: int, visitors: NDArray[np.bool_], listed: NDArray[np.bool_]
+) -> Strangers:
+    """Scores of the visits' templates of so many shots; ``visitors`` and ``listed`` bool (P,) say who takes part."""
+    people, who = filming.people, np.flatnonzero(visitors)
+    photos = np.flatnonzero(listed[people.person])
+    templates = np.concatenate([aggregated(v.shots[who, :shots], v.quality[who, :shots], power=2.0) for v in visits])
+    family = np.tile(people.family[who], len(visits))
+    return Strangers(
+        templates @ filming.photos()[photos].T,
+        family[:, None] != people.family[people.person[photos]],
+        np.concatenate([v.face_px[who] for v in visits]),
+        family,
+        np.tile(who, len(visits)),
+    )
+
+
+@dataclass(frozen=True)
+class ByWidth:
+    """How scores of strangers lie at each face width: polynomials in the logarithm of the width over `REFERENCE_PX`."""
+
+    location: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+    def at(self, face_px: NDArray[np.floating] | float) -> tuple[Any, Any]:
+        """Location and scale."""
+        place = np.log(np.asarray(face_px, np.float64) / REFERENCE_PX)
+        return np.polyval(self.location, place), np.exp(np.polyval(self.scale, place))
+
+
+def fit_by_width(strangers: Strangers) -> ByWidth:
+    """Location: what `TAIL_SHARE` of a stranger's scores exceed. Scale: how far above their middle that lies."""
+    held = np.where(strangers.strange, strangers.scores, np.nan)
+    middle, upper = np.nanquantile(held, [0.5, 1 - TAIL_SHARE], axis=1)
+    place = np.log(strangers.face_px / REFERENCE_PX)
+    return ByWidth(np.polyfit(place, upper, 2), np.polyfit(place, np.log(upper - middle), 2))
+
+
+def tables_by_width(strangers: Strangers) -> tuple[list[NDArray[np.float64]], float]:
+    """The cosine for each of `LISTS` and `RATES`, (lists, rates), at the middle of each of `BINS`; and the standard error at
+    `ERROR_AT`."""
+    by_width = fit_by_width(strangers)
+    (place, scale), (own_place, own_scale) = by_width.at(REFERENCE_PX), by_width.at(strangers.face_px)
+    alike = place + scale * (strangers.scores - own_place[:, None]) / own_scale[:, None]
+    highest = HighestScores(alike, strangers.strange)
+    table, middles = highest.table(), [by_width.at(float(np.sqrt(low * high))) for low, high in BINS]
+    tables = [there + wide * (table - place) / scale for there, wide in middles]
+    return tables, highest.error(*ERROR_AT, strangers.family, RESAMPLES)
+
+
+def impostor_scores(recognizer: Path | None, data: Path, cache: Path, visits: int = 2) -> list[dict[str, Any]]:
+    """Measure adult strangers' highest scores over lists of adults.
 
     Args:
         recognizer: a weight file or an ONNX file; None: the shipped one.
         data: the data folder.
-        cache: folder of decoded chips.
+        cache: folder for embeddings.
+        visits: of each person to the camera.
 
     Returns:
-        One entry a bin of face widths, as a recogniser's card holds them and `watchlist.thresholds.Thresholds` reads them.
+        One entry for each number of shots and face width, as a recogniser's card holds them and
+        `watchlist.thresholds.Thresholds` reads them.
     """
-    chips = load_chips(data, cache)
-    rows = np.flatnonzero(chips.dev & (chips.identity != ""))
-    images = np.ascontiguousarray(chips.images[rows])
-    different = different_people(chips.identity[rows])
-    gallery, _ = load_recognizer(recognizer).embed_with_quality(images)
-    stages = StageTemplates(recognizer)
-    found = []
-    for place, (low, high) in enumerate(BINS):
-        rng = np.random.default_rng(place)
-        shots = []
-        for _ in range(SHOTS):
-            sides = np.minimum(128, (rng.uniform(low, high, len(rows)) / FACE_SHARE).round().astype(int)).tolist()
-            shots.append(camera_shots(images, sides, rng))
-        probes = embeddings_of(stages(list(zip(*shots, strict=True))), gallery.shape[1])
-        scores = (probes @ gallery.T)[different]
-        quantiles = np.quantile(scores, [1 - 10**f for f in LOG_FMR])
-        over = scores[scores > quantiles[-1]] - quantiles[-1]
-        shape, _, scale = genpareto.fit(over, floc=0)
-        own = (probes * gallery).sum(1)
-        found.append(
-            {
-                "face_px": float(high) if place < len(BINS) - 1 else 1e9,
-                "log10_fmr": list(LOG_FMR),
-                "scores": [round(float(q), 4) for q in quantiles],
-                "tail": {"shape": round(float(shape), 4), "scale": round(float(scale), 5)},
-                "comparisons": int(scores.size),
-                "people": len(set(chips.identity[rows])),
-                "same_photo_mean": round(float(own.mean()), 4),
-            }
-        )
+    filming = Filming(data, recognizer, cache)
+    filmed = [filming.visits(seed) for seed in range(visits)]
+    adults, found = ~filming.people.child, []
+    for shots in SHOTS:
+        strangers = strangers_of(filming, filmed, shots, adults, adults)
+        tables, error = tables_by_width(strangers)
+        for (low, high), table in zip(BINS, tables, strict=True):
+            inside = (strangers.face_px >= low) & (strangers.face_px < high)
+            found.append(
+                {
+                    "face_px": [low, high],
+                    "shots": shots,
+                    "people": len(set(strangers.person[inside].tolist())),
+                    "people_of_all_widths": len(set(strangers.person.tolist())),
+                    "lists": list(LISTS),
+                    "rates": list(RATES),
+                    "cosines": np.minimum(table, 1).round(4).tolist(),
+                    "error": round(error, 4),
+                }
+            )
     return found
 
 
-def different_people(names: NDArray[np.str_]) -> NDArray[np.bool_]:
-    """Which pairs of pictures certainly show two people.
-
-    Unnamed pictures never count: two of them may show one person. Many show children, who resemble each other more than adults
-    do. So thresholds hold for watchlists of adults.
-
-    Args:
-        names: str (N,), "" where the person is not known.
-
-    Returns:
-        bool (N, N), true where both are named and the names differ.
-    """
-    return (names[:, None] != names[None]) & (names != "")[:, None] & (names != "")[None]
+def rates_by_age(filming: Filming, filmed: list[Visits], impostors: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """False alarms and misses of adults and children, at `ERROR_AT` asked for with the thresholds of adults."""
+    thresholds, child, rows = Thresholds(impostors), filming.people.child, []
+    rate, size = ERROR_AT
+    for visitors, listed in product(("adults", "children"), repeat=2):
+        who, whom = (child == (group == "children") for group in (visitors, listed))
+        strangers = strangers_of(filming, filmed, max(SHOTS), who, whom)
+        needed = np.array([thresholds.cosine(rate, size, float(w), max(SHOTS)) for w in strangers.face_px], np.float32)
+        over = HighestScores(strangers.scores - needed[:, None], strangers.strange)
+        row = {
+            "passers_by": visitors,
+            "list": listed,
+            "people": [int(who.sum()), int(whom.sum())],
+            "list_size": size,
+            "asked": rate,
+            "fpir": round(float(np.interp(0.0, over.cosines, over.rates(size))), 4),
+        }
+        if visitors == listed:
+            own = filming.people.person[np.flatnonzero(whom[filming.people.person])]
+            enrolled = np.unique(own, return_index=True)[1]
+            column = np.searchsorted(own[enrolled], strangers.person)
+            mate = strangers.scores[np.arange(len(needed)), enrolled[column]]
+            row["fnir"] = round(float((mate < needed).mean()), 3)
+        rows.append(row)
+    return rows
 
 
 def show(found: list[dict[str, Any]]) -> None:
-    """Print the threshold at three false match rates (FMR), by face width."""
+    """Print the threshold for some rates and lists, by face width and shots."""
     thresholds = Thresholds(found)
-    for b in found:
-        reached = ", ".join(f"{thresholds.cosine(rate, 1, b['face_px']):.3f} at FMR {rate:g}" for rate in (1e-2, 1e-3, 1e-4))
-        print(f"up to {b['face_px']:g} px: threshold {reached}")
+    for entry in found:
+        middle = float(np.sqrt(np.prod(entry["face_px"])))
+        reached = ", ".join(
+            f"{thresholds.cosine(rate, size, middle, entry['shots']):.3f} for {size} people at {rate:g}"
+            for size in (10, 100, 1000)
+            for rate in (0.1, 0.01)
+        )
+        low, high = entry["face_px"]
+        print(f"{low:g} to {high:g} px, {entry['shots']} shots, {entry['people']} people: {reached} ± {entry['error']:.3f}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
+    parser.add_argument("--visits", type=int, default=2)
     args = parser.parse_args()
-    found = impostor_scores(None, args.data, args.cache)
-    update_card(WEIGHTS / "recognizer.safetensors", impostors=found)
+    found = impostor_scores(None, args.data, args.cache, args.visits)
+    filming = Filming(args.data, None, args.cache)
+    groups = rates_by_age(filming, [filming.visits(seed) for seed in range(args.visits)], found)
+    update_card(weights_path(None, "recognizer"), impostors=found, groups=groups)
     show(found)
+    for row in groups:
+        print(
+            f"{row['people'][0]} {row['passers_by']} pass a list of {row['list_size']} {row['list']}: asked {row['asked']:g}, "
+            f"measured {row['fpir']:.4f}" + (f", missed {100 * row['fnir']:.0f} %" if "fnir" in row else "")
+        )
 
 
 if __name__ == "__main__":

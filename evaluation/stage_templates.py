@@ -19,16 +19,17 @@ from stages.superres import Superres
 BATCH = 256  # tracks that go through the stages at once
 
 
-def as_track(name: str, chips: Sequence[NDArray[np.uint8]]) -> Track:
-    """A finished track whose shots are these chips.
+def as_track(name: str, chips: Sequence[NDArray[np.uint8]], final: bool = True) -> Track:
+    """A track whose shots are these chips.
 
     Args:
         name: a name that no other track of the same batch has.
         chips: uint8 (r, r, 3) RGB, r a resolution level; they may differ in size.
+        final: whether it is finished. The best shot of a finished track is upscaled for display as well.
     """
     box = np.zeros(4, np.float32)
     shots = tuple(Shot(float(k), box, 1.0, float(chip.shape[0]), 0.0, 1.0, chip, b"") for k, chip in enumerate(chips))
-    return Track("evaluation", name, 1, True, 0.0, float(len(shots)), np.zeros((1, 5), np.float32), shots, None, {})
+    return Track("evaluation", name, 1, final, 0.0, float(len(shots)), np.zeros((1, 5), np.float32), shots, None, {})
 
 
 class StageTemplates:
@@ -46,8 +47,8 @@ class StageTemplates:
 
     def __init__(self, recognizer: str | Path | None = None, device: str = "auto") -> None:
         weights = None if recognizer is None else str(recognizer)
-        self._stages = Superres(device=device), Embed(weights, device=device), Aggregate()
-        for stage in self._stages:
+        self._superres, self._embed, self._aggregate = Superres(device=device), Embed(weights, device=device), Aggregate()
+        for stage in (self._superres, self._embed, self._aggregate):
             stage.open()
 
     def __call__(self, tracks: Sequence[Sequence[NDArray[np.uint8]]]) -> list[Template]:
@@ -59,13 +60,19 @@ class StageTemplates:
         Returns:
             Templates; ``embedding`` is None where no shot has any quality.
         """
-        templates: list[Template] = []
+        return [t for start in range(0, len(tracks), BATCH) for t in self._templates(tracks[start : start + BATCH], start)]
+
+    def embedded(self, tracks: Sequence[Sequence[NDArray[np.uint8]]]) -> list[EmbeddedTrack]:
+        """The embeddings of each track's shots, in order, before they are aggregated. Nothing is upscaled only for display."""
+        found: list[EmbeddedTrack] = []
         for start in range(0, len(tracks), BATCH):
-            batch = [as_track(str(start + k), chips) for k, chips in enumerate(tracks[start : start + BATCH])]
-            for stage in self._stages:
-                batch = stage.process(batch)
-            templates += batch
-        return templates
+            batch = [as_track(str(start + k), chips, final=False) for k, chips in enumerate(tracks[start : start + BATCH])]
+            found += self._embed.process(self._superres.process(batch))
+        return found
+
+    def _templates(self, tracks: Sequence[Sequence[NDArray[np.uint8]]], start: int) -> list[Template]:
+        batch = [as_track(str(start + k), chips) for k, chips in enumerate(tracks)]
+        return self._aggregate.process(self._embed.process(self._superres.process(batch)))
 
 
 def embeddings_of(templates: Sequence[Template], dim: int) -> NDArray[np.float32]:

@@ -1,6 +1,7 @@
 """Open-set identification from video: FNIR, and the measured against the requested FPIR.
 
-    python -m evaluation.watchlist --data DATA [--known 150] [--strangers 450] [--plot FILE] [--json FILE]
+    python -m evaluation.watchlist --data DATA [--known 150] [--strangers 450] [--keep FOLDER] [--plot FILE] [--json FILE]
+    python -m evaluation.watchlist --data DATA --quick            # without a film: shots of random cameras become templates
 
 Faces of ``DATA/lfw-dev`` (never trained on) walk through a real corridor, drawn over the background of ``--clip``, with noise,
 blur and H.264. The shipped pipeline processes the clip as any recording. Then watchlists of several sizes are drawn from all
@@ -10,7 +11,9 @@ stranger. Each walker has one photo, so appearance varies less than in reality: 
 Each walker counts once a watchlist. A stranger is a false alarm if any of their tracks matches anybody. A known person is found
 if one track matches them; FNIR counts all others (a stranger's photo scored higher, below the threshold, not assessable, never
 tracked). `asked` is the FPIR the thresholds were computed for, `measured` the share of strangers. FNIR at a measured rate
-shifts all thresholds by the same amount.
+shifts all thresholds by the same amount. `error` is two standard errors of the share: binomial, of so many strangers at the rate
+asked for, because twenty lists of the same strangers tell little more than one. With ``--keep`` the film and the tracks stay in
+the folder, and thresholds are measured again on the same tracks.
 """
 
 from __future__ import annotations
@@ -22,27 +25,17 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import av
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
-from cli.settings import load_settings
-from configs import CONFIGS
 from evaluation.identification import split
-from evaluation.lfw import Lfw, load_lfw
+from evaluation.lfw import load_lfw
 from evaluation.metrics import threshold_at_rate
+from evaluation.walkers import FPS, WIDTH, ObservedTrack, PhotoRenderer, background_of, schedule_walkers, snap, watch
 from models import load_recognizer, recognizer_card
-from models.networks.facegen import Look
-from pipeline.engine import Job
-from pipeline.inline import InlineEngine
-from pipeline.protocol import SourceSpec
-from synthetic.corridor import Corridor, Image, Truth, Walker, write_clip
-from synthetic.scoring import followed_walker
-from watchlist.store import Store
+from synthetic.corridor import Corridor, Truth
 from watchlist.thresholds import Thresholds
 
 REQUESTED_FPIR = (0.1, 0.03, 0.01, 0.003)
@@ -50,96 +43,6 @@ MEASURED_FPIR = (1e-2, 3e-3)
 WATCHLIST_SIZES = (10, 100, 1000)
 WATCHLISTS = 20  # lists of each length
 FACE_BINS = ((0, 16), (16, 24), (24, 40), (40, 1000))
-WIDTH, FPS, WALK_S, CONCURRENT = 960, 10, 5.0, 6
-PAUSE_S = 2.0  # gap between two people on a lane, longer than a tracker bridges
-
-
-class PhotoRenderer:
-    """Renders a walker as their photo, with the light of the place.
-
-    Args:
-        chips: uint8 (128, 128, 3) RGB by name of the walker.
-    """
-
-    def __init__(self, chips: dict[str, Image]) -> None:
-        self._chips = chips
-        mask = np.zeros((128, 128), np.float32)
-        cv2.ellipse(mask, (64, 66), (56, 64), 0, 0, 360, 1.0, -1)  # with the hair
-        self._mask = cv2.GaussianBlur(mask, (0, 0), 3).astype(np.float32)
-
-    def __call__(self, walker: Walker, look: Look) -> tuple[Image, NDArray[np.float32]]:
-        return cv2.convertScaleAbs(self._chips[walker.name], alpha=look.gain).astype(np.uint8), self._mask
-
-
-@dataclass(frozen=True)
-class ObservedTrack:
-    """A track of the pipeline.
-
-    Attributes:
-        walker: row of the walker it follows.
-        embedding: its template (D,), or None if it is not assessable.
-        face_px: width of its best face in pixels.
-    """
-
-    walker: int
-    embedding: NDArray[np.float32] | None
-    face_px: float
-
-
-def background_of(clip: Path) -> Image:
-    """The background of a clip: the median of its frames, uint8 (540, 960, 3) RGB."""
-    with av.open(str(clip)) as container:
-        frames = [f.to_ndarray(format="rgb24") for k, f in enumerate(container.decode(video=0)) if k % 40 == 0]
-    still = np.median(np.stack(frames[:60]), axis=0).astype(np.uint8)
-    return cv2.resize(still, (WIDTH, WIDTH * 9 // 16), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
-
-
-def schedule_walkers(names: list[str], rng: np.random.Generator) -> tuple[list[Walker], float]:
-    """Schedule everybody to walk once, `CONCURRENT` at a time, with faces up to 14 to 62 pixels wide.
-
-    Returns:
-        The walkers, and the length of the scene in seconds.
-    """
-    order = rng.permutation(len(names))
-    walkers = []
-    for place, row in enumerate(order):
-        start = place * (WALK_S + PAUSE_S) / CONCURRENT
-        lane = float(np.linspace(-0.8, 0.8, CONCURRENT)[place % CONCURRENT] + rng.uniform(-0.05, 0.05))
-        near = float(np.exp(rng.uniform(np.log(14 / 62), 0)))
-        walkers.append(Walker(names[row], int(row), False, start, start + WALK_S, lane, near, float(rng.uniform(0, 6))))
-    return walkers, start + WALK_S
-
-
-def run_pipeline(scene: Corridor, seconds: float, folder: Path, console: Console) -> tuple[list[Truth], list[ObservedTrack]]:
-    """Render the scene and run the pipeline on it.
-
-    Returns:
-        The ground truth, and the tracks that follow a walker.
-    """
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("filming", total=1.0)
-        clip, truth = write_clip(scene, folder / "walk.mp4", seconds, lambda share: bar.update(task, completed=share))
-    settings = load_settings(CONFIGS / "recording.yaml")
-    database = folder / "farsight.db"
-    Store(database).close()
-    context = {"out": folder, "database": database, "fpir": settings.fpir, "device": settings.device}
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("watching", total=seconds)
-        InlineEngine().run(
-            Job(settings.groups, [SourceSpec("walk", str(clip))], context, None, 1e9),
-            lambda status: bar.update(task, completed=status.sources[0].position_s if status.sources else 0),
-        )
-    store = Store(database)
-    boxes = [np.array(t.boxes, np.float32).reshape(-1, 5) for t in truth]
-    seen = []
-    for track in store.tracks():
-        walker = followed_walker(track, boxes)
-        if walker is not None:
-            vector = None if track["template"] is None else np.frombuffer(track["template"], np.float16).astype(np.float32)
-            assessable = track["outcome"] != "not_assessable"
-            seen.append(ObservedTrack(walker, vector if assessable else None, track["face_px"]))
-    store.close()
-    return truth, seen
 
 
 @dataclass(frozen=True)
@@ -200,12 +103,24 @@ def draw_watchlist(known: NDArray[np.intp], everybody: int, size: int, rng: np.r
 
 
 def evaluate(
-    lfw: Lfw, truth: list[Truth], seen: list[ObservedTrack], known_names: list[str], rng: np.random.Generator
+    people: NDArray[np.str_],
+    vectors: NDArray[np.float32],
+    truth: list[Truth],
+    seen: list[ObservedTrack],
+    known_names: list[str],
+    thresholds: Thresholds,
+    rng: np.random.Generator,
 ) -> dict[str, Any]:
-    """All rates, for each size of watchlist, over `WATCHLISTS` random ones."""
-    thresholds = Thresholds(recognizer_card()["impostors"])
-    people, first = np.unique(lfw.names, return_index=True)
-    vectors = load_recognizer().embed_with_quality(lfw.chips[first])[0]
+    """All rates, for each size of watchlist, over `WATCHLISTS` random ones.
+
+    Args:
+        people: names of all who may be on a list, sorted; ``vectors`` (people, D) their enrolled photos.
+        truth: who walked.
+        seen: the tracks.
+        known_names: those who walk with another photo than the enrolled one.
+        thresholds: that are measured.
+        rng: draws the lists.
+    """
     walking = np.searchsorted(people, [t.walker.name for t in truth])
     known = np.searchsorted(people, known_names)
     tracks = [t for t in seen if t.embedding is not None]
@@ -220,7 +135,7 @@ def evaluate(
         "galleries": {},
     }
     for size in WATCHLIST_SIZES:
-        needed = {rate: [thresholds.cosine(rate, size, t.face_px) for t in tracks] for rate in REQUESTED_FPIR}
+        needed = {rate: [thresholds.cosine(rate, size, t.face_px, t.shots) for t in tracks] for rate in REQUESTED_FPIR}
         draws: dict[float, list[Margins]] = {rate: [] for rate in REQUESTED_FPIR}
         for _ in range(WATCHLISTS):
             gallery = draw_watchlist(known, len(people), size, rng)
@@ -230,9 +145,15 @@ def evaluate(
                 found.append(margins(walkers, tracks, scores, gallery, needed[rate]))
         by_rate = {rate: pooled_margins(found) for rate, found in draws.items()}
         at = by_rate[0.01]
+        strangers = len(walking) - len(known)
         result["galleries"][str(size)] = {
             "asked": [
-                {"fpir": r, "measured": float((m.impostor >= 0).mean()), "fnir": float((m.mate < 0).mean())}
+                {
+                    "fpir": r,
+                    "measured": float((m.impostor >= 0).mean()),
+                    "error": 2 * float(np.sqrt(r * (1 - r) / strangers)),
+                    "fnir": float((m.mate < 0).mean()),
+                }
                 for r, m in by_rate.items()
             ],
             "fnir_at_measured": {str(rate): fnir(at, rate) for rate in MEASURED_FPIR},
@@ -262,7 +183,7 @@ def show(result: dict[str, Any], console: Console) -> None:
     )
     sizes = Table("gallery", *(f"FNIR at 1e-2, {low}-{high} px" for low, high in FACE_BINS), box=None)
     for size, row in result["galleries"].items():
-        cells = [f"{a['measured']:.4f} / {a['fnir']:.3f}" for a in row["asked"]]
+        cells = [f"{a['measured']:.4f} ± {a['error']:.4f} / {a['fnir']:.3f}" for a in row["asked"]]
         table.add_row(size, *cells, *(f"{v:.3f}" for v in row["fnir_at_measured"].values()))
         bins = row["by_face_px"].values()
         sizes.add_row(size, *("-" if b["fnir_at_1e-2"] is None else f"{b['fnir_at_1e-2']:.3f} of {b['known']}" for b in bins))
@@ -298,6 +219,8 @@ def main() -> None:
     parser.add_argument("--known", type=int, default=150)
     parser.add_argument("--strangers", type=int, default=450)
     parser.add_argument("--clip", default="corridor-walking.mp4", help="clip of DATA/videos for the background")
+    parser.add_argument("--keep", type=Path, help="folder for film and tracks, which are used again")
+    parser.add_argument("--quick", action="store_true", help="without a film: shots of random cameras become templates")
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
@@ -309,10 +232,19 @@ def main() -> None:
     known_names = [str(lfw.names[row]) for row in known_rows]
     chips = {str(lfw.names[row]): lfw.chips[row] for row in (*known_rows, *stranger_rows)}
     walkers, seconds = schedule_walkers(list(chips), rng)
-    with tempfile.TemporaryDirectory() as folder:
-        scene = Corridor(walkers, PhotoRenderer(chips), WIDTH, FPS, 1, background_of(args.data / "videos" / args.clip))
-        truth, seen = run_pipeline(scene, seconds, Path(folder), console)
-    result = evaluate(lfw, truth, seen, known_names, rng)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = args.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        if args.quick:
+            truth = [Truth(w, []) for w in walkers]
+            own = f"snapped-{len(walkers)}-{recognizer_card()['sha256'][:12]}.npz"
+            seen = snap([chips[w.name] for w in walkers], folder / own, rng)
+        else:
+            scene = Corridor(walkers, PhotoRenderer(chips), WIDTH, FPS, 1, background_of(args.data / "videos" / args.clip))
+            truth, seen = watch(scene, seconds, folder, console)
+    people, first = np.unique(lfw.names, return_index=True)
+    vectors = load_recognizer().embed_with_quality(lfw.chips[first])[0]
+    result = evaluate(people, vectors, truth, seen, known_names, Thresholds(recognizer_card()["impostors"]), rng)
     show(result, console)
     if args.plot:
         plot(result, args.plot)

@@ -19,7 +19,8 @@ class Search:
 
     Args:
         database: the database with the watchlist.
-        fpir: false alarms allowed per passer-by, 0..1. Raising it lowers the threshold: more matches, more false alarms.
+        fpir: false alarms allowed per passer-by, 0..1, however often a live track is looked at. Raising it lowers the threshold:
+            more matches, more false alarms.
         min_quality: templates of lower quality are not assessable, 0..1. Raising it gives fewer wrong decisions and more tracks
             that are not assessable.
         recognizer: the recogniser of the templates; None for the project's own.
@@ -101,7 +102,10 @@ class Search:
         if not isinstance(candidate, Candidate):
             outcome = outcome_of("no_match", refusals)
             return Sighting(template, outcome, None, None, None, None, self._fpir, face_px, ("empty_watchlist", *refusals))
-        outcome, threshold = self._thresholds.decide(candidate.score, self._fpir, len(self._gallery), face_px)
+        live = track.epoch is not None  # alerted at the first look that matches: the rate is that of all looks together
+        outcome, threshold = self._thresholds.decide(
+            candidate.score, self._fpir, self._gallery.list_size, face_px, len(track.shots), live
+        )
         outcome = outcome_of(outcome, refusals)
         return Sighting(
             template, outcome, candidate.identity, candidate.name, candidate.score, threshold, self._fpir, face_px, refusals

@@ -167,7 +167,7 @@ class Gate:
         for verdict in _refuse_outliers(judged, [e.vector for e in own]):
             other = None if verdict.vector is None else gallery.nearest_other(verdict.vector, known)
             if self._thresholds is not None and other is not None:
-                limit = self._thresholds.cosine(LOOKALIKE_FPIR, len(gallery), verdict.face_px)
+                limit = self._thresholds.cosine(LOOKALIKE_FPIR, gallery.list_size, verdict.face_px)
                 if other.score >= limit:
                     who = other.name if other.name != verdict.name else f"{other.name} (ID {other.identity})"
                     verdict = verdict.refused(f"looks_like: {who}, cosine {other.score:.2f}")

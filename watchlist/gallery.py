@@ -15,6 +15,7 @@ from watchlist.database import StoreError
 from watchlist.people import People
 
 MAX_FLOAT32_PHOTOS = 200_000  # above it vectors are kept as float16: half the memory, half the time, cosines right to 0.0005
+PHOTO_POWER = 0.87  # photos of a person count as so many people: measured with 2 to 4 photos of 528 people
 NEIGHBOURS = 64  # a person with more photos than this hides those behind them
 
 
@@ -40,11 +41,17 @@ class Gallery:
         self._names: dict[int, str] = {}
         self._rows = self._identities = np.zeros(0, np.int64)
         self._index: faiss.Index | None = None
+        self._list_size = 0.0
         self._reembedded = people.reembed_count()
         self.update()
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    @property
+    def list_size(self) -> float:
+        """The length of the list on which thresholds depend (`list_length`)."""
+        return self._list_size
 
     def update(self) -> None:
         """Follow the database. Raises StoreError for vectors of another recogniser; what was searched before stays in use."""
@@ -81,6 +88,7 @@ class Gallery:
         order = np.argsort(rows)
         self._identities = identities[order][np.searchsorted(rows[order], self._rows)]
         self._names = self._people.names()
+        self._list_size = list_length(self._identities)
         self._generation = generation
 
     def nearest(self, vectors: NDArray[np.float32]) -> list[Candidate | None]:
@@ -121,6 +129,11 @@ class Gallery:
         if self._index is None:
             self._index = new_index(vectors.shape[1], in_all)
         self._index.add(np.ascontiguousarray(vectors))
+
+
+def list_length(identities: NDArray[np.int64]) -> float:
+    """How many people with one photo each raise as many false alarms as these photos (N,) of ``identities`` do."""
+    return float((np.unique(identities, return_counts=True)[1] ** PHOTO_POWER).sum())
 
 
 def check_dimension(vectors: NDArray[np.float32], index: faiss.Index | None, path: Path) -> None:

@@ -1,71 +1,156 @@
-"""Convert a false-alarm rate (FPIR) to a cosine threshold, by face width and watchlist size."""
+"""Convert a false-alarm rate (FPIR) to a cosine threshold, by face width, number of shots and length of the watchlist."""
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+LISTS = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)  # people on the list
+RATES = (0.5, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)  # FPIR
+LOOKS = 3.0  # where a card does not tell: the false alarms of a track looked at again and again, over those of one look
+
 
 @dataclass(frozen=True)
-class SizeBin:
-    """Impostor scores of faces up to ``face_px`` wide: ``scores[i]`` is exceeded by one stranger's comparison in ``10 **
-    -fmr[i]``. Beyond the last of them excesses follow a generalised Pareto distribution of ``shape`` and ``scale``."""
+class Measured:
+    """Highest scores of strangers with faces of one width and templates of so many shots.
 
-    face_px: float
-    log10_fmr: tuple[float, ...]
-    scores: tuple[float, ...]
-    shape: float
-    scale: float
+    Attributes:
+        from_px, to_px: widths of their faces in pixels.
+        shots: of their templates.
+        people: how many strangers there were.
+        lists: lengths of the list.
+        rates: false alarms a stranger.
+        cosines: for each length and rate, what a share ``rate`` of the strangers exceeds.
+        looks: how many times more false alarms a live track raises that is looked at until it ends.
+    """
 
-    def score_at(self, log_fmr: float) -> float:
-        """The cosine exceeded at a false match rate of ``10 ** log_fmr``: linear between measured points, then the tail's
-        (Pickands 1975; Coles, An Introduction to Statistical Modeling of Extreme Values, eq. 4.12)."""
-        if log_fmr < self.log10_fmr[-1]:
-            rarer = 10 ** (self.log10_fmr[-1] - log_fmr)
-            excess = math.log(rarer) if abs(self.shape) < 1e-6 else (rarer**self.shape - 1) / self.shape
-            return self.scores[-1] + self.scale * excess
-        points = list(zip(self.log10_fmr, self.scores, strict=True))
-        place = next((i for i, (x, _) in enumerate(points[1:], 1) if x <= log_fmr), len(points) - 1)
-        (x0, y0), (x1, y1) = points[place - 1], points[place]
-        return y0 + (y1 - y0) * (log_fmr - x0) / (x1 - x0)
+    from_px: float
+    to_px: float
+    shots: int
+    people: int
+    lists: tuple[float, ...]
+    rates: tuple[float, ...]
+    cosines: tuple[tuple[float, ...], ...]
+    looks: float = LOOKS
+
+    @property
+    def face_px(self) -> float:
+        """The width that it stands for."""
+        return math.sqrt(self.from_px * self.to_px)
+
+    def as_entry(self) -> dict[str, Any]:
+        """As a card holds it."""
+        kept = {key: getattr(self, key) for key in ("shots", "people", "lists", "rates", "cosines", "looks")}
+        return {"face_px": [self.from_px, self.to_px], **kept}
+
+    def cosine(self, rate: float, list_size: float) -> float:
+        """The cosine exceeded at a ``rate``, linear in the logarithms of rate and length between what was measured and beyond."""
+        rarity = [-math.log(-math.log1p(-r)) for r in self.rates]
+        wanted = -math.log(-math.log1p(-rate))
+        at = [_linear(rarity, row, wanted) for row in self.cosines]
+        return _linear([math.log(size) for size in self.lists], at, math.log(max(1.0, list_size)))
 
 
 class Thresholds:
-    """Built from the ``impostors`` entry of a recogniser's card."""
+    """Built from the ``impostors`` entry of a recogniser's card. Cards of earlier versions, which hold the scores of pairs, are
+    read as well: comparisons are taken for independent then."""
 
     def __init__(self, impostors: list[dict[str, Any]]) -> None:
-        bins = [
-            SizeBin(
-                float(entry["face_px"]),
-                tuple(entry["log10_fmr"]),
-                tuple(entry["scores"]),
-                entry["tail"]["shape"],
-                entry["tail"]["scale"],
-            )
-            for entry in impostors
-        ]
-        self._bins = sorted(bins, key=lambda entry: entry.face_px)
+        if all("cosines" in entry for entry in impostors):
+            measured = [_measured(entry) for entry in impostors]
+        else:
+            measured = _of_pairs(impostors)
+        self.shots = sorted({entry.shots for entry in measured})
+        self._by_shots = {
+            shots: sorted((e for e in measured if e.shots == shots), key=lambda e: e.face_px) for shots in self.shots
+        }
 
-    def cosine(self, fpir: float, list_size: int, face_px: float) -> float:
+    def cosine(self, fpir: float, list_size: float, face_px: float, shots: int = 1, live: bool = False) -> float:
         """Return the cosine a match needs.
-
-        A stranger is compared with N photos, so each comparison may err at a rate of ``1 - (1 - fpir) ** (1 / N)``. This treats
-        comparisons as independent; false alarms are fewer where a stranger looks like several people at once.
 
         Args:
             fpir: false alarms allowed per stranger, above 0, below 1. Lower: a higher threshold and more misses.
-            list_size: number N of enrolled photos, or of tracks in a search. Larger: a higher threshold.
-            face_px: face width in pixels; it selects the size bin.
+            list_size: number N of people on the list, or of tracks in a search. Larger: a higher threshold.
+            face_px: face width in pixels.
+            shots: of the template. Linear between the numbers that were measured.
+            live: the track is looked at until it ends, and any look may match. The rate is that of all looks together, so that
+                one look gets a part of it.
 
         Returns:
             The threshold, at most 1.
         """
-        found = next((entry for entry in self._bins if face_px <= entry.face_px), self._bins[-1])
-        per_comparison = -math.expm1(math.log1p(-fpir) / max(1, list_size))
-        return min(1.0, found.score_at(math.log10(per_comparison)))
+        place = min(max(1, bisect_right(self.shots, shots)), len(self.shots) - 1) if len(self.shots) > 1 else 0
+        at = [self._at_width(n, fpir, list_size, face_px, live) for n in self.shots[max(0, place - 1) : place + 1]]
+        if len(at) == 1:
+            return min(1.0, at[0])
+        low, high = self.shots[place - 1], self.shots[place]
+        share = min(1.0, max(0.0, (shots - low) / (high - low)))
+        return min(1.0, at[0] + share * (at[1] - at[0]))
 
-    def decide(self, score: float, fpir: float, list_size: int, face_px: float) -> tuple[str, float]:
+    def entries(self) -> list[Measured]:
+        """What was measured, for each width and number of shots."""
+        return [entry for entries in self._by_shots.values() for entry in entries]
+
+    def people(self, face_px: float) -> int:
+        """How many strangers the threshold for a face of this width rests on."""
+        entries = self._by_shots[self.shots[0]]
+        return min(entries, key=lambda e: abs(math.log(e.face_px / max(1.0, face_px)))).people
+
+    def decide(
+        self, score: float, fpir: float, list_size: float, face_px: float, shots: int = 1, live: bool = False
+    ) -> tuple[str, float]:
         """Return ``match`` or ``no_match`` for the cosine ``score`` to the nearest person, and the threshold (see `cosine`)."""
-        threshold = self.cosine(fpir, list_size, face_px)
+        threshold = self.cosine(fpir, list_size, face_px, shots, live)
         return "match" if score >= threshold else "no_match", threshold
+
+    def _at_width(self, shots: int, fpir: float, list_size: float, face_px: float, live: bool) -> float:
+        """Linear in the logarithm of the width, between the widths that were measured."""
+        entries = self._by_shots[shots]
+        cosines = [entry.cosine(fpir / entry.looks if live else fpir, list_size) for entry in entries]
+        widths = [math.log(entry.face_px) for entry in entries]
+        wanted = min(widths[-1], max(widths[0], math.log(max(1.0, face_px))))
+        return cosines[0] if len(entries) == 1 else _linear(widths, cosines, wanted)
+
+
+def _measured(entry: dict[str, Any]) -> Measured:
+    low, high = (float(v) for v in entry["face_px"])
+    cosines = tuple(tuple(float(v) for v in row) for row in entry["cosines"])
+    lists, rates = (tuple(float(v) for v in entry[key]) for key in ("lists", "rates"))
+    if len(cosines) != len(lists) or {len(row) for row in cosines} != {len(rates)}:
+        raise ValueError("cosines: not one for each length of the list and each rate")
+    return Measured(low, high, int(entry["shots"]), int(entry["people"]), lists, rates, cosines, float(entry.get("looks", LOOKS)))
+
+
+def _of_pairs(impostors: list[dict[str, Any]]) -> list[Measured]:
+    """Entries of earlier versions, for faces up to ``face_px`` wide: ``scores[i]`` is exceeded by one pair in ``10 **
+    -log10_fmr[i]``, and excesses of the last follow a generalised Pareto distribution. Pairs are taken for independent."""
+    found: list[Measured] = []
+    for entry in sorted(impostors, key=lambda e: float(e["face_px"])):
+        width = float(entry["face_px"])
+        low = found[-1].to_px if found else 0.7 * width
+        cosines = tuple(tuple(_pair_cosine(entry, rate, size) for rate in RATES) for size in LISTS)
+        high = width if width < 1e3 else 1.5 * low
+        found.append(Measured(low, high, 1, int(entry.get("people", 0)), LISTS, RATES, cosines))
+    return found
+
+
+def _pair_cosine(entry: dict[str, Any], rate: float, size: int) -> float:
+    places, scores = [-float(v) for v in entry["log10_fmr"]], [float(v) for v in entry["scores"]]
+    wanted = -math.log10(-math.expm1(math.log1p(-rate) / size))
+    if wanted <= places[-1]:
+        return _linear(places, scores, wanted)
+    shape, scale = float(entry["tail"]["shape"]), float(entry["tail"]["scale"])
+    rarer = 10 ** (wanted - places[-1])
+    return scores[-1] + scale * (math.log(rarer) if abs(shape) < 1e-6 else (rarer**shape - 1) / shape)
+
+
+def _linear(places: Sequence[float], values: Sequence[float], wanted: float) -> float:
+    """Linear interpolation; beyond the first and last place the line goes on."""
+    at = min(max(1, bisect_right(places, wanted)), len(places) - 1)
+    if len(places) == 1:
+        return values[0]
+    share = (wanted - places[at - 1]) / (places[at] - places[at - 1])
+    return values[at - 1] + share * (values[at] - values[at - 1])

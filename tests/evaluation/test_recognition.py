@@ -52,7 +52,10 @@ def data(generator: FaceGenerator, tmp_path_factory: pytest.TempPathFactory) -> 
     return root
 
 
-BIN = {"face_px": 20.0, "log10_fmr": [-1, -2], "scores": [0.1, 0.2], "tail": {"shape": -0.1, "scale": 0.05}}
+BIN = {
+    "face_px": [10, 80], "shots": 1, "people": 9, "lists": [1, 10], "rates": [0.1, 0.01], "cosines": [[0.1, 0.2], [0.2, 0.3]],
+    "error": 0.01,
+}  # fmt: skip
 
 
 def test_verification_is_perfect_on_easy_faces_and_worse_on_small_ones(

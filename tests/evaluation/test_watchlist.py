@@ -7,18 +7,10 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from evaluation.watchlist import (
-    CONCURRENT,
-    PAUSE_S,
-    WALK_S,
-    Margins,
-    ObservedTrack,
-    draw_watchlist,
-    fnir,
-    margins,
-    pooled_margins,
-    schedule_walkers,
-)
+from evaluation.walkers import CONCURRENT, PAUSE_S, WALK_S, ObservedTrack, schedule_walkers
+from evaluation.watchlist import Margins, draw_watchlist, evaluate, fnir, margins, pooled_margins
+from synthetic.corridor import Truth, Walker
+from watchlist.thresholds import Thresholds
 
 PEOPLE = np.eye(5, 4, dtype=np.float32)
 LIST = np.array([0, 1, 2])
@@ -77,3 +69,18 @@ def test_everybody_walks_once_and_not_too_many_at_a_time() -> None:
     assert all(w.end_s - w.start_s == pytest.approx(WALK_S) for w in walkers)
     for first, then in combinations(walkers, 2):  # nobody turns into somebody else
         assert abs(first.lane - then.lane) > 0.2 or then.start_s - first.end_s > PAUSE_S - 1e-9
+
+
+def test_the_rates_of_all_lists_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With twelve people who look alike to nobody, nobody is missed and no stranger raises an alarm."""
+    monkeypatch.setattr("evaluation.watchlist.WATCHLIST_SIZES", (4, 6))
+    names, vectors = np.array([f"p{k:02}" for k in range(12)]), np.eye(12, dtype=np.float32)
+    walkers = [Walker(str(name), k, False, 0.0, 5.0, 0.0, 1.0, 0.0) for k, name in enumerate(names)]
+    seen = [ObservedTrack(k, vectors[k], 15.0 + 3 * k, 3) for k in range(12)]
+    pairs = [{"face_px": 1e9, "log10_fmr": [-1, -2], "scores": [0.3, 0.4], "tail": {"shape": -0.1, "scale": 0.05}}]
+    truth, known = [Truth(w, []) for w in walkers], [str(n) for n in names[:5]]
+    found = evaluate(names, vectors, truth, seen, known, Thresholds(pairs), np.random.default_rng(0))
+    assert found["known"] == 5 and found["strangers"] == 7 and set(found["galleries"]) == {"4", "6"}
+    for row in found["galleries"].values():
+        assert all((a["measured"], a["fnir"]) == (0.0, 0.0) and a["error"] > 0 for a in row["asked"])
+        assert row["rank_one_missed"] == 0.0

@@ -185,7 +185,8 @@ def test_a_missing_gpu_is_named() -> None:
         load_detector(device="cuda")
 
 
-def test_the_recognizer_card_holds_sorted_impostor_scores() -> None:
+def test_the_recognizer_card_says_on_how_many_strangers_its_thresholds_rest() -> None:
     bins = recognizer_card()["impostors"]
-    assert [b["face_px"] for b in bins] == sorted(b["face_px"] for b in bins)
-    assert all(list(b["scores"]) == sorted(b["scores"]) for b in bins)
+    assert all(b["people"] >= 100 and b["people_of_all_widths"] >= 700 for b in bins)
+    assert all(row == sorted(row) for b in bins for row in b["cosines"])
+    assert {b["shots"] for b in bins} == {1, 3, 5}

@@ -69,6 +69,17 @@ def test_a_static_track_is_not_assessable_but_a_match_is_never_hidden_by_it(data
     assert (nothing.outcome, nothing.reasons[:2]) == ("not_assessable", ("no_usable_shot", "static"))
 
 
+def test_a_live_track_needs_more_than_one_that_is_decided_once(database: Path) -> None:
+    recorded = template(unit(2))
+    live = replace(recorded, track=replace(recorded.track, epoch=1.7e9, final=False))
+    once, again = decide(database, recorded, live)
+    assert again.threshold > once.threshold and again.fpir == once.fpir == 0.01
+
+
+def test_more_shots_need_another_threshold(database: Path) -> None:
+    assert len({found.threshold for found in decide(database, *(template(unit(2), shots=n) for n in (1, 3, 5)))}) == 3
+
+
 def test_an_empty_watchlist_matches_nobody(tmp_path: Path) -> None:
     Store(tmp_path / "farsight.db").close()
     found = decide(tmp_path / "farsight.db", template(unit(1)))[0]

@@ -65,18 +65,20 @@ def cctv_fixed(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
     return _camera(chip, side, rng, blur=1.0, noise=4.0, quality=70, gain=1.0, gamma=1.0)
 
 
+def cctv_camera(rng: np.random.Generator) -> Degradation:
+    """Draw one surveillance camera: its blur, exposure, sensor noise and JPEG quality stay the same for all its pictures."""
+    blur, noise, quality = rng.uniform(0.3, 2.0), rng.uniform(0.5, 8.0), int(rng.integers(35, 92))
+    gain, gamma = rng.uniform(0.6, 1.15), rng.uniform(0.75, 1.3)
+
+    def picture(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
+        return _camera(chip, side, rng, blur=blur, noise=noise, quality=quality, gain=gain, gamma=gamma)
+
+    return picture
+
+
 def cctv(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
     """A random surveillance camera: blur, exposure, sensor noise and JPEG quality vary."""
-    return _camera(
-        chip,
-        side,
-        rng,
-        blur=rng.uniform(0.3, 2.0),
-        noise=rng.uniform(0.5, 8.0),
-        quality=int(rng.integers(35, 92)),
-        gain=rng.uniform(0.6, 1.15),
-        gamma=rng.uniform(0.75, 1.3),
-    )
+    return cctv_camera(rng)(chip, side, rng)
 
 
 def _camera(
