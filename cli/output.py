@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,7 +124,15 @@ def finish(
     more = {"watchlist": people or {}, "static_tracks": static} | (summary_keys or {}) | ({"annotated": fault} if fault else {})
     write_summary(out / "run.json", settings, choices, status, elapsed, outcomes, more, code)
     write_report(store, out, started_after)
-    store.log_audit("run", sources=[s.url for s in status.sources], fpir=settings.fpir, outcomes=outcomes)
+    store.log_audit(  # a period of use, as Article 12(3) of the EU AI Act asks: from when to when, against which database
+        "run",
+        sources=[s.url for s in status.sources],
+        fpir=settings.fpir,
+        outcomes=outcomes,
+        began=round(time.time() - elapsed.get("all", 0.0), 3),
+        database=store.path.name,
+        list_version=store.counter("watchlist"),
+    )
     store.close()
     for report in bad:
         console.print(f"{report.name}: {report.status}: {report.reason} ({report.url})", markup=False, soft_wrap=True)

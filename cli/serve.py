@@ -57,7 +57,8 @@ def command(
     shown = f"[{host}]" if ":" in host else host
     console.print(f"http{'s' if secure else ''}://{shown}:{port}/  (Ctrl-C ends it)", markup=False)
     app = make_app(path, hosts, options, COMMAND)
-    uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False, proxy_headers=False, **tls)
+    quiet: dict[str, Any] = {"log_level": "warning", "server_header": False, "timeout_graceful_shutdown": 2}
+    uvicorn.run(app, host=host, port=port, proxy_headers=False, **quiet, **tls)
 
 
 def _is_loopback(host: str) -> bool:

@@ -11,6 +11,7 @@ from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.staticfiles import StaticFiles
 
 from console import api, pages, problems
+from console.api.events import Watcher
 from console.body_limit import BodyLimit
 from console.context import Console, Options
 from console.pages.report import CachedReport
@@ -39,9 +40,10 @@ def make_app(
     async def prepared(app: FastAPI) -> AsyncIterator[None]:
         report.warm()
         yield
+        app.state.closing = True  # so that listeners leave
 
     app = FastAPI(title="Farsight", docs_url=None, redoc_url=None, lifespan=prepared)
-    app.state.console, app.state.report = console, report
+    app.state.console, app.state.report, app.state.watcher = console, report, Watcher(console)
     app.add_middleware(BodyLimit)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
     app.add_middleware(SecurityHeaders, secure=console.options.secure)

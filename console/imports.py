@@ -177,8 +177,11 @@ def _only_inside(listing: PhotoList, folder: Path) -> None:
     root = folder.resolve()
     inside = []
     for entry in listing.entries:
-        if entry.photo.resolve().is_relative_to(root):
-            inside.append(entry)
-        else:
+        if not entry.photo.resolve().is_relative_to(root):
             listing.skipped.append((display_path(entry.photo.name), "is not among the uploaded files"))
+        elif not entry.photo.exists():  # told here: ten thousand of them one by one would take minutes
+            why = f"{entry.name}: is not among the uploaded files"
+            listing.skipped.append((display_path(entry.photo.relative_to(folder)), why))
+        else:
+            inside.append(entry)
     listing.entries = inside

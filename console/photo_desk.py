@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import secrets
 import tempfile
@@ -201,9 +202,13 @@ class PhotoDesk:
         return [replace(verdict, preview=None, reason=verdict.reason.partition(", see ")[0]) for verdict in judged]
 
     def search(
-        self, vectors: NDArray[np.float32], top: int, fpir: float, where: TrackFilter | None
+        self, vectors: NDArray[np.float32], top: int, fpir: float, where: TrackFilter | None, user: str, by: str
     ) -> tuple[list[TrackHit], int]:
-        """Past tracks nearest to any of the vectors (M, D), best first, and how many were compared. Raises Problem."""
+        """Past tracks nearest to any of the vectors (M, D), best first, and how many were compared. Raises Problem.
+
+        The audit log gets a line about ``user`` and what was searched ``by``: a use of the system, as Article 12(3) of the EU AI
+        Act asks, with the database, the input and whether it matched.
+        """
         from watchlist.search_back import DatabaseTracks, TrackSearch
 
         with self._models:
@@ -211,9 +216,17 @@ class PhotoDesk:
             store = self._console.reader()
             try:
                 past = TrackSearch(DatabaseTracks(store, self.digest), store.thresholds(self.card))
-                return past.search(vectors, top, fpir, where)
+                hits, compared = past.search(vectors, top, fpir, where)
             except StoreError as error:
                 raise Problem(409, "Not searched", str(error)) from None
+        if not store.read_only:
+            with self._console.writer(user) as writing:
+                writing.log_audit(
+                    "search", by=by, embedding_sha256=hashlib.sha256(vectors.tobytes()).hexdigest(), tracks_compared=compared,
+                    matches=sum(hit.outcome == "match" for hit in hits), fpir=fpir, database=self._console.database.name,
+                    recognizer=self.digest,
+                )  # fmt: skip
+        return hits, compared
 
     def redecide(self, user: str, fpir: float) -> int:
         """Decide all finished tracks anew, with the list of now and another rate. Returns how many decisions changed."""

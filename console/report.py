@@ -175,7 +175,7 @@ def _cards(rows: list[dict[str, Any]], out: Path, pictures: Pictures) -> list[di
     for row in rows:
         source = row["source"]
         if source not in videos:
-            videos[source] = _has_video(out, source)
+            videos[source] = has_video(out, source)
         at = row["start_s"] if row["best_pts_s"] is None else row["best_pts_s"]
         live = row["started_at"] is not None and row["ended_at"] is not None
         cards.append(
@@ -194,7 +194,8 @@ def _cards(rows: list[dict[str, Any]], out: Path, pictures: Pictures) -> list[di
     return cards
 
 
-def _has_video(out: Path, source: str) -> bool:
+def has_video(out: Path, source: str) -> bool:
+    """Whether there is an annotated video of a source."""
     try:
         return (out / "annotated" / f"{source}.mp4").is_file()
     except (OSError, ValueError):

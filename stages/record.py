@@ -105,7 +105,8 @@ class Record:
         return before, decisions
 
     def _append(self, rows: list[dict[str, Any]]) -> None:
-        """Append all lines or none."""
+        """Append all lines or none, with the decisions as the database holds them: a reviewer may have rejected a match."""
+        rows = [row | (self._store.decision_of(*_key(row)) or {}) for row in rows]
         lines = (json_line({**r, "reasons": json.loads(r["reasons"]), "best_box": json.loads(r["best_box"])}) for r in rows)
         append_text(self._lines, "".join(lines))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked_lines(path: Path) -> Iterator[None]:
     """Lock the folder of ``path`` for one writer. The lock ends with its process. A symbolic link as lock file is refused."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     lock = os.open(path.parent / ".lines.lock", flags, 0o600)
@@ -30,7 +30,7 @@ def append_text(path: Path, text: str) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    with _locked(path):
+    with locked_lines(path):
         _separate_from_hard_links(path)
         with open(path, "ab", buffering=0, opener=not_through_links) as file:
             end = file.seek(0, 2)
@@ -45,7 +45,7 @@ def append_text(path: Path, text: str) -> None:
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """Replace a file by ``lines``, atomically. Raises OSError."""
-    with _locked(path):
+    with locked_lines(path):
         _replace(path, lines)
 
 
@@ -53,7 +53,7 @@ def filter_lines(path: Path, keep: Callable[[str], bool]) -> None:
     """Delete the lines of a file, if it exists, for which ``keep`` returns False. Raises OSError."""
     if not path.exists():
         return
-    with _locked(path), path.open(errors="surrogateescape") as file:
+    with locked_lines(path), path.open(errors="surrogateescape") as file:
         _replace(path, (line for line in file if keep(line)))
 
 
@@ -61,7 +61,7 @@ def map_lines(path: Path, change: Callable[[str], str]) -> None:
     """Replace each line of a file, if it exists, by what ``change`` returns for it. Raises OSError."""
     if not path.exists():
         return
-    with _locked(path), path.open(errors="surrogateescape") as file:
+    with locked_lines(path), path.open(errors="surrogateescape") as file:
         _replace(path, map(change, file))
 
 

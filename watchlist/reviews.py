@@ -6,11 +6,9 @@ import json
 import sqlite3
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from watchlist.database import Database, StoreError
-from watchlist.jsonl import map_lines
 from watchlist.row_checks import checked_track
 from watchlist.static_tracks import STATIC_SQL
 from watchlist.tracks import SUMMARY_COLUMNS
@@ -19,6 +17,10 @@ VERDICTS = ("confirmed", "rejected", "open")
 REJECTED = "rejected in review"  # a reason of a track
 MAX_NOTE = 2000
 WORTH_PX = 20.0  # width from which a person may still recognise a face that the recogniser could not assess
+
+
+class StaleReview(StoreError):
+    """Somebody else has reviewed the track since it was read."""
 
 
 @dataclass(frozen=True)
@@ -43,18 +45,22 @@ class Reviews(Database):
     that person for everybody who reads the database, whatever the pipeline writes later (trigger ``tracks_rejected``).
     """
 
-    def put_review(self, source: str, track: str, verdict: str, note: str = "", persons: int = 1) -> str | None:
+    def put_review(
+        self, source: str, track: str, verdict: str, note: str = "", persons: int = 1, last_review: int | None = None
+    ) -> str | None:
         """Keep a verdict by ``self.user``, and write it to the audit log.
 
         Args:
             verdict: one of `VERDICTS`.
             note: free text, at most `MAX_NOTE` characters.
             persons: how many people have to confirm.
+            last_review: id of the newest review that the user has seen, 0 for none; None: not checked.
 
         Returns:
             The state of the track, see above.
 
         Raises:
+            StaleReview: there is a newer review than ``last_review``.
             StoreError: no such finished track, an unknown verdict or too long a note.
         """
         if verdict not in VERDICTS:
@@ -69,6 +75,9 @@ class Reviews(Database):
             ).fetchone()
             if row is None:
                 raise StoreError(f"{source}/{track}: no such track; it may have been purged")
+            newest = self._db.execute("SELECT MAX(id) FROM reviews WHERE source = ? AND track = ?", (source, track)).fetchone()[0]
+            if last_review is not None and (newest or 0) != last_review:
+                raise StaleReview(f"{source}/{track}: somebody else has reviewed it meanwhile; look at it again")
             identity = row["judged"] if row["state"] == "rejected" and row["judged"] is not None else row["identity"]
             self._db.execute(
                 "INSERT INTO reviews (source, track, identity, verdict, note, user, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -111,6 +120,12 @@ class Reviews(Database):
             {"least": WORTH_PX, "most": limit, **({} if after is None else {"at": after[0], "number": after[1]})},
         )
         return [checked_track(row, self.path) for row in rows]
+
+    def decision_of(self, source: str, track: str) -> dict[str, Any] | None:
+        """``outcome``, ``identity``, ``name`` and ``reasons`` (JSON) of a track as they are now."""
+        query = "SELECT outcome, identity, name, reasons FROM tracks WHERE source = ? AND track = ?"
+        row = self._db.execute(query, (source, track)).fetchone()
+        return None if row is None else dict(row)
 
     def _state(self, source: str, track: str, identity: int | None, persons: int) -> str | None:
         """What follows of the verdicts on a track that are about one person: everybody's newest counts."""
@@ -166,20 +181,3 @@ class Reviews(Database):
             recognizer=row["recognizer"],
             database=self.path.name,
         )
-
-
-def update_lines(out: Path, rows: list[dict[str, Any]]) -> None:
-    """Bring the lines of ``sightings.jsonl`` about tracks to what the database says now. Raises OSError."""
-    now = {(row["source"], row["track"]): row for row in rows}
-
-    def changed(line: str) -> str:
-        try:
-            found = json.loads(line)
-            row = now.get((found["source"], found["track"]))
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return line
-        if row is None:
-            return line
-        return json.dumps(found | {key: row[key] for key in ("outcome", "identity", "name", "reasons")}) + "\n"
-
-    map_lines(out / "sightings.jsonl", changed)

@@ -248,12 +248,30 @@ CREATE TRIGGER tracks_rematched AFTER UPDATE OF identity ON tracks WHEN NEW.outc
 CREATE TRIGGER tracks_forgotten AFTER DELETE ON tracks BEGIN {FORGET} END;
 """
 
+# The newest changes of tracks that the console shows, for its open pages: a finished track, a match that goes on, a decision or a
+# review that changes. ``seq`` is never used again; a purged track leaves no name here.
+CHANGES_KEPT = 5000
+_NOTE = (
+    "INSERT INTO changes (source, track) VALUES (NEW.source, NEW.track); "
+    f"DELETE FROM changes WHERE seq <= (SELECT MAX(seq) FROM changes) - {CHANGES_KEPT};"
+)
+FOLLOWED = f"""
+CREATE TABLE changes (seq INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, track TEXT NOT NULL);
+CREATE INDEX changes_track ON changes (source, track);
+CREATE TRIGGER changes_new AFTER INSERT ON tracks WHEN NEW.final = 1 OR NEW.outcome = 'match' BEGIN {_NOTE} END;
+CREATE TRIGGER changes_decided AFTER UPDATE OF final, outcome, identity ON tracks
+    WHEN NEW.final IS NOT OLD.final OR NEW.outcome IS NOT OLD.outcome OR NEW.identity IS NOT OLD.identity BEGIN {_NOTE} END;
+CREATE TRIGGER changes_reviewed AFTER INSERT ON reviews BEGIN {_NOTE} END;
+CREATE TRIGGER changes_forgotten AFTER DELETE ON tracks
+    BEGIN DELETE FROM changes WHERE source = OLD.source AND track = OLD.track; END;
+"""
+
 # ``decided`` is a sum over list, rate and thresholds by which the finished tracks were decided.
 DECIDED = "ALTER TABLE generation ADD COLUMN decided TEXT;"
 
 # The n-th leads to ``user_version`` n.
 MIGRATIONS = (
     *(FIRST, LIVE, KEPT, SEARCHABLE, CALIBRATED, FOR_MONTHS, COPIED, NAMESAKES, RECORDINGS, PAGED, NAMELESS, ACCOUNTS),
-    *(REVIEWED, DECIDED),
+    *(REVIEWED, FOLLOWED, DECIDED),
 )
 VERSION = len(MIGRATIONS)

@@ -6,6 +6,7 @@ from watchlist.accounts import Accounts
 from watchlist.alert_tables import Alerts
 from watchlist.audit import AuditLog
 from watchlist.cases import Cases
+from watchlist.changes import Changes
 from watchlist.feed import Feed
 from watchlist.overview import Overview
 from watchlist.people import People
@@ -18,6 +19,8 @@ from watchlist.unknowns import Ignored
 
 
 class Store(
-    People, Tracks, Recordings, Alerts, Accounts, Preferences, AuditLog, Feed, Reviews, Cases, PeopleSearch, Ignored, Overview
+
+    People, Tracks, Recordings, Alerts, Accounts, Preferences, AuditLog, Feed, Reviews, Cases, PeopleSearch,
+    Ignored, Overview, Changes
 ):
     """One database with all tables: watchlist, tracks, recordings, alerts, accounts, settings, reviews and cases."""

@@ -2,6 +2,34 @@
 
 from fastapi import APIRouter
 
-from console.api import pictures, plain, session
+from console.api import (
+    administration,
+    cameras,
+    cases,
+    events,
+    people,
+    people_photos,
+    pictures,
+    plain,
+    runs,
+    search,
+    session,
+    tracks,
+    unknowns,
+)
 
-ROUTERS: tuple[APIRouter, ...] = (session.router, plain.router, pictures.router)
+ROUTERS: tuple[APIRouter, ...] = (
+    session.router,
+    tracks.router,
+    events.router,
+    people_photos.router,  # before people: /people/import is no person's id
+    people.router,
+    search.router,
+    runs.router,
+    cases.router,
+    cameras.router,
+    unknowns.router,
+    administration.router,
+    plain.router,
+    pictures.router,
+)

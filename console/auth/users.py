@@ -61,11 +61,12 @@ async def current_user(request: Request) -> User:
     """Dependency: the user of a request. Raises NotSignedIn."""
     known: User | None = getattr(request.state, "user", None)
     if known is None:
-        known = request.state.user = await run_in_threadpool(_find_user, request)
+        known = request.state.user = await run_in_threadpool(find_user, request)
     return known
 
 
-def _find_user(request: Request) -> User:
+def find_user(request: Request) -> User:
+    """The user that a request's token or cookie names. Raises NotSignedIn."""
     console = console_of(request)
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and secret:

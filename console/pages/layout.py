@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -108,8 +109,9 @@ def wants_part(request: Request) -> bool:
 def zone_of(store: Store) -> tzinfo:
     """The time zone that times are shown and entered in: that of the settings, else this machine's."""
     name = store.preference("time_zone", "")
-    if name and name in available_timezones():
-        return ZoneInfo(name)
+    if name:
+        with suppress(ValueError, OSError, KeyError):  # the name of no zone, or of one that this machine does not have
+            return ZoneInfo(name)
     return datetime.now().astimezone().tzinfo or UTC
 
 

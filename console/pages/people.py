@@ -133,7 +133,7 @@ def _enrol(request: Request, user: User, given: dict[str, str], tokens: list[str
         return done(f"/people/{known}", what)
     return show(
         request, user, "verdicts.html", "people", "Verdicts",
-        status=200 if enrolled else 422, verdicts=judged, left_out=[], identity=known, name=name,
+        status=200 if enrolled else 422, verdicts=judged, left_out=[], identity=known, who=name,
     )  # fmt: skip
 
 

@@ -6,15 +6,15 @@ import json
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
-from fastapi import APIRouter, BackgroundTasks, Form, Request, Response
+from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse
 
-from console.context import Console, console_of
+from console.context import console_of
 from console.pages.layout import Reviewer, User, Viewer, card, cards, done, part, show, source_and_track, visible_row, wants_part
 from console.problems import Problem
 from watchlist.database import StoreError
 from watchlist.feed import FeedFilter
-from watchlist.reviews import update_lines
+from watchlist.review_files import review_track
 from watchlist.store import Store
 
 router = APIRouter(include_in_schema=False)
@@ -49,7 +49,6 @@ def review(request: Request, user: Viewer, queue: str = "open", track: str = "",
 def judge(
     request: Request,
     user: Reviewer,
-    later: BackgroundTasks,
     source: Annotated[str, Form()],
     track: Annotated[str, Form()],
     verdict: Annotated[str, Form()],
@@ -63,10 +62,9 @@ def judge(
     visible_row(console, user, source, track)
     with console.writer(user.name) as store:
         try:
-            state = store.put_review(source, track, verdict, note.strip(), persons_needed(store))
+            state = review_track(store, source, track, verdict, note.strip(), persons_needed(store))
         except StoreError as error:
             raise Problem(422, "Not kept", str(error)) from None
-    later.add_task(_update_lines, console, source, track)
     what = "Confirmed; a second person has to confirm it, too" if state == "second" else DONE[verdict]
     if not wants_part(request):
         return done(back if back.startswith("/track?") else f"/review?{urlencode({'queue': queue or 'open'})}", what)
@@ -107,10 +105,3 @@ def _panel(store: Store, row: dict[str, Any] | None) -> dict[str, Any]:
     person = None if identity is None else store.identity(identity)
     photos = [] if person is None else [f"/people/{identity}/photos/{photo}" for photo in store.photo_ids(identity)[:6]]
     return {"row": shown, "reviews": store.reviews(row["source"], row["track"]), "judged": person, "photos": photos}
-
-
-def _update_lines(console: Console, source: str, track: str) -> None:
-    """Bring ``sightings.jsonl`` to what was decided."""
-    row = console.reader().feed_row(source, track)
-    if row is not None:
-        update_lines(console.out, [row])

@@ -70,7 +70,7 @@ def search(
         sources=user.cameras,
     )
     probe = _probe(request, user, photo, face, track, identity)
-    hits, compared = ([], 0) if probe.get("vectors") is None else desk_of(request).search(probe["vectors"], top, fpir, where)
+    hits, compared = ([], 0) if probe.get("vectors") is None else _searched(request, user, probe, top, fpir, where)
     undated = store.count_undated() if compared is not None and (since or until) else 0
     asked = {"source": source, "since": since, "until": until, "least_px": least_px, "fpir": fpir, "top": top}
     return show(
@@ -129,6 +129,13 @@ def _probe(request: Request, user: User, photo: str, face: str, track: str, iden
             raise Problem(422, "No photo", "this person has no enrolled photo; search by a photo")
         return {"person": person, "vectors": np.stack([p.vector for p in photos]), "query": {"identity": identity}}
     return {}
+
+
+def _searched(
+    request: Request, user: User, probe: dict[str, Any], top: int, fpir: float, where: TrackFilter
+) -> tuple[list[Any], int]:
+    by = f"person {probe['person'].id}" if "person" in probe else "track" if "track" in probe else "photo"
+    return desk_of(request).search(probe["vectors"], top, fpir, where, user.name, by)
 
 
 def _hit(hit: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import cache
 from typing import Annotated, Any
 from zoneinfo import available_timezones
 
@@ -25,6 +26,12 @@ KEPT = (*OUTCOMES, "pictures")
 _purging = threading.Lock()
 
 
+@cache
+def zone_names() -> list[str]:
+    """All time zones, and "" for this machine's."""
+    return ["", *sorted(available_timezones())]
+
+
 @router.get("/settings")
 def settings(request: Request, user: Viewer) -> HTMLResponse:
     """All settings, with what they mean for this folder."""
@@ -43,7 +50,7 @@ def settings(request: Request, user: Viewer) -> HTMLResponse:
         preview=_preview(console, days if isinstance(days, dict) else {}),
         kept=KEPT,
         languages=LANGUAGES,
-        zones=["", *sorted(available_timezones())],
+        zones=zone_names(),
         calibration=store.calibration_made(),
         sources=visible_sources(console, user),
         read_only=store.read_only,
@@ -81,7 +88,7 @@ def save(
         with console.writer(user.name) as store:
             store.set_preferences({"review": {"persons": 2 if persons == "2" else 1}})
     elif part == "dates":
-        if language not in LANGUAGES or (time_zone and time_zone not in available_timezones()):
+        if language not in LANGUAGES or (time_zone and time_zone not in zone_names()):
             raise Problem(422, "Not allowed", "language and time zone must be ones of the lists")
         with console.writer(user.name) as store:
             store.set_preferences({"language": language, "time_zone": time_zone})

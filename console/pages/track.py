@@ -116,8 +116,10 @@ class Galleries:
         self._store: Store | None = None
         self._galleries: dict[str, Gallery] = {}
 
-    def nearest(self, digest: str, vector: np.ndarray[Any, np.dtype[np.float32]], count: int = 5) -> list[Any]:
+    def nearest(self, digest: str | None, vector: np.ndarray[Any, np.dtype[np.float32]], count: int = 5) -> list[Any]:
         """Up to ``count`` people nearest to a vector (D,). Raises StoreError for a list of another recogniser."""
+        if digest is None:
+            raise StoreError("it is not known which recogniser made this track's template")
         with self._lock:
             if self._store is None:
                 self._store = Store(self._console.database, must_exist=True)

@@ -22,8 +22,13 @@ WORDS = some.one_of(
     some.floats().map(str),
     some.datetimes().map(str),
 )
-KEYS = some.sampled_from(["source", "outcome", "since", "until", "limit", "after", "track", "kind"])
-PATHS = some.sampled_from(["/", "/api/sightings", "/api/identities", "/tracks", "/picture", "/healthz"])
+KEYS = some.sampled_from(
+    ["source", "outcome", "since", "until", "limit", "after", "track", "kind"] + ["q", "review", "person", "min_px", "fpir"]
+)
+PATHS = some.sampled_from(
+    ["/", "/api/sightings", "/api/identities", "/tracks", "/picture", "/healthz", "/api/v1/tracks", "/api/v1/people"]
+    + ["/api/v1/tracks/cam/x-0007", "/api/v1/tracks/queues", "/api/v1/cases", "/api/v1/cameras", "/api/v1/settings/rate"]
+)
 RELAXED = {"derandomize": True, "deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
 
 

@@ -1,0 +1,119 @@
+"""What the API's routes share: users by role, pages, times, and a sighting as JSON."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+from urllib.parse import quote
+
+from fastapi import Depends, Query, Request
+from pydantic import BaseModel, Field
+
+from console.auth import User, require
+from console.problems import Problem, not_found
+from watchlist.feed import FeedFilter
+from watchlist.time_arguments import parse_time_range
+
+Viewer = Annotated[User, Depends(require("viewer"))]
+Reviewer = Annotated[User, Depends(require("reviewer"))]
+Operator = Annotated[User, Depends(require("operator"))]
+Admin = Annotated[User, Depends(require("admin"))]
+MAX_ID = 2**63 - 1  # whole number that SQLite knows
+Id = Annotated[int, Query(ge=1, le=MAX_ID)]
+Limit = Annotated[int, Query(ge=1, le=500, description="rows of a page")]
+Item = TypeVar("Item")
+
+
+class Best(BaseModel):
+    pts_s: float | None
+    box: list[float] | None
+    crop: str | None
+
+
+class Sighting(BaseModel):
+    """A track and what was decided of it; fields as in ``sightings.jsonl``, and what the console adds."""
+
+    source: str
+    track: str
+    start_s: float
+    end_s: float
+    outcome: str
+    identity: int | None
+    name: str | None
+    score: float | None
+    threshold: float | None
+    fpir: float
+    shots: int
+    face_px: float
+    best: Best
+    reasons: list[str]
+    review: str = Field(description="open, second (a second person has to confirm it), confirmed or rejected")
+    final: bool = Field(description="false for a match that still goes on")
+    nearest: str | None = Field(description="name of the nearest person on the list, also where it is no match")
+    quality: float
+    started_at: float | None = Field(description="Unix time; null where the hour is not known")
+    ended_at: float | None
+    crop: str | None = Field(description="address of the picture")
+    restored: str | None = Field(description="address of the super-resolved picture, which is synthetic")
+
+
+class SightingPage(BaseModel):
+    items: list[Sighting]
+    next: str | None = Field(description="value of `after` for the next page")
+
+
+def sighting(row: dict[str, Any]) -> Sighting:
+    """A row of the feed."""
+    best = Best(pts_s=row["best_pts_s"], box=row["best_box"], crop=row["crop"])
+    pictures = {kind: picture_address(row, kind) for kind in ("crop", "restored")}
+    more = {"best": best, "final": bool(row["final"]), "review": row["review"] or "open"}
+    return Sighting(**(row | pictures | more))
+
+
+def picture_address(row: dict[str, Any], kind: str) -> str | None:
+    """Address of a track's ``crop`` or ``restored`` chip."""
+    if not row[kind]:
+        return None
+    return f"/picture?source={quote(row['source'], safe='')}&track={quote(row['track'], safe='')}&kind={kind}"
+
+
+def split_after(after: str | None) -> tuple[str, str] | None:
+    """Source and name of the track SOURCE/TRACK that a page goes on after."""
+    if after is None:
+        return None
+    source, _, track = after.rpartition("/")
+    return source, track
+
+
+def feed_filter(
+    user: Viewer,
+    outcome: Annotated[str | None, Query(pattern="^(match|no_match|not_assessable)$")] = None,
+    source: str | None = None,
+    person: Annotated[int | None, Query(ge=1, le=MAX_ID, description="id of the matched person")] = None,
+    review: Annotated[
+        str | None, Query(pattern="^(open|second|confirmed|rejected)$", description="open: matches to review")
+    ] = None,
+    since: Annotated[str | None, Query(description="as 2026-11-01T18:30, or Unix seconds")] = None,
+    until: str | None = None,
+    min_px: Annotated[float | None, Query(ge=0, le=1e6, description="face width in pixels")] = None,
+    max_px: Annotated[float | None, Query(ge=0, le=1e6)] = None,
+) -> FeedFilter:
+    """Dependency: the filter that a request asks for, within what the user may see."""
+    try:
+        first, last = parse_time_range(since or None, until or None, prefix="")
+    except ValueError as error:
+        raise Problem(422, "Not allowed", str(error)) from None
+    if first.pts_s is not None or last.pts_s is not None:
+        raise Problem(422, "Not allowed", "since, until: must be a time of day or Unix seconds here, not PTS seconds")
+    people = None if person is None else (person,)
+    return FeedFilter(outcome, source or None, user.cameras, people, first.at, last.at, min_px, max_px, review)
+
+
+def require_track(request: Request, user: User, source: str, track: str) -> dict[str, Any]:
+    """A finished or matched track that the user may see, as a row of the feed. Raises Problem 404."""
+    from console.context import console_of
+
+    store = console_of(request).reader()
+    rows = store.feed_row(source, track) if user.sees(source) else None
+    if rows is None:
+        raise not_found(f"{source}/{track}: no such track")
+    return rows

@@ -1,0 +1,137 @@
+"""Server-sent events: what is new in the feed, within a second of being written.
+
+One thread asks the database whether anybody has written (``PRAGMA data_version``, which reads one page of shared memory), for all
+who listen. Nothing is locked: a reader of a write-ahead log keeps no writer waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from console.api.common import Viewer, sighting
+from console.auth import User
+from console.context import Console, console_of
+from console.problems import Problem
+from watchlist.sqlite_connection import StoreError
+from watchlist.store import Store
+
+router = APIRouter(prefix="/api/v1/events", tags=["events"])
+LOOK_S = 0.25
+KEEP_ALIVE_S = 15.0
+MAX_LISTENERS = 200
+BATCH = 100  # changes told at once
+SESSION_CHECK_S = 60.0
+
+
+class Watcher:
+    """Looks for changes of the feed, on a connection of its own, as long as somebody listens."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._store = console, Store(console.database, must_exist=True)
+        self._store.set_reading(0.2)
+        self.number = self._store.change_number()
+        self.alert = self._store.last_alert_number()
+        self._version, self._looked = self._store.data_version(), 0.0
+        self.listeners = 0
+        self._lock = asyncio.Lock()
+
+    async def look(self) -> None:
+        """Bring the numbers up to date, at most every `LOOK_S`, for whoever asks first."""
+        async with self._lock:
+            if time.monotonic() - self._looked >= LOOK_S:
+                await run_in_threadpool(self._refresh)
+                self._looked = time.monotonic()
+
+    def _refresh(self) -> None:
+        try:
+            version = self._store.data_version()
+            if version != self._version:
+                self.number, self.alert = self._store.change_number(), self._store.last_alert_number()
+                self._version = version
+        except (sqlite3.Error, StoreError):  # busy: the next look will tell
+            pass
+
+
+@router.get("", response_class=StreamingResponse)
+async def events(
+    request: Request, user: Viewer, last_event_id: Annotated[str | None, Header(pattern=r"^\d{1,15}(-\d{1,15})?$")] = None
+) -> StreamingResponse:
+    """Server-sent events: `track` (a sighting, new or changed) and `alert` (an alert of a live camera). A browser that comes back
+    names the last one it had by itself (`Last-Event-ID`)."""
+    watcher: Watcher = request.app.state.watcher
+    if watcher.listeners >= MAX_LISTENERS:
+        raise Problem(503, "Too many listeners", f"{MAX_LISTENERS} pages listen already; close some", {"retry-after": "30"})
+    await watcher.look()
+    feed, _, alert = (last_event_id or f"{watcher.number}-{watcher.alert}").partition("-")
+    stream = _stream(request, user, watcher, int(feed), int(alert or watcher.alert))
+    return StreamingResponse(stream, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+
+
+async def _stream(request: Request, user: User, watcher: Watcher, feed: int, alert: int) -> AsyncIterator[str]:
+    watcher.listeners += 1
+    spoke = checked = time.monotonic()
+    try:
+        yield "retry: 1000\n\n"
+        while not getattr(request.app.state, "closing", False):
+            await watcher.look()
+            while watcher.number > feed or watcher.alert > alert:
+                feed, alert, text = await run_in_threadpool(_changes, console_of(request), user, feed, alert)
+                if not text:
+                    break
+                yield text
+                spoke = time.monotonic()
+            now = time.monotonic()
+            if now - spoke > KEEP_ALIVE_S:
+                yield ": still here\n\n"
+                spoke = now
+            if now - checked > SESSION_CHECK_S:  # who was signed out meanwhile hears no more
+                if not await run_in_threadpool(_still_allowed, request, user):
+                    return
+                checked = now
+            await asyncio.sleep(LOOK_S)
+    finally:
+        watcher.listeners -= 1
+
+
+def _changes(console: Console, user: User, feed: int, alert: int) -> tuple[int, int, str]:
+    """Numbers to go on from, and the text of the events since."""
+    store, lines = console.reader(), []
+    reached, names = store.changes_after(feed, BATCH)
+    for row in store.feed_named([name for name in names if user.sees(name[0])]):
+        lines.append(_event("track", reached, alert, sighting(row).model_dump()))
+    for number, found in store.alerts_after(alert):
+        alert = number
+        if user.sees(found.source):
+            content = {
+                "kind": found.kind,
+                "at": found.at,
+                "source": found.source,
+                "track": found.track,
+                "identity": found.identity,
+            }
+            lines.append(_event("alert", reached, alert, content | {"name": store.name_of(found.identity)}))
+    if not lines and reached > feed:
+        lines.append(f"id: {reached}-{alert}\n\n")
+    return reached, alert, "".join(lines)
+
+
+def _event(kind: str, feed: int, alert: int, content: dict[str, Any]) -> str:
+    return f"event: {kind}\nid: {feed}-{alert}\ndata: {json.dumps(content)}\n\n"
+
+
+def _still_allowed(request: Request, user: User) -> bool:
+    from console.auth.users import find_user
+
+    try:
+        return find_user(request).id == user.id
+    except Problem:
+        return False

@@ -1,0 +1,179 @@
+"""Enrol people from uploaded photos, a zip or a CSV, with a verdict for every photo."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, File, Form, Request, UploadFile
+from pydantic import BaseModel, Field
+
+from console.api.common import Operator
+from console.api.people import PersonId, check_details, own_list
+from console.auth import User
+from console.context import console_of
+from console.imports import ImportJob, imports_of
+from console.photo_desk import DeskFace, DeskPhoto, desk_of
+from console.problems import Problem, not_found
+
+router = APIRouter(prefix="/api/v1/people", tags=["people"])
+MAX_PHOTOS = 50  # of one request
+MAX_PHOTO_BYTES = 40_000_000
+
+
+class FaceFound(BaseModel):
+    number: int = Field(description="1 is the widest")
+    box: tuple[float, float, float, float] = Field(description="x1 y1 x2 y2 in pixels of the upright photo")
+    face_px: float
+    quality: float
+    fault: str = Field(description="why it could not be enrolled; empty where it could")
+
+
+class Verdict(BaseModel):
+    """What became of one photo. ``faces`` is given where one has to be chosen: send the photo again with ``face``."""
+
+    name: str | None
+    photo: str
+    enrolled: bool
+    reason: str
+    identity: int | None = None
+    face_px: float = 0.0
+    quality: float = 0.0
+    turned: int = 0
+    faces: list[FaceFound] = Field(default_factory=list)
+    size: tuple[int, int] | None = Field(None, description="width and height of the upright photo")
+
+
+class Enrolled(BaseModel):
+    verdicts: list[Verdict]
+
+
+class Import(BaseModel):
+    """An import that goes on in the background."""
+
+    token: str
+    ended: bool
+    total: int = Field(description="photos to judge")
+    enrolled: int
+    fault: str
+    warnings: list[str]
+    verdicts: list[Verdict]
+
+
+def described(photo: DeskPhoto) -> list[FaceFound]:
+    """The faces of a photo, to choose one."""
+    return [FaceFound(**{key: getattr(face, key) for key in DeskFace.__dataclass_fields__}) for face in photo.faces]
+
+
+def read_photo(file: UploadFile) -> bytes:
+    """An uploaded photo. Raises Problem 413."""
+    content = file.file.read(MAX_PHOTO_BYTES + 1)
+    if len(content) > MAX_PHOTO_BYTES:
+        raise Problem(413, "Too large", f"a photo may have {MAX_PHOTO_BYTES // 1_000_000} MB; make it smaller")
+    return content
+
+
+@router.post("/{identity}/photos")
+def add_photos(
+    request: Request,
+    user: Operator,
+    identity: PersonId,
+    photos: Annotated[list[UploadFile], File()],
+    face: Annotated[int | None, Form(ge=1, le=10_000)] = None,
+    allow_lookalike: Annotated[bool, Form()] = False,
+) -> Enrolled:
+    """Enrol further photos of a person. Each has a verdict; where several faces are found they are listed, to choose one."""
+    name = console_of(request).reader().name_of(identity)
+    if name is None:
+        raise not_found(f"person {identity}: nobody on the list has this id")
+    return enrol_photos(request, user, name, photos, face, {}, allow_lookalike, identity)
+
+
+@router.post("")
+def add(
+    request: Request,
+    user: Operator,
+    name: Annotated[str, Form(max_length=500)],
+    photos: Annotated[list[UploadFile], File()],
+    face: Annotated[int | None, Form(ge=1, le=10_000)] = None,
+    external_id: Annotated[str, Form(max_length=500)] = "",
+    purpose: Annotated[str, Form(max_length=4000)] = "",
+    authority: Annotated[str, Form(max_length=4000)] = "",
+    expires: Annotated[str, Form(max_length=10)] = "",
+    allow_lookalike: Annotated[bool, Form()] = False,
+) -> Enrolled:
+    """Enrol a person with photos."""
+    details = {"name": name, "external_id": external_id.strip(), "purpose": purpose, "authority": authority, "expires": expires}
+    check_details(details)
+    name = details.pop("name")
+    return enrol_photos(request, user, name, photos, face, {k: v for k, v in details.items() if v}, allow_lookalike)
+
+
+def enrol_photos(
+    request: Request,
+    user: User,
+    name: str,
+    photos: list[UploadFile],
+    face: int | None,
+    details: dict[str, str],
+    allow_lookalike: bool,
+    identity: int | None = None,
+) -> Enrolled:
+    """Enrol uploaded photos of one person. Raises Problem."""
+    if not 1 <= len(photos) <= MAX_PHOTOS:
+        raise Problem(422, "Not allowed", f"photos: 1 to {MAX_PHOTOS} at a time; a zip of more goes to the import")
+    if face is not None and len(photos) != 1:
+        raise Problem(422, "Not allowed", "face: is of one photo; send it alone")
+    own_list(console_of(request).reader())
+    desk = desk_of(request)
+    kept = [desk.add(user.name, photo.filename or "", read_photo(photo)) for photo in photos]
+    refused = [Verdict(name=name, photo=photo.name, enrolled=False, reason=photo.fault) for photo in kept if not photo.faces]
+    usable = {photo.token: photo for photo in kept if photo.faces}
+    entries = [desk.entry(user.name, token, name, face, details, identity) for token in usable]
+    judged = desk.enrol(user.name, entries, allow_lookalike) if entries else []
+    shown = [_verdict(verdict, photo) for verdict, photo in zip(judged, usable.values(), strict=True)]
+    return Enrolled(verdicts=[*shown, *refused])
+
+
+def _verdict(verdict: Any, photo: DeskPhoto | None = None) -> Verdict:
+    choose = photo is not None and verdict.reason.startswith(("several_faces", "no_such_face"))
+    return Verdict(
+        name=verdict.name,
+        photo=verdict.photo,
+        enrolled=not verdict.reason,
+        reason=verdict.reason,
+        identity=verdict.identity,
+        face_px=round(verdict.face_px, 1),
+        quality=round(verdict.quality, 3),
+        turned=90 * verdict.turns,
+        faces=described(photo) if choose and photo is not None else [],
+        size=(photo.width, photo.height) if choose and photo is not None else None,
+    )
+
+
+@router.post("/import", status_code=202)
+def import_people(
+    request: Request, user: Operator, files: Annotated[list[UploadFile], File()], allow_lookalike: Annotated[bool, Form()] = False
+) -> Import:
+    """Begin to enrol the people of a zip (``NAME/*.jpg``, or a CSV with its photos), or of a CSV and its photos."""
+    own_list(console_of(request).reader())
+    given = [(file.filename or "", file.file) for file in files]
+    return _import(imports_of(request).begin(user.name, given, allow_lookalike))
+
+
+@router.get("/import/{token}")
+def import_state(request: Request, user: Operator, token: str) -> Import:
+    """How far an import is, with a verdict for every photo so far."""
+    return _import(imports_of(request).job(user.name, token))
+
+
+def _import(job: ImportJob) -> Import:
+    left = [Verdict(name=None, photo=path, enrolled=False, reason=f"left_out: {why}") for path, why in job.left_out]
+    return Import(
+        token=job.token,
+        ended=job.ended,
+        total=job.total,
+        enrolled=job.enrolled,
+        fault=job.fault,
+        warnings=job.warnings,
+        verdicts=[_verdict(verdict) for verdict in list(job.verdicts)] + left,
+    )

@@ -1,0 +1,103 @@
+"""Recording jobs: start, look at, stop and resume them; recordings that users upload."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, UploadFile
+from pydantic import BaseModel, Field
+
+from console.api.common import Operator, Viewer
+from console.auth import User
+from console.jobs import Run as Job
+from console.jobs import runs_of
+from console.problems import Problem
+from pipeline.errors import redact_url
+
+router = APIRouter(prefix="/api/v1", tags=["runs"])
+
+
+class Run(BaseModel):
+    token: str
+    source: str = Field(description="file, folder or URL, without credentials")
+    user: str
+    state: str = Field(description="running, finished, incomplete, failed, stopped, or unknown (the server was started again)")
+    code: int | None = Field(description="exit code")
+    started: float
+    ended: float | None
+    resumes: str = Field(description="token of the run that it goes on with")
+
+
+class RunDetail(Run):
+    log: str = Field(description="the end of the log")
+    progress: float | None = Field(description="0 to 1; null where it is not known")
+
+
+class NewRun(BaseModel):
+    source: str = Field(min_length=1, max_length=4000, description="file, folder or URL that this server can read")
+    fpir: float = Field(0.01, ge=1e-6, le=0.5)
+    config: str = Field("recording", description="recording, gpu or demo")
+    start: str = Field("", max_length=200, description="time at which the recording began, as 2026-11-30T17:00:00")
+    video: bool = Field(True, description="draw the annotated video")
+
+
+class Recording(BaseModel):
+    source: str = Field(description="what a run names it by")
+
+
+def _fields(job: Job) -> dict[str, Any]:
+    source = next((word.partition("=")[2] for word in job.options if word.startswith("--source=")), "")
+    keys = ("token", "user", "state", "code", "started", "ended", "resumes")
+    return {key: getattr(job, key) for key in keys} | {"source": redact_url(source)}
+
+
+def _all_cameras(user: User) -> None:
+    """Refuse who may see some cameras only: runs tell of all."""
+    if user.cameras is not None:
+        raise Problem(403, "Not allowed", "runs tell of all cameras, and you may see some")
+
+
+@router.get("/runs")
+def runs(request: Request, user: Viewer) -> list[Run]:
+    """The jobs that were started from the console, the newest first."""
+    _all_cameras(user)
+    return [Run(**_fields(job)) for job in runs_of(request).list()]
+
+
+@router.get("/runs/{token}")
+def run(request: Request, user: Viewer, token: str) -> RunDetail:
+    """One job, with its log."""
+    _all_cameras(user)
+    jobs = runs_of(request)
+    job = jobs.find(token)
+    return RunDetail(**_fields(job), log=jobs.log(job), progress=jobs.progress()["share"] if job.state == "running" else None)
+
+
+@router.post("/runs", status_code=201)
+def start(request: Request, user: Operator, given: NewRun) -> Run:
+    """Start a recording job into this folder, with the people of its list."""
+    _all_cameras(user)
+    job = runs_of(request).start(user.name, given.source, given.fpir, given.config, given.start, given.video)
+    return Run(**_fields(job))
+
+
+@router.post("/runs/{token}/stop")
+def stop(request: Request, user: Operator, token: str) -> Run:
+    """Stop a job; what is done is kept."""
+    _all_cameras(user)
+    jobs = runs_of(request)
+    jobs.stop(jobs.find(token).token)
+    return Run(**_fields(jobs.find(token)))
+
+
+@router.post("/runs/{token}/resume", status_code=201)
+def resume(request: Request, user: Operator, token: str) -> Run:
+    """Go on with a job that ended: finished files are skipped."""
+    _all_cameras(user)
+    return Run(**_fields(runs_of(request).resume(user.name, token)))
+
+
+@router.post("/recordings", status_code=201)
+def upload(request: Request, user: Operator, file: UploadFile) -> Recording:
+    """Upload a recording."""
+    return Recording(source=str(runs_of(request).upload(file.filename or "", file.file)))

@@ -1,0 +1,134 @@
+"""Search past tracks by a photo, by a track, or by a person on the list."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from fastapi import APIRouter, Depends, Form, Query, Request, UploadFile
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+
+from console.api.common import MAX_ID, Reviewer, picture_address, require_track
+from console.api.people_photos import FaceFound, described, read_photo
+from console.auth import User
+from console.context import console_of
+from console.photo_desk import desk_of
+from console.problems import Problem, not_found
+from watchlist.search_back import TrackHit
+from watchlist.time_arguments import parse_time_range
+from watchlist.track_filter import TrackFilter
+
+router = APIRouter(prefix="/api/v1/search", tags=["search"])
+
+
+class Hit(BaseModel):
+    """A past track; ``score`` is the cosine, ``threshold`` what a match needs at ``fpir``, the rate of the whole search."""
+
+    source: str
+    track: str
+    start_s: float
+    end_s: float
+    started_at: float | None
+    ended_at: float | None
+    score: float
+    threshold: float
+    fpir: float
+    outcome: str
+    face_px: float
+    name: str | None = Field(description="whom the track matched when it was seen")
+    identity: int | None
+    crop: str | None
+    restored: str | None
+
+
+class Found(BaseModel):
+    """Hits, or where a face has to be chosen or none can be used, ``refused`` and the photo's ``faces``."""
+
+    hits: list[Hit] = Field(default_factory=list)
+    compared: int = Field(0, description="tracks compared")
+    refused: str = ""
+    faces: list[FaceFound] = Field(default_factory=list)
+    size: tuple[int, int] | None = Field(None, description="width and height of the upright photo")
+
+
+class Wanted(BaseModel):
+    """How to search."""
+
+    top: int
+    fpir: float
+    where: TrackFilter
+
+
+def wanted(
+    user: Reviewer,
+    top: Annotated[int, Query(ge=1, le=500, description="tracks to return at most")] = 50,
+    fpir: Annotated[float, Query(ge=1e-6, le=0.5, description="false alarms allowed per search")] = 0.01,
+    source: str | None = None,
+    since: Annotated[str | None, Query(description="as 2026-11-01T18:30, Unix seconds, or PTS seconds")] = None,
+    until: str | None = None,
+    min_px: Annotated[float | None, Query(ge=0, le=1e6)] = None,
+) -> Wanted:
+    """Dependency: how a request wants to search, within what the user may see."""
+    try:
+        first, last = parse_time_range(since or None, until or None, prefix="")
+    except ValueError as error:
+        raise Problem(422, "Not allowed", str(error)) from None
+    where = TrackFilter(source or None, first.pts_s, first.at, last.at, min_px, last.pts_s, sources=user.cameras)
+    return Wanted(top=top, fpir=fpir, where=where)
+
+
+How = Annotated[Wanted, Depends(wanted)]
+
+
+@router.post("/photo")
+def by_photo(
+    request: Request,
+    user: Reviewer,
+    how: How,
+    photo: UploadFile,
+    face: Annotated[int | None, Form(ge=1, le=10_000, description="number of the face, where there are several")] = None,
+) -> Found:
+    """Search for the person of a photo."""
+    desk = desk_of(request)
+    kept = desk.add(user.name, photo.filename or "", read_photo(photo))
+    number = kept.chosen if face is None else face
+    if number is None or not 1 <= number <= len(kept.faces):
+        refused = kept.fault or ("no_such_face" if face is not None else "several_faces")
+        return Found(refused=refused, faces=described(kept), size=(kept.width, kept.height))
+    return search(request, user, how, desk.vector(user.name, kept.token, number)[None], "photo")
+
+
+@router.post("/track/{source}/{track}")
+def by_track(request: Request, user: Reviewer, how: How, source: str, track: str) -> Found:
+    """Search for the person of a track."""
+    require_track(request, user, source, track)
+    vector = console_of(request).reader().template_of(source, track)
+    if vector is None:
+        raise Problem(422, "No embedding", "no shot of this track was good enough to compare; search by a photo")
+    return search(request, user, how, vector[None], "track")
+
+
+@router.post("/person/{identity}")
+def by_person(request: Request, user: Reviewer, how: How, identity: int) -> Found:
+    """Search with all photos of a person on the list."""
+    store = console_of(request).reader()
+    if not 0 < identity <= MAX_ID or store.name_of(identity) is None:
+        raise not_found(f"person {identity}: nobody on the list has this id")
+    photos = store.enrolments(identity)
+    if not photos:
+        raise Problem(422, "No photo", "this person has no enrolled photo; search by a photo")
+    return search(request, user, how, np.stack([photo.vector for photo in photos]), f"person {identity}")
+
+
+def search(request: Request, user: User, how: Wanted, vectors: NDArray[np.float32], by: str) -> Found:
+    """Search past tracks; every search is in the audit log. Raises Problem."""
+    hits, compared = desk_of(request).search(vectors, how.top, how.fpir, how.where, user.name, by)
+    return Found(hits=[_hit(hit) for hit in hits], compared=compared)
+
+
+def _hit(hit: TrackHit) -> Hit:
+    keys = ("source", "track", "start_s", "end_s", "started_at", "ended_at", "face_px", "name", "identity")
+    pictures = {kind: picture_address(hit.row, kind) for kind in ("crop", "restored")}
+    decided = {key: getattr(hit, key) for key in ("score", "threshold", "fpir", "outcome")}
+    return Hit(**{key: hit.row[key] for key in keys}, **decided, **pictures)
