@@ -101,7 +101,7 @@ def test_exif_that_cannot_be_read_costs_nothing() -> None:
     assert read_picture(encoded(gradient(), "JPEG", exif=b"Exif\0\0MM\0\x2a\xff\xff\xff\xff")).shape == (48, 64, 3)
 
 
-def test_what_is_transparent_is_white() -> None:
+def test_transparent_pixels_of_a_photo_become_white() -> None:
     for picture in (Image.new("RGBA", (8, 8), (0, 0, 0, 0)), Image.new("LA", (8, 8), (0, 0))):
         assert (read_picture(encoded(picture, "PNG")) == 255).all()
     palette = Image.new("P", (8, 8), 0)

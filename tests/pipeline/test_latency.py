@@ -17,5 +17,5 @@ def test_percentiles_are_right_to_within_a_bin(percent: int) -> None:
     assert latencies.count_up_to(1.0) == pytest.approx((values <= 1.0).sum(), rel=0.05)
 
 
-def test_nothing_measured_is_zero() -> None:
+def test_percentiles_without_measurements_are_zero() -> None:
     assert LatencyHistogram().percentile(95) == 0.0 and LatencyHistogram().count == 0

@@ -77,7 +77,7 @@ def test_a_fault_in_the_middle_keeps_what_was_read() -> None:
     assert [i.value for i in box.batches] == [0, 1, 3] and saved[-1][3] is True
 
 
-def test_what_is_open_when_a_stream_breaks_off_ends_there() -> None:
+def test_open_tracks_end_where_a_stream_breaks_off() -> None:
     class Flaky(Numbers):
         def read(self) -> list[Any] | None:
             self.reads = getattr(self, "reads", 0) + 1
@@ -175,7 +175,7 @@ def test_a_stages_fault_fails_the_source_and_the_next_one_finds_it_as_new() -> N
 
 
 @pytest.mark.parametrize("error", [OutputError("no space"), sqlite3.OperationalError("locked"), OSError(errno.ENOSPC, "full")])
-def test_what_no_source_could_survive_ends_the_run(error: Exception) -> None:
+def test_an_error_that_no_source_can_survive_ends_the_run(error: Exception) -> None:
     class Full(Sums):
         def process(self, batch: list[Any]) -> list[Any]:
             raise error

@@ -96,7 +96,7 @@ def test_cool_down_is_per_camera_and_person(alert: Watch) -> None:
     assert alert.counters()["alerts: in cool-down"] == 1
 
 
-def test_who_was_kept_quiet_by_an_alert_is_told_of_when_it_is_withdrawn(alert: Watch) -> None:
+def test_a_match_suppressed_by_the_cool_down_is_alerted_when_the_first_alert_is_withdrawn(alert: Watch) -> None:
     old, quiet = sighting("t0", 1, epoch=0.0), sighting("t2", 1, epoch=time.time())
     alert.process([sighting("t1", 1), old, quiet])
     alert.process([sighting("t1", None, 2)])
@@ -105,12 +105,12 @@ def test_who_was_kept_quiet_by_an_alert_is_told_of_when_it_is_withdrawn(alert: W
     told(alert, 3)  # told of once
 
 
-def test_a_withdrawn_match_does_not_keep_the_real_person_back(alert: Watch) -> None:
+def test_a_withdrawn_alert_does_not_suppress_the_alert_of_the_right_person(alert: Watch) -> None:
     alert.process([sighting("t1", 1), sighting("t1", None, 2), sighting("t2", 1)])
     assert told(alert, 3)[-1] == ("gate", "t2", "match", "Ada")
 
 
-def test_a_wavering_track_is_told_once_more_at_its_end(alert: Watch) -> None:
+def test_a_track_whose_score_swings_about_the_threshold_raises_one_more_alert_at_its_end(alert: Watch) -> None:
     alert.record._alerts._cooldown_s = 0.0
     alert.process([sighting("t1", 1 if n % 2 else None, n) for n in range(1, 8)])
     assert [line[2] for line in told(alert, 2)] == ["match", "withdrawn"]
@@ -120,7 +120,7 @@ def test_a_wavering_track_is_told_once_more_at_its_end(alert: Watch) -> None:
     assert [line[2] for line in told(alert, 3)] == ["match", "withdrawn", "match"]
 
 
-def test_the_same_batch_again_tells_nothing_new_even_after_a_restart(alert: Watch, tmp_path: Path) -> None:
+def test_the_same_batch_again_raises_no_alert_even_after_a_restart(alert: Watch, tmp_path: Path) -> None:
     alert.process([sighting("t1", 1)])
     told(alert, 1)
     alert.close()
@@ -130,7 +130,7 @@ def test_the_same_batch_again_tells_nothing_new_even_after_a_restart(alert: Watc
     again.close()
 
 
-def test_a_locked_database_is_waited_for(alert: Watch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_alerts_wait_for_a_locked_database(alert: Watch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage_retry, "BACKOFF_S", (0.05, 0.1))
     alert.record._store._db.execute("PRAGMA busy_timeout = 50")
     other = sqlite3.connect(tmp_path / "f.db", isolation_level=None, check_same_thread=False)
@@ -153,7 +153,7 @@ def test_an_early_track_without_a_shot_can_be_withdrawn(alert: Watch) -> None:
     assert json.loads((alert.out / "alerts.jsonl").read_text().splitlines()[1])["crop"] is None
 
 
-def test_people_removed_meanwhile_can_still_be_told_of(alert: Watch, tmp_path: Path) -> None:
+def test_an_alert_of_a_person_who_was_removed_meanwhile_is_sent(alert: Watch, tmp_path: Path) -> None:
     store = Store(tmp_path / "f.db")
     store.remove_identity(store.add_identity("Ada"))
     store.close()
@@ -196,14 +196,14 @@ def test_kill_9_between_a_track_and_its_alert_loses_none(tmp_path: Path, moment:
         again.close()
 
 
-def test_an_older_report_that_comes_late_withdraws_nothing(alert: Watch) -> None:
+def test_a_late_older_report_withdraws_no_alert(alert: Watch) -> None:
     alert.process([sighting("t1", 1, 2)])
     alert.process([sighting("t1", None, 1)])
     alert.process([sighting("t2", 2)])
     assert [line[2:] for line in told(alert, 2)] == [("match", "Ada"), ("match", "Bo")]
 
 
-def test_a_track_and_its_alert_are_undone_together(alert: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_track_and_its_alert_are_rolled_back_together(alert: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> int:
         raise sqlite3.OperationalError("database or disk is full")
 

@@ -50,7 +50,7 @@ def places(made: Detect, seen: Frame) -> list[tuple[float, float]]:
     return sorted((float(b[0]), float(b[1])) for b in found.faces.boxes)
 
 
-def test_noise_is_no_motion_and_the_whole_frame_comes_round() -> None:
+def test_sensor_noise_is_not_motion_and_the_whole_frame_is_searched_in_turn() -> None:
     gate = MotionGate(2.0)
     assert gate.region(frame(0.0, noise=7)) == (0, 0, 640, 360)
     assert [gate.region(frame(t, noise=7)) for t in (0.5, 1.0, 1.9)] == [None] * 3
@@ -58,7 +58,7 @@ def test_noise_is_no_motion_and_the_whole_frame_comes_round() -> None:
     assert gate.region(frame(0.1)) == (0, 0, 640, 360)  # time went back: another recording
 
 
-def test_only_what_moved_is_searched_and_all_that_is_there_is_known() -> None:
+def test_only_moving_areas_are_searched_and_faces_in_still_areas_stay_known() -> None:
     made, squares = stage()
     assert places(made, frame(0.0, (100, 100), (500, 200))) == [(100, 100), (500, 200)]
     whole = squares.pixels
@@ -78,7 +78,7 @@ def test_a_slow_walker_is_not_lost() -> None:
         assert len(found) == 1 and abs(found[0][0] - 100 - step) <= 2
 
 
-def test_a_gate_is_as_new_after_a_source_and_whole_after_a_checkpoint() -> None:
+def test_the_motion_gate_is_reset_after_a_source_and_restored_from_a_checkpoint() -> None:
     made, _ = stage()
     places(made, frame(0.0, (100, 100)))
     made.flush()
@@ -93,7 +93,7 @@ def test_a_gate_is_as_new_after_a_source_and_whole_after_a_checkpoint() -> None:
     assert places(other, frame(0.8, (100, 100))) == [(100, 100)] and theirs.pixels == 640 * 360
 
 
-def test_a_face_cut_by_the_edge_of_what_moved_is_the_one_known_before() -> None:
+def test_a_face_cut_by_the_edge_of_a_moving_area_keeps_its_earlier_box() -> None:
     made, _ = stage()
     places(made, frame(0.0, (100, 100), (212, 100)))  # the second stands across an edge of the region the first will move in
     region = MotionGate(5.0)
@@ -109,7 +109,7 @@ def test_two_cameras_in_one_stage_do_not_mix() -> None:
     assert places(made, frame(0.2, (100, 100))) == [(100, 100)]
 
 
-def test_without_a_gate_every_frame_is_searched() -> None:
+def test_without_motion_detection_every_frame_is_searched() -> None:
     made, squares = stage(None)
     for t in range(3):
         places(made, frame(t))

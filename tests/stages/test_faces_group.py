@@ -47,14 +47,14 @@ def test_a_shot_is_embedded_once_however_often_it_is_reported(chips: np.ndarray)
     assert np.allclose(fresh.process([third])[0].embeddings, results[2].embeddings, atol=1e-2)
 
 
-def test_what_is_no_face_does_not_become_one_by_super_resolution() -> None:
+def test_a_shot_without_a_face_has_no_good_embedding_after_super_resolution() -> None:
     vector, other = np.eye(4, dtype=np.float32)[:2]
     assert fuse([(vector, 0.0), (other, 0.4)])[1] == 0.0
     both, trust = fuse([(vector, 0.2), (other, 0.4)])
     assert np.allclose(both, [0.7071, 0.7071, 0, 0], atol=1e-3) and abs(trust - 0.3) < 1e-6
 
 
-def test_a_vector_made_with_super_resolution_lies_between_both(chips: np.ndarray) -> None:
+def test_a_fused_embedding_lies_between_the_direct_and_the_super_resolved_one(chips: np.ndarray) -> None:
     superres, embed = Superres(fused_levels=[16], device="cpu"), Embed(fused_levels=[16], device="cpu")
     superres.open(), embed.open()
     tiny, other = small(chips[0], 16), small(chips[1], 32)
@@ -67,7 +67,7 @@ def test_a_vector_made_with_super_resolution_lies_between_both(chips: np.ndarray
     assert superres.process([track(other, tiny, final=False)])[0].restored[1] is restored[0].restored[1]
 
 
-def test_vectors_of_mixed_rungs_and_a_track_without_shots(chips: np.ndarray) -> None:
+def test_embeddings_of_mixed_resolution_levels_and_a_track_without_shots(chips: np.ndarray) -> None:
     superres, embed = Superres(device="cpu"), Embed(device="cpu")
     superres.open(), embed.open()
     mixed = track(chips[0], small(chips[1], 64), small(chips[2], 16))

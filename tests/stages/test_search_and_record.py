@@ -53,7 +53,7 @@ def decide(database: Path, *templates: Template) -> list:
     return search.process(list(templates))
 
 
-def test_three_outcomes(database: Path) -> None:
+def test_a_track_is_a_match_no_match_or_not_assessable(database: Path) -> None:
     match, stranger, nothing = decide(database, template(unit(1)), template(unit(2)), template(None, shots=0))
     assert (match.outcome, match.name) == ("match", "Ada") and match.score > 0.99 > match.threshold
     assert (stranger.outcome, stranger.name) == ("no_match", "Ada") and stranger.score < stranger.threshold
@@ -225,7 +225,7 @@ def test_a_disk_that_fails_for_a_while_loses_nothing(database: Path, monkeypatch
     assert store.tracks(started_after=1.7e9 + 1) == []
 
 
-def test_half_a_line_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_half_written_line_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A real full file system would do; a limit on the size of files does the same for anybody."""
     path = tmp_path / "lines"
     append_text(path, "first\n")

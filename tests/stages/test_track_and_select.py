@@ -62,7 +62,7 @@ def numbers(frames: list[DetectedFrame]) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("step", [0.2, 0.95, 1.5, 2.4])  # face widths from one search to the next
-def test_who_crosses_the_picture_is_one_track(step: float) -> None:
+def test_a_person_crossing_the_frame_is_one_track(step: float) -> None:
     there = [frame(k / 5, [(20 + 12 * step * k, 60)], size=12.0) for k in range(8)]
     assert numbers(there) == [[-1]] + [[0]] * 7
     opposite = [(300 - 12 * step * k, 150) for k in range(8)]
@@ -71,18 +71,18 @@ def test_who_crosses_the_picture_is_one_track(step: float) -> None:
 
 
 @pytest.mark.parametrize("apart_s", [0.4, 0.6, 1.0])
-def test_who_crosses_a_picture_that_is_seldom_searched_is_one_track(apart_s: float) -> None:
+def test_a_person_crossing_a_frame_that_is_seldom_searched_is_one_track(apart_s: float) -> None:
     there, found = [[(10 + 105 * apart_s * k, 60), (310 - 90 * apart_s * k, 150)] for k in range(4)], [[-1, -1]] + [[0, 1]] * 3
     assert numbers([frame(k * apart_s, centres, size=12.0) for k, centres in enumerate(there)]) == found
 
 
 @pytest.mark.parametrize("apart_s", [1.4, 1.6, 4.0])
-def test_in_time_lapse_who_stays_has_one_track(chips: np.ndarray, apart_s: float) -> None:
+def test_a_person_who_stays_in_a_time_lapse_is_one_track(chips: np.ndarray, apart_s: float) -> None:
     (track,) = (t for t in follow([frame(k * apart_s, [(100, 100)], chips[0]) for k in range(6)]) if t.final)
     assert len(track.path) == 5
 
 
-def test_one_long_gap_is_no_time_lapse() -> None:
+def test_one_long_gap_does_not_make_a_time_lapse() -> None:
     pace = LostTrackBudget()
     found = [pace.limit_s(at, 1.5) for at in (0.0, 0.2, 3.2, 3.4, 6.4, 9.4, 39.4, 69.4)]
     assert found == pytest.approx([1.5] * 4 + [7.5, 7.5, 7.5, 10.0])
@@ -101,7 +101,7 @@ def test_a_small_face_that_trembles_and_is_missed_for_a_while_is_one_track(away_
     assert broken == 0
 
 
-def test_somebody_where_a_walker_was_is_somebody_else() -> None:
+def test_a_new_face_at_a_walkers_last_position_is_a_new_track() -> None:
     walker, follower = [(20 + 21 * k, 60) for k in range(8)], [(20 + 21 * (k - 1), 60) for k in range(8)]
     frames = [frame(k / 5, [walker[k]], size=14.0) for k in range(5)]
     frames += [frame(1.0, [follower[5]], size=14.0)]
@@ -109,7 +109,7 @@ def test_somebody_where_a_walker_was_is_somebody_else() -> None:
     assert numbers(frames) == [[-1], [0], [0], [0], [0], [-1], [0, 1], [0, 1]]
 
 
-def test_uneven_searches_break_no_track() -> None:
+def test_irregular_search_intervals_break_no_track() -> None:
     found = numbers([frame(at, [(100, 100)]) for at in np.cumsum([0.0, 1.0, 3.0] + [1.0, 3.0] * 5)])
     assert found[4:] == [found[4]] * 9
 
@@ -121,13 +121,13 @@ def test_tracks_that_have_ended_are_forgotten() -> None:
     assert len(track.state()["last"]) <= 2
 
 
-def test_who_is_found_every_other_time_is_one_track() -> None:
+def test_a_face_detected_in_every_other_frame_is_one_track() -> None:
     walking = [frame(k / 5, [(20 + 6 * k, 60)] if k % 2 == 0 else [], size=12.0) for k in range(9)]
     assert numbers(walking)[2::2] == [[0]] * 4
 
 
 @pytest.mark.parametrize(("x", "size"), [(80, 12.0), (50, 24.0)])
-def test_what_is_far_away_or_of_another_size_is_another_face(x: float, size: float) -> None:
+def test_a_face_far_away_or_of_another_size_is_a_new_track(x: float, size: float) -> None:
     frames = [frame(0.0, [(20, 60)], size=12.0), *(frame(k / 5, [(x, 60)], size=size) for k in (1, 2))]
     track = Track()
     track.open()
@@ -152,7 +152,7 @@ def test_a_gap_is_bridged_by_seconds_not_frames(chips: np.ndarray, gap: float, t
         (120, 24.0, 2),  # much smaller
     ],
 )
-def test_who_comes_back_elsewhere_is_somebody_else(chips: np.ndarray, x: float, size: float, tracks: int) -> None:
+def test_a_face_that_returns_elsewhere_is_a_new_track(chips: np.ndarray, x: float, size: float, tracks: int) -> None:
     before = [frame(k / 5, [(80 + 5 * k, 100)], chips[0]) for k in range(6)]  # 25 pixels a second
     away = [frame(1.2, []), frame(1.4, [])]
     after = [frame(1.6 + k / 5, [(x + 5 * k, 100)], chips[0], size=size) for k in range(6)]
@@ -178,7 +178,7 @@ def test_a_long_track_reports_early_and_then_refines(chips: np.ndarray) -> None:
         ({"chip": None}, "blurred"),  # no face drawn: a flat patch
     ],
 )
-def test_refusals_have_names(chips: np.ndarray, keywords: dict, reason: str) -> None:
+def test_rejected_shots_are_counted_by_reason(chips: np.ndarray, keywords: dict, reason: str) -> None:
     arguments = {"centres": [(100, 100)], "chip": chips[0], **keywords}
     if reason == "cut_by_frame":
         arguments["chip"] = None
@@ -188,7 +188,7 @@ def test_refusals_have_names(chips: np.ndarray, keywords: dict, reason: str) -> 
 
 
 @pytest.mark.parametrize("cut", [1, 6, 9])
-def test_a_checkpoint_goes_on_to_the_same_tracks(chips: np.ndarray, cut: int) -> None:
+def test_a_run_resumed_from_a_checkpoint_finds_the_same_tracks(chips: np.ndarray, cut: int) -> None:
     """Two people who pass each other, one of whom is away for a moment."""
     frames = [
         frame(k / 5, [(60 + 8 * k, 100), *([(250 - 9 * k, 160)] if k not in (5, 6) else [])], chips[0] if k else None)
@@ -214,14 +214,14 @@ def test_a_checkpoint_goes_on_to_the_same_tracks(chips: np.ndarray, cut: int) ->
         assert all((a.chip == b.chip).all() for a, b in zip(one.shots, other.shots, strict=True))
 
 
-def test_a_live_track_is_told_as_soon_as_it_has_shots_enough(chips: np.ndarray) -> None:
+def test_a_live_track_is_reported_as_soon_as_it_has_enough_shots(chips: np.ndarray) -> None:
     frames = [frame(k / 5, [(60 + 4 * k, 100)], chips[0]) for k in range(12)]
     early = follow(frames, early_shots=3, report_every_s=100.0)
     assert [(t.version, t.final) for t in early] == [(1, False), (2, True)]
     assert len(early[0].shots) == 3 and early[0].end_s < early[1].end_s
 
 
-def test_names_of_live_tracks_are_never_taken_again(chips: np.ndarray) -> None:
+def test_names_of_live_tracks_are_never_reused(chips: np.ndarray) -> None:
     frames = [frame(k / 5, [(60 + 4 * k, 100)], chips[0]) for k in range(3)]
     first, second = (follow(frames, dated_tracks=True)[0].track for _ in range(2))
     assert first != second and first[:8].isdigit()

@@ -87,7 +87,7 @@ def outcome(arguments: list[str]) -> tuple[int, str]:
         ("UPDATE enrolments SET vector = ?", VECTOR.tobytes()[:-2]),
     ],
 )
-def test_odd_embeddings_are_named_and_are_no_empty_answer(out: Path, statement: str, value: object) -> None:
+def test_damaged_embeddings_are_named_instead_of_an_empty_answer(out: Path, statement: str, value: object) -> None:
     spoil(out, statement, value)
     code, text = outcome(["search", "--identity", "1", "--db", str(out), "--json"])
     assert code == 2 and "farsight.db: " in text and ("damaged" in text or "different recognisers" in text)
@@ -104,7 +104,7 @@ def test_odd_embeddings_are_named_and_are_no_empty_answer(out: Path, statement: 
         ("start_s", float("inf")),
     ],
 )
-def test_odd_tracks_are_named(out: Path, column: str, value: object) -> None:
+def test_damaged_tracks_are_named(out: Path, column: str, value: object) -> None:
     spoil(out, f"UPDATE tracks SET {column} = ? WHERE track = 'x-0007'", value)
     with pytest.raises(StoreError, match=rf"farsight\.db: damaged \({column} of the track cam/x-0007\); put back"):
         Store(out / "farsight.db").tracks()

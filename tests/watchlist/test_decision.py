@@ -42,7 +42,7 @@ def outcomes(store: Store) -> list[tuple[str, str | None]]:
     return [(t["outcome"], t["name"]) for t in store.tracks()]
 
 
-def test_somebody_enrolled_since_is_found_in_what_was_done_before(store: Store) -> None:
+def test_a_person_enrolled_later_is_found_in_earlier_tracks(store: Store) -> None:
     assert redecide_tracks(store, "r", THRESHOLDS, 0.01) == 1
     assert outcomes(store) == [("match", "p0"), ("no_match", None), ("not_assessable", None)]
     enrol(store, 1)
@@ -51,7 +51,7 @@ def test_somebody_enrolled_since_is_found_in_what_was_done_before(store: Store) 
     assert redecide_tracks(store, "r", THRESHOLDS, 0.01) == 0
 
 
-def test_another_rate_asks_for_more(store: Store) -> None:
+def test_a_lower_false_alarm_rate_needs_a_higher_score(store: Store) -> None:
     redecide_tracks(store, "r", THRESHOLDS, 0.01)
     assert redecide_tracks(store, "r", THRESHOLDS, 0.001) == 1
     first = store.tracks()[0]
@@ -59,7 +59,7 @@ def test_another_rate_asks_for_more(store: Store) -> None:
     assert first["score"] == pytest.approx(0.8, abs=1e-3) and first["threshold"] > 0.8
 
 
-def test_another_recogniser_is_told(store: Store) -> None:
+def test_tracks_of_another_recogniser_are_refused_by_name(store: Store) -> None:
     with pytest.raises(StoreError, match="made with another recogniser"):
         redecide_tracks(store, "other", THRESHOLDS, 0.01)
 

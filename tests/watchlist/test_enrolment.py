@@ -124,7 +124,7 @@ def test_the_real_detector_finds_the_face_of_a_photo_of_any_size(generator: Face
     assert len(faces) >= 1 and 100 * scale < widths.max() < 220 * scale
 
 
-def test_who_looks_like_somebody_else_is_refused_unless_told(tmp_path: Path, photo: Path) -> None:
+def test_a_lookalike_is_refused_unless_allowed(tmp_path: Path, photo: Path) -> None:
     other = tmp_path / "other.png"
     other.write_bytes(photo.read_bytes() + b" ")  # the same picture in another file
     thresholds = Thresholds([{"face_px": 1e9, "log10_fmr": [-1, -5], "scores": [0.3, 0.6], "tail": {"shape": 0.0, "scale": 0.1}}])
@@ -139,7 +139,7 @@ def test_who_looks_like_somebody_else_is_refused_unless_told(tmp_path: Path, pho
         assert len(store.identities()) == (1 if reason else 2)
 
 
-def test_vectors_are_made_anew_all_or_none(tmp_path: Path, photo: Path) -> None:
+def test_reembedding_replaces_all_embeddings_or_none(tmp_path: Path, photo: Path) -> None:
     class Twice(Knows):
         digest = "twice"
 

@@ -20,7 +20,7 @@ def finder(names: list[bytes] = (), embeddings: list[bytes] = (), alive: set[byt
 
 
 @pytest.mark.parametrize("place", [0, 1, 2, 3, 5, 40])
-def test_a_name_is_found_at_any_place(place: int) -> None:
+def test_a_deleted_name_is_found_at_any_position_of_a_file(place: int) -> None:
     assert finder(NAMES).scan_bytes(b"x" * place + NAMES[7] + b"yy") == {NAMES[7]}
     assert finder([b"short"]).scan_bytes(b"x" * place + b"short") == {b"short"}
 
@@ -39,7 +39,7 @@ def test_half_of_an_embedding_is_found(part: slice) -> None:
     assert found.scan_bytes(b"abc" + blobs[3][part] + b"xyz") and not found.scan_bytes(b"abc" + blobs[30])
 
 
-def test_what_lies_across_two_blocks_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_across_two_blocks_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leftover_scan, "BLOCK_BYTES", 1000)
     for before in range(930, 1010, 7):
         (tmp_path / "f").write_bytes(b"." * before + NAMES[9] + b"." * 3000)
@@ -48,7 +48,7 @@ def test_what_lies_across_two_blocks_is_found(tmp_path: Path, monkeypatch: pytes
     assert finder([b"gate-1000"], alive={b"gate-10001"}).scan_file(tmp_path / "f") == set()
 
 
-def test_a_sum_finds_again_what_was_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_salted_sum_finds_deleted_content_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leftover_scan, "BLOCK_BYTES", 100)
     known = {(len(NAMES[5]), 7, salted_sum(NAMES[5], 7))}
     for before in range(60, 120, 7):

@@ -44,7 +44,7 @@ def out(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", [*AWAY, None, 7, b"crops/own.png"])
-def test_what_leads_out_of_the_folder_is_nothing(out: Path, name: object) -> None:
+def test_paths_that_leave_the_output_folder_are_refused(out: Path, name: object) -> None:
     folder = OutputFolder(out)
     assert folder.safe_path(name) is None and folder.picture_path(name) is None
     if name != "leads-away.png":  # the link itself lies in the folder
@@ -52,7 +52,7 @@ def test_what_leads_out_of_the_folder_is_nothing(out: Path, name: object) -> Non
     assert (out.parent / "secret.png").exists()
 
 
-def test_what_lies_in_the_folder_is_found_and_only_pictures_are_deleted(out: Path) -> None:
+def test_files_in_the_output_folder_are_found_and_only_pictures_are_deleted(out: Path) -> None:
     folder = OutputFolder(out)
     (out / "farsight.db").touch()
     (out / "inside.png").symlink_to(out / "crops" / "own.png")

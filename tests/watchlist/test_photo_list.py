@@ -19,7 +19,7 @@ def found_in(path: Path) -> list[tuple[str, str]]:
     return [(entry.name, str(entry.photo.relative_to(path))) for entry in read_photo_list(path).entries]
 
 
-def test_a_folder_of_people(tmp_path: Path) -> None:
+def test_a_folder_of_people_is_read(tmp_path: Path) -> None:
     make(tmp_path, "Ada/1.jpg", "Ada/2.jfif", "Ada/notes.txt", "Bo/1.heic", "Cy.jpg", "Ed.jfif", "Flo.avif", "Gus.hif", "Ira.jp2")
     (tmp_path / "Di").mkdir()
     assert found_in(tmp_path) == [
@@ -91,7 +91,7 @@ def test_a_name_is_one_in_every_unicode_form(tmp_path: Path) -> None:
     assert {entry.name for entry in read_photo_list(tmp_path / "p.csv").entries} == {composed}
 
 
-def test_a_name_that_differs_in_case_is_another_person_and_is_told(tmp_path: Path) -> None:
+def test_a_name_that_differs_in_case_is_another_person_with_a_warning(tmp_path: Path) -> None:
     listing = read_photo_list(make(tmp_path, "Ada/1.jpg", "ada/1.jpg"))
     assert [e.name for e in listing.entries] == ["Ada", "ada"]
     assert listing.warnings == ["'Ada' and 'ada' differ only in case or spaces, and are two people"]
@@ -103,7 +103,7 @@ def test_control_characters_in_a_folders_name_are_not_kept(tmp_path: Path) -> No
     assert [e.name for e in read_photo_list(tmp_path).entries] == ["A\ufffd[31md\ufffda", "B\ufffd"]
 
 
-def test_a_list_of_people(tmp_path: Path) -> None:
+def test_a_csv_of_people_is_read(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("\ufeffname,image,purpose\nAda,a.jpg,missing\n Bo ,sub/b.jpg,\n", encoding="utf-8")
     assert [(e.name, e.photo, e.details) for e in read_photo_list(tmp_path / "p.csv").entries] == [
         ("Ada", tmp_path / "a.jpg", {"purpose": "missing"}),
@@ -135,7 +135,7 @@ def test_a_line_break_in_a_cell_is_kept(tmp_path: Path) -> None:
     assert first.details == {"purpose": "missing\nsince May", "authority": "court"} and second.name == "Bo"
 
 
-def test_two_rows_of_one_person_that_differ_are_told(tmp_path: Path) -> None:
+def test_two_rows_of_one_person_that_differ_give_a_warning(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("name,image,external_id,authority\nAda,a.jpg,7,court\nAda,b.jpg,7,police\nAda,c.jpg,8,x\n")
     assert read_photo_list(tmp_path / "p.csv").warnings == [
         "line 3: authority = 'police' of '7' differs from 'court' in line 2; the last holds"
@@ -168,7 +168,7 @@ def test_a_row_may_say_which_face_is_meant(tmp_path: Path) -> None:
         (b"name,image\n" + b"x" * 200_000 + b",a.jpg\n", "line 2: not a CSV"),
     ],
 )
-def test_lists_with_faults(tmp_path: Path, content: bytes, said: str) -> None:
+def test_lists_with_faults_are_refused_by_line(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "p.csv").write_bytes(content)
     with pytest.raises(PhotoError, match=said):
         read_photo_list(tmp_path / "p.csv")

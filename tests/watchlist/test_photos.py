@@ -34,7 +34,7 @@ def test_every_kind_of_photo(tmp_path: Path, mode: str, suffix: str) -> None:
     assert found.shape == (48, 64, 3) and found.dtype == np.uint8
 
 
-def test_what_is_transparent_is_white(tmp_path: Path) -> None:
+def test_transparent_pixels_of_a_photo_become_white(tmp_path: Path) -> None:
     Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(tmp_path / "a.png")
     assert (read_photo(tmp_path / "a.png") == 255).all()
 

@@ -84,12 +84,12 @@ def test_a_purge_that_was_cut_off_is_finished_by_the_next(store: Store, tmp_path
     assert (proof.tracks, proof.pictures, proof.left) == (10, 0, [])
 
 
-def test_a_trace_is_told(store: Store, tmp_path: Path) -> None:
+def test_a_file_with_deleted_content_is_named_by_the_purge(store: Store, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("look at t003 again")
     assert purge(store, tmp_path, RetentionPolicy({"match": 10}), NOW).left == ["notes.txt"]
 
 
-def test_a_case_is_whole_and_its_hashes_fit(store: Store, tmp_path: Path) -> None:
+def test_an_evidence_bundle_is_complete_and_its_hashes_fit(store: Store, tmp_path: Path) -> None:
     identity = store.add_identity("Ada", purpose="test")
     store.add_enrolment(identity, "a.png", "1", b"chip", VECTORS[0], "r", 0.9, 80.0)
     rows = [track for track in store.tracks() if track["track"] in ("t004", "t030")]
@@ -103,7 +103,7 @@ def test_a_case_is_whole_and_its_hashes_fit(store: Store, tmp_path: Path) -> Non
     assert "enrolled/1-1.png" in sums and "crops/cam1/t004-crop.png" in sums
 
 
-def test_a_trace_is_told_again_until_it_is_gone(store: Store, tmp_path: Path) -> None:
+def test_a_file_with_deleted_content_is_named_by_every_purge_until_it_is_clean(store: Store, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("look at t003 again, and at t0")
     assert purge(store, tmp_path, RetentionPolicy({"match": 10}), NOW).left == ["notes.txt"]
     again = purge(store, tmp_path, RetentionPolicy({"match": 10}), NOW)

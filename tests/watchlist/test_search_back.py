@@ -65,7 +65,7 @@ def oracle(probe: int, keep: list[int]) -> list[str]:
     return [f"t{keep[i]:03d}" for i in np.argsort(-scores)[:5]]
 
 
-def test_it_agrees_with_numpy_under_every_filter(store: Store) -> None:
+def test_search_back_agrees_with_numpy_under_every_filter(store: Store) -> None:
     put(store, range(300))
     everything = list(range(300))
     assert found(store, 7) == oracle(7, everything)
@@ -172,7 +172,7 @@ def test_arrays_that_are_no_index_are_made_anew(kept: Store, what: str) -> None:
     assert found(store, 3)[0] == "t003" and found(store, 105)[0] == "t105"
 
 
-def test_the_more_is_compared_the_more_a_match_needs(store: Store) -> None:
+def test_a_search_over_more_tracks_needs_a_higher_score(store: Store) -> None:
     put(store, range(200))
     few, _ = TrackSearch(DatabaseTracks(store, "r"), THRESHOLDS).search(
         VECTORS[:1], 1, 0.01, TrackFilter(source="cam0", since_s=190.0)
@@ -187,5 +187,5 @@ def test_another_recogniser_is_refused(store: Store) -> None:
         DatabaseTracks(store, "other")
 
 
-def test_an_empty_past_is_no_error(store: Store) -> None:
+def test_a_search_without_any_track_is_no_error(store: Store) -> None:
     assert TrackSearch(DatabaseTracks(store, "r"), THRESHOLDS).search(VECTORS[:2]) == ([], 0)

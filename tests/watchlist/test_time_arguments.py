@@ -40,7 +40,7 @@ def test_what_is_no_time_is_refused_with_what_is_allowed(text: str) -> None:
         parse_time("--since", text)
 
 
-def test_milliseconds_are_told() -> None:
+def test_a_time_in_milliseconds_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"looks like milliseconds, Unix time is in seconds \(1764547200\)"):
         parse_time("--since", "1764547200000")
 
@@ -52,7 +52,7 @@ def test_an_end_is_the_whole_day_and_not_before_the_beginning() -> None:
         parse_time_range("2026-11-02", "2026-11-01")
 
 
-def test_a_mistyped_name_is_told_with_what_there_is() -> None:
+def test_a_mistyped_camera_is_refused_with_the_names_there_are() -> None:
     assert require_one_of("--camera", "gate", ["gate", "hall"]) == "gate"
     with pytest.raises(ValueError, match=r"--camera gaet: must be one of gate, hall; did you mean gate\?"):
         require_one_of("--camera", "gaet", ["gate", "hall"])

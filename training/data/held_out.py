@@ -1,7 +1,7 @@
-"""Which public photos and clips are kept for measuring the detector: nothing trains on them (`evaluation.detection_sources`).
+"""Public photos and clips that are held out for measuring the detector (`evaluation.detection_sources`). Nothing trains on them.
 
-Whole collections are held out, so that the dev set says how a detector does on sources it has never seen. Of the thing pictures
-of ImageNet, which show 1,000 kinds of things once each, those whose file name's MD5 begins with 0 to 7 are held out.
+Whole collections are held out, so that the dev set measures the detector on sources it has never seen. Of the ImageNet samples,
+which show 1,000 kinds of things once each, half are held out: those whose file name has an MD5 that begins with 0 to 7.
 """
 
 from __future__ import annotations
@@ -17,7 +17,12 @@ THINGS = "EliSchwartz/imagenet-sample-images"
 
 
 def held_out(repository: str, path: str) -> bool:
-    """Whether the picture at ``path`` (with / between folders) of a GitHub repository (OWNER/NAME) is kept for measuring."""
+    """Whether a picture is held out.
+
+    Args:
+        repository: OWNER/NAME on GitHub.
+        path: of the picture in the repository, with forward slashes.
+    """
     if repository == THINGS:
         return hashlib.md5(path.rsplit("/", 1)[-1].encode(), usedforsecurity=False).hexdigest()[0] in "01234567"
     folder = COLLECTIONS.get(repository)

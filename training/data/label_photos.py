@@ -1,13 +1,12 @@
-"""Label photos with two detectors: where a teacher sees faces, on the photo and on its doubled tiles, and what a witness thinks.
+"""Label photos with two detectors: the teacher, on the photo and on its doubled tiles, and a witness that confirms or doubts.
 
     python -m training.data.label_photos --photos PHOTOS --teacher scrfd_2.5g_kps.onnx --witness yunet.onnx --out labels.npz
 
-``PHOTOS`` holds a folder of pictures for each collection, named OWNER+NAME after its repository. Pictures that cannot be read,
-are tiny, or show what one before them shows (`training.data.alike`) are left out and counted, and so is what is kept for
-measuring
-(`training.data.held_out`), wherever else it turns up. A photo is read at most 640 pixels long. Collections take turns, so that a
-run that is stopped has labelled some of each; started again, it goes on where it stopped. ``--known`` is the index of photos that
-are labelled already (``DATA/scenes2/index.csv``).
+``PHOTOS`` has one folder for each collection, named OWNER+NAME after its repository. Left out and counted are pictures that
+cannot be read, are tiny, are near-duplicates of an earlier one (`training.data.alike`), or are held out
+(`training.data.held_out`), also if they occur in another collection. A photo is read with a longer side of at most 640 pixels.
+Collections are interleaved, so a stopped run has labelled some of each. A second start continues it. ``--known`` is the index of
+photos that are labelled already (``DATA/scenes2/index.csv``).
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ from training.data.label_frames import LEAST_SCORE, label_frame
 from training.data.voted import LEAST_WITNESS, Votes, load_votes, origins, read_photo, save_votes
 
 SUFFIXES = ".jpg", ".jpeg", ".png", ".webp"
-LEAST = 160  # pixels of the longer side of a photo that is worth labelling
-EVERY = 40  # photos after which what is known is written
-ALONE, SAME = 0.5, 0.35  # the witness's score of what it alone sees, and the IoU of two finds of one face
+LEAST = 160  # smallest longer side of a photo in pixels
+EVERY = 40  # the file is written after this many photos
+ALONE, SAME = 0.5, 0.35  # smallest score of a detection of the witness only; IoU of two detections of one face
 SCALES = (1.0, 2.0)
 
 
 def votes(teacher: Detector, witness: Detector, image: NDArray[np.uint8]) -> Votes:
-    """What both see in a photo (H, W, 3)."""
+    """Detections of both detectors in a photo uint8 (H, W, 3) RGB."""
     faces = label_frame(teacher, image)
     parts = []
     for scale in SCALES:
@@ -52,7 +51,7 @@ def votes(teacher: Detector, witness: Detector, image: NDArray[np.uint8]) -> Vot
 
 
 def listed(photos: Path) -> tuple[list[str], list[str]]:
-    """Names of the pictures below a folder, collections taking turns: those that may train, and those kept for measuring."""
+    """Names of the pictures below a folder, collections interleaved: those that may train, and those that are held out."""
     collections, kept = [], []
     for folder in sorted(path for path in photos.iterdir() if path.is_dir() and "+" in path.name):
         found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
@@ -66,13 +65,20 @@ def listed(photos: Path) -> tuple[list[str], list[str]]:
 
 
 def split(name: str) -> tuple[str, str]:
-    """Repository and path of a photo's name."""
+    """Repository and path from a photo's name OWNER+NAME/PATH."""
     collection, _, path = name.partition("/")
     return collection.replace("+", "/", 1), path
 
 
 def unlike(photos: Path, names: list[str], kept: list[str], left_out: Counter[str]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """The pictures, each once, and none that is kept for measuring; why others are not there is counted."""
+    """Yield name and pixels of each picture once, without near-duplicates of earlier or held-out ones.
+
+    Args:
+        photos: folder of the collections.
+        names: pictures that may train.
+        kept: pictures that are held out.
+        left_out: counts the pictures left out, by reason.
+    """
     shown = FingerprintSet()
     for name in kept:
         image = cv2.imdecode(np.fromfile(photos / name, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_4)
@@ -103,19 +109,19 @@ def main() -> None:
     known = {"/".join((row[0].replace("/", "+"), row[1])) for row in origins(args.known).values()} if args.known else set()
     names = [name for name in names if name not in known]
     print(f"{len(names)} photos, {len(kept)} kept for measuring", flush=True)
-    told: dict[str, Any] = load_votes(args.out) if args.out.exists() else {}
+    labelled: dict[str, Any] = load_votes(args.out) if args.out.exists() else {}
     left_out: Counter[str] = Counter()
     for number, (name, image) in enumerate(unlike(args.photos, names, kept, left_out)):
         if args.most and number >= args.most:
             break
-        if name in told:
+        if name in labelled:
             continue
-        told[name] = votes(teacher, witness, image)
-        if len(told) % EVERY == 0:
-            save_votes(args.out, told)
-            print(f"{len(told)} labelled, left out {dict(left_out)}", flush=True)
-    save_votes(args.out, told)
-    print(f"{len(told)} labelled, left out {dict(left_out)}", flush=True)
+        labelled[name] = votes(teacher, witness, image)
+        if len(labelled) % EVERY == 0:
+            save_votes(args.out, labelled)
+            print(f"{len(labelled)} labelled, left out {dict(left_out)}", flush=True)
+    save_votes(args.out, labelled)
+    print(f"{len(labelled)} labelled, left out {dict(left_out)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -38,8 +38,14 @@ AGREES, DOUBTED = 1.15, 0.35  # what the two scores add up to, and the teacher's
 
 @dataclass(frozen=True)
 class Votes:
-    """What two detectors see in a photo of ``size`` (width, height): the teacher's faces, the score the witness gives each (0:
-    none), and what the witness alone sees."""
+    """Detections of two detectors, the teacher and the witness, in one photo.
+
+    Attributes:
+        size: width and height of the photo in pixels.
+        faces: detections of the teacher (N).
+        second: float32 (N,), the witness's score of each of them; 0 if it has no detection there.
+        alone: detections of the witness only.
+    """
 
     size: tuple[int, int]
     faces: Faces
@@ -47,18 +53,22 @@ class Votes:
     alone: Faces
 
     def scene(self, image: NDArray[np.uint8]) -> Scene:
-        """The photo with its faces: sure ones with the teacher's score, doubtful ones with `UNSURE`."""
+        """Combine the votes to labels: faces with the teacher's score, doubtful ones with `UNSURE`.
+
+        Args:
+            image: the photo, uint8 (H, W, 3) RGB.
+        """
         scores, second = self.faces.scores, self.second
         sure = (scores >= SURE) & (second >= SECOND)
         hard = ~sure & (scores >= DOUBTED) & (second >= SURE) & (scores + second >= AGREES)
-        told = np.where(sure, scores, np.where(hard, SURE, UNSURE))
+        combined = np.where(sure, scores, np.where(hard, SURE, UNSURE))
         alone = np.full(len(self.alone), UNSURE)
         faces = Faces.merge([self.faces, self.alone])
-        return Scene(image, faces.boxes, faces.landmarks, np.append(told, alone).astype(np.float32))
+        return Scene(image, faces.boxes, faces.landmarks, np.append(combined, alone).astype(np.float32))
 
 
 def votes_of(label: dict[str, Any]) -> Votes:
-    """A label as ``scenes2/labels.json`` has it: ``yunet`` is the witness's score, ``yunet_alone`` its own boxes and scores."""
+    """Parse a label of ``scenes2/labels.json``: ``yunet`` is the witness's score, ``yunet_alone`` its own boxes and scores."""
     boxes, landmarks, scores, second = (np.array(label[name], np.float32) for name in ("boxes", "landmarks", "scores", "yunet"))
     alone = np.array(label["yunet_alone"], np.float32).reshape(-1, 5)
     middles = np.repeat(alone[:, :4].reshape(-1, 2, 2).mean(1)[:, None], 5, 1)
@@ -80,7 +90,12 @@ def read_photo(path: Path) -> NDArray[np.uint8] | None:
 
 
 def save_votes(file: Path, votes: dict[str, Votes]) -> None:
-    """Keep votes by the photos' names, places in quarters of a pixel and scores in 250ths."""
+    """Write votes to a compressed file: coordinates in quarters of a pixel, scores in 250ths.
+
+    Args:
+        file: the ``.npz`` file; replaced atomically.
+        votes: by the photos' names.
+    """
     every = list(votes.values())
     parts: dict[str, NDArray[np.generic]] = {
         "names": np.array(list(votes)),
@@ -100,7 +115,7 @@ def save_votes(file: Path, votes: dict[str, Votes]) -> None:
 
 
 def load_votes(file: Path) -> dict[str, Votes]:
-    """What `save_votes` has kept."""
+    """Read a file of `save_votes`."""
     with np.load(file) as kept:
         parts = {name: kept[name] for name in kept.files}
     ends, alone_ends = (np.cumsum(parts[f"{name}_count"].astype(int))[:-1] for name in ("faces", "alone"))
@@ -135,7 +150,7 @@ def without_no_faces(name: str, scene: Scene) -> Scene:
 
 
 def voted_photos(folder: Path, file: Path = LABELS) -> Iterator[tuple[str, Scene]]:
-    """The labelled photos below a folder, as `training.data.label_photos` names them; those that are not there are left out."""
+    """Yield name and scene of the labelled photos below a folder. Missing photos, and those of another size, are left out."""
     for name, votes in load_votes(file).items():
         image = read_photo(folder / name) if (folder / name).is_file() else None
         if image is not None and image.shape[1::-1] == votes.size:
@@ -143,13 +158,13 @@ def voted_photos(folder: Path, file: Path = LABELS) -> Iterator[tuple[str, Scene
 
 
 def origins(index: Path) -> dict[str, tuple[str, str]]:
-    """Repository and path of each photo of an index."""
+    """Repository and path of each photo in an ``index.csv``, by file name."""
     with index.open(newline="") as file:
         return {row["file"]: (row["repository"], row["path"]) for row in csv.DictReader(file)}
 
 
 def second_scenes(data: Path) -> Iterator[tuple[str, Scene]]:
-    """The photos of ``DATA/scenes2`` that may train, by where they come from."""
+    """Yield REPOSITORY/PATH and scene of the photos of ``DATA/scenes2`` that are not held out."""
     labels = json.loads((data / "scenes2" / "labels.json").read_text())
     origin = origins(data / "scenes2" / "index.csv")
     with tarfile.open(data / "scenes2" / "scenes.tar") as tar:

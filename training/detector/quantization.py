@@ -1,10 +1,10 @@
-"""Measure how far the numbers of each map of the detector's networks reach, by which they run in 8 bits (`models.runtime.int8`).
+"""Measure the quantisation ranges of the detector's networks, with which they run in int8 (`models.runtime.int8`).
 
     python -m training.detector.quantization --data DATA --scenes .cache/scenes
 
-Of the detector on scenes, of the second look (the file beside it, if one is) on the candidates it finds there, and of the
-landmark network on chips at all sizes. Written into their cards; a network whose card tells none runs in the machine's number
-format.
+The ranges are the largest values of each feature map: of the detector on scenes, of the verification network (the file next to
+the detector, if there is one) on the detector's candidates, and of the landmark network on chips of all sizes. They are written
+into the cards. A network without ranges in its card runs in the machine's number format.
 """
 
 from __future__ import annotations
@@ -32,16 +32,23 @@ from training.data.chips import load_chips
 from training.detector.scene_pool import load_pool
 
 BATCH = 32
-KEPT = 0.7  # of the largest number: coarser steps for all would cost more than cutting the few above (logits .05 off, not .04)
-SMALLEST, LARGEST = 9, 100  # sides of chips
+KEPT = 0.7  # share of the largest value that is representable; clipping the few larger ones costs less than coarser steps
+SMALLEST, LARGEST = 9, 100  # sides of chips in pixels
 
 
 @torch.inference_mode()
-def measure(network: type, path: Path, kind: str, shown: Iterable[tuple[NDArray[np.uint8], *tuple[NDArray, ...]]]) -> None:
-    """Write into a card how far a network's maps reach when it is shown batches of pictures (N, H, W, 3) and its other inputs."""
+def measure(network: type, path: Path, kind: str, batches: Iterable[tuple[NDArray[np.uint8], *tuple[NDArray, ...]]]) -> None:
+    """Measure the ranges of a network's feature maps and write them into its card.
+
+    Args:
+        network: class of the network.
+        path: its weight file.
+        kind: its kind in the card, such as ``detector``.
+        batches: pictures uint8 (N, H, W, 3), and the network's other inputs.
+    """
     net: Any = fold_batch_norms(load_network(network, path, kind)[0].eval()).to(memory_format=torch.channels_last)
     largest = record_ranges(net)
-    for pictures, *others in shown:
+    for pictures, *others in batches:
         net(to_input(pictures, torch.device("cpu"), torch.float32), *map(torch.from_numpy, others))
     update_card(path, ranges={name: float(f"{KEPT * value:.4g}") for name, value in largest.items()})
     print(f"{path}: {min(largest.values()):.2f} to {max(largest.values()):.2f}", flush=True)

@@ -1,9 +1,8 @@
-"""Batches of the detector's training pictures, cut, varied and assigned where the network learns: no core has to keep up with a
-GPU.
+"""Training batches for the detector: random windows, augmentation and target assignment, all on the device.
 
-The pool's pictures lie on the device as bytes (0.3 MB each). A batch shows of each a window at a random place, mirrored half of
-the time, as another camera would expose it; faces that the window halves are ignored. Everything random comes from one generator
-a step, so a resumed run goes on with the same.
+The pictures of the pool are kept on the device as uint8 (0.3 MB each), so the CPU does not limit a GPU. A batch has a random
+window of each picture, mirrored half of the time, with random exposure, colour and noise. Faces whose centre is outside the
+window are ignored. Each step has a random generator of its own, so a resumed run sees the same batches.
 """
 
 from __future__ import annotations
@@ -22,19 +21,26 @@ from models.networks.detector import STRIDES
 from training.data.scenes import MIRROR, SURE, UNSURE, Scene
 from training.detector.scene_maker import LEAST_WIDTH
 
-WINDOW = 288  # pixels of a picture that are shown at once
-SIZES = ((0.0, 26.0), (20.0, 68.0), (52.0, 1e9))  # widths in pixels each stride answers for
-AT_ONCE = 1000  # pictures brought to the device
-MOST_FACES = 200  # of a picture, the widest
-GAIN, OFFSET, COLOUR = (0.8, 1.2), (-20.0, 20.0), 0.06
-NOISY, NOISE = 0.3, 6.0  # share of pictures with noise, and the most of it in grey levels
-GREY = 0.1
+WINDOW = 288  # side of the window in pixels
+SIZES = ((0.0, 26.0), (20.0, 68.0), (52.0, 1e9))  # face widths in pixels that each stride is responsible for
+AT_ONCE = 1000  # pictures copied to the device at once
+MOST_FACES = 200  # faces of a picture that are used, the widest
+GAIN, OFFSET, COLOUR = (0.8, 1.2), (-20.0, 20.0), 0.06  # exposure factor, grey levels, share by which channels differ
+NOISY, NOISE = 0.3, 6.0  # share of pictures with noise, and its largest standard deviation in grey levels
+GREY = 0.1  # share of grey pictures
 
 
 @dataclass(frozen=True)
 class Batch:
-    """``x`` float (N, 3, side, side) in [-1, 1]; ``owners``, for each stride, (N, cells, cells) rows into ``boxes`` (M, 4) and
-    ``landmarks`` (M, 5, 2), -1 background, -2 ignored."""
+    """One training batch.
+
+    Attributes:
+        x: float32 (N, 3, side, side) in [-1, 1].
+        owners: for each stride int64 (N, cells, cells): row of the face in ``boxes`` and ``landmarks``, -1 for background, -2
+            for ignored cells.
+        boxes: float32 (M, 4), x1 y1 x2 y2 in pixels of the window.
+        landmarks: float32 (M, 5, 2) in pixels of the window.
+    """
 
     x: Tensor
     owners: list[Tensor]
@@ -46,7 +52,14 @@ class SceneBatches:
     """Draws batches from a pool of square pictures that are kept on the device."""
 
     def __init__(self, images: NDArray[np.uint8], pool: Sequence[Scene], device: str, window: int = WINDOW) -> None:
-        """``images`` (N, side, side, 3) are the pictures of the pool; a CPU reads them where they lie."""
+        """Copy a pool to the device.
+
+        Args:
+            images: uint8 (N, side, side, 3) RGB. On a CPU they are used in place, such as memory-mapped.
+            pool: labels of the pictures.
+            device: ``cpu`` or ``cuda``.
+            window: side of the windows in pixels.
+        """
         self.device, self.window, (count, self.side) = device, window, images.shape[:2]
         if device == "cpu":
             self.images = torch.from_numpy(images)
@@ -66,6 +79,7 @@ class SceneBatches:
         self.boxes, self.landmarks, self.scores = (torch.from_numpy(v).to(device) for v in (boxes, landmarks, scores))
 
     def draw(self, rng: np.random.Generator, count: int) -> Batch:
+        """Draw a batch of ``count`` windows."""
         rows = torch.from_numpy(rng.integers(0, len(self.images), count)).to(self.device)
         corners = torch.from_numpy(rng.integers(0, self.side - self.window + 1, (count, 2))).to(self.device)
         mirrored = torch.from_numpy(rng.random(count) < 0.5).to(self.device)
@@ -74,9 +88,9 @@ class SceneBatches:
         return Batch(self._varied(shown, rng), assign(boxes, scores, self.window), boxes.flatten(0, 1), landmarks.flatten(0, 1))
 
     def _windows(self, rows: Tensor, corners: Tensor, mirrored: Tensor) -> Tensor:
-        """Bytes (N, window, window, 3) of the pictures."""
+        """Pixels uint8 (N, window, window, 3)."""
         side = self.window
-        if self.device == "cpu":  # pieces are copied whole there; to gather pixel by pixel takes as long as to learn from them
+        if self.device == "cpu":  # slices, because gathering single pixels takes as long as a training step
             places = zip(rows.tolist(), corners.tolist(), mirrored.tolist(), strict=True)
             pieces = ((self.images[row, y : y + side, x : x + side].numpy(), turned) for row, (x, y), turned in places)
             return torch.from_numpy(np.stack([cv2.flip(piece, 1) if turned else piece for piece, turned in pieces]))
@@ -86,7 +100,7 @@ class SceneBatches:
         return self.images[rows[:, None, None], down[:, :, None], across[:, None, :]]
 
     def _seen(self, rows: Tensor, corners: Tensor, mirrored: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Faces (N, K, ...) as the windows show them."""
+        """Boxes (N, K, 4), landmarks (N, K, 5, 2) and scores (N, K) in pixels of the windows; score -1 for no face."""
         corner = corners.float()[:, None]
         boxes, landmarks = self.boxes[rows] - corner.repeat(1, 1, 2), self.landmarks[rows] - corner[:, :, None]
         turned = torch.stack([self.window - boxes[..., 2], boxes[..., 1], self.window - boxes[..., 0], boxes[..., 3]], -1)
@@ -102,7 +116,7 @@ class SceneBatches:
         return boxes, landmarks, scores.masked_fill(out, -1)
 
     def _varied(self, shown: Tensor, rng: np.random.Generator) -> Tensor:
-        """Bytes (N, 3, side, side) as another camera would expose them, in [-1, 1]."""
+        """Pixels uint8 (N, 3, side, side) with random exposure, colour and noise, as float32 in [-1, 1]."""
         count = len(shown)
 
         def drawn(low: float, high: float, *shape: int) -> Tensor:
@@ -113,13 +127,13 @@ class SceneBatches:
         offset, noisy = drawn(*OFFSET), drawn(0, 1) < NOISY
         level = drawn(0, NOISE) * noisy
         generator = torch.Generator(self.device).manual_seed(int(rng.integers(1 << 62)))
-        at_once = 1 if self.device == "cpu" else count  # one picture stays in a core's cache from the first pass to the last
-        told = (shown, grey, scale, offset, level)
-        return torch.cat([_exposed(*part, generator) for part in zip(*(each.split(at_once) for each in told), strict=True)])
+        at_once = 1 if self.device == "cpu" else count  # a single picture stays in the cache of the core
+        inputs = (shown, grey, scale, offset, level)
+        return torch.cat([_exposed(*part, generator) for part in zip(*(each.split(at_once) for each in inputs), strict=True)])
 
 
 def _exposed(shown: Tensor, grey: Tensor, scale: Tensor, offset: Tensor, level: Tensor, generator: torch.Generator) -> Tensor:
-    """Bytes (N, 3, side, side), made grey or not, scaled and moved, with noise of this level, in [-1, 1]."""
+    """Apply grey, scale, offset and noise to pixels uint8 (N, 3, side, side); returns float32 in [-1, 1]."""
     x = shown.float()
     if grey.any():
         x = torch.where(grey, x.mean(1, keepdim=True), x)
@@ -130,19 +144,28 @@ def _exposed(shown: Tensor, grey: Tensor, scale: Tensor, offset: Tensor, level: 
 
 
 def assign(boxes: Tensor, scores: Tensor, side: int) -> list[Tensor]:
-    """For each stride the map (N, cells, cells) of which face (of N·K in order) each cell answers for: the narrowest of those
-    whose size is the stride's and whose centre is within one stride of the cell's; -1 background, -2 ignored: on what is unsure
-    or too small, and around the centre of what another stride answers for. Boxes are (N, K, 4), scores (N, K), below 0 no face.
+    """Assign faces to cells.
+
+    A cell gets the narrowest face whose width belongs to the stride (`SIZES`) and whose centre is within one stride of the
+    cell's centre. Cells on doubtful or too small faces, and around the centre of faces of another stride, are ignored.
+
+    Args:
+        boxes: float32 (N, K, 4) in pixels.
+        scores: float32 (N, K); below 0 there is no face.
+        side: side of the windows in pixels.
+
+    Returns:
+        For each stride int64 (N, cells, cells): index of the face among all N·K, -1 for background, -2 for ignored.
     """
     count, most = scores.shape
-    at_once = 1 if scores.device.type == "cpu" else count  # a crowd then costs no more than itself
+    at_once = 1 if scores.device.type == "cpu" else count  # so that one crowded picture does not widen the others' arrays
     parts = [_assigned(*part, side) for part in zip(boxes.split(at_once), scores.split(at_once), strict=True)]
     first = torch.arange(count, device=boxes.device)[:, None, None] * most
     return [torch.where(owner < 0, owner, owner + first) for owner in map(torch.cat, zip(*parts, strict=True))]
 
 
 def _assigned(boxes: Tensor, scores: Tensor, side: int) -> list[Tensor]:
-    """The same with the faces of each picture counted from 0."""
+    """As `assign`, with indices that count from 0 in each picture."""
     widths = boxes[..., 2] - boxes[..., 0]
     order = (widths + (scores < 0) * 1e6).argsort(1)  # the narrowest first
     order = order[:, : max(1, int((scores >= 0).sum(1).max()))]
@@ -170,5 +193,5 @@ def _assigned(boxes: Tensor, scores: Tensor, side: int) -> list[Tensor]:
 
 
 def covered(rows: Tensor, columns: Tensor) -> Tensor:
-    """Cells (N, h, w) in the rows (N, K, h) and columns (N, K, w) of any of K rectangles."""
+    """Cells bool (N, h, w) that are in any of K rectangles, given by their rows (N, K, h) and columns (N, K, w)."""
     return torch.bmm(rows.float().mT, columns.float()) > 0

@@ -1,9 +1,8 @@
-"""Training pictures for the detector: labelled photos and frames made small, mosaics, pasted chips, bad cameras.
+"""Make training pictures for the detector: shrunk photos and frames, mosaics, pasted chips, degraded by a camera model.
 
-Resolution distillation: the teacher labelled a picture at full or doubled size, where a face is easy; the student
-sees the same picture shrunk until that face is 6 to 80 pixels wide. What the teacher was unsure of (score
-below `SURE`) and what has become smaller than `LEAST_WIDTH` is ignored, neither face nor background. What it was barely sure
-of, profiles and half hidden faces, is rare, and shown more often than it comes.
+Resolution distillation: the teacher labelled each picture at full or doubled size, where faces are easy. The student sees the
+picture shrunk, with faces 6 to 80 pixels wide. Faces with a teacher's score below `SURE`, or narrower than `LEAST_WIDTH`, are
+ignored: neither face nor background. Hard faces (score below `HARD`: profiles, half hidden faces) are rare and are oversampled.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ from models.faces import Faces
 from training.common.camera_looks import apply_camera
 from training.data.scenes import SURE, UNSURE, Scene, mirror
 
-HARD, HARD_SHARE = 0.7, 0.35  # the teacher's score below which a sure face is a hard one, and the share of photos shown for one
-COVERED = 0.45  # share of a face that may be hidden behind something before it is ignored
-LEAST_WIDTH = 5.0
-NEAR = 0.3  # share of photos seen as near as they were taken
-OCCLUDED = 0.15  # share of faces partly covered
+HARD, HARD_SHARE = 0.7, 0.35  # teacher's score below which a face is hard; share of photos chosen for a hard face
+COVERED = 0.45  # a face of which a larger share is hidden is ignored
+LEAST_WIDTH = 5.0  # pixels
+NEAR = 0.3  # share of photos shown at about their own scale
+OCCLUDED = 0.15  # share of faces that are partly covered
 FACE_FREE = 0.1  # share of pictures without any face, of things and textures as small as far ones
 FACE_FREE_SCALES = 0.15, 1.0
 CHIP_FACE = np.array([23.9, 18.5, 104.7, 125.8], np.float32)  # median box of the teacher on 104 padded chips; used without labels
-WHOLE_CHIP = 0.4  # share of pasted chips that keep their hair and ground
+WHOLE_CHIP = 0.4  # share of pasted chips that keep hair and background
 
 
 class SceneMaker:
@@ -66,6 +65,7 @@ class SceneMaker:
         self.noise = np.random.default_rng(7).standard_normal((1 << 20,), np.float32)
 
     def make(self, rng: np.random.Generator) -> Scene:
+        """Make one picture with its labels."""
         face_free = bool(self.face_free) and rng.random() < FACE_FREE
         if face_free:
             scene = self._far_things(rng)
@@ -100,7 +100,7 @@ class SceneMaker:
         return self.face_free[rng.integers(len(self.face_free))]
 
     def _mosaic(self, rng: np.random.Generator) -> Scene:
-        """A photo whose chosen face gets a drawn width, with small others laid over it."""
+        """A photo whose chosen face gets a random width, with up to three small photos pasted over it."""
         base = self._filled(self._one_photo(rng, near=rng.random() < NEAR), rng)
         for _ in range(3):
             other = self._one_photo(rng)
@@ -110,7 +110,7 @@ class SceneMaker:
         return base
 
     def _one_photo(self, rng: np.random.Generator, near: bool = False) -> Scene:
-        """A photo in which one face gets a drawn width; ``near`` ones show hair, ears and hands, which are no faces, large."""
+        """A photo in which one face gets a random width. ``near``: a large one, so that hair, ears and hands are seen large."""
         hard = bool(self.hard) and rng.random() < HARD_SHARE
         photos = self.hard if hard else self.photos
         source = photos[rng.integers(len(photos))]
@@ -122,7 +122,7 @@ class SceneMaker:
         return self._view(source, min(wanted / float(source.boxes[face, 2] - source.boxes[face, 0]), 1.5), rng, face)
 
     def _view(self, source: Scene, scale: float, rng: np.random.Generator, face: int | None = None) -> Scene:
-        """A window of at most ``side`` of the scaled scene, on a face (any, or this one) more often than anywhere."""
+        """A window of at most ``side`` pixels of the scaled scene, at a face (any, or ``face``) with a probability of 0.7."""
         angle = float(rng.normal(0, 8)) if rng.random() < 0.3 else 0.0
         height, width = (max(8, round(n * scale)) for n in source.image.shape[:2])
         out_w, out_h = min(width, self.side), min(height, self.side)
@@ -151,7 +151,7 @@ class SceneMaker:
         return Scene(window, *(part[seen].astype(np.float32) for part in (boxes, landmarks, scores)))
 
     def _filled(self, scene: Scene, rng: np.random.Generator, grounds: list[Scene] | None = None) -> Scene:
-        """The scene on a full-size ground: a piece of one of ``grounds`` (the frames if None), or one colour."""
+        """The scene on a background of full size: a part of one of ``grounds`` (None: the frames), or one colour."""
         side = self.side
         height, width = scene.image.shape[:2]
         if (height, width) == (side, side):
@@ -165,7 +165,7 @@ class SceneMaker:
         return _overlay(base, scene, int(rng.integers(0, side - width + 1)), int(rng.integers(0, side - height + 1)))
 
     def _paste_chips(self, scene: Scene, rng: np.random.Generator) -> Scene:
-        """Paste faces of the chips, masked to an ellipse, where no labelled face is."""
+        """Paste one to four chips, most of them masked to an ellipse, where there is no labelled face."""
         for _ in range(rng.integers(1, 5)):
             width = float(np.exp(rng.uniform(np.log(6), np.log(64))))
             scale = width / (CHIP_FACE[2] - CHIP_FACE[0])
@@ -204,7 +204,7 @@ class SceneMaker:
         return scene
 
     def _paste_hard_negative(self, scene: Scene, rng: np.random.Generator) -> None:
-        """Lay letters, or a piece that was taken for a face, where no labelled face is."""
+        """Paste letters or a hard negative where there is no labelled face."""
         size = int(np.exp(rng.uniform(np.log(8), np.log(90))))
         x, y = rng.integers(0, self.side - size, 2)
         if touched(scene.boxes, np.array([x, y, x + size, y + size])).any():
@@ -224,7 +224,7 @@ class SceneMaker:
         window[:] = ground
 
     def _occlude(self, scene: Scene, rng: np.random.Generator) -> None:
-        """Cover a part of one face in seven with a piece of something else, no face: it stays a face."""
+        """Cover 20 to 40 % of one face in seven with a part of a frame that shows no face. The label stays."""
         for box in scene.boxes[scene.scores >= SURE]:
             x1, y1, x2, y2 = np.clip(box, 0, self.side).astype(int)
             width, height = x2 - x1, y2 - y1
@@ -244,18 +244,18 @@ class SceneMaker:
 
 
 def touched(boxes: NDArray[np.float32], area: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Which of the boxes (N, 4) overlap an area (x1, y1, x2, y2)."""
+    """Whether each of the boxes (N, 4) overlaps an area (x1, y1, x2, y2)."""
     found = (boxes[:, 0] < area[2]) & (boxes[:, 2] > area[0]) & (boxes[:, 1] < area[3]) & (boxes[:, 3] > area[1])
     return np.asarray(found, np.bool_)
 
 
 def _sure(scene: Scene, most: float) -> NDArray[np.intp]:
-    """Rows of the faces its teacher was sure of, by a score under ``most``."""
+    """Rows of the faces with a score from `SURE` on and below ``most``."""
     return np.flatnonzero((scene.scores >= SURE) & (scene.scores < most))
 
 
 def _overlay(base: Scene, top: Scene, x: int, y: int) -> Scene:
-    """Lay one scene on another; faces of the lower one of which it hides more than `COVERED` are ignored."""
+    """Paste scene ``top`` into ``base`` at (x, y). Faces of ``base`` are ignored if more than `COVERED` of them is hidden."""
     height, width = (min(n, base.image.shape[i] - o) for i, (n, o) in enumerate(zip(top.image.shape[:2], (y, x), strict=True)))
     base.image[y : y + height, x : x + width] = top.image[:height, :width]
     b = base.boxes

@@ -1,15 +1,17 @@
-"""Make the detector's training pictures, once: making one costs as much as learning from it, and each is used several times.
+"""Make a pool of training pictures for the detector. Making one takes as long as a training step, and each is used several times.
 
     python -m training.detector.scene_pool --data DATA --frames .cache/frames --out .cache/scenes [--number 24000]
 
-Of the folder of frames it also takes ``frames.json`` and ``photos.json`` (`training.data.second_opinion`) and ``chips.npz``
-(`training.data.label_chips`), if they are there, and keeps its hard negatives there, ``lures.npz``, made anew once the shipped
-detector, the witness's name or the labels are others; where the witness's file is elsewhere, those of one of that name are taken.
-Writes ``images.npy`` uint8 (N, side, side, 3) RGB, ``faces.npz`` with ``count`` (N,) and, in the order of the pictures, ``boxes``
-(M, 4), ``landmarks`` (M, 5, 2) and ``scores`` (M,), and ``command.txt`` for the card of what learns from them. Hard negatives are
-what the shipped detector takes for faces in the training photos and frames, though its teacher saw none there; with
-``--witness``, another detector (YuNet), only what that one takes for none either: teachers overlook profiles and faces that the
-picture cuts, and those are what a detector must not unlearn.
+Inputs in the folder of frames: ``frames.json`` and ``photos.json`` (`training.data.second_opinion`) and ``chips.npz``
+(`training.data.label_chips`), if they exist.
+
+Outputs: ``images.npy`` uint8 (N, side, side, 3) RGB; ``faces.npz`` with ``count`` (N,) and, in the order of the pictures,
+``boxes`` (M, 4), ``landmarks`` (M, 5, 2) and ``scores`` (M,); ``command.txt``, which goes into the card of the trained network.
+
+Hard negatives are detections of the shipped detector in the training photos and frames where the teacher labelled no face. With
+``--witness``, a second detector such as YuNet, only those in which it finds no face either: the teacher's labels lack profiles
+and cut faces, which the detector must keep finding. They are cached in ``lures.npz`` in the folder of frames, and made again when
+the shipped detector, the witness's name or the labels change. If the witness's file is missing, cached ones of its name are used.
 """
 
 from __future__ import annotations
@@ -40,18 +42,25 @@ from training.detector.scene_maker import SceneMaker
 SIDE = 320
 SHIPPED = WEIGHTS / "detector.safetensors"
 HARD_NEGATIVE_SCORE, HARD_NEGATIVE_SCALES, HARD_NEGATIVE_ROOM = 0.25, (1.0, 0.5, 0.25), 1.6
-HARD_NEGATIVE_OVERLAP = 0.2  # of the smaller of a piece and a labelled face, from which on they are too much of one
-WITNESSED = 0.3  # another detector's score from which on something may be a face
-WITNESS_SIDE = 160  # pixels of a piece when it is shown to that one
+HARD_NEGATIVE_OVERLAP = 0.2  # a crop is rejected from this overlap with a labelled face on, as a share of the smaller one
+WITNESSED = 0.3  # score of the second detector from which on a crop may show a face
+WITNESS_SIDE = 160  # longer side in pixels at which a crop is shown to the second detector
 
 _maker: SceneMaker
 _images: NDArray[np.uint8]
 
 
 def mine_hard_negatives(scenes: list[Scene], witness: Detector | None = None) -> list[NDArray[np.uint8]]:
-    """Pieces of pictures that the shipped detector takes for faces, with some room around them: those that share little with any
-    labelled face, and in which the ``witness`` sees none."""
-    detector, found = SmallFaceDetector(SHIPPED, "auto", HARD_NEGATIVE_SCORE, verify=False), []
+    """Crop false detections of the shipped detector.
+
+    Args:
+        scenes: labelled pictures.
+        witness: a second detector; crops in which it finds a face are rejected. None: no such check.
+
+    Returns:
+        Crops uint8 (h, w, 3) RGB with a margin, which overlap no labelled face by `HARD_NEGATIVE_OVERLAP` or more.
+    """
+    detector, crops = SmallFaceDetector(SHIPPED, "auto", HARD_NEGATIVE_SCORE, verify=False), []
     for scene in track(scenes, "hard negatives"):
         for scale in HARD_NEGATIVE_SCALES:
             small = cv2.resize(scene.image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.uint8)
@@ -64,19 +73,19 @@ def mine_hard_negatives(scenes: list[Scene], witness: Detector | None = None) ->
                     and overlap_share([x1, y1, x2, y2], scene.boxes) < HARD_NEGATIVE_OVERLAP
                     and not detected_by(witness, piece)
                 ):
-                    found.append(np.ascontiguousarray(piece))
-    return found
+                    crops.append(np.ascontiguousarray(piece))
+    return crops
 
 
 def overlap_share(box: list[int], faces: NDArray[np.float32]) -> float:
-    """The most that a box has in common with any face (N, 4), as a share of the smaller of the two."""
+    """Largest overlap of a box with any of the faces (N, 4), as a share of the smaller of the two."""
     sides = np.minimum(faces[:, 2:], box[2:]) - np.maximum(faces[:, :2], box[:2])
     smaller = np.minimum((faces[:, 2:] - faces[:, :2]).prod(1), (box[2] - box[0]) * (box[3] - box[1]))
     return float((sides.clip(0).prod(1) / np.maximum(smaller, 1)).max(initial=0))
 
 
 def detected_by(witness: Detector | None, piece: NDArray[np.uint8]) -> bool:
-    """Whether another detector takes something in a piece (H, W, 3) for a face, when it is near."""
+    """Whether a second detector finds a face in a crop (H, W, 3) scaled to `WITNESS_SIDE`."""
     if witness is None:
         return False
     scale = WITNESS_SIDE / max(piece.shape[:2])
@@ -85,21 +94,30 @@ def detected_by(witness: Detector | None, piece: NDArray[np.uint8]) -> bool:
 
 
 def hard_negatives_key(witness: Path | None, labels: Sequence[Path]) -> dict[str, str]:
-    """What hard negatives depend on: the shipped detector, the witness's name and the files of labels."""
+    """The cache key of hard negatives: the shipped detector, the witness's name and the label files."""
     return {"detector": digest(SHIPPED), "witness": witness.name if witness else "", "labels": " ".join(map(digest, labels))}
 
 
 def cached_hard_negatives(
     file: Path, key: dict[str, str], make: Callable[[], list[NDArray[np.uint8]]], can_make: bool = True
 ) -> list[NDArray[np.uint8]]:
-    """The pieces of a file, made first if it is not there or of another key. Where they cannot be made, as the witness's file is
-    elsewhere, those of a witness of that name are taken. Raises SystemExit with the reason if there are none."""
-    kept = _key_of(file)
-    if not can_make and kept != key:
-        if kept.get("witness") != key["witness"]:
+    """Hard negatives from a cache file.
+
+    Args:
+        file: the cache.
+        key: what they depend on (`hard_negatives_key`).
+        make: makes them if the file is missing or has another key.
+        can_make: False if the witness's file is missing; then cached ones of the same witness are used, whatever their key.
+
+    Raises:
+        SystemExit: they can neither be made nor read.
+    """
+    cached_key = _key_of(file)
+    if not can_make and cached_key != key:
+        if cached_key.get("witness") != key["witness"]:
             raise SystemExit(f"{file}: no hard negatives by the witness {key['witness']}, whose own file is not there")
         print(f"{file}: of another detector or other labels; {key['witness']} is not there to make them anew", flush=True)
-    elif kept != key:
+    elif cached_key != key:
         codes = [cv2.imencode(".webp", piece[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 95])[1].ravel() for piece in make()]
         part, sizes = file.with_suffix(".part.npz"), [len(code) for code in codes]
         np.savez(part, key=json.dumps(key), sizes=sizes, codes=np.concatenate(codes or [np.zeros(0, np.uint8)]))
@@ -110,7 +128,7 @@ def cached_hard_negatives(
 
 
 def _key_of(file: Path) -> dict[str, str]:
-    """What kept pieces were made with; empty if there are none, or if they are of a version that did not tell."""
+    """The key of a cache file; empty if there is none."""
     if not file.exists():
         return {}
     with np.load(file) as kept:
@@ -118,7 +136,7 @@ def _key_of(file: Path) -> dict[str, str]:
 
 
 def load_chip_labels(file: Path) -> Faces | None:
-    """What `training.data.label_chips` has written, if it has."""
+    """The labels of `training.data.label_chips`; None if the file does not exist."""
     if not file.exists():
         return None
     with np.load(file) as labels:
@@ -126,7 +144,7 @@ def load_chip_labels(file: Path) -> Faces | None:
 
 
 def load_pool(folder: Path) -> list[Scene]:
-    """The pictures of a folder, mapped from it."""
+    """Read a pool. The pictures are memory-mapped."""
     images = np.load(folder / "images.npy", mmap_mode="r")
     with np.load(folder / "faces.npz") as faces:
         ends = np.cumsum(faces["count"])[:-1]
@@ -135,7 +153,7 @@ def load_pool(folder: Path) -> list[Scene]:
 
 
 def _make_one(seed: int, number: int) -> Scene:
-    """Make one scene into its place; gives its labels."""
+    """Make one picture into its row of the pool. Returns its labels, without pixels."""
     cv2.setNumThreads(0)
     scene = _maker.make(np.random.default_rng((seed, number)))
     _images[number] = scene.image

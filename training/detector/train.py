@@ -4,11 +4,11 @@
     python -m training.detector.scene_pool --data DATA --frames .cache/frames --out .cache/scenes
     python -m training.detector.train --data DATA --scenes .cache/scenes --out runs/detector     # 2 cores, about 12 min
 
-With ``--preset gpu`` longer, from a pool of ``--number 100000``.
+``--preset gpu`` trains longer; use a pool of ``--number 100000`` with it.
 
-Losses: quality focal loss on the score (the target is the IoU the cell's own box reaches), GIoU on the box,
-smooth L1 on the landmarks in units of the face's width. A face belongs to the stride of its size, with some overlap, and
-there to the cells whose centre lies within one stride of the face's (`training.detector.scene_batches`).
+Losses: quality focal loss on the score (Li et al. 2020, arXiv 2006.04388, eq. 6; the target is the IoU of the cell's own box),
+GIoU on the box (Rezatofighi et al. 2019, arXiv 1902.09630), and smooth L1 on the landmarks in face widths. A face is assigned to
+the stride of its width, and there to the cells within one stride of its centre (`training.detector.scene_batches`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PRESETS = {
 
 
 def giou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """IoU and generalised IoU of paired boxes (M, 4)."""
+    """IoU (M,) and generalised IoU (M,) of paired boxes (M, 4)."""
     low, high = torch.maximum(a[:, :2], b[:, :2]), torch.minimum(a[:, 2:], b[:, 2:])
     inter = (high - low).clamp(min=0).prod(1)
     union = (a[:, 2:] - a[:, :2]).prod(1) + (b[:, 2:] - b[:, :2]).prod(1) - inter
@@ -46,8 +46,13 @@ def giou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def steady(net: nn.Module) -> nn.Module:
-    """A network whose batch norms keep the statistics they have, at the cost of none: each becomes part of the convolution before
-    it in every step, which takes a third less time. Going on from good weights needs no new statistics."""
+    """Freeze the statistics of all batch norms, and fold each norm into the convolution before it.
+
+    A step then takes a third less time. It is for training that starts from good weights, whose statistics are right.
+
+    Returns:
+        The same network, changed in place.
+    """
 
     def forward(block: Any, x: Tensor) -> Tensor:
         conv, norm, *rest = block
@@ -63,7 +68,17 @@ def steady(net: nn.Module) -> nn.Module:
 
 
 def losses(outputs: list[Tensor], owners: list[Tensor], boxes: Tensor, landmarks: Tensor) -> dict[str, Tensor]:
-    """Loss terms of a batch; ``owners`` are (N, h, w) maps of rows into boxes (M, 4) and landmarks (M, 5, 2)."""
+    """Loss terms of a batch.
+
+    Args:
+        outputs: for each stride the network's output (N, 15, h, w).
+        owners: for each stride (N, h, w), as in `training.detector.scene_batches.Batch`.
+        boxes: (M, 4) in pixels.
+        landmarks: (M, 5, 2) in pixels.
+
+    Returns:
+        ``score``, ``box`` and ``mark``, each a mean over the assigned cells.
+    """
     score = box = mark = outputs[0].new_zeros(())
     positives = 0
     for output, owner, stride in zip(outputs, owners, STRIDES, strict=True):
@@ -74,9 +89,9 @@ def losses(outputs: list[Tensor], owners: list[Tensor], boxes: Tensor, landmarks
         if len(batch):
             faces = owner[batch, row, column]
             centres = cell_centres(*owner.shape[1:], stride, output.device)[row, column]
-            found, points = decode_cells(maps[batch, row, column, 1:], centres, stride)
+            predicted, points = decode_cells(maps[batch, row, column, 1:], centres, stride)
             truth = boxes[faces]
-            iou, general = giou(found, truth)
+            iou, general = giou(predicted, truth)
             target[batch, row, column] = iou.detach().clamp(0.1, 1)
             box = box + (1 - general).sum()
             width = (truth[:, 2] - truth[:, 0])[:, None, None]
@@ -96,8 +111,8 @@ def main() -> None:
         PRESETS,
         scenes={"type": Path, "required": True, "help": "folder of training.detector.scene_pool"},
         start={"type": Path, "help": "begin with the weights of this run or file"},
-        steady={"action": "store_true", "help": "batch norms keep their statistics, which is quicker: for --start"},
-        fast={"action": "store_true", "help": "the network of half the work"},
+        steady={"action": "store_true", "help": "freeze the batch norms' statistics, which is faster; for --start"},
+        fast={"action": "store_true", "help": "the network with half the operations"},
     )
     args, batch, device = job.args, job.batch, job.device
     arguments = provenance_of(args.start).architecture if args.start else FAST if args.fast else {}

@@ -1,10 +1,10 @@
-"""Train the network that looks for a found face's landmarks once more (models/networks/landmarks.py).
+"""Train the network that refines the landmarks of a detected face (models/networks/landmarks.py).
 
     python -m training.detector.train_landmarks --data DATA --out runs/landmarks       # 2 cores, about 20 min
 
-Chips are misplaced as a detector misplaces small faces, seen by a camera, and the network tells where the five landmarks are:
-those of the 68-point annotation, moved by a constant to where detectors put them (`CONVENTION`). A pool of pictures is made
-first, each used several times; it lies in the run's folder.
+The inputs are chips with the rotation, scale and shift of a detector's errors, degraded by a camera model. The targets are five
+landmarks of the 68-point annotation, moved by a constant to the convention of detectors (`CONVENTION`). A pool of inputs is made
+first and kept in the run's folder; each is used several times.
 """
 
 from __future__ import annotations
@@ -33,18 +33,19 @@ PRESETS = {
 }
 AT_ONCE = 100
 SMALLEST, SHARP = 9, 0.1
-TURN, SCALE, SHIFT, FURTHEST = 7.0, 0.09, 0.04, 0.1  # degrees, share, shares of the chip: how a detector errs, and at most
+# Standard deviations of a detector's errors: degrees, share of the scale, share of the chip's side; and the largest shift.
+TURN, SCALE, SHIFT, FURTHEST = 7.0, 0.09, 0.04, 0.1
 
 CONVENTION = np.array([(-1.0, 1.1), (0.7, 1.3), (-0.2, 2.8), (-0.9, -1.5), (0.4, -1.4)], np.float32)
-"""Chip pixels from the template to where SCRFD finds the landmarks on average (250 dev chips, enlarged; the spread about it is
-3 % of the eye distance). Detectors that learnt from WIDER agree with it, and a common shift changes no alignment."""
+"""Offset in chip pixels from the template to SCRFD's landmarks: the mean over 250 enlarged dev chips; the deviation is 3 % of the
+eye distance. Detectors trained on WIDER agree with it. A constant offset does not change alignment."""
 
 _chips: NDArray[np.uint8]
 _points: NDArray[np.float32]
 
 
 def misplaced(chip: NDArray[np.uint8], points: NDArray[np.float32], rng: np.random.Generator):  # type: ignore[no-untyped-def]
-    """A chip and its landmarks (5, 2), moved as by a detector's errors."""
+    """Rotate, scale and shift a chip uint8 (128, 128, 3) and its landmarks (5, 2) by random detection errors."""
     centre = (CHIP - 1) / 2
     matrix = cv2.getRotationMatrix2D((centre, centre), rng.normal(0, TURN), float(np.exp(rng.normal(0, SCALE))))
     matrix[:, 2] += np.clip(rng.normal(0, SHIFT, 2), -FURTHEST, FURTHEST) * CHIP
@@ -70,7 +71,7 @@ def _make(job: tuple[NDArray[np.intp], int]) -> tuple[NDArray[np.uint8], NDArray
 
 
 def make_pool(args, count: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:  # type: ignore[no-untyped-def]
-    """Views (count, 48, 48, 3) and landmarks (count, 5, 2), from the run's folder if they are there."""
+    """Inputs (count, 48, 48, 3) and targets (count, 5, 2) in output units, read from the run's folder if they exist."""
     path = args.out / "pool.npz"
     if not path.exists():
         global _chips, _points
@@ -107,8 +108,8 @@ def main() -> None:
     for pictures, truth in run.batches(make, threads=8):
         x = pictures.to(job.device).permute(0, 3, 1, 2).sub(127.5).div(127.5).contiguous(memory_format=torch.channels_last)
         with autocast(job.device):
-            found = net(x)
-        loss = F.l1_loss(found.float(), truth.to(job.device))
+            predicted = net(x)
+        loss = F.l1_loss(predicted.float(), truth.to(job.device))
         run.update(loss)
 
 

@@ -1,12 +1,12 @@
-"""Train the network that looks at the detector's candidates once more (models/networks/verification.py).
+"""Train the verification of the detector's candidates (models/networks/verification.py).
 
     python -m training.detector.train_verification --data DATA --scenes .cache/scenes --out runs/rescore
 
-The detector offers candidates in the scenes of `training.detector.scene_pool`: those on a labelled face (IoU of `FACE` and
-more) are
-faces, those that overlap none are not, and the rest, like whatever lies on a face its teacher was unsure of, is left out. So is
-what ``--witness``, another detector (YuNet), takes for a face: teachers overlook profiles and faces that the picture cuts, and
-who learns that those are none will miss them. A pool of views is made first; it lies in the run's folder.
+The candidates are the detector's detections in the scenes of `training.detector.scene_pool`. A candidate with an IoU of at least
+`FACE` with a labelled face is positive; one that overlaps no label is negative; all others, and those on doubtful labels, are
+left out. Candidates that ``--witness``, a second detector such as YuNet, takes for a face are left out as well: the teacher's
+labels lack profiles and cut faces, and a network trained with them as negatives would miss such faces. A pool of candidates is
+made first and kept in the run's folder.
 """
 
 from __future__ import annotations
@@ -44,44 +44,56 @@ PRESETS = {
     "cpu": {"samples": 1_200_000, "batch": 256, "lr": 2e-3},
     "gpu": {"samples": 12_000_000, "batch": 1024, "lr": 4e-3},
 }
-FACE, NONE = 0.45, 0.3  # IoU with a label from which on a candidate is a face, and below which it is none
-SHARE = 0.25  # of faces among what is shown
-SHIFT, STRETCH = 0.04, 0.08  # how boxes vary, in shares of their height
-NEGATIVES = 12  # a scene
-OFFERED = 0.1  # the detector's score of what is learned from
-LEVELS, NOISE = (0.5, 1.2), (-8.0, 8.0)  # exposure, and grey levels of noise (half of the views have none)
+FACE, NONE = 0.45, 0.3  # IoU with a label from which on a candidate is positive, and below which it is negative
+SHARE = 0.25  # of positives in a batch
+SHIFT, STRETCH = 0.04, 0.08  # standard deviations of the boxes' augmentation, in shares of their height
+NEGATIVES = 12  # largest number of negatives of a scene
+OFFERED = 0.1  # smallest detection score of a candidate
+LEVELS, NOISE = (0.5, 1.2), (-8.0, 8.0)  # exposure factor; noise in grey levels, none where negative (half of the views)
 AT_ONCE = 16
 
 
 def verdicts(scene: Scene, boxes: NDArray[np.float32], doubtful: NDArray[np.float32] | None = None) -> NDArray[np.int8]:
-    """For each candidate (N, 4): 1 a face, 0 none, -1 left out, like what lies on a ``doubtful`` box (M, 4)."""
+    """Label candidates.
+
+    Args:
+        scene: the labelled picture.
+        boxes: float32 (N, 4), the candidates.
+        doubtful: float32 (M, 4), boxes of a second detector; candidates whose centre is in one are left out. None: no boxes.
+
+    Returns:
+        int8 (N,): 1 positive, 0 negative, -1 left out.
+    """
     sure = scene.scores >= SURE
     overlap = pairwise_iou(boxes, scene.boxes)
     on_face = overlap[:, sure].max(1, initial=0)
     centres = boxes.reshape(-1, 2, 2).mean(1)[:, None]
     unsure = scene.boxes[~sure] if doubtful is None else np.concatenate([scene.boxes[~sure], doubtful])
     on_unsure = ((centres >= unsure[:, :2]) & (centres <= unsure[:, 2:])).all(2).any(1)
-    found = np.where(on_face >= FACE, 1, np.where((on_face < NONE) & ~on_unsure, 0, -1))
-    return found.astype(np.int8)
+    return np.where(on_face >= FACE, 1, np.where((on_face < NONE) & ~on_unsure, 0, -1)).astype(np.int8)
 
 
 def chosen(
     scene: Scene, faces: Faces, doubtful: NDArray[np.float32] | None, rng: np.random.Generator
 ) -> tuple[NDArray, NDArray, NDArray, NDArray[np.int8]]:
-    """Boxes, moved a little, logits, octaves and verdicts of a picture's candidates: all faces and up to `NEGATIVES` others."""
-    told = verdicts(scene, faces.boxes, doubtful)
-    others = np.flatnonzero(told == 0)
-    rows = np.concatenate([np.flatnonzero(told == 1), rng.permutation(others)[:NEGATIVES]])
+    """Choose the candidates of a picture to learn from: all positives and up to `NEGATIVES` negatives.
+
+    Returns:
+        Augmented boxes (K, 4), detection logits (K,), octaves (K,) and labels int8 (K,).
+    """
+    labels = verdicts(scene, faces.boxes, doubtful)
+    negatives = np.flatnonzero(labels == 0)
+    rows = np.concatenate([np.flatnonzero(labels == 1), rng.permutation(negatives)[:NEGATIVES]])
     boxes = faces.boxes[rows]
     height = (boxes[:, 3] - boxes[:, 1])[:, None]
     centre = boxes.reshape(-1, 2, 2).mean(1) + rng.normal(0, SHIFT, (len(boxes), 2)) * height
     half = (boxes[:, 2:] - boxes[:, :2]) / 2 * np.exp(rng.normal(0, STRETCH, (len(boxes), 1)))
-    return np.hstack([centre - half, centre + half]), to_logits(faces.scores[rows]), octaves(boxes), told[rows]
+    return np.hstack([centre - half, centre + half]), to_logits(faces.scores[rows]), octaves(boxes), labels[rows]
 
 
 @dataclass
 class _Looker:
-    """What offers the candidates of scenes, and what judges them."""
+    """Detects the candidates of scenes, and labels them; one in each worker process."""
 
     args: argparse.Namespace
     device: str
@@ -96,7 +108,7 @@ class _Looker:
         self.scenes = load_pool(self.args.scenes)[: self.args.number]
 
     def look(self, first: int) -> list[tuple[NDArray, ...]]:
-        """Views, logits, octaves and verdicts of each of `AT_ONCE` scenes."""
+        """Views, logits, octaves and labels of the candidates of each of `AT_ONCE` scenes, from scene ``first`` on."""
         several, made = self.scenes[first : first + AT_ONCE], []
         for number, faces in enumerate(self.detector.candidates([s.image for s in several], OFFERED)):
             scene = several[number]
@@ -119,8 +131,7 @@ def _look(first: int) -> list[tuple[NDArray, ...]]:
 
 
 def make_pool(args: argparse.Namespace, device: str, side: int) -> tuple[NDArray[np.uint8], NDArray, NDArray[np.int8]]:
-    """Views (N, side, side, 3), logits and octaves (2, N) and verdicts (N,) of candidates, from the run's folder if they are
-    there."""
+    """Views uint8 (N, side, side, 3), logits and octaves (2, N), and labels int8 (N,); cached in the run's folder."""
     path = args.out / "pool.npz"
     if not path.exists():
         args.out.mkdir(parents=True, exist_ok=True)
@@ -141,12 +152,12 @@ def make_pool(args: argparse.Namespace, device: str, side: int) -> tuple[NDArray
         np.savez(part, own=own, verdicts=judged)
         part.rename(path)
     with np.load(path) as kept:
-        own, told = kept["own"], kept["verdicts"]
-    return np.memmap(args.out / "views.raw", np.uint8, "c", shape=(len(told), side, side, 3)), own, told
+        inputs, labels = kept["own"], kept["verdicts"]
+    return np.memmap(args.out / "views.raw", np.uint8, "c", shape=(len(labels), side, side, 3)), inputs, labels
 
 
 def varied(seen: Tensor, rng: np.random.Generator) -> Tensor:
-    """Views (N, side, side, 3) of bytes as another camera would expose them, half of them mirrored, as the network takes them."""
+    """Augment views uint8 (N, side, side, 3): exposure, noise, mirror. Returns the network's input (N, 3, side, side)."""
     count = len(seen)
     levels, noise = (torch.from_numpy(rng.uniform(*of, (count, 1, 1, 1)).astype(np.float32)) for of in (LEVELS, NOISE))
     mirrored = torch.from_numpy(rng.random((count, 1, 1, 1)) < 0.5).to(seen.device)
@@ -162,19 +173,19 @@ def main() -> None:
         __doc__,
         PRESETS,
         scenes={"type": Path, "required": True, "help": "folder of training.detector.scene_pool"},
-        detector={"type": Path, "default": WEIGHTS / "detector.safetensors", "help": "the one whose candidates are judged"},
-        witness={"type": Path, "help": "another detector: what it takes for a face and no label does is left out"},
-        number={"type": int, "default": 20_000, "help": "of scenes whose candidates are looked at"},
-        processes={"type": int, "default": 0, "help": "that look for candidates, on the CPU; else this one does"},
-        steady={"action": "store_true", "help": "batch norms keep their statistics, which is quicker: for --start"},
+        detector={"type": Path, "default": WEIGHTS / "detector.safetensors", "help": "detector of the candidates"},
+        witness={"type": Path, "help": "second detector; candidates that only it takes for a face are left out"},
+        number={"type": int, "default": 20_000, "help": "number of scenes that candidates are taken from"},
+        processes={"type": int, "default": 0, "help": "processes that make the pool on the CPU; 0: this process"},
+        steady={"action": "store_true", "help": "freeze the batch norms' statistics, which is faster; for --start"},
         start={"type": Path, "help": "begin with the weights of this run or file"},
     )
     args = job.args
     arguments = provenance_of(args.start).architecture if args.start else {}
     net = VerificationNet(**arguments)
-    pictures, own, told = make_pool(args, job.device, net.side)
-    print(f"{len(told)} candidates, {told.mean():.0%} of them faces", flush=True)
-    on_face, on_none = (np.flatnonzero(told == verdict) for verdict in (1, 0))
+    pictures, inputs, labels = make_pool(args, job.device, net.side)
+    print(f"{len(labels)} candidates, {labels.mean():.0%} of them faces", flush=True)
+    positives, negatives = (np.flatnonzero(labels == label) for label in (1, 0))
     if args.start:
         net.load_state_dict(load_averaged(args.start, {"VerificationNet": VerificationNet}).state_dict())
     net = net.to(job.device, memory_format=torch.channels_last)
@@ -184,16 +195,16 @@ def main() -> None:
     shown = torch.from_numpy(pictures)
     if job.device != "cpu":
         shown = torch.cat([part.to(job.device) for part in shown.split(10_000)])
-    own, told = (torch.from_numpy(v.astype(np.float32)).to(job.device) for v in (own, told))
+    inputs, labels = (torch.from_numpy(v.astype(np.float32)).to(job.device) for v in (inputs, labels))
     run = job.run(net, 0.02, arguments, muon=True, data_commands=data_commands)
     while not run.done:
         rng = run.rng(run.step)
-        chosen_rows = np.where(rng.random(job.batch) < SHARE, rng.choice(on_face, job.batch), rng.choice(on_none, job.batch))
+        chosen_rows = np.where(rng.random(job.batch) < SHARE, rng.choice(positives, job.batch), rng.choice(negatives, job.batch))
         rows = torch.from_numpy(chosen_rows).to(job.device)
         x = varied(shown[rows], rng)
         with autocast(job.device):
-            found = net(x, *own[:, rows])
-        run.update(F.binary_cross_entropy_with_logits(found.float(), told[rows]))
+            logits = net(x, *inputs[:, rows])
+        run.update(F.binary_cross_entropy_with_logits(logits.float(), labels[rows]))
 
 
 if __name__ == "__main__":

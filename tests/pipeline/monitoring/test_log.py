@@ -16,7 +16,7 @@ def test_lines_are_json_without_credentials(capsys: pytest.CaptureFixture[str]) 
     assert "secret" not in said["why"] and "abc" not in said["why"]
 
 
-def test_only_changes_are_said() -> None:
+def test_the_log_reports_only_changes() -> None:
     said: list[str] = []
     configure_log(said.append)
     changes = StatusLog()

@@ -107,7 +107,7 @@ def test_a_camera_whose_actor_dies_comes_back_and_a_fault_is_survived(tmp_path: 
     assert (tmp_path / "died").exists()
 
 
-def test_it_ends_by_itself_and_within_seconds_when_told(tmp_path: Path) -> None:
+def test_live_ends_after_its_duration_and_within_seconds_of_a_stop(tmp_path: Path) -> None:
     stages = graph("tests.fakes.Sums", "tests.fakes.Pass", "tests.fakes.Lines")
     engine = RayLiveEngine(lambda: specs(a="0"), 1.0)
     job = Job(stages, specs(a="0"), {"out": tmp_path}, None, 1e9)

@@ -35,7 +35,7 @@ def test_no_secret_of_a_url_is_in_its_name() -> None:
     assert [s.name for s in find_sources([url])] == ["10.0.0.2-554-user-_password-_channel-1_stream-0.sdp"]
 
 
-def test_a_folder_without_video(tmp_path: Path) -> None:
+def test_a_folder_without_video_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NothingReadError, match="no video in this folder") as caught:
         find_sources([str(tmp_path)])
     assert caught.value.exit_code == 3
@@ -51,7 +51,7 @@ def test_a_pipe_is_a_source(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("named", [[], [""], ["a.mp4", ""]])
-def test_no_source_at_all(named: list[str]) -> None:
+def test_a_command_without_a_source_is_refused(named: list[str]) -> None:
     with pytest.raises(SettingsError, match="--source is missing"):
         find_sources(named)
 

@@ -19,7 +19,7 @@ def look(path: Path) -> str:
     return "" if "video" in path.name else "no video"
 
 
-def test_whatever_is_left_out_is_named_with_its_reason(tmp_path: Path) -> None:
+def test_every_skipped_file_is_named_with_its_reason(tmp_path: Path) -> None:
     made(tmp_path, "a.mp4", "video without suffix", "video.bin", "notes.txt", "._a.mp4", ".hidden.mp4", ".Trash-1000/files/b.mp4")
     made(tmp_path, "$RECYCLE.BIN/c.mp4", "@eaDir/d.mp4", ".cache/e.mp4")
     (tmp_path / "empty.bin").touch()

@@ -58,7 +58,7 @@ def broker() -> Iterator[Callable[[Answer], int]]:
         (lambda version: b"", "the broker does not answer"),
     ],
 )
-def test_the_brokers_reason_is_told(
+def test_the_brokers_reason_for_a_refusal_is_reported(
     broker: Callable[[Answer], int], monkeypatch: pytest.MonkeyPatch, answer: Answer, why: str
 ) -> None:
     monkeypatch.setattr(mqtt, "ANSWER_TIMEOUT_S", 0.5)
@@ -66,7 +66,7 @@ def test_the_brokers_reason_is_told(
         MqttSink(f"mqtt://joe:pw@127.0.0.1:{broker(answer)}").send(ALERT)
 
 
-def test_a_broker_of_the_old_version_gets_its_alerts(broker: Callable[[Answer], int]) -> None:
+def test_a_broker_of_mqtt_3_gets_its_alerts(broker: Callable[[Answer], int]) -> None:
     sink = MqttSink(f"mqtt://127.0.0.1:{broker(lambda version: OLD_BAD_VERSION if version == V5 else OLD_WELCOME)}")
     sink.send(ALERT)
     sink.close()

@@ -80,7 +80,7 @@ def test_a_camera_may_have_any_name(tmp_path: Path, deliver: Callable[[Sink], De
     receiver.close()
 
 
-def test_a_receiver_that_fails_is_asked_again_in_order(tmp_path: Path, deliver: Callable[[Sink], Delivery]) -> None:
+def test_a_failing_receiver_gets_its_alerts_later_and_in_order(tmp_path: Path, deliver: Callable[[Sink], Delivery]) -> None:
     receiver = Receiver(answers=(500, 429, 200))
     keep(tmp_path, "webhook", "a", "b")
     found = deliver(WebhookSink(receiver.url))
@@ -106,7 +106,7 @@ def test_alerts_wait_for_a_receiver_that_is_down_over_a_restart(tmp_path: Path, 
     receiver.close()
 
 
-def test_one_that_is_refused_for_good_does_not_stop_the_next(tmp_path: Path, deliver: Callable[[Sink], Delivery]) -> None:
+def test_an_alert_that_is_refused_for_good_does_not_block_the_next(tmp_path: Path, deliver: Callable[[Sink], Delivery]) -> None:
     receiver = Receiver(answers=(422, 409, 200))
     keep(tmp_path, "webhook", "a", "b", "c")
     found = deliver(WebhookSink(receiver.url))
@@ -131,7 +131,7 @@ def test_alerts_go_out_once_the_database_can_be_opened_and_health_says_so_meanwh
     receiver.close()
 
 
-def test_a_receiver_may_ask_for_time(tmp_path: Path, deliver: Callable[[Sink], Delivery]) -> None:
+def test_a_receiver_may_ask_for_a_pause(tmp_path: Path, deliver: Callable[[Sink], Delivery]) -> None:
     receiver = Receiver(answers=(429, 200), headers={"Retry-After": "1"})
     keep(tmp_path, "webhook", "a")
     deliver(WebhookSink(receiver.url))
@@ -146,7 +146,7 @@ def test_a_receiver_may_ask_for_time(tmp_path: Path, deliver: Callable[[Sink], D
     [
         ("120", 120),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0),
-        ("Fri, 31 Dec 9999 23:59:59 GMT", 1e9),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", pytest.approx(2.516e11, rel=0.02)),
         ("soon", None),
         ("-3", None),
         ("", None),
@@ -154,11 +154,10 @@ def test_a_receiver_may_ask_for_time(tmp_path: Path, deliver: Callable[[Sink], D
     ],
 )
 def test_retry_after_may_be_seconds_or_a_date(header: str | None, seconds: float | None) -> None:
-    found = parse_retry_after(header)
-    assert found == seconds or (seconds == 1e9 and found is not None and found > 1e9)
+    assert parse_retry_after(header) == seconds
 
 
-def test_a_redirect_is_told_and_not_followed(tmp_path: Path, deliver: Callable[[Sink], Delivery]) -> None:
+def test_a_redirect_is_reported_and_not_followed(tmp_path: Path, deliver: Callable[[Sink], Delivery]) -> None:
     elsewhere = Receiver()
     receiver = Receiver(answers=(307,), headers={"Location": f"http://joe:pw@127.0.0.1:{elsewhere.port}/new?token=abc"})
     keep(tmp_path, "webhook", "a")
@@ -170,7 +169,7 @@ def test_a_redirect_is_told_and_not_followed(tmp_path: Path, deliver: Callable[[
     elsewhere.close()
 
 
-def test_an_answer_without_end_costs_nothing(tmp_path: Path, deliver: Callable[[Sink], Delivery]) -> None:
+def test_an_endless_answer_costs_no_memory_and_no_time(tmp_path: Path, deliver: Callable[[Sink], Delivery]) -> None:
     """The body is not read: the alert has arrived when the status has."""
     receiver = Receiver(body=iter(lambda: b"x" * 65536, None))
     keep(tmp_path, "webhook", "a", "b")
@@ -203,7 +202,7 @@ def test_a_receiver_that_answers_byte_by_byte_is_given_up_and_asked_again(
     server.close()
 
 
-def test_troubles_of_ever_new_wording_are_counted_in_bounded_memory(tmp_path: Path) -> None:
+def test_error_messages_that_differ_each_time_are_counted_in_bounded_memory(tmp_path: Path) -> None:
     class Inventive:
         name = "inventive"
         tries = 0
@@ -262,8 +261,7 @@ def test_a_broker_gets_alerts_by_camera_and_after_its_restart(tmp_path: Path, de
     stop(broker)
     keep(tmp_path, "mqtt", "b")
     found.notify()
-    until(lambda: any(name.startswith("trouble: mqtt") for name in found.counters()), 20)
-    time.sleep(1.0)  # several tries
+    until(lambda: sum(n for name, n in found.counters().items() if name.startswith("trouble: mqtt")) >= 3, 20)
     broker = start_mosquitto(port, tmp_path)
     until(lambda: len(subscribed) == 2)
     keep(tmp_path, "mqtt", "c")

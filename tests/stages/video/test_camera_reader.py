@@ -37,14 +37,14 @@ def test_a_short_pause_loses_nothing(clock: list[float]) -> None:
     assert take_all(newest) == list(range(MAX_BUFFERED)) and newest.dropped == 0
 
 
-def test_a_machine_that_does_not_keep_up_gets_the_newest_only(clock: list[float]) -> None:
+def test_a_machine_that_does_not_keep_up_gets_only_the_newest_frames(clock: list[float]) -> None:
     newest = FrameBuffer()
     for index in range(100):
         newest.put(index)
     assert take_all(newest) == [99] and newest.dropped == 99
 
 
-def test_room_comes_back_after_a_time_without_drops(clock: list[float]) -> None:
+def test_the_buffer_is_used_again_after_a_time_without_drops(clock: list[float]) -> None:
     newest = FrameBuffer()
     for index in range(MAX_BUFFERED + 1):
         newest.put(index)
@@ -54,13 +54,13 @@ def test_room_comes_back_after_a_time_without_drops(clock: list[float]) -> None:
 
 
 @pytest.mark.parametrize(("every", "taken"), [("auto", 90), (3, 84), (1, 250)])
-def test_of_a_camera_whose_pictures_come_in_bunches_enough_are_taken(every: Any, taken: int) -> None:
+def test_a_camera_whose_frames_come_in_bursts_is_searched_often_enough(every: Any, taken: int) -> None:
     sampler = FrameSampler(every, 9.0)
     assert sum(sampler.accepts(100 + (k // 2 * 2) / 25) for k in range(250)) == pytest.approx(taken, abs=2)  # 10 s of 25 a second
 
 
 @pytest.mark.parametrize("rate", [2, 5])
-def test_of_a_slow_camera_every_picture_is_taken(rate: int) -> None:
+def test_every_frame_of_a_slow_camera_is_searched(rate: int) -> None:
     sampler = FrameSampler("auto", 9.0)
     assert all(sampler.accepts(100 + k / rate) for k in range(50))
 

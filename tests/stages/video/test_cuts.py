@@ -38,7 +38,7 @@ def crowded(image: np.ndarray) -> np.ndarray:
     ],
     ids=["another scene", "noise", "somebody steps in", "lights down", "a nudge", "covered"],
 )
-def test_what_is_a_cut(second: np.ndarray, cut: bool) -> None:
+def test_cuts_are_told_from_motion_and_light(second: np.ndarray, cut: bool) -> None:
     detector = CutDetector()
     assert not detector(scene(1))
     assert detector(second) is cut

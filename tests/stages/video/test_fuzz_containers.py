@@ -61,7 +61,7 @@ def judge(told: dict[str, Any], suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", KINDS)
-def test_damaged_files_end_in_a_word_and_never_in_a_wrong_success(tmp_path: Path, suffix: str) -> None:
+def test_damaged_files_end_in_a_named_error_and_never_in_a_wrong_success(tmp_path: Path, suffix: str) -> None:
     for told in fuzzed(tmp_path, suffix, 1, 12):
         judge(told, suffix)
 

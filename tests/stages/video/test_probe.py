@@ -20,7 +20,7 @@ from tests.clips import write_clip, write_sound
 
 
 @pytest.mark.parametrize("container", ["mp4", "mkv", "ts", "avi"])
-def test_a_video_of_any_name_is_one(tmp_path: Path, container: str) -> None:
+def test_a_video_file_of_any_name_is_a_source(tmp_path: Path, container: str) -> None:
     codec = "mpeg4" if container == "avi" else "libx264"
     clip = write_clip(tmp_path / f"clip.{container}", [k / 10 for k in range(10)], codec)
     for name in ("recording", "recording.0001", "recording.jpg", "recording.txt"):
@@ -51,7 +51,7 @@ def test_a_moving_gif_is_a_video(tmp_path: Path) -> None:
     assert not_video_reason(tmp_path / "moving.gif") == ""
 
 
-def test_what_is_no_video_is_told_apart(tmp_path: Path) -> None:
+def test_files_that_are_no_video_are_named_by_kind(tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("nothing to see")
     (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n")
     assert not_video_reason(tmp_path / "notes") == "no video"
@@ -86,6 +86,6 @@ def test_the_time_in_a_container_is_when_the_recording_began(tmp_path: Path, con
 
 
 @pytest.mark.parametrize("value", ["1904-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "2999-01-01T00:00:00Z", "yesterday", "2026"])
-def test_a_time_that_cannot_be_is_not_believed(tmp_path: Path, value: str) -> None:
+def test_an_impossible_creation_time_is_ignored(tmp_path: Path, value: str) -> None:
     opened = SimpleNamespace(metadata={"creation_time": value, "date": "2025"}, streams=SimpleNamespace(video=[]))
     assert recording_start(opened) == (None, "")

@@ -1,9 +1,11 @@
 import itertools
+import re
 import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -85,7 +87,7 @@ def test_a_cut_file_gives_what_can_be_read_and_says_what_is_lost(tmp_path: Path)
     cut.write_bytes(content[: len(content) * 6 // 10])
     frames, report = read(cut, detect_every=1)
     assert 0 < len(frames) < 40
-    assert (report.status == "incomplete" and "of 3.9" in report.reason) or "of 4.0" in report.reason
+    assert report.status == "incomplete" and re.search(r"of 4\.0 s", report.reason)
 
 
 @pytest.mark.parametrize("frames", [10, 40])
@@ -120,12 +122,13 @@ def test_files_that_cannot_be_opened(tmp_path: Path, make, said: str) -> None:
 
 
 def test_a_file_without_frames(tmp_path: Path) -> None:
-    try:
-        path = write_clip(tmp_path / "a.mkv", [])
-        _, report = read(path)
-        assert report.status == "failed"
-    except SourceError as error:
-        assert "cannot be read" in str(error) or "no video" in str(error)
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.start_encoding()
+    with pytest.raises(SourceError, match="cannot be read: End of file"):
+        read(path)
 
 
 def test_a_huge_frame_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

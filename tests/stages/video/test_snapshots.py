@@ -58,20 +58,18 @@ def levels(url: str, count: int) -> list[int]:
     return [round(float(p.to_ndarray(format="gray").mean())) for p in islice(snapshots(url, 0.01), count)]
 
 
-def test_each_change_is_a_frame_and_the_same_picture_is_none(serve: Server) -> None:
+def test_a_changed_snapshot_is_a_frame_and_an_unchanged_one_is_not(serve: Server) -> None:
     assert levels(serve(lambda n: 40 * (n // 3)), 5) == pytest.approx([0, 40, 80, 120, 160], abs=2)
 
 
-def test_a_picture_that_stays_the_same_says_now_and_then_that_the_camera_is_well(
-    serve: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unchanged_snapshot_is_repeated_now_and_then_as_a_sign_of_life(serve: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "KEEP_ALIVE_S", 0.2)
     began = time.monotonic()
     assert levels(serve(lambda n: 90), 3) == pytest.approx([90] * 3, abs=2)
     assert 0.4 <= time.monotonic() - began < 3
 
 
-def test_one_answer_that_fails_is_passed_over_and_three_are_the_end(serve: Server) -> None:
+def test_one_failed_snapshot_is_skipped_and_three_end_the_connection(serve: Server) -> None:
     assert levels(serve(lambda n: None if n in (1, 2) else 20 * n), 2) == pytest.approx([0, 60], abs=2)
     with pytest.raises(SourceError, match=r"5[0-9X]{2}"):
         levels(serve(lambda n: 0 if n == 0 else None), 2)

@@ -37,11 +37,11 @@ def seconds_until_given_up(found: StallDetector) -> float:
         ([], SECOND_FRAME_S),  # nobody knows yet
     ],
 )
-def test_patience_is_learned_from_the_cameras_own_rate(gaps: list[float], limit: float) -> None:
+def test_the_stall_limit_is_learned_from_the_cameras_frame_rate(gaps: list[float], limit: float) -> None:
     assert seconds_until_given_up(stall_detector(gaps)) == pytest.approx(limit, abs=0.3)
 
 
-def test_a_setting_comes_before_what_is_learned() -> None:
+def test_a_configured_stall_limit_takes_precedence_over_the_learned_one() -> None:
     assert stall_detector([10.0] * 3, stall_s=5.0).limit_s == 5.0
     slow = StallDetector(15.0, 90.0)
     slow.begin()
@@ -56,7 +56,7 @@ def test_frames_that_were_dropped_do_not_make_a_camera_slow() -> None:
     assert found.limit_s == MIN_STALL_S
 
 
-def test_a_camera_slower_than_anybody_thought_is_given_more_time_at_each_try() -> None:
+def test_a_camera_slower_than_the_limit_gets_more_time_at_each_attempt() -> None:
     found = StallDetector(15.0, None)
     limits = []
     for _ in range(4):
@@ -74,7 +74,7 @@ def test_a_camera_slower_than_anybody_thought_is_given_more_time_at_each_try() -
     assert found.limit_s == 15.0
 
 
-def test_what_was_learned_outlasts_a_new_connection() -> None:
+def test_a_learned_stall_limit_survives_a_reconnect() -> None:
     found = stall_detector([12.0, 12.0])
     found.begin()
     assert found.limit_s == 48.0
@@ -82,6 +82,6 @@ def test_what_was_learned_outlasts_a_new_connection() -> None:
     assert found.limit_s == 48.0
 
 
-def test_a_pause_of_the_whole_process_counts_as_one_look() -> None:
+def test_a_pause_of_the_whole_process_counts_as_one_second_of_silence() -> None:
     found = stall_detector([0.1] * 5)
     assert not found.wait(3600.0) and found.waited_s <= 1.0

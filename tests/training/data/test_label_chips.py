@@ -39,7 +39,7 @@ def test_each_chip_has_the_best_face_near_its_middle() -> None:
     assert sheet.shape == (640, 640, 3) and (sheet[128:256, 256:384] == 7).all() and not sheet[256:].any()
 
 
-def test_what_is_written_is_what_scenes_are_told(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_labels_written_are_those_that_the_pool_reads(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "chips.npz"
     assert load_chip_labels(out) is None
     monkeypatch.setattr(label_chips, "load_detector", lambda *_: Teacher((0, 0, 0.9), (23, 1, 0.25)))

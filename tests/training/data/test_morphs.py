@@ -73,7 +73,7 @@ def test_parents_are_one_to_three_alike_and_never_the_face_itself() -> None:
     assert np.mean([(family[1:] // 25 == family[0] // 25).mean() for family in several]) > 0.5
 
 
-def test_the_recogniser_learns_from_them(run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_the_recogniser_trains_on_morphs(run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr(morphs, "EdgeFace", Teacher)
     out = tmp_path / "morphs"
     monkeypatch.setattr(

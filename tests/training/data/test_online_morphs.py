@@ -57,14 +57,14 @@ def test_a_face_of_one_parent_that_departs_from_nothing_is_the_parents(crowd: Mo
     assert max(away) < 0.6
 
 
-def test_faces_are_pictures_of_nobody_twice(crowd: MorphSampler) -> None:
+def test_each_online_morph_is_a_new_identity(crowd: MorphSampler) -> None:
     faces, whose = crowd.sample(12, real=2)
     assert faces.shape == (12, 3, 128, 128) and faces.min() >= 0 and faces.max() <= 255 and torch.equal(faces, faces.round())
     assert (whose[:2] < crowd.people).all() and (whose[2:] >= crowd.people).all() and len(whose[2:].unique()) == 10
     assert float((faces[2:, None] - faces[None, 2:]).abs().mean((2, 3, 4))[~torch.eye(10, dtype=torch.bool)].min()) > 2
 
 
-def test_they_have_one_to_three_parents_and_chips_but_themselves(crowd: MorphSampler) -> None:
+def test_online_morphs_have_one_to_three_parents_and_never_themselves(crowd: MorphSampler) -> None:
     parents, present = crowd.choose_parents(600, real=100)
     assert parents.shape == present.shape == (600, 3)
     assert (present[:100].sum(1) == 1).all() and (present[:, 0] == 1).all()

@@ -26,7 +26,7 @@ def test_what_both_find_likely_is_sure_and_what_one_sees_is_not() -> None:
     assert np.array_equal(new.boxes[:4], teacher.boxes) and np.allclose(teacher.scores, [0.9, 0.4, 0.4, 0.4])
 
 
-def test_where_either_sees_none() -> None:
+def test_a_photo_in_which_one_detector_finds_nothing_keeps_the_others_as_doubtful() -> None:
     assert np.allclose(merge_second(scene(faces((0, 0.4))), faces()).scores, [0.4])
     assert np.allclose(merge_second(scene(faces()), faces((0, 0.9))).scores, [UNSURE])
 
@@ -39,6 +39,6 @@ class Witness:
         return [(faces((30, 0.8), (200, 0.6)) if factor == 2 else faces((30, 0.7))).scaled(factor)]
 
 
-def test_a_picture_is_shown_at_two_sizes_and_each_face_told_once() -> None:
+def test_a_picture_is_searched_at_two_sizes_and_each_face_labelled_once() -> None:
     found = detect_at_scales(Witness(), np.zeros((300, 300, 3), np.uint8))
     assert np.allclose(found.boxes, faces((30, 0.8), (200, 0.6)).boxes) and np.allclose(found.scores, [0.8, 0.6])

@@ -38,7 +38,7 @@ def photo(seed: int, size: tuple[int, int] = (100, 200)) -> np.ndarray:
     return np.asarray(cv2.resize(rough, size[::-1], interpolation=cv2.INTER_CUBIC))
 
 
-def test_what_both_see_is_a_face_and_what_one_sees_neither_face_nor_background() -> None:
+def test_a_face_needs_both_detectors_and_a_detection_of_one_is_ignored() -> None:
     scene = votes_of(LABEL).scene(photo(0))
     assert scene.scores.tolist() == pytest.approx([0.8, UNSURE, SURE, UNSURE, UNSURE])
     assert scene.boxes[-1].tolist() == [150, 10, 170, 34] and scene.landmarks.shape == (5, 5, 2)
@@ -122,7 +122,7 @@ def test_photos_are_labelled_once_and_none_that_is_kept_for_measuring(tmp_path: 
         assert (scene.scores >= SURE).sum() >= 1 and scene.boxes[0] == pytest.approx([64, 21.3, 128, 85.2], abs=0.5)
 
 
-def test_what_somebody_saw_to_be_no_face_teaches_as_background(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_label_that_a_person_rejected_is_background(monkeypatch) -> None:  # type: ignore[no-untyped-def]
     dog, child = [10.0, 10, 40, 50], [60.0, 10, 90, 50]
     monkeypatch.setattr(voted, "no_faces", lambda: {"some/things/a.jpg": np.array([[11, 9, 41, 50]], np.float32)})
     scene = Scene(

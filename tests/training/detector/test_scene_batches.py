@@ -97,7 +97,7 @@ def test_a_face_that_the_window_halves_is_ignored_and_one_beyond_it_is_none() ->
     assert seen[2][:, 0] == pytest.approx([0.9, 0.3, -1])
 
 
-def test_a_step_draws_the_same_again() -> None:
+def test_a_training_step_draws_the_same_batch_again() -> None:
     pool = [faced((40, 36, 56, 60))]
     batches = SceneBatches(pool[0].image[None], pool, "cpu", window=64)
     first, again = (batches.draw(np.random.default_rng(5), 4).x for _ in range(2))

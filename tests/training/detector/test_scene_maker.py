@@ -47,7 +47,7 @@ def test_a_pasted_chip_has_the_face_it_was_told_to_have() -> None:
     assert np.allclose(marks, found.reshape(-1, 2, 2).mean(1)[:, None], atol=1e-3)
 
 
-def test_some_pictures_show_things_only_and_those_small(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_some_pictures_show_only_small_things_and_no_face(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(detector_scenes, "FACE_FREE", 1.0)
     thing = scene(600, grey=120)
     maker = SceneMaker([scene(200, (80, 80, 120, 130))], [thing], np.zeros((1, 128, 128, 3), np.uint8), np.arange(1), 320)

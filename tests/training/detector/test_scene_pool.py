@@ -53,7 +53,7 @@ def labelled(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return frames
 
 
-def test_hard_negatives_are_finds_without_a_label(labelled: Path) -> None:
+def test_hard_negatives_are_detections_without_a_label(labelled: Path) -> None:
     picture = np.zeros((400, 400, 3), np.uint8)
     picture[300:350, 300:340] = 255
     scene = Scene(picture, *(np.array(LABEL[name], np.float32) for name in ("boxes", "landmarks", "scores")))
@@ -63,7 +63,7 @@ def test_hard_negatives_are_finds_without_a_label(labelled: Path) -> None:
     assert mine_hard_negatives([scene], Everywhere()) == []
 
 
-def test_what_a_piece_shares_with_a_face() -> None:
+def test_the_overlap_of_a_crop_with_a_face_is_a_share_of_the_smaller_one() -> None:
     faces = np.array([[0, 0, 40, 40], [100, 100, 300, 300]], np.float32)
     assert (
         overlap_share([30, 0, 70, 40], faces) == 0.25 and overlap_share([120, 120, 140, 140], faces) == 1.0
@@ -133,7 +133,9 @@ def test_hard_negatives_are_kept_as_long_as_nothing_they_depend_on_changes(tmp_p
     assert len(read(key)) == 2 and len(makes) == 4
 
 
-def test_where_the_witness_is_not_there_its_name_decides(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_the_witness_file_cached_hard_negatives_of_its_name_are_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file, key = tmp_path / "lures.npz", {"witness": "one.onnx", "labels": "1"}
     cached_hard_negatives(file, key, lambda: PIECES)
     assert len(cached_hard_negatives(file, key, list, can_make=False)) == 2 and not capsys.readouterr().out

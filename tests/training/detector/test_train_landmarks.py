@@ -9,7 +9,7 @@ from training.detector import train_landmarks
 from training.detector.train_landmarks import misplaced
 
 
-def test_five_of_sixty_eight() -> None:
+def test_five_landmarks_are_computed_from_sixty_eight() -> None:
     points = five_of(landmarks68()[None])[0]
     assert points.shape == (5, 2) and np.abs(points - TEMPLATE).max() < 15
     assert points[0, 0] < points[2, 0] < points[1, 0] and points[0, 1] < points[2, 1] < points[3, 1]

@@ -138,6 +138,6 @@ def test_partners_are_other_pictures_of_the_same_people(data) -> None:  # type: 
         (("--network", "large"), "must be small, iresnet18"),
     ],
 )
-def test_options_that_ask_for_nothing(run, options: tuple[str, ...], message: str) -> None:  # type: ignore[no-untyped-def]
+def test_options_that_leave_nothing_to_learn_are_refused(run, options: tuple[str, ...], message: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(SystemExit, match=message):
         run(train_recognizer, "x", *options)

@@ -16,7 +16,7 @@ from training.recognizer import wccn as whiten
 from training.recognizer.wccn import wccn_matrix
 
 
-def test_directions_of_much_departure_count_less() -> None:
+def test_wccn_reduces_directions_with_much_variation_within_a_person() -> None:
     departures = np.random.default_rng(0).standard_normal((5000, 4)).astype(np.float32) * np.float32([3, 1, 1, 0.1])
     matrix = wccn_matrix(departures)
     assert np.allclose(matrix, matrix.T) and np.abs(matrix - np.diag(np.diag(matrix))).max() < 0.05

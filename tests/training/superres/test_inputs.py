@@ -29,7 +29,7 @@ def test_sides_are_those_that_the_pipeline_cuts_at_a_level(level: int) -> None:
 
 
 @pytest.mark.parametrize("level", [16, 32, 64])
-def test_clean_ones_come_nearer_to_the_sharp_face_than_what_cameras_leave(chips, level: int) -> None:  # type: ignore[no-untyped-def]
+def test_super_resolved_clean_chips_are_nearer_to_the_sharp_face_than_degraded_ones(chips, level: int) -> None:  # type: ignore[no-untyped-def]
     found = PairMaker(chips, np.arange(24), "cpu", parsing=True).draw(level, 20, seed=1)
     assert found.low.shape == (20, 3, level, level) and found.sharp.shape == (20, 3, 128, 128)
     for part in (found.low, found.sharp, found.parsing):
@@ -48,7 +48,7 @@ def test_landmarks_and_maps_stay_on_their_face(chips) -> None:  # type: ignore[n
     assert float((drawn - found.parsing).abs().mean()) < 0.01 < float((drawn.flip(0) - found.parsing).abs().mean())
 
 
-def test_plain_ones_are_chips_as_they_are(chips) -> None:  # type: ignore[no-untyped-def]
+def test_inputs_without_augmentation_are_the_chips_themselves(chips) -> None:  # type: ignore[no-untyped-def]
     found = PairMaker(chips, np.array([5]), "cpu", parsing=False, plain=True).draw(16, 6, seed=0)
     chip = np.ascontiguousarray(chips.images[5])
     as_is, mirrored = (torch.from_numpy(c.copy()).permute(2, 0, 1) / 255 for c in (chip, chip[:, ::-1]))
@@ -59,7 +59,7 @@ def test_plain_ones_are_chips_as_they_are(chips) -> None:  # type: ignore[no-unt
     assert float((kept - small).abs().max()) < 1.5 / 255
 
 
-def test_what_lies_outside_the_source_picture_costs_nothing(chips) -> None:  # type: ignore[no-untyped-def]
+def test_pixels_outside_the_source_picture_have_no_loss(chips) -> None:  # type: ignore[no-untyped-def]
     edges = np.zeros((len(chips.images), 4, 2), np.float32)
     edges[5] = [[-9, 40], [137, 40], [137, 137], [-9, 137]]
     given = PairMaker(replace(chips, edges=edges), np.array([5]), "cpu", parsing=False).draw(16, 4, seed=0)

@@ -58,7 +58,7 @@ def test_what_is_measured_can_be_learned(run, monkeypatch: pytest.MonkeyPatch) -
     assert float(luma_ssim(*both)) == pytest.approx(ssim(luma(one), luma(other)), abs=1e-3)
 
 
-def test_a_teacher_begins_as_good_as_what_it_began_with() -> None:
+def test_a_teacher_starts_as_good_as_the_network_it_started_from() -> None:
     torch.manual_seed(0)
     plain, teacher = SuperResNet(), SuperResNet(regions=6)
     teacher.load_state_dict(plain.state_dict(), strict=False)
@@ -66,7 +66,7 @@ def test_a_teacher_begins_as_good_as_what_it_began_with() -> None:
     assert torch.equal(plain.eval()(chips), teacher.eval().with_features(chips, parsing)[0][-1])
 
 
-def test_pkdn(run) -> None:  # type: ignore[no-untyped-def]
+def test_a_pkdn_run_trains_teacher_and_student(run) -> None:  # type: ignore[no-untyped-def]
     run(train_pkdn, "teacher", "--role", "teacher", batch=2)
     student = run(train_pkdn, "student", "--teacher", "@teacher", batch=2)
     (model,) = load_run("pkdn", student)
@@ -76,7 +76,7 @@ def test_pkdn(run) -> None:  # type: ignore[no-untyped-def]
     )
 
 
-def test_pfsr_to_32_pixels(run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_pfsr_run_with_32_pixel_output_trains(run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr(train_pfsr, "STEP_SHARES", (1.0, 0.0, 0.0))  # the later steps of these networks cost ten times as much
     run(train_pfsr, "marks", "landmarks", batch=2)
     assert load_run("pfsr", run(train_pfsr, "pfsr", "generator", "--landmarks", "@marks", batch=2))[0].sides == (16,)
@@ -190,7 +190,7 @@ def test_feature_distances_by_hand() -> None:
     assert float(feature_distance("cosine", a, b)) == 0.5
 
 
-def test_the_judge_prefers_what_is_nearer(chips: np.ndarray) -> None:
+def test_the_comparison_prefers_the_network_with_the_smaller_distance(chips: np.ndarray) -> None:
     judge = Evaluator(chips, None, lpips=False)
     small = [np.stack([cv2.resize(c, (side, side), interpolation=cv2.INTER_AREA) for c in chips]) for side in (16, 64)]
     bicubic = Model("bicubic", lambda c, _: enlarge(c))
