@@ -48,7 +48,7 @@ from training.data.chips import load_chips
 from training.data.priors import parsing_maps
 
 Chips = NDArray[np.uint8]
-DEGRADATIONS = ["bicubic", "cctv-fixed"]
+DEGRADATIONS = ["bicubic", "area", "bilinear", "lanczos", "gaussian", "cctv-fixed"]
 NETWORKS: dict[str, Callable[..., torch.nn.Module]] = {
     "SuperResNet": SuperResNet,
     "Pkdn": Pkdn,

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from models.chip import CHIP
 from models.networks.recognizer import VIEW
-from training.common.degradations import CCTV_BLUR
+from training.common.degradations import CCTV_BLUR, kernel_matrix
 
 MIN_SIDE = 8  # pixels of the smallest side
 LUMINANCE = (
@@ -90,7 +90,7 @@ def resampling_matrices(kind: str, to: int | None, device: torch.device) -> Tens
     """Resampling matrices (129, rows, 128), indexed by the side of the small image.
 
     Args:
-        kind: ``area`` or ``bicubic`` (antialiased) to shrink; ``cubic`` (as `cv2.resize`) or ``view`` (the recogniser's crop) to
+        kind: one of `training.common.degradations.KERNELS` (antialiased) to shrink; ``cubic`` (as `cv2.resize`) or ``view`` (the recogniser's crop) to
             enlarge.
         to: None: shrink 128 pixels to the side, and repeat the last row up to 128. Else: resample the side to ``to`` pixels.
         device: of the result.
@@ -115,7 +115,9 @@ def _resized(rows: np.ndarray, to: int, how: int) -> np.ndarray:
 def _shrinking(eye: np.ndarray, kind: str, side: int) -> np.ndarray:
     if kind == "area":
         return _resized(eye, side, cv2.INTER_AREA)
-    small = F.interpolate(torch.from_numpy(eye)[None, None], (side, len(eye)), mode="bicubic", antialias=True)
+    if kind in ("lanczos", "gaussian"):
+        return kernel_matrix(kind, len(eye), side) @ eye
+    small = F.interpolate(torch.from_numpy(eye)[None, None], (side, len(eye)), mode=kind, antialias=True)
     return np.asarray(small[0, 0])
 
 
@@ -136,7 +138,7 @@ def resample(pictures: Tensor, rows: Tensor) -> Tensor:
 
 
 def shrink(chips: Tensor, sides: Tensor, kind: str) -> Tensor:
-    """Shrink chips (N, 3, 128, 128) to ``sides`` pixels on a canvas; ``kind`` is ``area`` or antialiased ``bicubic``."""
+    """Shrink chips (N, 3, 128, 128) to ``sides`` pixels on a canvas; ``kind`` is one of `degradations.KERNELS`."""
     return resample(chips, resampling_matrices(kind, None, chips.device)[sides]).round().clamp(0, 255)
 
 

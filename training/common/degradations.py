@@ -22,6 +22,8 @@ Degradation = Callable[[Chip, int, np.random.Generator], Chip]
 OPENCV_KERNELS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_AREA, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
 CHANNEL_GAIN = 0.85, 1.1  # random factor on each colour channel
 CCTV_BLUR = 0.35  # sigma in pixels of the small picture
+KERNELS = ("bicubic", "area", "bilinear", "lanczos", "gaussian")  # of clean scaling
+LANCZOS_LOBES, GAUSSIAN_SIGMA = 3.0, 0.5  # in pixels of the small picture
 
 
 def _antialiased(chip: Chip, side: int, kernel: str) -> Chip:
@@ -48,6 +50,39 @@ def bicubic(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
 def area(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
     """Area sampling: the mean over each pixel's area, as an ideal sensor without a lens."""
     return cv2.resize(chip, (side, side), interpolation=cv2.INTER_AREA)
+
+
+def bilinear(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
+    """One antialiased bilinear step, as image libraries and browsers do."""
+    return chip if side == chip.shape[0] else _antialiased(chip, side, "bilinear")
+
+
+def lanczos(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
+    """One antialiased Lanczos step, as video scalers do."""
+    return _by_matrix(chip, side, "lanczos")
+
+
+def gaussian(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
+    """Gaussian blur, then sampling: a lens before a sensor."""
+    return _by_matrix(chip, side, "gaussian")
+
+
+def kernel_matrix(kind: str, source: int, side: int) -> NDArray[np.float32]:
+    """Weights float32 (side, source) that shrink one axis by ``lanczos`` or ``gaussian``, widened with the factor; rows sum to 1."""
+    factor = source / side
+    centres = (np.arange(side)[:, None] + 0.5) * factor - 0.5
+    away = (np.arange(source) - centres) / max(1.0, factor)
+    if kind == "lanczos":
+        weights = np.sinc(away) * np.sinc(away / LANCZOS_LOBES) * (np.abs(away) < LANCZOS_LOBES)
+    else:
+        weights = np.exp(-0.5 * (away / GAUSSIAN_SIGMA) ** 2)
+    return np.asarray(weights / weights.sum(1, keepdims=True), np.float32)
+
+
+def _by_matrix(chip: Chip, side: int, kind: str) -> Chip:
+    rows = kernel_matrix(kind, chip.shape[0], side)
+    small = np.einsum("ih,hwc,jw->ijc", rows, chip.astype(np.float32), rows, optimize=True)
+    return np.asarray(np.clip(small + 0.5, 0, 255), np.uint8)
 
 
 def nearest(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
@@ -131,6 +166,9 @@ PRESETS: dict[str, Degradation] = {
     "pfsr-bilinear-chain": pfsr_bilinear_chain,
     "bicubic": bicubic,
     "area": area,
+    "bilinear": bilinear,
+    "lanczos": lanczos,
+    "gaussian": gaussian,
     "fskd-nearest": nearest,
     "fskd-any-kernel": any_kernel,
     "cctv": cctv,

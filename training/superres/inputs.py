@@ -1,6 +1,6 @@
 """Training pairs of super-resolution, made on the training device: sharp chips and their degraded copies at a resolution level.
 
-Inputs are clean bicubic reductions at the level's size, or degraded faces of any size that the pipeline cuts at that level, with
+Inputs are clean reductions at the level's size by several kernels, or degraded faces of any size that the pipeline cuts at that level, with
 misalignment. Targets are the sharp chips with random light and shifts by whole pixels, as augmentation.
 """
 
@@ -23,7 +23,8 @@ from training.data.picture_edges import inside
 from training.data.priors import mirror_landmarks, parsing_maps
 
 CLEAN_SHARE, FILMED_SHARE = 0.6, 0.25  # of all inputs; of those that cameras see
-SHIFT = 2  # pixels
+KERNEL_SHARES = {"bicubic": 0.36, "area": 0.34, "bilinear": 0.1, "lanczos": 0.1, "gaussian": 0.1}  # of clean inputs
+SHIFT = 4  # pixels: at x8 the small picture then has every sub-pixel shift
 JITTER = 1.5  # of a camera's chips, at most
 MIN_SIDE = 10  # pixels of the smallest side
 MAP_BATCH = 256  # parsing maps made at once
@@ -122,8 +123,10 @@ class PairMaker:
         least, most = side_range(level)
         sides = torch.where(seen, some(least, most + 1, number), level)
         look = batched.CameraParameters.sample(number - clean, generator, even_exposure=True, video_share=FILMED_SHARE)
+        ends = np.round(np.cumsum(list(KERNEL_SHARES.values())) * clean).astype(int)
+        parts = [slice(first, end) for first, end in zip((0, *ends), ends, strict=False)]
         canvases = (
-            batched.shrink(sharp[:clean], sides[:clean], "bicubic"),
+            *(batched.shrink(sharp[part], sides[part], kind) for part, kind in zip(parts, KERNEL_SHARES, strict=True)),
             batched.apply_camera(sharp[clean:], sides[clean:], look, generator),
         )
         low = batched.enlarge(torch.cat(canvases), sides, level)
