@@ -90,8 +90,8 @@ def resampling_matrices(kind: str, to: int | None, device: torch.device) -> Tens
     """Resampling matrices (129, rows, 128), indexed by the side of the small image.
 
     Args:
-        kind: one of `training.common.degradations.KERNELS` (antialiased) to shrink; ``cubic`` (as `cv2.resize`) or ``view`` (the recogniser's crop) to
-            enlarge.
+        kind: one of `degradations.KERNELS` (antialiased) to shrink; ``cubic`` (as `cv2.resize`) or ``view`` (the recogniser's
+            crop) to enlarge.
         to: None: shrink 128 pixels to the side, and repeat the last row up to 128. Else: resample the side to ``to`` pixels.
         device: of the result.
     """

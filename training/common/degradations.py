@@ -68,7 +68,7 @@ def gaussian(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
 
 
 def kernel_matrix(kind: str, source: int, side: int) -> NDArray[np.float32]:
-    """Weights float32 (side, source) that shrink one axis by ``lanczos`` or ``gaussian``, widened with the factor; rows sum to 1."""
+    """Weights float32 (side, source) that shrink one axis by ``lanczos`` or ``gaussian``; rows sum to 1."""
     factor = source / side
     centres = (np.arange(side)[:, None] + 0.5) * factor - 0.5
     away = (np.arange(source) - centres) / max(1.0, factor)

@@ -1,7 +1,7 @@
 """Training pairs of super-resolution, made on the training device: sharp chips and their degraded copies at a resolution level.
 
-Inputs are clean reductions at the level's size by several kernels, or degraded faces of any size that the pipeline cuts at that level, with
-misalignment. Targets are the sharp chips with random light and shifts by whole pixels, as augmentation.
+Inputs are clean reductions at the level's size by several kernels, or degraded faces of any size that the pipeline cuts at that
+level, with misalignment. Targets are the sharp chips with random light and shifts by whole pixels, as augmentation.
 """
 
 from __future__ import annotations
