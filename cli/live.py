@@ -16,7 +16,7 @@ from cli.camera_file import CameraFile
 from cli.common import CONFIGS, DATABASE, card_of, console, context_of, finite, open_store
 from cli.live_maintenance import LiveMaintenance
 from cli.output import finish, make_output_folder
-from cli.run_watchlist import load_watchlist, require_watchlist
+from cli.run_watchlist import keep_review_rule, load_watchlist, require_watchlist
 from cli.settings import AlertSettings, load_settings
 from pipeline.addresses import expand_url, expand_variables
 from pipeline.engine import Job, Status
@@ -60,6 +60,7 @@ def _watch(cameras: CameraFile, out: Path, alerts: dict[str, Any], duration: flo
 
     settings = cameras.settings
     store = open_store(out / DATABASE)
+    keep_review_rule(store, settings)
     store.finish_abandoned()
     people = load_watchlist(store, Path(str(settings.watchlist)), settings)
     if store.recognizers() - {card_of(settings.shared.get("recognizer"))["sha256"]}:

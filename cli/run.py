@@ -20,7 +20,7 @@ from cli.recordings import (
     reuse_earlier_names,
     store_sources,
 )
-from cli.run_watchlist import load_watchlist, require_watchlist, update_decisions
+from cli.run_watchlist import keep_review_rule, load_watchlist, require_watchlist, update_decisions
 from cli.settings import Settings, load_settings
 from pipeline.engine import Engine, Job, Status
 from pipeline.errors import Interrupted
@@ -120,6 +120,7 @@ def _run(
     store = prepare_output(out, resume, sources, fingerprint(settings.groups, context_of(settings, out), settings.run_keywords))
     summary_keys["choices"] = {"engine": chosen} if chosen else {}
     store_sources(store, sources)
+    keep_review_rule(store, settings)
     begin_run(out / "run.json")
     people = load_watchlist(store, watchlist, settings)
     update_decisions(store, settings)

@@ -20,6 +20,13 @@ def require_watchlist(watchlist: Path) -> None:
         raise SettingsError(f"--watchlist {watchlist}: no such file or folder")
 
 
+def keep_review_rule(store: Store, settings: Settings) -> None:
+    """Keep ``review: {persons: N}`` of the settings file for the console, which reads it from the database."""
+    persons = settings.review.persons
+    if persons is not None and store.preference("review") != {"persons": persons}:
+        store.set_preferences({"review": {"persons": persons}})
+
+
 def load_watchlist(store: Store, watchlist: Path, settings: Settings) -> dict[str, Any]:
     """Copy a watchlist into the run's own database, or enrol the photos of a folder or CSV.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -79,6 +80,16 @@ def command(
             found, compared = TrackSearch(past, thresholds).search(vectors, top, fpir, where)
     except StoreError as error:
         raise SettingsError(str(error)) from None
+    stores[0].log_audit(  # a use of the system, as Article 12(3) of the EU AI Act asks
+        "search",
+        by="photo" if photo is not None else "track" if track is not None else f"person {identity}",
+        embedding_sha256=hashlib.sha256(vectors.tobytes()).hexdigest(),
+        tracks_compared=compared,
+        matches=sum(hit.outcome == "match" for hit in found),
+        fpir=fpir,
+        recognizer=card["sha256"],
+        database=stores[0].path.name,
+    )
     timed = where.since_at is not None or where.until_at is not None
     unknown = sum(store.count_undated() for store in stores) if timed else 0
     for store in stores:

@@ -34,6 +34,16 @@ class RetentionSettings(BaseModel):
     pictures: float | None = Field(None, ge=0, description="crops and restored chips of every outcome")
 
 
+class ReviewSettings(BaseModel):
+    """How decisions are reviewed in the console."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    persons: int | None = Field(
+        None, ge=1, le=2, description="people who have to confirm a match in the console; none: as it is set there"
+    )
+
+
 class Settings(EngineSettings):
     """The whole of a run's settings."""
 
@@ -60,6 +70,9 @@ class Settings(EngineSettings):
     )
     retention: RetentionSettings = Field(
         default_factory=lambda: RetentionSettings.model_validate({}), description="how long results are kept (for `live`)"
+    )
+    review: ReviewSettings = Field(
+        default_factory=lambda: ReviewSettings.model_validate({}), description="how decisions are reviewed in the console"
     )
     watchlist: str | None = Field(None, description="database, folder or CSV of people to find (for `live`)")
     out: str | None = Field(None, description="folder for the results (for `live`)")

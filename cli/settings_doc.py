@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from cli.settings import AlertSettings, RetentionSettings, Settings, load_settings
+from cli.settings import AlertSettings, RetentionSettings, ReviewSettings, Settings, load_settings
 from configs import CONFIGS
 from pipeline.settings import CameraSettings, GroupSettings, MetricsSettings, StageSettings
 from pipeline.stage_classes import stage_class
@@ -24,6 +24,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "Alerts (`alerts`)": AlertSettings,
     "Monitoring (`metrics`)": MetricsSettings,
     "Keeping (`retention`)": RetentionSettings,
+    "Review (`review`)": ReviewSettings,
 }
 
 

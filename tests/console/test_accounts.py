@@ -51,6 +51,20 @@ def test_without_an_account_the_console_can_be_read_and_not_written(tmp_path: Pa
             assert client.request(method, path).status_code == 403, (method, path)
 
 
+ALLOWED_TO_A_VIEWER = {"/api/v1/session", "/login", "/logout", "/account", "/search"}
+OWN = "/api/v1/users/identity/tokens"  # of oneself; of others it is refused by the account
+
+
+def test_a_viewer_who_calls_what_others_may_do_is_refused(console_app: FastAPI, signed_in: Clients) -> None:
+    client = signed_in("viewer")
+    asked = [(m, p) for m, p in routes(console_app) if m not in ("GET", "HEAD") and p not in ALLOWED_TO_A_VIEWER]
+    asked = [(method, path) for method, path in asked if not path.startswith(OWN)]
+    assert len(asked) > 40
+    for method, path in asked:
+        answer = client.request(method, path)
+        assert answer.status_code == 403 and "yours is viewer" in answer.text, (method, path, answer.status_code)
+
+
 def test_signing_in_sets_a_cookie_that_scripts_and_other_sites_cannot_use(console_app: FastAPI) -> None:
     client = TestClient(console_app, "http://localhost", follow_redirects=False)
     answer = client.post("/login", data={"name": "admin", "password": PASSWORD, "next": "/api"})
