@@ -18,6 +18,7 @@ LIMITS = {
     "/api/v1/search": 100 * MEGABYTE,
     "/search": 100 * MEGABYTE,
     "/api/v1/recordings": 100_000 * MEGABYTE,
+    "/runs": 100_000 * MEGABYTE,  # a recording
     "/login": 10_000,
 }
 

@@ -21,7 +21,7 @@ from tests.browser.demo_data import PASSWORD, ROOT, fill, run_demo
 from tests.servers import free_port
 
 PLACE = ROOT / "docs" / "console"
-TRACK = "/track?source=gate&track=20261130T000003"
+TRACK = "/track?source=corridor&track=000000.13-0000"
 DESK = {
     "sightings": "/sightings",
     "track": "",

@@ -161,7 +161,7 @@ def test_search_by_a_photo_ranks_past_tracks_and_leads_to_a_case(
     page.wait_for_url(re.compile("source=gate"))
     assert "corridor" not in page.locator("ol.feed").inner_text()
     assert page.get_by_role("link", name="Enrol this face").is_visible()
-    page.get_by_label("choose").first.check()
+    page.get_by_label("choose", exact=True).first.check()
     page.get_by_label("Case for the chosen tracks").select_option(label="a new case")
     page.get_by_role("button", name="Add chosen to case").click()
     page.wait_for_url(re.compile(r"/cases/\d+"))
@@ -196,15 +196,32 @@ def test_unknown_people_are_grouped_only_when_asked_and_can_be_ignored(opened: O
 
 
 @both_widths
-def test_cameras_tell_how_to_start_them_and_runs_start_stop_and_show_their_log(
-    opened: Opener, width: int, demo_run: Path
-) -> None:
-    page = opened("/cameras", "admin", width)
+def test_cameras_tell_how_to_start_them_and_a_run_of_no_file_is_refused(opened: Opener, width: int) -> None:
+    page = opened("/cameras", "admin", width, refusals=True)
     assert "farsight live --config" in page.locator("main").inner_text()
     page.goto("/runs")
     page.get_by_label("File or folder on this server").fill("/no/such/recording.mp4")
     page.get_by_role("button", name="Start").click()
     page.get_by_text("no such file or folder on this server").wait_for()
+
+
+def test_a_run_is_started_by_an_upload_stopped_and_resumed(opened: Opener, demo_run: Path, tmp_path: Path) -> None:
+    clip = tmp_path / "again.mp4"
+    clip.write_bytes(next((demo_run / "clip").glob("*.mp4")).read_bytes())
+    page = opened("/runs", "operator")
+    page.get_by_label("or upload a recording").set_input_files(str(clip))
+    page.get_by_label("Settings").select_option("demo")
+    page.get_by_label("False-alarm rate").fill("0.0001")
+    page.get_by_label("Draw the annotated video").uncheck()
+    page.get_by_role("button", name="Start").click()
+    page.wait_for_url(re.compile(r"/runs/\d"))
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Resume").click(timeout=180_000)
+    page.wait_for_url(lambda url: "goes" in url)
+    page.get_by_text("finished", exact=True).wait_for(timeout=400_000)
+    assert "10 tracks" in page.locator("pre.log").inner_text() or "tracks in" in page.locator("pre.log").inner_text()
+    page.goto("/sightings?source=again")
+    assert page.locator("article.sighting").count() >= 5
 
 
 @both_widths
