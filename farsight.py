@@ -296,7 +296,7 @@ def process(
         SourceWarning: for each source that failed or was incomplete.
     """
     from cli import common
-    from cli.run import run_recordings
+    from cli.run import RecordingRun, run_recordings
     from cli.settings import load_settings
     from pipeline.sources.find import find_sources
 
@@ -307,7 +307,7 @@ def process(
     try:
         with _one_line_errors():
             settings = load_settings(Path(config) if config else common.CONFIGS / "recording.yaml", engine=engine, fpir=fpir)
-            run_recordings(settings, find_sources([str(source) for source in named]), people, out, resume, video, False)
+            run_recordings(RecordingRun(settings, find_sources([str(source) for source in named]), people, out, resume, video))
             reports = json.loads((out / "run.json").read_text())["sources"]
     finally:
         common.console.quiet = quiet

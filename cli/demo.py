@@ -12,7 +12,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from cli.common import CONFIGS, DATABASE, console, finite, open_store
-from cli.run import run_recordings
+from cli.run import RecordingRun, run_recordings
 from cli.settings import Settings, load_settings
 from pipeline.errors import SettingsError
 from pipeline.folder_lock import LOCK, locked_folder
@@ -43,7 +43,7 @@ def command(
         task = bar.add_task("rendering the clip", total=1.0)
         clip = render_clip(clip_folder, seconds, seed=SEED, on_progress=lambda share: bar.update(task, completed=share))
     settings = load_settings(CONFIGS / "demo.yaml", engine=engine)
-    code = run_recordings(settings, find_sources([str(clip)]), clip_folder / "people", out, resume=False, video=True, blur=False)
+    code = run_recordings(RecordingRun(settings, find_sources([str(clip)]), clip_folder / "people", out))
     truth = json.loads((clip_folder / MARKER).read_text())["walkers"]
     store = open_store(out / DATABASE)
     result = score(truth, store.tracks())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,65 +69,81 @@ def command(
     start_options = StartOptions.of(start, start_from_name, zone)
     found = find_all(source, not_video_reason)
     print_skipped(found.left_out)
-    code = run_recordings(
+    run = RecordingRun(
         settings, found.sources, watchlist, out, resume, not no_video, blur_bystanders, start_options, found.left_out
     )
-    raise typer.Exit(code)
+    raise typer.Exit(run_recordings(run))
 
 
-def run_recordings(
-    settings: Settings,
-    sources: list[SourceSpec],
-    watchlist: Path,
-    out: Path,
-    resume: bool,
-    video: bool,
-    blur: bool,
-    start_options: StartOptions | None = None,
-    left_out: SkippedFiles | None = None,
-) -> int:
-    """Everything `run` does; returns the exit code."""
+@dataclass(frozen=True)
+class RecordingRun:
+    """What `run` is asked to do.
+
+    Attributes:
+        settings: of the run.
+        sources: recordings.
+        watchlist: people to find: a database, a folder ``NAME/*.jpg`` or a CSV.
+        out: folder for the results.
+        resume: continue an earlier run in ``out``.
+        video: draw the annotated videos.
+        blur_bystanders: pixelate every face without a match in them.
+        start_options: start times of the recordings, as given by the user.
+        left_out: files that were skipped, for ``run.json``.
+    """
+
+    settings: Settings
+    sources: list[SourceSpec]
+    watchlist: Path
+    out: Path
+    resume: bool = False
+    video: bool = True
+    blur_bystanders: bool = False
+    start_options: StartOptions = field(default_factory=lambda: StartOptions())
+    left_out: SkippedFiles = field(default_factory=lambda: SkippedFiles())
+
+
+def run_recordings(run: RecordingRun) -> int:
+    """Find the people of a watchlist in recordings, and write all results.
+
+    Returns:
+        The exit code: 0, or 4 if some sources failed.
+
+    Raises:
+        FarsightError: nothing could be read, or the results cannot be written.
+    """
     from stages.video.video_tracks import split_video_tracks
 
-    require_watchlist(watchlist)
-    sources = split_video_tracks(sources)
-    make_output_folder(out)
-    with locked_folder(out, "run"):
-        summary_keys = {"left_out": (left_out or SkippedFiles()).as_json()}
+    require_watchlist(run.watchlist)
+    run = replace(run, sources=split_video_tracks(run.sources))
+    make_output_folder(run.out)
+    with locked_folder(run.out, "run"):
         try:
-            return _run(settings, sources, watchlist, out, resume, video, blur, start_options or StartOptions(), summary_keys)
+            return _run(run, {"left_out": run.left_out.as_json()})
         except BaseException as error:
-            end_run(out / "run.json", error)
+            end_run(run.out / "run.json", error)
             raise
 
 
-def _run(
-    settings: Settings,
-    sources: list[SourceSpec],
-    watchlist: Path,
-    out: Path,
-    resume: bool,
-    video: bool,
-    blur: bool,
-    start_options: StartOptions,
-    summary_keys: dict[str, Any],
-) -> int:
+def _run(run: RecordingRun, summary_keys: dict[str, Any]) -> int:
+    settings, sources, out = run.settings, run.sources, run.out
     began = time.monotonic()
     elapsed: dict[str, float] = {}
-    if resume:
+    if run.resume:
         sources = reuse_earlier_names(out, sources)
-    starts = given_start_times(sources, start_options)
+    starts = given_start_times(sources, run.start_options)
     settings, chosen = choose_engine(settings, sources)
-    store = prepare_output(out, resume, sources, fingerprint(settings.groups, context_of(settings, out), settings.run_keywords))
+    store = prepare_output(
+        out, run.resume, sources, fingerprint(settings.groups, context_of(settings, out), settings.run_keywords)
+    )
     summary_keys["choices"] = {"engine": chosen} if chosen else {}
     store_sources(store, sources)
     keep_review_rule(store, settings)
     begin_run(out / "run.json")
-    people = load_watchlist(store, watchlist, settings)
+    people = load_watchlist(store, run.watchlist, settings)
     update_decisions(store, settings)
     elapsed["watchlist"] = time.monotonic() - began
-    context = {"blur_bystanders": blur} | context_of(settings, out)
-    job = Job.of(settings, sources, context, context["database"], resume)
+    context = {"blur_bystanders": run.blur_bystanders} | context_of(settings, out)
+    job = Job.of(settings, sources, context, context["database"], run.resume)
     engine, file = make_engine(settings.engine), StatusFile(out, command="run")
     elapsed["engine"] = time.monotonic() - began - elapsed["watchlist"]
     try:
@@ -140,7 +157,7 @@ def _run(
             status = engine.run(job, watch)
         elapsed["search"] = time.monotonic() - started
         fault = ""
-        if video and settings.annotate:
+        if run.video and settings.annotate:
             started = time.monotonic()
             fault = draw_videos(engine, settings, sources, status, context)
             elapsed["draw"] = time.monotonic() - started
@@ -150,7 +167,7 @@ def _run(
         engine.close()
         file.close()
     elapsed["all"] = time.monotonic() - began
-    date_tracks(store, status, starts, start_options)
+    date_tracks(store, status, starts, run.start_options)
     status.sources += earlier_reports(store, out, sources)
     return finish(settings, job, status, store, out, elapsed, people=people, summary_keys=summary_keys, fault=fault)
 
@@ -171,6 +188,6 @@ def draw_videos(engine: Engine, settings: Settings, sources: list[SourceSpec], s
     try:
         with ProgressView("drawing", console, len(draw)) as view:
             drawn = engine.run(Job(settings.annotate, draw, context, None, 1e9), view.update).sources
-    except Exception as error:  # whatever it is, what was found is still to be summary_keys
+    except Exception as error:  # of any kind: the sightings are to be reported all the same
         return str(error) or type(error).__name__
     return "; ".join(f"{s.name}: {s.reason}" for s in drawn if s.status != "ok" and s.reason != known[s.name])

@@ -15,7 +15,7 @@ from models.networks.recognizer import crop_view
 from models.runtime.devices import autocast
 from training.common.edgeface import EdgeFace
 from training.common.runs import load_averaged, load_projection
-from training.recognizer.train import NETWORKS
+from training.recognizer.choose_network import NETWORKS
 
 
 class EdgeFaceRecognizer:

@@ -93,7 +93,7 @@ def test_stages_are_told_whole_paths(
     engine = Told(SourceReport(clip.name, clip.url))
     monkeypatch.setattr(run, "make_engine", lambda name: engine)
     settings.shared = {"detector": "yunet.onnx", "top_k": 3}
-    assert run.run_recordings(settings, [clip], Path("people.db"), Path("out"), False, True, False) == 0
+    assert run.run_recordings(run.RecordingRun(settings, [clip], Path("people.db"), Path("out"))) == 0
     told: dict[str, Any] = engine.jobs[0].context
     assert told["out"] == tmp_path / "out" and told["database"] == engine.jobs[0].checkpoints == tmp_path / "out" / "farsight.db"
     assert told["detector"] == str(tmp_path / "yunet.onnx") and told["top_k"] == 3

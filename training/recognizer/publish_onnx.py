@@ -21,7 +21,7 @@ from models.export import write
 from models.weights_io import write_card
 from training.common.publish import CARDS, LICENCE, provenance_fields
 from training.common.runs import load_averaged, load_projection, provenance_of
-from training.recognizer.train import NETWORKS, load_custom_network
+from training.recognizer.choose_network import NETWORKS, load_custom_network
 
 
 class EmbeddingOnly(nn.Module):

@@ -38,7 +38,6 @@ centred on other folds).
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +48,15 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models import load_superres
-from models.networks.iresnet import IResNet, init_from_shallower
+from models.networks.iresnet import init_from_shallower
 from models.networks.recognizer import Recognizer, crop_view
 from models.runtime.devices import autocast
 from training.common import degradations
 from training.common.plan import plan
-from training.common.runs import load_averaged, provenance_of
+from training.common.runs import load_averaged
 from training.data.chips import ChipSet, load_chips
 from training.recognizer import margins
+from training.recognizer.choose_network import NETWORKS, build_network
 from training.recognizer.feature_similarity import KINDS, LAMBDA, RELATION, Hints, feature_distance, relation_distance
 from training.recognizer.inputs import LOOKS, Inputs, make_inputs
 from training.recognizer.vector_distillation import embedding_loss, quality_loss
@@ -65,7 +65,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {"samples": 680_000, "batch": 128, "lr": 2e-3},
     "gpu": {"samples": 8_000_000, "batch": 512, "lr": 3e-3},
 }
-NETWORKS: dict[str, type[nn.Module]] = {"Recognizer": Recognizer, "IResNet": IResNet}
 SUPERRES_SHARE, MORPH_SHARE = 0.1, 0.65  # of faces: super-resolved; synthetic identities
 MARGIN_WEIGHT = 0.2  # together with embedding distillation; alone the margin loss has weight 1, as in the paper
 MARGINS = {  # F-SKD: CosFace 0.25 (2023); of 2024 the others, smaller for the student
@@ -105,39 +104,6 @@ def choose_pairs(train: NDArray[np.intp], numbers: NDArray[np.intp], batch: int,
     first = rng.choice(able, batch // 2, replace=False)
     second = [rng.choice(train[(numbers[train] == numbers[row]) & (train != row)]) for row in first]
     return np.concatenate([first, second])
-
-
-def load_custom_network(named: str) -> type[nn.Module]:
-    """The class named package.module:Class. Raises SystemExit if it cannot be imported."""
-    module, _, name = named.partition(":")
-    try:
-        return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
-    except (ImportError, AttributeError, ValueError) as error:
-        raise SystemExit(f"--network {named}: {error}") from None
-
-
-def build_network(args: Any) -> tuple[nn.Module, dict[str, Any]]:
-    """The network of ``--network`` and the keywords it was made with.
-
-    Raises:
-        SystemExit: there is no such network, or a custom one lacks part of the interface.
-    """
-    if args.network == "small":
-        begun = provenance_of(args.start).architecture if args.start else {}
-        arguments = {"depths": args.depths} if args.depths else begun
-        return Recognizer(**arguments), arguments
-    if ":" in args.network:
-        try:
-            own = load_custom_network(args.network)()
-        except TypeError as error:
-            raise SystemExit(f"--network {args.network}: {error}") from None
-        if lacking := {"side", "widths", "dim", "with_features"} - set(dir(own)):
-            raise SystemExit(f"--network {args.network} lacks {', '.join(sorted(lacking))}: see models/networks/recognizer.py")
-        return own, {}
-    if args.network not in ("iresnet18", "iresnet50"):
-        raise SystemExit(f"--network {args.network}: must be small, iresnet18, iresnet50 or package.module:Class")
-    arguments = {"depth": int(args.network.removeprefix("iresnet")), "cbam": args.cbam, "pooled": args.pooled}
-    return IResNet(**arguments), arguments
 
 
 def main() -> None:

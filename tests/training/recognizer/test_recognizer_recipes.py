@@ -13,7 +13,8 @@ from training.common.runs import load_averaged, provenance_of
 from training.data.chips import load_chips
 from training.recognizer import publish_onnx
 from training.recognizer import train as train_recognizer
-from training.recognizer.train import NETWORKS, choose_pairs, identity_labels
+from training.recognizer.choose_network import NETWORKS
+from training.recognizer.train import choose_pairs, identity_labels
 
 
 def columns(folder) -> list[str]:  # type: ignore[no-untyped-def]
