@@ -1,4 +1,4 @@
-"""What lowers misses at the same false alarms without another network: trials on the calibration's people, not on the test's.
+"""What lowers misses at the same false alarms without another network: trials on the calibration's adults, not on the test's.
 
     python -m evaluation.decision_trials --data DATA [--cache .cache] [--json FILE]
 
@@ -47,7 +47,7 @@ class Probes:
     family: NDArray[np.intp]
     inputs: Float
 
-    def half(self, rows: NDArray[np.intp]) -> Probes:
+    def part(self, rows: NDArray[np.intp]) -> Probes:
         return Probes(self.templates[rows], self.photos[rows], self.family[rows], self.inputs[rows])
 
 
@@ -130,7 +130,7 @@ def probes_of(filming: Filming, seed: int, looks: Float) -> Probes:
     alike = (np.einsum("pd,pkd->pk", templates, visit.shots) * weights).sum(1)
     inputs = np.stack([np.log(visit.face_px), np.log(shots), (quality * weights).sum(1), alike], 1).astype(np.float32)
     photos = np.concatenate([filming.photos()[enrolled_rows(people.person)][:, None], looks], 1)
-    return Probes(templates, photos, people.family, inputs)
+    return Probes(templates, photos, people.family, inputs).part(np.flatnonzero(~people.child))
 
 
 def enrolled_rows(person: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -157,7 +157,7 @@ def measure(probes: list[Probes]) -> list[dict[str, Any]]:
         some = probes[split % len(probes)]
         rng, families = np.random.default_rng(split), np.unique(some.family)
         inside = np.isin(some.family, rng.choice(families, len(families) // 2, replace=False))
-        fit, test = some.half(np.flatnonzero(~inside)), some.half(np.flatnonzero(inside))
+        fit, test = some.part(np.flatnonzero(~inside)), some.part(np.flatnonzero(inside))
         for name, trial in TRIALS.items():
             found[name].append(fnir(trial(fit, test), test.family))
     today = np.array(next(iter(found.values())))
@@ -176,7 +176,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
-    parser.add_argument("--visits", type=int, default=1)
+    parser.add_argument("--visits", type=int, default=2)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     cv2.setNumThreads(1)

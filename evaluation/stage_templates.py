@@ -19,17 +19,16 @@ from stages.superres import Superres
 BATCH = 256  # tracks that go through the stages at once
 
 
-def as_track(name: str, chips: Sequence[NDArray[np.uint8]], final: bool = True) -> Track:
-    """A track whose shots are these chips.
+def as_track(name: str, chips: Sequence[NDArray[np.uint8]]) -> Track:
+    """A finished track whose shots are these chips. Stages forget a finished track, so the next one may have its name.
 
     Args:
         name: a name that no other track of the same batch has.
         chips: uint8 (r, r, 3) RGB, r a resolution level; they may differ in size.
-        final: whether it is finished. The best shot of a finished track is upscaled for display as well.
     """
     box = np.zeros(4, np.float32)
     shots = tuple(Shot(float(k), box, 1.0, float(chip.shape[0]), 0.0, 1.0, chip, b"") for k, chip in enumerate(chips))
-    return Track("evaluation", name, 1, final, 0.0, float(len(shots)), np.zeros((1, 5), np.float32), shots, None, {})
+    return Track("evaluation", name, 1, True, 0.0, float(len(shots)), np.zeros((1, 5), np.float32), shots, None, {})
 
 
 class StageTemplates:
@@ -63,10 +62,10 @@ class StageTemplates:
         return [t for start in range(0, len(tracks), BATCH) for t in self._templates(tracks[start : start + BATCH], start)]
 
     def embedded(self, tracks: Sequence[Sequence[NDArray[np.uint8]]]) -> list[EmbeddedTrack]:
-        """The embeddings of each track's shots, in order, before they are aggregated. Nothing is upscaled only for display."""
+        """The embeddings of each track's shots, in order, before they are aggregated."""
         found: list[EmbeddedTrack] = []
         for start in range(0, len(tracks), BATCH):
-            batch = [as_track(str(start + k), chips, final=False) for k, chips in enumerate(tracks[start : start + BATCH])]
+            batch = [as_track(str(start + k), chips) for k, chips in enumerate(tracks[start : start + BATCH])]
             found += self._embed.process(self._superres.process(batch))
         return found
 

@@ -49,3 +49,9 @@ def test_a_track_without_any_quality_matches_nobody() -> None:
     nothing = aggregated(np.ones((1, 2, 4), np.float32) / 2, np.zeros((1, 2), np.float32), power=2.0)
     assert nothing.tolist() == [[0, 0, 0, 0]]
     assert embeddings_of(StageTemplates(device="cpu")([[]]), 4).tolist() == [[0, 0, 0, 0]]
+
+
+def test_the_next_tracks_of_the_same_names_are_embedded_anew(chips: np.ndarray) -> None:
+    low, stages = small(chips[:2], 16), StageTemplates(device="cpu")
+    first, second = (stages.embedded([[chip]])[0].embeddings for chip in low)
+    assert not np.allclose(first, second, atol=1e-3) and np.array_equal(second, stages.embedded([[low[1]]])[0].embeddings)
