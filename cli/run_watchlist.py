@@ -68,7 +68,7 @@ def update_decisions(store: Store, settings: Settings) -> None:
         changed = redecide_tracks(store, card["sha256"], thresholds, settings.fpir)
         store.put_decided_by(digest)
     except StoreError as error:
-        raise SettingsError(f"--resume: {error}") from None
+        raise SettingsError(str(error)) from None
     if changed:
         console.print(f"{changed} tracks of the earlier run were decided anew, for this watchlist, rate and thresholds")
 
