@@ -143,3 +143,15 @@ def test_while_the_database_is_in_use_the_purge_says_so_and_the_next_finishes(st
     reader._db.execute("COMMIT")
     again = purge(store, tmp_path, RetentionPolicy({"match": 10}), NOW)
     assert (again.tracks, again.compacted, again.left) == (0, True, []) and not store.erasure_pending()
+
+
+def test_the_crops_of_all_shots_are_exported_and_go_with_their_track(store: Store, tmp_path: Path) -> None:
+    store._db.execute("UPDATE tracks SET shots = 3")
+    for n in (0, 1):
+        for number in (2, 3):
+            (tmp_path / f"crops/cam{n}/t{n:03d}-shot{number}.png").write_bytes(b"shot")
+    export_case(store, tmp_path, store.find_tracks([("cam1", "t001")]), tmp_path / "case.zip")
+    with zipfile.ZipFile(tmp_path / "case.zip") as archive:
+        assert {"crops/cam1/t001-shot2.png", "crops/cam1/t001-shot3.png"} < set(archive.namelist())
+    assert purge(store, tmp_path, RetentionPolicy({"match": 10}), NOW).pictures == 22
+    assert not list(tmp_path.rglob("t001-*.png")) and len(list(tmp_path.rglob("t000-*.png"))) == 4
