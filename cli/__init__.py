@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
-from cli import audit, bench, demo, doctor, live, models, run, search, serve, user, watchlist
-from cli import retention as keep
-from cli.common import SafeConsole
+from cli.lazy_group import LazyGroup
 from pipeline import __version__
 from pipeline.errors import FarsightError, SettingsError, redact
 from pipeline.file_permissions import set_private_umask
@@ -20,14 +18,44 @@ from watchlist.sqlite_connection import StoreError
 def _version(asked: bool) -> None:
     """Print the version, and the commit where it is known."""
     if asked:
-        from pipeline.monitoring.summary import commit
+        from pipeline.monitoring.versions import commit
 
         known = commit()
         print(f"farsight {__version__}{f' (commit {known})' if known else ''}")
         raise typer.Exit
 
 
+class Commands(LazyGroup):
+    """The commands in the order of the help, each with its line."""
+
+    lazy: ClassVar[dict[str, tuple[str, str]]] = {
+        "run": ("cli.run:command", "Find the people of a watchlist in recordings."),
+        "live": (
+            "cli.live:command",
+            "Watch live cameras until Ctrl-C or SIGTERM. Cameras may be added to and removed from the settings file meanwhile.",
+        ),
+        "search": ("cli.search:command", "Search all past tracks, matched or not, for a person."),
+        "purge": (
+            "cli.retention:purge",
+            "Delete old tracks of live cameras, by outcome, and check that no trace of them is left.",
+        ),
+        "export": (
+            "cli.retention:export",
+            "Write an evidence bundle: chosen tracks with images, decisions and hashes of all files.",
+        ),
+        "demo": ("cli.demo:command", "Render a corridor with ten synthetic people, four of them enrolled, and look for them."),
+        "bench": ("cli.bench:command", "Measure decoding alone, each stage, and both engines on the same recording."),
+        "serve": ("cli.serve:command", "Serve the console in a browser."),
+        "doctor": ("cli.doctor:command", "Check the installation. The exit code is 1 if something required is missing."),
+        "watchlist": ("cli.watchlist:app", "Manage the watchlist: who is looked for, with which photos, and why."),
+        "user": ("cli.user:app", "Accounts of the console (`serve`): who may look, review, enrol and administer."),
+        "audit": ("cli.audit:app", "The audit log: who did what and when, as a hash chain."),
+        "models": ("cli.models:app", "Download other people's weights: a second face detector."),
+    }
+
+
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Finds people on a watchlist in video where their faces are small.",
@@ -41,21 +69,6 @@ def options(
     ] = False,
 ) -> None:
     return
-
-
-app.command("run")(run.command)
-app.command("live")(live.command)
-app.add_typer(watchlist.app, name="watchlist")
-app.command("search")(search.command)
-app.command("purge")(keep.purge)
-app.command("export")(keep.export)
-app.command("demo")(demo.command)
-app.command("bench")(bench.command)
-app.command("serve")(serve.command)
-app.add_typer(user.app, name="user")
-app.add_typer(audit.app, name="audit")
-app.command("doctor")(doctor.command)
-app.add_typer(models.app, name="models")
 
 
 def main() -> None:
@@ -73,5 +86,7 @@ def main() -> None:
 
 
 def _fail(text: str, code: int) -> None:
+    from cli.common import SafeConsole
+
     SafeConsole(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"farsight: {redact(' '.join(text.split()))}")
     sys.exit(code)

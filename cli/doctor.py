@@ -12,7 +12,7 @@ from rich.table import Table
 
 from cli.common import console
 from pipeline.engine import cores
-from pipeline.monitoring.summary import MISSING, versions
+from pipeline.monitoring.versions import MISSING, versions
 
 
 def command() -> None:

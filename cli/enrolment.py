@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cli.common import PREVIEWS, Recognizer, card_of, console, open_gate, open_own_list
 from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from cli.settings import Settings
     from watchlist.enrolment import Verdict
     from watchlist.photo_list import PhotoList
@@ -210,6 +211,8 @@ def _enrol(
 
 def progress() -> Progress:
     """A bar with how many of how many, and the time left."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     return Progress(*columns, console=console, transient=True)
 

@@ -34,8 +34,11 @@ def command(
         bool, typer.Option("--behind-proxy", help="a proxy in front ends TLS and sets X-Forwarded-For; names it by --name")
     ] = False,
 ) -> None:
-    """Serve the console in a browser. On loopback it can be read without an account as long as there is none; every change, and
-    every other address, needs an account (`farsight user add`)."""
+    """Serve the console in a browser.
+
+    On loopback it can be read without an account as long as there is none; every change, and every other address, needs an
+    account (`farsight user add`).
+    """
     local, secure = _is_loopback(host), _check_tls(cert, key)
     path = database_path(db)
     store = open_store(path, must_exist=True)

@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -117,6 +116,8 @@ def group_unknowns(
 
 def _linked(vectors: NDArray[np.float32], needs: NDArray[np.float32]) -> list[int]:
     """A label for each vector (N, D): pairs are joined, the likest first, where their groups' means are like enough."""
+    import faiss
+
     index = faiss.IndexFlatIP(vectors.shape[1])
     index.add(vectors)
     scores, places = index.search(vectors, min(NEIGHBOURS, len(vectors)))

@@ -5,54 +5,19 @@ from __future__ import annotations
 import json
 import os
 import platform
-import subprocess
 import sys
 import time
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from pipeline import __version__
 from pipeline.engine import Status, cores
 from pipeline.errors import Interrupted, redact, redact_url
 from pipeline.latency import LatencyHistogram
+from pipeline.monitoring.versions import versions
 from pipeline.settings import EngineSettings
-
-MISSING = "not installed"
-PACKAGES = ("torch", "av", "ray", "faiss-cpu", "trackers", "numpy", "opencv-python-headless")
-
-
-def versions() -> dict[str, str]:
-    """Versions of this program, of Python, and of the packages that decide the results."""
-    found = {"farsight": __version__, "python": platform.python_version()}
-    if known := commit():
-        found["commit"] = known
-    return found | {name: _version(name) for name in PACKAGES}
-
-
-@cache
-def commit() -> str:
-    """The commit of this program, with "+" if files were changed since; "" if it was installed from a package."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        return ""
-    asked = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
-    try:
-        done = subprocess.run(asked, capture_output=True, text=True, timeout=5)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def _version(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return MISSING
 
 
 def _percentiles(latencies: LatencyHistogram | None) -> dict[str, dict[str, float]]:

@@ -1,0 +1,46 @@
+"""What the program imports to start: only what the command needs. Each command runs in a fresh process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli import Commands
+from cli.lazy_group import load_command
+from watchlist.store import Store
+
+HEAVY = "torch", "ray", "faiss", "cv2", "av", "scipy", "fastapi", "supervision", "trackers", "onnxruntime", "mediapipe", "sympy"
+
+
+def imported_by(*words: object) -> set[str]:
+    """Top-level packages that are imported when the program has run this command."""
+    program = "import json, sys\nfrom cli import main\nsys.argv[0] = 'farsight'\ntry:\n    main()\nexcept SystemExit as end:\n"
+    program += "    assert not end.code, end.code\nprint(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    command = [sys.executable, "-c", program, *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("words", [("--version",), ("--help",), ("watchlist", "--help"), ("watchlist", "add", "--help")])
+def test_version_and_help_load_no_numeric_library(words: tuple[str, ...]) -> None:
+    assert not imported_by(*words) & {*HEAVY, "numpy", "yaml", "structlog"}
+
+
+def test_listing_the_watchlist_loads_no_network_and_no_engine(tmp_path: Path) -> None:
+    store = Store(tmp_path / "farsight.db")
+    store.add_identity("Ada")
+    store.close()
+    assert not imported_by("watchlist", "list", "--db", tmp_path) & set(HEAVY)
+
+
+@pytest.mark.parametrize("name", Commands.lazy)
+def test_the_line_of_help_is_the_one_of_the_command_itself(name: str) -> None:
+    target, line = Commands.lazy[name]
+    command = load_command(name, target)
+    assert command.name == name
+    assert " ".join((command.help or "").split("\n\n")[0].split()) == line
