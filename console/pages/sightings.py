@@ -95,7 +95,7 @@ def sightings(request: Request, user: Viewer, asked: Filters, after: str = "") -
     store = console.reader()
     where = replace(asked.feed_filter(store), sources=user.cameras)
     rows = store.feed(where, PAGE, _place(after))
-    context: dict[str, Any] = {"cards": cards(rows), "following": _following(asked, rows), "asked": asked, "user": user}
+    context: dict[str, Any] = {"cards": cards(rows), "following": _following(asked, rows), "asked": asked}
     if wants_part(request):
         return part(request, "feed_page.html", **context)
     return show(
@@ -107,7 +107,7 @@ def sightings(request: Request, user: Viewer, asked: Filters, after: str = "") -
         sources=visible_sources(console, user),
         cases=[case for case in store.cases(50) if case.closed is None],
         any_track=bool(rows) or store.any_track(),
-        **{key: value for key, value in context.items() if key != "user"},
+        **context,
     )
 
 

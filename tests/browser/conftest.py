@@ -34,11 +34,18 @@ def demo_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def console_url(demo_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of `serve` over a copy of the demo, filled with sightings of several days."""
+def console_out(demo_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the demo, filled with sightings of several days."""
     out = tmp_path_factory.mktemp("console") / "out"
     shutil.copytree(demo_run, out)
     fill(out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def console_url(console_out: Path) -> Iterator[str]:
+    """The address of `serve` over that folder."""
+    out = console_out
     port = free_port()
     command = [sys.executable, str(ROOT / "run_pipeline.py"), "serve", "--db", str(out), "--port", str(port)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

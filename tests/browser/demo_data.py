@@ -57,7 +57,7 @@ def fill(out: Path, now: float | None = None) -> None:
             if number == 1 and camera == "yard-east":
                 copy |= {"outcome": "not_assessable", "face_px": 22.0, "reasons": ["blurred: 3", "too small: 2"]}
                 copy |= {"identity": None, "name": None, "score": None, "threshold": None, "template": None}
-            copies.append(_stored(copy))
+            copies.append(stored(copy))
         store.put_tracks(copies)
     hashed = hash_password(PASSWORD)
     for role in ROLES:
@@ -68,7 +68,8 @@ def fill(out: Path, now: float | None = None) -> None:
     store.close()
 
 
-def _stored(row: dict[str, object]) -> dict[str, object]:
+def stored(row: dict[str, object]) -> dict[str, object]:
+    """A row as `put_tracks` takes it, of one as `find_tracks` gives it."""
     import json
 
     return row | {"reasons": json.dumps(row["reasons"]), "best_box": json.dumps(row["best_box"])}

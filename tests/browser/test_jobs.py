@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import WIDTHS, Opener
+from tests.browser.demo_data import stored
+from watchlist.feed import FeedFilter
+from watchlist.store import Store
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 both_widths = pytest.mark.parametrize("width", WIDTHS)
@@ -69,11 +73,29 @@ def test_sightings_are_filtered_and_a_track_shows_video_with_its_box(opened: Ope
 
 
 @both_widths
-def test_a_feed_page_follows_the_other_without_a_click(opened: Opener, width: int) -> None:
-    page = opened("/sightings", "viewer", width)
-    page.wait_for_selector("article.sighting")
-    images = page.locator("article.sighting img[loading=lazy]")
-    assert images.count() == page.locator("article.sighting img").count()  # pictures are fetched when they are looked at
+def test_the_feed_loads_older_sightings_on_scrolling_and_new_ones_by_itself(
+    opened: Opener, width: int, console_out: Path
+) -> None:
+    store = Store(console_out / "farsight.db")
+    known = store.find_tracks([("corridor", store.feed(FeedFilter(source="corridor"), 1)[0]["track"])])[0]
+    old = [
+        stored(known | {"source": "tape", "track": f"old-{n:03d}", "started_at": 1e9 + n, "ended_at": 1e9 + n}) for n in range(60)
+    ]
+    store.put_tracks(old)
+    try:
+        page = opened("/sightings", "viewer", width)
+        page.wait_for_selector("#live .dot.on")
+        assert page.locator("article.sighting").count() == 48
+        images = page.locator("article.sighting img")
+        assert images.count() == page.locator("article.sighting img[loading=lazy]").count()
+        page.locator(".more").scroll_into_view_if_needed()
+        page.wait_for_function("() => document.querySelectorAll('article.sighting').length > 48")
+        page.evaluate("scrollTo(0, 0)")
+        store.put_tracks([stored(known | {"source": "tape", "track": "new", "started_at": time.time(), "ended_at": time.time()})])
+        page.wait_for_selector("#feed > :first-child[id='t-tape/new']")
+    finally:
+        store.delete_tracks([("tape", row["track"]) for row in old] + [("tape", "new")])
+        store.close()
 
 
 @both_widths
