@@ -187,6 +187,6 @@ def test_a_missing_gpu_is_named() -> None:
 
 def test_the_recognizer_card_says_on_how_many_strangers_its_thresholds_rest() -> None:
     bins = recognizer_card()["impostors"]
-    assert all(b["people"] >= 50 and b["people_of_all_widths"] >= 700 for b in bins)
+    assert all(b["people"] >= 100 and b["people_of_all_widths"] >= 700 for b in bins)
     assert all(row == sorted(row) for b in bins for row in b["cosines"])
     assert {b["shots"] for b in bins} == {1, 3, 5}
