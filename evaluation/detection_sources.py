@@ -39,6 +39,7 @@ from evaluation.detection import EYE_DISTANCE_SHARE, MatchedFrame, match_detecti
 from evaluation.false_sheet import FalsePositive, write_sheet
 from evaluation.source_labels import Picture, load_pictures, photo_path, read_pictures
 from models import load_detector, load_recognizer
+from models.weights_io import WEIGHTS, update_card
 from training.data.scenes import Scene
 from training.detector.scene_maker import SURE, UNSURE
 
@@ -58,6 +59,7 @@ MIN_SCORE = 0.05
 MIN_WIDTH = BINS[0][0]  # narrower faces of a view count neither way
 TINY_REGION = 2.0  # size of the ignored region of such a face, in its own: at that size boxes are off by a pixel or two
 MIN_INSIDE = 0.5  # share of a detection in an ignored region from which on it is no false positive
+CARD_FP_RATE, CARD_SCORES = "0.5", ("0.2", "0.4", "0.6")  # what the card holds
 MIN_HARD_WIDTH = 12.0  # width of the profiles and half-hidden faces that are counted
 
 
@@ -245,7 +247,10 @@ def main() -> None:
     parser.add_argument("--false-positives", "--falses", type=Path, dest="falses", help="folder for sheets of false positives")
     parser.add_argument("--singles", action="store_true")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--write-card", action="store_true", help="write the figures of the shipped detector into its card")
     args = parser.parse_args()
+    if args.write_card and args.detector:
+        parser.error("--write-card: the card is of the shipped detector; leave --detector out")
     names: list[Path | None] = [*(args.detector or [None]), *args.other]
     pictures = load_pictures()
     if args.singles:
@@ -275,6 +280,25 @@ def main() -> None:
         args.falses.mkdir(parents=True, exist_ok=True)
         report["surest_false"] = {n: write_sheet(args.falses / f"{n}.png", f) for n, f in falses.items()}
     args.out.write_text(json.dumps(report, indent=1))
+    if args.write_card:
+        update_card(WEIGHTS / "detector.json", figures=card_figures(report["detectors"]["farsight"], args.every))
+
+
+def card_figures(report: dict[str, Any], every: int) -> dict[str, Any]:
+    """What the detector's card says of a report of `build_report`: rows by look and source at `CARD_FP_RATE`."""
+    rows: list[dict[str, Any]] = []
+    for look, part in report.items():
+        for source, rates in part["recall"].items():
+            kept = ("least_score", "faces", "recall", "landmark_error")
+            rows.append({"look": look, "source": source} | {name: rates[CARD_FP_RATE][name] for name in kept})
+        empty = part["empty"]["all sizes"]
+        rows.append({"look": look, "source": "face-free"} | {name: empty[name] for name in ("pictures", *CARD_SCORES)})
+    return {
+        "command": f"python -m evaluation.detection_sources --photos PHOTOS --clips DATA/videos --every {every}",
+        "data": "sources of which nothing trains (training.data.held_out), full size, 1/2 and 1/3; % of faces at "
+        f"{CARD_FP_RATE} false positives a picture; profile and hidden: of 12 to 64 px",
+        "rows": rows,
+    }
 
 
 def detector_name(name: Path | None) -> str:

@@ -23,6 +23,7 @@ from models.weights_io import load_network
 
 VIEW_HEIGHT = 24  # of the candidate's box in the network's input, in pixels
 CANDIDATE_MIN_SCORE = 0.15  # the detector's own score from which on a candidate is verified
+WEIGHT = 0.25  # of this network's logit beside the detector's: measured best at 24 pixels and more, and as good as 1 at 8
 MAX_CANDIDATES = 300  # verified in a frame, best first; the others keep the detector's score
 
 
@@ -104,8 +105,8 @@ def to_logits(scores: NDArray[np.float32]) -> NDArray[np.float32]:
 class Verifier:
     """Rescores a detector's candidates.
 
-    The new score is the mean, in logits, of the detector's score and the network's. The network alone is too sure of things the
-    detector doubts, such as a coat or a hand.
+    The new score is the mean of the detector's logit and `WEIGHT` times the network's. A higher weight gives fewer false faces
+    of 8 to 12 pixels and misses more profiles and wider faces.
 
     Args:
         device: where the network runs.
@@ -133,5 +134,5 @@ class Verifier:
         own = to_logits(best.scores)
         judged = self._net(candidate_views(frame, best.boxes, self._side), own, octaves(best.boxes)).cpu().numpy()
         scores = faces.scores.copy()
-        scores[:MAX_CANDIDATES] = 1 / (1 + np.exp(-(own + judged) / 2))
+        scores[:MAX_CANDIDATES] = 1 / (1 + np.exp(-(own + WEIGHT * judged) / (1 + WEIGHT)))
         return Faces(faces.boxes, faces.landmarks, scores)[np.argsort(-scores, kind="stable")].without_nested()

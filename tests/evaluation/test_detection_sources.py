@@ -202,3 +202,18 @@ def test_a_find_on_an_ignored_head_or_on_a_face_too_small_to_measure_is_no_false
     (matched,) = (view.result for view in full)
     assert [round(255 * float(s)) for s in matched.faces.scores[matched.face_index < 0]] == [250]
     assert recall_summary(full, 0.1)["false_a_picture"] == 1 and sum(recall_summary(full, 0.1)["faces"].values()) == 0
+
+
+def test_the_card_holds_recall_at_one_rate_by_source_and_false_faces_of_face_free_pictures(tmp_path: Path) -> None:
+    face = "face\t10 10 50 60\t"
+    pictures = labelled(tmp_path, "\n".join([SMALL, face]))
+    report = build_report(detect_views(pictures[0], squares((10, 10, 40, 250)), Bright()))
+    figures = detection_sources.card_figures(report, 4)
+    assert figures["command"].endswith("--every 4")
+    assert [(row["look"], row["source"]) for row in figures["rows"]][:3] == [
+        ("clean", "all"),
+        ("clean", "MonsterVivy/shanghaitech"),
+        ("clean", "face-free"),
+    ]
+    assert figures["rows"][0]["recall"] == report["clean"]["recall"]["all"]["0.5"]["recall"]
+    assert set(figures["rows"][2]) == {"look", "source", "pictures", "0.2", "0.4", "0.6"}
