@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar
 import typer
 
 from cli.lazy_group import LazyGroup
+from cli.torch_start import omit_tracing
 from pipeline import __version__
 from pipeline.errors import FarsightError, SettingsError, redact
 from pipeline.file_permissions import set_private_umask
@@ -74,6 +75,7 @@ def options(
 def main() -> None:
     """Run the program. An error that the user can correct is one line and an exit code, never a traceback."""
     set_private_umask()
+    omit_tracing()
     try:
         app()
     except FarsightError as error:

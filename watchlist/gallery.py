@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from watchlist.database import StoreError
 from watchlist.people import People
+
+if TYPE_CHECKING:
+    import faiss
 
 MAX_FLOAT32_PHOTOS = 200_000  # above it vectors are kept as float16: half the memory, half the time, cosines right to 0.0005
 PHOTO_POWER = 0.87  # photos of a person count as so many people: measured with 2 to 4 photos of 528 people
@@ -80,6 +83,8 @@ class Gallery:
             self._rows, self._index, self._reembedded = np.zeros(0, np.int64), None, self._people.reembed_count()
         gone = ~np.isin(self._rows, rows)
         if gone.any():
+            import faiss
+
             self._index.remove_ids(faiss.IDSelectorBatch(np.flatnonzero(gone)))  # type: ignore[union-attr]
         new = rows[~np.isin(rows, self._rows)]
         for start in range(0, len(new), 50_000):
@@ -144,6 +149,8 @@ def check_dimension(vectors: NDArray[np.float32], index: faiss.Index | None, pat
 
 def new_index(dimension: int, count: int) -> faiss.Index:
     """An empty exact inner-product index fit for so many vectors."""
+    import faiss
+
     if count <= MAX_FLOAT32_PHOTOS:
         return faiss.IndexFlatIP(dimension)
     return faiss.IndexScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)

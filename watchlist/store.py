@@ -19,8 +19,19 @@ from watchlist.unknowns import Ignored
 
 
 class Store(
-
-    People, Tracks, Recordings, Alerts, Accounts, Preferences, AuditLog, Feed, Reviews, Cases, PeopleSearch,
-    Ignored, Overview, Changes
+    People,
+    Tracks,
+    Recordings,
+    Alerts,
+    Accounts,
+    Preferences,
+    AuditLog,
+    Feed,
+    Reviews,
+    Cases,
+    PeopleSearch,
+    Ignored,
+    Overview,
+    Changes,
 ):
     """One database with all tables: watchlist, tracks, recordings, alerts, accounts, settings, reviews and cases."""

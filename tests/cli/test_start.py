@@ -44,3 +44,32 @@ def test_the_line_of_help_is_the_one_of_the_command_itself(name: str) -> None:
     command = load_command(name, target)
     assert command.name == name
     assert " ".join((command.help or "").split("\n\n")[0].split()) == line
+
+
+def results_of(start: str) -> str:
+    """What the networks answer on fixed pixels in a fresh process, and whether torch has its shape rules for tracing."""
+    program = f"""import hashlib, sys
+import numpy as np
+{start}
+from models import load_detector, load_recognizer, load_superres
+rng = np.random.default_rng(0)
+faces = load_detector(None, "cpu", 0.02).detect([rng.integers(0, 256, (96, 128, 3), np.uint8)])[0]
+chips = rng.integers(0, 256, (2, 32, 32, 3), np.uint8)
+answers = faces.boxes, faces.scores, load_recognizer(None, "cpu").embed(chips), load_superres(None, "cpu").upscale(chips)
+whole = hasattr(sys.modules["torch._meta_registrations"], "register_meta")
+print(whole, hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in answers)).hexdigest())"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_networks_answer_the_same_when_torch_starts_without_what_tracing_needs() -> None:
+    whole, light = results_of(""), results_of("from cli.torch_start import omit_tracing; omit_tracing()")
+    assert whole.startswith("True ") and light.startswith("False ")
+    assert whole.removeprefix("True ") == light.removeprefix("False ")
+
+
+def test_a_program_that_uses_the_package_keeps_a_whole_torch() -> None:
+    """Only the command line's own process leaves it out: programs may compile networks of their own."""
+    assert results_of("import farsight, cli").startswith("True ")
