@@ -131,16 +131,19 @@ def _row(number: int, tracks: int, vector: np.ndarray, people: int, digest: str,
     }
 
 
+# A small process starts the command: Linux counts the memory of whoever starts a process as the peak of the process itself.
+LAUNCHER = """import json, os, resource, subprocess, sys, time
+began = time.perf_counter()
+code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+row = {"seconds": time.perf_counter() - began, "cpu_s": used.ru_utime + used.ru_stime, "mb": used.ru_maxrss / 1024, "exit": code}
+print(json.dumps(row))"""
+
+
 def run_timed(command: list[str]) -> dict[str, Any]:
     """Run a command. Returns wall and CPU seconds, peak resident MB, exit code and the end of its error output."""
-    began = time.perf_counter()
-    with open(os.devnull, "w") as nothing:  # noqa: PTH123 - not a path
-        process = subprocess.Popen(command, cwd=ROOT, stdout=nothing, stderr=subprocess.PIPE, text=True)
-        errors = process.stderr.read() if process.stderr else ""
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    result = {"seconds": time.perf_counter() - began, "cpu_s": usage.ru_utime + usage.ru_stime}
-    return result | {"mb": usage.ru_maxrss / 1024, "exit": process.returncode, "errors": errors.strip()[-300:]}
+    done = subprocess.run([sys.executable, "-S", "-c", LAUNCHER, *command], cwd=ROOT, capture_output=True, text=True)
+    return json.loads(done.stdout) | {"errors": done.stderr.strip()[-300:]}
 
 
 def farsight_command(*words: object) -> list[str]:
@@ -270,7 +273,7 @@ def results_section(rows: dict[str, dict[str, Any]], tracks: int, people: int, d
         "title": "Store: time and memory of commands and pages with many tracks and people",
         "command": f"python -m evaluation.store_scale --out scale/{options}",
         "data": f"random unit vectors: {counts}; database of {size}",
-        "machine": f"{os.cpu_count()} CPU cores ({_processor()})",
+        "machine": f"{os.cpu_count()} CPU cores ({processor_name()})",
         "date": time.strftime("%Y-%m"),
         "tables": [
             {
@@ -291,7 +294,7 @@ def _figure(seconds: float) -> float:
     return round(seconds, 2 if seconds >= 0.1 else 3)
 
 
-def _processor() -> str:
+def processor_name() -> str:
     """Name of the processor, such as ``AMD EPYC``; its architecture where the system does not tell."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
 from evaluation.results import table
-from evaluation.store_scale import results_section
+from evaluation.store_scale import results_section, run_timed
 
 ROWS = {
     "export": {"seconds": 0.987, "mb": 148.4, "exit": 0, "errors": ""},
@@ -29,3 +31,9 @@ def test_the_measurement_is_a_section_of_the_results_page_with_one_number_a_cell
 def test_the_command_of_a_smaller_measurement_says_how_small() -> None:
     section = results_section(ROWS, 5_000, 200, 17.0)
     assert section["command"] == "python -m evaluation.store_scale --out scale/ --tracks 5000 --people 200"
+
+
+def test_the_peak_memory_is_the_one_of_the_command_and_not_of_the_process_that_measures() -> None:
+    ballast = bytearray(200_000_000)
+    row = run_timed([sys.executable, "-c", "import sys; print('out'); sys.exit('why')"])
+    assert row["mb"] < len(ballast) / 2e6 and row["cpu_s"] > 0 and row["exit"] == 1 and row["errors"] == "why"
