@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.faces import Faces
 from pipeline.protocol import Batch
 from stages.records import TrackedFrame
 from stages.tracking.lost_budget import MAX_SIZE_RATIO, LostTrackBudget
@@ -42,7 +43,7 @@ class Track:
 
     def __init__(self, lost_s: float = 1.5, start_score: float = 0.6, min_iou: float = 0.05, most_drift: float = 0.75) -> None:
         self._lost_s, self._start_score, self._min_iou, self._most_drift = lost_s, start_score, min_iou, most_drift
-        self._tracker: Any = None
+        self._tracker: Any = None  # until a face starts a track: the library takes a second to import
         self._last_seen: dict[int, _LastSeen] = {}
         self._cut, self._lost_budget = CutDetector(), LostTrackBudget()
         self._previous_s = -np.inf  # PTS of the previous frame
@@ -53,35 +54,43 @@ class Track:
         self._reset()
 
     def process(self, batch: Batch) -> Batch:
-        import supervision
-
         tracked = []
         for item in batch:
-            faces = item.faces
             if self._cut(item.frame.image):
                 self._cuts += 1
-                self._seen_once += self._tracker.seen_once
-                self._tracker, self._last_seen = self._new_tracker(), {}
-            detections = supervision.Detections(
-                xyxy=faces.boxes.astype(np.float32),
-                confidence=faces.scores.astype(np.float32),
-                data={"row": np.arange(len(faces))},
-            )
-            self._tracker.maximum_time_without_update = self._lost_budget.limit_s(item.frame.pts_s, self._lost_s) + TICK_S
-            detections = self._tracker.update(detections, timestamp=item.frame.pts_s)
-            numbers = np.full(len(faces), -1, np.int64)
-            if len(detections):
-                for row, tracker_id in zip(detections.data["row"].astype(int), detections.tracker_id, strict=True):
-                    numbers[row] = self._number(int(tracker_id), faces.boxes[row], item.frame.pts_s)
-            followed = {track.tracker_id for track in self._tracker.tracks}
-            self._last_seen = {number: last for number, last in self._last_seen.items() if number in followed}
+                self._end_tracks()
+            numbers = self._numbers_of(item.faces, item.frame.pts_s)
             self._previous_s = item.frame.pts_s
             self._without_track += int((numbers < 0).sum())
-            tracked.append(TrackedFrame(item.frame, faces, numbers))
+            tracked.append(TrackedFrame(item.frame, item.faces, numbers))
         return tracked
 
+    def _numbers_of(self, faces: Faces, now: float) -> NDArray[np.int64]:
+        """Return the track number of each face of a frame; -1 for a face without a track."""
+        numbers = np.full(len(faces), -1, np.int64)
+        limit_s = self._lost_budget.limit_s(now, self._lost_s) + TICK_S
+        if self._tracker is None:
+            if not (faces.scores >= self._start_score).any():  # no track goes on and none starts
+                return numbers
+            self._tracker = self._new_tracker()
+        import supervision
+
+        detections = supervision.Detections(
+            xyxy=faces.boxes.astype(np.float32),
+            confidence=faces.scores.astype(np.float32),
+            data={"row": np.arange(len(faces))},
+        )
+        self._tracker.maximum_time_without_update = limit_s
+        detections = self._tracker.update(detections, timestamp=now)
+        if len(detections):
+            for row, tracker_id in zip(detections.data["row"].astype(int), detections.tracker_id, strict=True):
+                numbers[row] = self._number(int(tracker_id), faces.boxes[row], now)
+        followed = {track.tracker_id for track in self._tracker.tracks}
+        self._last_seen = {number: last for number, last in self._last_seen.items() if number in followed}
+        return numbers
+
     def flush(self) -> Batch:
-        self._seen_once += self._tracker.seen_once
+        self._end_tracks()
         self._reset()
         return []
 
@@ -90,7 +99,7 @@ class Track:
 
     def state(self) -> Any:
         return {
-            "tracker": self._tracker.state(),
+            "tracker": None if self._tracker is None else self._tracker.state(),
             "last": [[tracker_id, vars(last)] for tracker_id, last in self._last_seen.items()],
             "numbers": self._numbers,
             "before": float(self._previous_s),
@@ -100,7 +109,9 @@ class Track:
 
     def restore(self, state: Any) -> None:
         self._reset()
-        self._tracker.restore(state["tracker"])
+        if state["tracker"] is not None:
+            self._tracker = self._new_tracker()
+            self._tracker.restore(state["tracker"])
         self._last_seen = {int(tracker_id): _LastSeen(**last) for tracker_id, last in state["last"]}
         self._numbers, self._previous_s, self._cut.last = state["numbers"], state["before"], state["cut"]
         self._lost_budget.restore(state["pace"])
@@ -134,8 +145,12 @@ class Track:
         expected = last.centre + last.speed * (now - last.pts_s)
         return float(np.linalg.norm(centre - expected)) > self._most_drift * max(min(width, last.width), 1.0)
 
+    def _end_tracks(self) -> None:
+        self._seen_once += 0 if self._tracker is None else self._tracker.seen_once
+        self._tracker, self._last_seen = None, {}
+
     def _reset(self) -> None:
-        self._tracker, self._last_seen, self._previous_s = self._new_tracker(), {}, -np.inf
+        self._tracker, self._last_seen, self._previous_s = None, {}, -np.inf
         self._cut, self._lost_budget = CutDetector(), LostTrackBudget()
         self._numbers = 0  # part of the track names, which must not depend on sources read before
 

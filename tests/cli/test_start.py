@@ -73,3 +73,19 @@ def test_networks_answer_the_same_when_torch_starts_without_what_tracing_needs()
 def test_a_program_that_uses_the_package_keeps_a_whole_torch() -> None:
     """Only the command line's own process leaves it out: programs may compile networks of their own."""
     assert results_of("import farsight, cli").startswith("True ")
+
+
+def test_a_recording_without_faces_loads_no_tracking_library() -> None:
+    program = """import sys
+import numpy as np
+from models.faces import Faces
+from stages.records import DetectedFrame, Frame
+from stages.track import Track
+track = Track()
+track.open()
+track.process([DetectedFrame(Frame("cam", k, k / 5, np.zeros((48, 64, 3), np.uint8)), Faces.empty()) for k in range(3)])
+track.flush()
+print(sorted({"supervision", "trackers", "scipy"} & set(sys.modules)))"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=Path(__file__).parents[2])
+    assert done.stdout.strip() == "[]", done.stderr

@@ -278,3 +278,20 @@ def test_a_video_that_changes_its_size_begins_every_track_anew(chips: np.ndarray
     for item in large:
         object.__setattr__(item.frame, "image", np.pad(item.frame.image, ((0, 120), (0, 160), (0, 0)), mode="edge"))
     assert len({t.track for t in follow(small + large) if t.final}) == 2
+
+
+def test_frames_without_a_face_that_starts_a_track_change_nothing_about_the_tracks_after_them() -> None:
+    """The tracking library is imported when a face starts a track; a checkpoint before that holds no tracker."""
+    quiet = [frame(k / 5, [(200, 50)] if k % 2 else [], score=0.3) for k in range(6)]
+    walk = [frame(1.2 + k / 5, [(60 + 8 * k, 100)]) for k in range(5)]
+    assert numbers(quiet + walk) == [[-1] if k % 2 else [] for k in range(6)] + numbers(walk)
+    first, second = Track(), Track()
+    first.open(), second.open()
+    first.process(quiet)
+    kept = unpack(pack(first.state()))
+    assert kept["tracker"] is None
+    second.restore(kept)
+    assert [item.tracks.tolist() for item in second.process(walk)] == numbers(walk)
+    assert pack(second.state()) == pack((first.process(walk), first.state())[1])
+    first.flush()
+    assert first.counters()["detections without a track"] == 3 + 1
