@@ -26,7 +26,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from evaluation.store_scale import farsight_command, processor_name, run_timed
+from evaluation.timed_command import farsight_command, machine, run_timed
 from synthetic.corridor import Corridor, GeneratedFaces, portrait, write_clip
 
 LIMITS_CPU_S = {"--version": 1.0, "--help": 1.0, "watchlist list": 1.0, "watchlist add, one photo": 2.0}
@@ -91,7 +91,7 @@ def results_section(rows: dict[str, dict[str, Any]], times: int) -> dict[str, An
         "title": "Start: what short commands cost",
         "command": "python -m evaluation.startup_time" + ("" if times == 3 else f" --times {times}"),
         "data": f"a photo of a synthetic person; {CLIP_S:.0f} s of an empty synthetic corridor, {WIDTH} pixels wide, {FPS} fps",
-        "machine": f"{os.cpu_count()} CPU cores ({processor_name()})",
+        "machine": f"{machine()}, load average of the last five minutes {os.getloadavg()[1]:.1f}",
         "date": time.strftime("%Y-%m"),
         "tables": [{"caption": "", "columns": columns, "rows": lines, "note": f"The lowest of {times} runs."}],
     }

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import shutil
 import socket
 import subprocess
@@ -31,6 +29,7 @@ from rich.console import Console
 from rich.progress import track as progress_bar
 from rich.table import Table
 
+from evaluation.timed_command import farsight_command, machine, run_timed
 from models import recognizer_card
 from stages.record import write_jsonl
 from watchlist.store import Store
@@ -129,26 +128,6 @@ def _row(number: int, tracks: int, vector: np.ndarray, people: int, digest: str,
         "started_at": at,
         "ended_at": at + 4,
     }
-
-
-# A small process starts the command: Linux counts the memory of whoever starts a process as the peak of the process itself.
-LAUNCHER = """import json, os, resource, subprocess, sys, time
-began = time.perf_counter()
-code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
-used = resource.getrusage(resource.RUSAGE_CHILDREN)
-row = {"seconds": time.perf_counter() - began, "cpu_s": used.ru_utime + used.ru_stime, "mb": used.ru_maxrss / 1024, "exit": code}
-print(json.dumps(row))"""
-
-
-def run_timed(command: list[str]) -> dict[str, Any]:
-    """Run a command. Returns wall and CPU seconds, peak resident MB, exit code and the end of its error output."""
-    done = subprocess.run([sys.executable, "-S", "-c", LAUNCHER, *command], cwd=ROOT, capture_output=True, text=True)
-    return json.loads(done.stdout) | {"errors": done.stderr.strip()[-300:]}
-
-
-def farsight_command(*words: object) -> list[str]:
-    """The command line of the program with these arguments."""
-    return [sys.executable, str(ROOT / "run_pipeline.py"), *map(str, words)]
 
 
 def measure(out: Path) -> dict[str, dict[str, Any]]:
@@ -273,7 +252,7 @@ def results_section(rows: dict[str, dict[str, Any]], tracks: int, people: int, d
         "title": "Store: time and memory of commands and pages with many tracks and people",
         "command": f"python -m evaluation.store_scale --out scale/{options}",
         "data": f"random unit vectors: {counts}; database of {size}",
-        "machine": f"{os.cpu_count()} CPU cores ({processor_name()})",
+        "machine": machine(),
         "date": time.strftime("%Y-%m"),
         "tables": [
             {
@@ -292,16 +271,6 @@ def _report_note(rows: dict[str, dict[str, Any]]) -> str:
 
 def _figure(seconds: float) -> float:
     return round(seconds, 2 if seconds >= 0.1 else 3)
-
-
-def processor_name() -> str:
-    """Name of the processor, such as ``AMD EPYC``; its architecture where the system does not tell."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def main() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 
 from evaluation.results import table
-from evaluation.store_scale import results_section, run_timed
+from evaluation.store_scale import results_section
+from evaluation.timed_command import run_timed
 
 ROWS = {
     "export": {"seconds": 0.987, "mb": 148.4, "exit": 0, "errors": ""},
