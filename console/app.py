@@ -42,7 +42,7 @@ def make_app(
         yield
         app.state.closing = True  # so that listeners leave
 
-    app = FastAPI(title="Farsight", docs_url=None, redoc_url=None, lifespan=prepared)
+    app = FastAPI(title="Farsight", openapi_url=None, docs_url=None, redoc_url=None, lifespan=prepared)
     app.state.console, app.state.report, app.state.watcher = console, report, Watcher(console)
     app.add_middleware(BodyLimit)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))

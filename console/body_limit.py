@@ -1,25 +1,32 @@
-"""The largest request body of each address: whoever sends more is refused before it is kept."""
+"""The largest request body of each address, and who may send one: all others are refused before it is kept."""
 
 from __future__ import annotations
 
 import json
+import sqlite3
 from typing import Any
 
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from console.auth.users import SAFE_METHODS, check_role
+from console.problems import Problem, problem_response
+from watchlist.sqlite_connection import StoreError
 
 DEFAULT_BYTES = 1_000_000
 MEGABYTE = 1_000_000
-# By the beginning of the path; the longest that fits holds.
-LIMITS = {
-    "/api/v1/people": 100 * MEGABYTE,  # photos
-    "/people": 100 * MEGABYTE,
-    "/api/v1/people/import": 2_000 * MEGABYTE,  # a zip of photos
-    "/people/import": 2_000 * MEGABYTE,
-    "/api/v1/search": 100 * MEGABYTE,
-    "/search": 100 * MEGABYTE,
-    "/api/v1/recordings": 100_000 * MEGABYTE,
-    "/runs": 100_000 * MEGABYTE,  # a recording
-    "/login": 10_000,
+# By the beginning of the path; the longest that fits holds. The role is checked before the body is read: a form is written to the
+# disk while it comes, long before its route is asked.
+LIMITS: dict[str, tuple[int, str | None]] = {
+    "/api/v1/people": (100 * MEGABYTE, "operator"),  # photos
+    "/people": (100 * MEGABYTE, "operator"),
+    "/api/v1/people/import": (2_000 * MEGABYTE, "operator"),  # a zip of photos
+    "/people/import": (2_000 * MEGABYTE, "operator"),
+    "/api/v1/search": (100 * MEGABYTE, "reviewer"),
+    "/search": (100 * MEGABYTE, "viewer"),
+    "/api/v1/recordings": (100_000 * MEGABYTE, "operator"),
+    "/runs": (100_000 * MEGABYTE, "operator"),  # a recording
+    "/login": (10_000, None),
 }
 
 
@@ -29,7 +36,8 @@ class _TooLarge(HTTPException):  # which FastAPI lets through
 
 
 class BodyLimit:
-    """ASGI middleware that refuses a body beyond `limit_of` its path with 413, as it is told and as it comes."""
+    """ASGI middleware that refuses a body beyond `limit_of` its path with 413, as it is told and as it comes, and a large one
+    of somebody whose role may not send it."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
@@ -38,11 +46,20 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit, taken, started = limit_of(scope["path"]), 0, False
+        (limit, role), taken, started = limit_of(scope["path"]), 0, False
         told = dict(scope["headers"]).get(b"content-length", b"0")
         if not told.isdigit() or int(told) > limit:
             await _refuse(send, limit)
             return
+        if role is not None and scope["method"] not in SAFE_METHODS:
+            request = Request(scope)
+            try:
+                await check_role(request, role)
+            except Problem as problem:
+                await problem_response(request, problem)(scope, receive, send)
+                return
+            except (sqlite3.Error, StoreError):  # the route tells what is wrong with the database
+                limit = DEFAULT_BYTES
 
         async def counted() -> Any:
             nonlocal taken
@@ -64,10 +81,10 @@ class BodyLimit:
                 await _refuse(send, limit)
 
 
-def limit_of(path: str) -> int:
-    """Bytes that a request of this path may carry."""
+def limit_of(path: str) -> tuple[int, str | None]:
+    """Bytes that a request of this path may carry, and the role that may send as much; None: everybody."""
     fitting = [start for start in LIMITS if path == start or path.startswith(f"{start}/")]
-    return LIMITS[max(fitting, key=len)] if fitting else DEFAULT_BYTES
+    return LIMITS[max(fitting, key=len)] if fitting else (DEFAULT_BYTES, None)
 
 
 async def _refuse(send: Any, limit: int) -> None:

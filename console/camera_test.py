@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -15,7 +16,8 @@ from typing import Any
 from pipeline.errors import redact
 
 LIMIT_S = 15.0
-SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "/dev/video")
+SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "/dev/videoN")
+ADDRESS = re.compile(r"(rtsps?|https?)://\S+|/dev/video\d{1,4}", re.IGNORECASE)
 
 
 def try_camera(url: str, transport: str = "tcp", limit_s: float = LIMIT_S) -> dict[str, Any]:
@@ -24,7 +26,7 @@ def try_camera(url: str, transport: str = "tcp", limit_s: float = LIMIT_S) -> di
     Returns:
         ``ok``; then ``width``, ``height``, ``fps`` and ``picture`` (JPEG, base64), else ``why``, without credentials.
     """
-    if not url.startswith(SCHEMES):
+    if not ADDRESS.fullmatch(url):
         return {"ok": False, "why": f"an address of a camera begins with {', '.join(SCHEMES)}"}
     asked = json.dumps({"url": url, "transport": transport})
     command = [sys.executable, "-m", "console.camera_test"]

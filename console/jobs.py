@@ -101,8 +101,11 @@ class Runs:
         """The end of a run's log."""
         try:
             with (self.folder / f"{run.token}.log").open("rb") as file:
-                file.seek(max(0, file.seek(0, 2) - LOG_TAIL))
-                return printable(redact(file.read().decode("utf-8", "replace")))
+                start = file.seek(max(0, file.seek(0, 2) - LOG_TAIL))
+                text = file.read().decode("utf-8", "replace")
+            if start:  # an address that is cut through would show its password
+                text = text.partition("\n")[2]
+            return printable(redact(text))
         except OSError:
             return ""
 
@@ -136,7 +139,7 @@ class Runs:
         Raises:
             Problem: nothing can be started here, another run writes into the folder, or there is no such source.
         """
-        if "://" not in source and not Path(source).expanduser().exists():
+        if "://" not in source and not _exists(source):
             raise Problem(422, "No such source", f"{redact_url(source)[:200]}: no such file or folder on this server")
         if config not in CONFIGS:
             raise Problem(422, "Not allowed", f"settings {config[:40]}: must be one of {', '.join(CONFIGS)}")
@@ -153,7 +156,7 @@ class Runs:
         """Start a stopped run again: what is done is skipped."""
         return self._launch(user, self.find(token).options, token)
 
-    def stop(self, token: str) -> None:
+    def stop(self, user: str, token: str) -> None:
         """End a run orderly, as Ctrl-C does. Raises Problem where it does not run."""
         with self._lock:
             if self._process is None or self._current is None or self._current.token != token or self._process.poll() is not None:
@@ -161,8 +164,10 @@ class Runs:
             self._process.send_signal(signal.SIGTERM)
             self._current.state = "stopped"
             self._keep(self._current)
+        with self._console.writer(user) as store:
+            store.log_audit("run stopped", run=token)
 
-    def upload(self, name: str, content: BinaryIO) -> Path:
+    def upload(self, user: str, name: str, content: BinaryIO) -> Path:
         """Keep an uploaded recording; returns its path. Raises Problem."""
         plain = display_path(Path(name.replace("\\", "/")).name)
         if not plain or plain.startswith(".") or Path(plain).suffix.lower() not in VIDEO_SUFFIXES:
@@ -181,6 +186,8 @@ class Runs:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
+        with self._console.writer(user) as store:
+            store.log_audit("recording uploaded", bytes=path.stat().st_size)
         return path
 
     def _launch(self, user: str, options: list[str], resumes: str) -> Run:
@@ -224,6 +231,13 @@ class Runs:
         part = self.folder / f".{run.token}.part"
         part.write_text(json.dumps(found))
         part.replace(self.folder / f"{run.token}.json")
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):  # too long, no text, or the home of nobody
+        return False
 
 
 def runs_of(request: Request) -> Runs:

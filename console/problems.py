@@ -67,6 +67,12 @@ def _is_api(request: Request) -> bool:
     return request.url.path.startswith("/api")
 
 
+def _without_folder(request: Request, error: StoreError) -> str:
+    """What is wrong with the database, without where it lies on this machine: also who is not signed in reads it."""
+    folder = request.app.state.console.database.parent
+    return str(error).replace(f"{folder}/", "").replace(f"{folder.resolve()}/", "")
+
+
 def _here(request: Request) -> str:
     from urllib.parse import quote
 
@@ -82,13 +88,18 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(StoreError)
     def store(request: Request, error: StoreError) -> Response:
-        return problem_response(request, Problem(500, "The database cannot be used", str(error)))
+        return problem_response(request, Problem(500, "The database cannot be used", _without_folder(request, error)))
 
     @app.exception_handler(sqlite3.OperationalError)
     def locked(request: Request, error: sqlite3.OperationalError) -> Response:
         if "locked" in str(error) or "busy" in str(error):
             return problem_response(request, busy())
         return problem_response(request, Problem(500, "The database cannot be used", redact(str(error))))
+
+    @app.exception_handler(UnicodeEncodeError)
+    @app.exception_handler(OverflowError)
+    def no_value(request: Request, error: Exception) -> Response:
+        return problem_response(request, Problem(422, "Not allowed", "a text holds half a character, or a number is too large"))
 
     @app.exception_handler(OSError)
     def file(request: Request, error: OSError) -> Response:

@@ -11,6 +11,7 @@ from watchlist.database import Database, StoreError
 from watchlist.names import normalised_name
 
 ROLES = ("viewer", "reviewer", "operator", "admin")  # each may do what those before it may
+MAX_CAMERA = 1000  # characters of a camera's or recording's name
 FAILURE_MEMORY_S = 86_400.0  # failed sign-ins are forgotten after a day
 
 
@@ -64,6 +65,7 @@ class Accounts(Database):
         except ValueError as error:
             raise StoreError(f"user {name!r}: the name {error}; give another") from None
         self._require_role(role)
+        _require_text(cameras or [])
         with self.transaction():
             if self.find_account(name) is not None:
                 raise StoreError(f"user {name}: there is one of this name already; choose another")
@@ -116,6 +118,7 @@ class Accounts(Database):
                     self._keep_an_admin(account)
                 self._db.execute("UPDATE users SET role = ? WHERE id = ?", (role, identity))
             if not isinstance(cameras, bool):
+                _require_text(cameras or [])
                 kept = None if cameras is None else json.dumps(sorted(cameras))
                 self._db.execute("UPDATE users SET cameras = ? WHERE id = ?", (kept, identity))
             now = self._existing(identity)
@@ -216,6 +219,13 @@ class Accounts(Database):
 
     def clear_failures(self, subjects: list[str]) -> None:
         self._db.executemany("DELETE FROM login_failures WHERE subject = ?", [(subject,) for subject in subjects])
+
+
+def _require_text(cameras: list[str]) -> None:
+    """Raises StoreError for names that no camera can have."""
+    for name in cameras:
+        if not name or len(name) > MAX_CAMERA or not name.isprintable():
+            raise StoreError(f"camera {name[:40]!r}: is no name of a camera or recording")
 
 
 def _account(row: sqlite3.Row) -> Account:

@@ -50,14 +50,16 @@ class AuditLog(Database):
         with self.snapshot():
             last = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'audit'").fetchone()
             for row in self._db.execute("SELECT id, at, what, detail, user, hash FROM audit ORDER BY id"):
-                expected = row_hash(before, tuple(row)[:5])
                 if row["id"] != number + 1:
                     return AuditCheck(number, before.hex(), number + 1, "is missing")
+                if not all(isinstance(value, (int, float, str, type(None))) for value in tuple(row)[:5]):
+                    return AuditCheck(number, before.hex(), row["id"], "was changed: it holds what no row holds")
+                expected = row_hash(before, tuple(row)[:5])
                 if not isinstance(row["hash"], bytes) or not secrets.compare_digest(row["hash"], expected):
                     return AuditCheck(number, before.hex(), row["id"], "was changed, or one before it was removed or added")
                 before, number = expected, number + 1
                 seen = seen or secrets.compare_digest(before.hex().encode(), str(head).lower().encode())
-        if last is not None and last[0] > number:
+        if (last[0] if last is not None else 0) != number:
             return AuditCheck(number, before.hex(), number + 1, "is missing, and all after it")
         if not seen:
             return AuditCheck(number, before.hex(), number, f"the chain does not hold {head} (any more): it was written anew")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from dataclasses import dataclass
@@ -11,6 +12,10 @@ from watchlist.names import normalised_name
 
 MAX_NOTE = 20_000
 MAX_TRACKS = 10_000
+COUNT = (
+    "(SELECT COUNT(*) FROM case_tracks m WHERE m.case_id = c.id AND "
+    "(:sources IS NULL OR m.source IN (SELECT value FROM json_each(:sources))))"
+)
 
 
 @dataclass(frozen=True)
@@ -51,19 +56,20 @@ class Cases(Database):
             self.log_audit("case opened", case=number)
         return number
 
-    def cases(self, limit: int = -1, before: int | None = None) -> list[Case]:
-        """Cases, the newest first; up to ``limit`` of those with an id below ``before``."""
+    def cases(self, limit: int = -1, before: int | None = None, sources: tuple[str, ...] | None = None) -> list[Case]:
+        """Cases, the newest first; up to ``limit`` of those with an id below ``before``. Counted are tracks of all sources, or of
+        ``sources`` alone."""
         rows = self._db.execute(
-            "SELECT c.*, (SELECT COUNT(*) FROM case_tracks m WHERE m.case_id = c.id) AS tracks FROM cases c "
-            "WHERE :before IS NULL OR c.id < :before ORDER BY c.id DESC LIMIT :most",
-            {"before": before, "most": limit},
+            f"SELECT c.*, {COUNT} AS tracks FROM cases c WHERE :before IS NULL OR c.id < :before ORDER BY c.id DESC LIMIT :most",
+            {"before": before, "most": limit, "sources": None if sources is None else json.dumps(sources)},
         )
         return [_case(row) for row in rows]
 
-    def case(self, number: int) -> Case | None:
+    def case(self, number: int, sources: tuple[str, ...] | None = None) -> Case | None:
+        """A case. Counted are tracks of all sources, or of ``sources`` alone."""
         row = self._db.execute(
-            "SELECT c.*, (SELECT COUNT(*) FROM case_tracks m WHERE m.case_id = c.id) AS tracks FROM cases c WHERE c.id = ?",
-            (number,),
+            f"SELECT c.*, {COUNT} AS tracks FROM cases c WHERE c.id = :number",
+            {"number": number, "sources": None if sources is None else json.dumps(sources)},
         ).fetchone()
         return None if row is None else _case(row)
 
@@ -120,6 +126,7 @@ class Cases(Database):
                 "UPDATE case_tracks SET note = ? WHERE case_id = ? AND source = ? AND track = ?",
                 (_note(note), number, source, track),
             )
+            self.log_audit("case note changed", case=number)
 
     def change_case(self, number: int, name: str | None = None, note: str | None = None, closed: bool | None = None) -> None:
         """Change name or note, close a case or open it again. Raises StoreError."""

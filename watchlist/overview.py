@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from watchlist.database import Database
@@ -13,8 +14,8 @@ DAYS = 7
 class Overview(Database):
     """Reads sums of the tracks' table."""
 
-    def traffic(self, now: float) -> dict[str, Any]:
-        """How many passers-by were compared with the list.
+    def traffic(self, now: float, sources: tuple[str, ...] | None = None) -> dict[str, Any]:
+        """How many passers-by were compared with the list; with ``sources`` those of these alone.
 
         Returns:
             ``per_day``: finished assessable tracks a day, over the last `DAYS` days with any (0 where no hour is known);
@@ -22,8 +23,8 @@ class Overview(Database):
         """
         row = self._db.execute(
             "SELECT COUNT(*), MIN(started_at) FROM tracks WHERE final = 1 AND outcome <> 'not_assessable' "
-            "AND started_at BETWEEN :first AND :now",
-            {"first": now - DAYS * DAY_S, "now": now},
+            "AND started_at BETWEEN :first AND :now AND (:sources IS NULL OR source IN (SELECT value FROM json_each(:sources)))",
+            {"first": now - DAYS * DAY_S, "now": now, "sources": None if sources is None else json.dumps(sources)},
         ).fetchone()
         tracks = int(row[0])
         days = 0.0 if not tracks else max(1 / 24, (now - float(row[1])) / DAY_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -79,11 +80,14 @@ class TrackTemplates(Database):
         by_id = {row["template_id"]: checked_track(row, self.path) for row in rows}
         return [by_id[i] for i in ids if i in by_id]
 
-    def count_undated(self) -> int:
-        """Number of searchable tracks without a time of day, from recordings whose start time is unknown."""
+    def count_undated(self, sources: tuple[str, ...] | None = None) -> int:
+        """Number of searchable tracks without a time of day, from recordings whose start time is unknown; of all ``sources``, or
+        of these alone."""
         return int(
             self._db.execute(
-                "SELECT COUNT(*) FROM templates p JOIN tracks t USING (source, track) WHERE t.started_at IS NULL"
+                "SELECT COUNT(*) FROM templates p JOIN tracks t USING (source, track) WHERE t.started_at IS NULL "
+                "AND (?1 IS NULL OR t.source IN (SELECT value FROM json_each(?1)))",
+                (None if sources is None else json.dumps(sources),),
             ).fetchone()[0]
         )
 

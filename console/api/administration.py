@@ -131,7 +131,7 @@ def change_settings(request: Request, user: Admin, given: SettingsChange) -> Set
 @router.get("/settings/rate")
 def rate(request: Request, user: Viewer, fpir: Annotated[float, Query(gt=0, lt=1)] = 0.01) -> Rate:
     """What a false-alarm rate means in false alarms a day, at the traffic of the last seven days."""
-    a_day = float(console_of(request).reader().traffic(time.time())["per_day"])
+    a_day = float(console_of(request).reader().traffic(time.time(), user.cameras)["per_day"])
     return Rate(fpir=fpir, tracks_a_day=a_day, false_alarms_a_day=fpir * a_day)
 
 

@@ -62,12 +62,12 @@ class TrackNote(BaseModel):
 @router.get("")
 def cases(request: Request, user: Viewer) -> list[CaseInfo]:
     """All cases, the newest first."""
-    return [CaseInfo(**vars(case)) for case in console_of(request).reader().cases()]
+    return [CaseInfo(**vars(case)) for case in console_of(request).reader().cases(sources=user.cameras)]
 
 
-def existing(request: Request, identity: int) -> Case:
-    """A case. Raises Problem 404."""
-    case = console_of(request).reader().case(identity)
+def existing(request: Request, user: User, identity: int) -> Case:
+    """A case, with the number of tracks that the user may see. Raises Problem 404."""
+    case = console_of(request).reader().case(identity, user.cameras)
     if case is None:
         raise not_found(f"case {identity}: there is none with this ID")
     return case
@@ -86,13 +86,13 @@ def _changed(request: Request, user: User, change: Callable[[Store], Result]) ->
 def add(request: Request, user: Operator, given: NewCase) -> CaseInfo:
     """Open a case."""
     identity = _changed(request, user, lambda store: store.add_case(given.name, given.note))
-    return CaseInfo(**vars(existing(request, identity)))
+    return CaseInfo(**vars(existing(request, user, identity)))
 
 
 @router.get("/{identity}")
 def detail(request: Request, user: Viewer, identity: CaseId) -> CaseDetail:
     """A case with its tracks, those that the user may see."""
-    case, store = existing(request, identity), console_of(request).reader()
+    case, store = existing(request, user, identity), console_of(request).reader()
     items = []
     for member in store.case_tracks(identity):
         row = store.feed_row(member.source, member.track) if user.sees(member.source) else None
@@ -104,22 +104,23 @@ def detail(request: Request, user: Viewer, identity: CaseId) -> CaseDetail:
 @router.patch("/{identity}")
 def change(request: Request, user: Operator, identity: CaseId, given: CaseChange) -> CaseInfo:
     """Change name or note, close or open a case."""
-    existing(request, identity)
+    existing(request, user, identity)
     _changed(request, user, lambda store: store.change_case(identity, given.name, given.note, given.closed))
-    return CaseInfo(**vars(existing(request, identity)))
+    return CaseInfo(**vars(existing(request, user, identity)))
 
 
 @router.delete("/{identity}", status_code=204)
 def remove(request: Request, user: Operator, identity: CaseId) -> None:
-    """Delete a case; its tracks stay."""
-    existing(request, identity)
+    """Delete a case; its tracks stay. Who sees some cameras alone deletes no case with tracks of others."""
+    existing(request, user, identity)
+    pages.check_deletion(console_of(request), user, identity)
     _changed(request, user, lambda store: store.remove_case(identity))
 
 
 @router.put("/{identity}/tracks/{source}/{track}")
 def put_track(request: Request, user: Operator, identity: CaseId, source: str, track: str, given: TrackNote) -> CaseInfo:
     """Add a track, or change its note."""
-    existing(request, identity)
+    existing(request, user, identity)
     require_track(request, user, source, track)
 
     def put(store: Store) -> None:
@@ -127,13 +128,13 @@ def put_track(request: Request, user: Operator, identity: CaseId, source: str, t
             store.set_track_note(identity, source, track, given.note)
 
     _changed(request, user, put)
-    return CaseInfo(**vars(existing(request, identity)))
+    return CaseInfo(**vars(existing(request, user, identity)))
 
 
 @router.delete("/{identity}/tracks/{source}/{track}", status_code=204)
 def delete_track(request: Request, user: Operator, identity: CaseId, source: str, track: str) -> None:
     """Take a track out of a case."""
-    existing(request, identity)
+    existing(request, user, identity)
     if not user.sees(source) or not _changed(request, user, lambda store: store.remove_from_case(identity, source, track)):
         raise not_found(f"case {identity} does not hold {source}/{track}")
 
@@ -141,5 +142,5 @@ def delete_track(request: Request, user: Operator, identity: CaseId, source: str
 @router.get("/{identity}/export")
 def export(request: Request, user: Operator, identity: CaseId) -> Response:
     """The case as a zip: decisions, pictures, enrolled photos, notes, reviews, and SHA-256 sums."""
-    existing(request, identity)
+    existing(request, user, identity)
     return pages.archive(request, user, identity)

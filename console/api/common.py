@@ -76,10 +76,8 @@ def picture_address(row: dict[str, Any], kind: str) -> str | None:
     return f"/picture?source={quote(row['source'], safe='')}&track={quote(row['track'], safe='')}&kind={kind}"
 
 
-def split_after(after: str | None) -> tuple[str, str] | None:
+def split_after(after: str) -> tuple[str, str]:
     """Source and name of the track SOURCE/TRACK that a page goes on after."""
-    if after is None:
-        return None
     source, _, track = after.rpartition("/")
     return source, track
 

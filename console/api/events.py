@@ -29,7 +29,7 @@ LOOK_S = 0.25
 KEEP_ALIVE_S = 15.0
 MAX_LISTENERS = 200
 BATCH = 100  # changes told at once
-SESSION_CHECK_S = 60.0
+SESSION_CHECK_S = 10.0
 
 
 class Watcher:
@@ -94,9 +94,10 @@ async def _stream(request: Request, user: User, watcher: Watcher, feed: int, ale
                 yield ": still here\n\n"
                 spoke = now
             if now - checked > SESSION_CHECK_S:  # who was signed out meanwhile hears no more
-                if not await run_in_threadpool(_still_allowed, request, user):
+                found = await run_in_threadpool(_still_allowed, request, user)
+                if found is None:
                     return
-                checked = now
+                user, checked = found, now  # who may see other cameras now
             await asyncio.sleep(LOOK_S)
     finally:
         watcher.listeners -= 1
@@ -128,10 +129,12 @@ def _event(kind: str, feed: int, alert: int, content: dict[str, Any]) -> str:
     return f"event: {kind}\nid: {feed}-{alert}\ndata: {json.dumps(content)}\n\n"
 
 
-def _still_allowed(request: Request, user: User) -> bool:
+def _still_allowed(request: Request, user: User) -> User | None:
+    """The user as of now; None where it is another one, or nobody."""
     from console.auth.users import find_user
 
     try:
-        return find_user(request).id == user.id
+        found = find_user(request)
     except Problem:
-        return False
+        return None
+    return found if found.id == user.id else None

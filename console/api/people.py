@@ -180,7 +180,7 @@ def remove(request: Request, user: Operator, identity: PersonId) -> Removed:
     """Take a person off the list: photos, embeddings, name and details are deleted."""
     with console_of(request).writer(user.name) as store:
         left = remove_person(own_list(store), identity)
-        videos = [path.name for path in videos_of_person(store, identity)]
+        videos = [path.name for path in videos_of_person(store, identity) if user.sees(path.stem)]
     if left is None:
         raise not_found(f"person {identity}: nobody on the list has this id")
     return Removed(left=left, videos=videos)

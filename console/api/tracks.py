@@ -85,7 +85,9 @@ def feed(
     """Tracks, the newest first. The next page begins after the last one's SOURCE/TRACK."""
     store, place = console_of(request).reader(), None
     if after is not None:
-        last = store.feed_row(*split_after(after))
+        source, track = split_after(after)
+        seen = where.sources is None or source in where.sources
+        last = store.feed_row(source, track) if seen else None
         if last is None:
             raise not_found(f"after {after}: no such track (any more); it is SOURCE/TRACK, the last of the page before")
         place = (last["at"], last["number"])

@@ -1,5 +1,5 @@
 """Accounts of the console: passwords, sessions, tokens, roles, CSRF, lock-out."""
 
-from console.auth.users import Role, User, current_user, require
+from console.auth.users import Role, User, current_user, require, require_all_cameras
 
-__all__ = ["Role", "User", "current_user", "require"]
+__all__ = ["Role", "User", "current_user", "require", "require_all_cameras"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import time
 
 from console.problems import Problem
@@ -14,7 +15,18 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 30.0, 900.0  # doubled with each further failure
 
 def subjects(name: str, address: str) -> list[str]:
     """What failures are counted for. Names are hashed: people type passwords into the wrong field."""
-    return [f"name:{hashlib.sha256(name.casefold().encode()).hexdigest()}", f"address:{address}"]
+    return [f"name:{hashlib.sha256(name.casefold().encode()).hexdigest()}", f"address:{_network(address)}"]
+
+
+def _network(address: str) -> str:
+    """An IPv4 address, or the network of an IPv6 address: whoever has one has 2**64 of them."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv6Address):
+        return str(found.ipv4_mapped or ipaddress.IPv6Network((int(found), 64), strict=False))
+    return str(found)
 
 
 def check_lockout(store: Accounts, name: str, address: str) -> None:

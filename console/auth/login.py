@@ -36,8 +36,16 @@ def sign_in(request: Request, response: Response, name: str, password: str) -> t
     """
     if not same_origin(request):
         raise Problem(403, "Not from this page", "the request comes from another site's page; open the console itself")
-    console, address = console_of(request), client_address(request)
-    name = name[:MAX_NAME]
+    console, account = console_of(request), check_password(request, name, password)
+    if account is None:
+        raise Problem(401, "Wrong name or password", "check both, and the caps lock key")
+    return account, open_session(console, account, response)
+
+
+def check_password(request: Request, name: str, password: str) -> Account | None:
+    """The account that a name and password are of; None, with a row in the audit log, where they are of none. Raises Problem 429
+    while name or address are locked."""
+    console, address, name = console_of(request), client_address(request), name[:MAX_NAME]
     with console.writer("nobody") as store, store.transaction():  # counted first: many guesses at a time gain nothing
         check_lockout(store, name, address)
         store.count_failure(subjects(name, address))
@@ -45,9 +53,9 @@ def sign_in(request: Request, response: Response, name: str, password: str) -> t
     if not passwords.verify_password(None if account is None else account.password, password) or account is None:
         with console.writer("nobody") as store:
             store.log_audit("sign in failed", account=None if account is None else account.id, address=address)
-        raise Problem(401, "Wrong name or password", "check both, and the caps lock key")
+        return None
     with console.writer(account.name) as store:
         store.clear_failures(subjects(name, address))
         if passwords.is_outdated(account.password):
             store.rehash_password(account.id, passwords.hash_password(password))
-    return account, open_session(console, account, response)
+    return account

@@ -86,6 +86,22 @@ def _user(account: Account, csrf: str | None) -> User:
     return User(account.id, account.name, account.role, account.cameras, csrf)
 
 
+async def check_role(request: Request, role: Role) -> User:
+    """The user of a request, whose role includes ``role``. Reads nothing of the body. Raises Problem 401, 403."""
+    user = await current_user(request)
+    if user.is_anonymous and (request.method not in SAFE_METHODS or not user.may(role)):
+        raise Problem(403, "An account is needed", "make one with `farsight user add NAME --role admin --db DIR`, then sign in")
+    if not user.may(role):
+        raise Problem(403, "Not allowed", f"this needs the role {role}; yours is {user.role}")
+    return user
+
+
+def require_all_cameras(user: User, what: str) -> None:
+    """Refuse who may see some cameras only, for ``what`` tells of all. Raises Problem 403."""
+    if user.cameras is not None:
+        raise Problem(403, "Not allowed", f"{what} all cameras, and you may see some")
+
+
 def require(role: Role) -> Callable[[Request], Awaitable[User]]:
     """Dependency: a user whose role includes ``role``. Every request that is no GET or HEAD also needs an account and, from a
     browser, the CSRF token.
@@ -96,15 +112,8 @@ def require(role: Role) -> Callable[[Request], Awaitable[User]]:
     """
 
     async def allowed(request: Request) -> User:
-        user = await current_user(request)
-        writes = request.method not in SAFE_METHODS
-        if user.is_anonymous and (writes or not user.may(role)):
-            raise Problem(
-                403, "An account is needed", "make one with `farsight user add NAME --role admin --db DIR`, then sign in"
-            )
-        if not user.may(role):
-            raise Problem(403, "Not allowed", f"this needs the role {role}; yours is {user.role}")
-        if writes:
+        user = await check_role(request, role)
+        if request.method not in SAFE_METHODS:
             await check_csrf(request, user.csrf)
         return user
 

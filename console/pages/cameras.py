@@ -14,6 +14,7 @@ from console.camera_test import try_camera
 from console.context import Console, console_of
 from console.pages.layout import Admin, Viewer, done, part, show, wants_part
 from console.problems import Problem, not_found
+from pipeline.errors import redact_url
 from pipeline.monitoring.status_file import read_status
 
 router = APIRouter(include_in_schema=False)
@@ -32,7 +33,8 @@ def cameras(request: Request, user: Viewer) -> HTMLResponse:
     for name in dict.fromkeys([*listed, *told]):
         if user.sees(name):
             shown.append(_shown(console, name, listed.get(name), told.get(name), running))
-    context = {"cameras": shown, "running": running, "at": status.get("at"), "file": None if file is None else str(file.path)}
+    named = None if file is None else str(file.path) if user.may("admin") else file.path.name
+    context = {"cameras": shown, "running": running, "at": status.get("at"), "file": named}
     if wants_part(request):
         return part(request, "cameras_now.html", **context)
     return show(request, user, "cameras.html", "cameras", "Cameras", **context)
@@ -66,7 +68,10 @@ def test(
     before: Annotated[str, Form()] = "",
 ) -> HTMLResponse:
     """Connect to a camera once."""
-    address = _address(_required_file(console_of(request)), url, before)
+    console = console_of(request)
+    address = _address(_required_file(console), url, before)
+    with console.writer(user.name) as store:  # the server calls an address that somebody has typed
+        store.log_audit("camera tested", url=redact_url(address)[:300])
     return part(request, "camera_test.html", found=try_camera(address, "udp" if transport == "udp" else "tcp"))
 
 
@@ -84,8 +89,8 @@ def save(
     file = _required_file(console)
     known = file.find(before) if before else None
     camera = {**(known or {}), "name": name.strip(), "url": _address(file, url, before), "transport": transport}
-    file.put(camera, before)
-    with console.writer(user.name) as store:
+    with console.writer(user.name) as store, store.transaction():  # no change without its row in the audit log
+        file.put(camera, before)
         store.log_audit("camera changed" if before else "camera added", camera=name.strip())
     return done("/cameras", f"{name.strip()} was {'changed' if before else 'added'}; live cameras take it up within a second")
 
@@ -94,8 +99,9 @@ def save(
 def remove(request: Request, user: Admin, name: Annotated[str, Form()]) -> Response:
     """Take a camera out of the settings; what it saw stays."""
     console = console_of(request)
-    _required_file(console).remove(name)
-    with console.writer(user.name) as store:
+    file = _required_file(console)
+    with console.writer(user.name) as store, store.transaction():
+        file.remove(name)
         store.log_audit("camera removed", camera=name)
     return done("/cameras", f"{name} was removed; its sightings stay")
 
@@ -146,7 +152,7 @@ def _shown(
     state = str(told.get("state") or "starting") if told is not None and running else "not running"
     return {
         "name": name,
-        "url": (camera or {}).get("url") or (told or {}).get("url", ""),
+        "url": (camera or {}).get("url") or redact_url(str((told or {}).get("url", ""))),
         "state": state,
         "kind": {"streaming": "ok", "not running": ""}.get(state, "waiting"),
         "reason": (told or {}).get("reason", "") if running else "",

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
 from starlette.background import BackgroundTask
 
 from console.context import Console, console_of
-from console.pages.layout import Operator, User, Viewer, card, done, show, source_and_track
+from console.pages.layout import MAX_ID, Operator, User, Viewer, card, done, entered_id, show, source_and_track
 from console.problems import Problem, not_found
 from watchlist.cases import Case
 from watchlist.database import StoreError
@@ -23,9 +23,9 @@ MAX_SHOWN = 500  # tracks of a case on its page
 
 
 @router.get("/cases")
-def cases(request: Request, user: Viewer, before: int | None = None) -> HTMLResponse:
+def cases(request: Request, user: Viewer, before: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None) -> HTMLResponse:
     """All cases, the newest first."""
-    found = console_of(request).reader().cases(100, before)
+    found = console_of(request).reader().cases(100, before, user.cameras)
     return show(request, user, "cases.html", "cases", "Cases", cases=found, more=found[-1].id if len(found) == 100 else None)
 
 
@@ -50,12 +50,10 @@ def add(
         raise Problem(422, "No track is chosen", "tick the tracks that belong to the case, then add them")
     if any(not user.sees(source) for source, _ in names):
         raise not_found("no such track")
-    if case and not case.isdecimal():
-        raise Problem(422, "Not allowed", "case: must be the number of one")
 
     def change(store: Any) -> tuple[int, int]:
         with store.transaction():
-            number = int(case) if case else store.add_case("New case")
+            number = entered_id(case, "case") if case else store.add_case("New case")
             return number, store.add_to_case(number, names)
 
     number, new = _changed(request, user, change)
@@ -67,7 +65,7 @@ def add(
 def case_page(request: Request, user: Viewer, number: int) -> HTMLResponse:
     """One case."""
     console = console_of(request)
-    case = _case(console, number)
+    case = _case(console, user, number)
     members, hidden = _members(console, user, number)
     people = {row["identity"]: row["name"] for row in members if row["identity"] is not None}
     return show(
@@ -89,7 +87,7 @@ def case_page(request: Request, user: Viewer, number: int) -> HTMLResponse:
 def printable(request: Request, user: Viewer, number: int) -> HTMLResponse:
     """The case on one page, to print or to keep as a PDF."""
     console = console_of(request)
-    case = _case(console, number)
+    case = _case(console, user, number)
     members, hidden = _members(console, user, number)
     for row in members:
         row["reviews"] = console.reader().reviews(row["source"], row["track"])
@@ -100,14 +98,14 @@ def printable(request: Request, user: Viewer, number: int) -> HTMLResponse:
 def archive(request: Request, user: Operator, number: int) -> Response:
     """The case as an evidence bundle."""
     console = console_of(request)
-    case = _case(console, number)
+    case = _case(console, user, number)
     if user.is_anonymous:
         raise Problem(403, "An account is needed", "an export is written to the audit log with a name")
     names = [(member.source, member.track) for member in console.reader().case_tracks(number) if user.sees(member.source)]
     rows = console.reader().find_tracks(names)
     if not rows:
         raise Problem(422, "Nothing to export", "the case holds no finished track; add some first")
-    notes = {f"{m.source}/{m.track}": m.note for m in console.reader().case_tracks(number) if m.note}
+    notes = {f"{m.source}/{m.track}": m.note for m in console.reader().case_tracks(number) if m.note and user.sees(m.source)}
     folder = tempfile.TemporaryDirectory(prefix="farsight-case-")
     path = Path(folder.name) / f"case-{number}.zip"
     with console.writer(user.name) as store:
@@ -145,7 +143,9 @@ def change(
     }
     if action not in changes:
         raise Problem(422, "Not allowed", f"action {action[:40]}: must be one of {', '.join(changes)}")
-    _case(console_of(request), number)
+    _case(console_of(request), user, number)
+    if action == "delete":
+        check_deletion(console_of(request), user, number)
     what, told = changes[action]
     _changed(request, user, what)
     return done("/cases" if action == "delete" else f"/cases/{number}", told)
@@ -160,20 +160,26 @@ def _changed(request: Request, user: User, change: Any) -> Any:
             raise Problem(422, "Not changed", str(error)) from None
 
 
-def _case(console: Console, number: int) -> Case:
-    found = console.reader().case(number) if 0 < number < 2**63 else None
+def check_deletion(console: Console, user: User, number: int) -> None:
+    """Refuse to delete what the user does not see. Raises Problem 403."""
+    if not all(user.sees(member.source) for member in console.reader().case_tracks(number)):
+        raise Problem(403, "Not allowed", "it holds tracks of cameras that you may not see; somebody who sees them may delete it")
+
+
+def _case(console: Console, user: User, number: int) -> Case:
+    found = console.reader().case(number, user.cameras) if 0 < number < 2**63 else None
     if found is None:
         raise not_found(f"case {number}: there is none")
     return found
 
 
 def _members(console: Console, user: User, number: int) -> tuple[list[dict[str, Any]], int]:
-    """The tracks of a case that a user may see, with the notes on them, and how many there are besides."""
+    """The tracks of a case that a user may see, with the notes on them, and how many of them cannot be shown."""
     store = console.reader()
-    kept = store.case_tracks(number)
+    kept = [member for member in store.case_tracks(number) if user.sees(member.source)]
     shown = []
     for member in kept:
-        row = store.feed_row(member.source, member.track) if user.sees(member.source) else None
+        row = store.feed_row(member.source, member.track)
         if row is not None:
             shown.append(card(row) | {"note": member.note, "added_by": member.user, "added_at": member.at})
     return shown, len(kept) - len(shown)

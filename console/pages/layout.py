@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -53,6 +54,8 @@ NAVIGATION = (
     Entry("settings", "Settings", "/settings"),
     Entry("users", "Users", "/users", role="admin"),
 )
+MAX_ID = 2**63 - 1  # whole number that SQLite knows
+OF_ALL_CAMERAS = ("runs", "report")
 MAIN_TABS = tuple(entry.name for entry in NAVIGATION[:4])
 
 
@@ -76,7 +79,7 @@ def show(
         title=title,
         notice=notice or request.query_params.get("done", "")[:300],
         notice_kind="good" if not notice else "",
-        navigation=[entry for entry in NAVIGATION if user.may(entry.role)],
+        navigation=[e for e in NAVIGATION if user.may(e.role) and (user.cameras is None or e.name not in OF_ALL_CAMERAS)],
         main_tabs=MAIN_TABS,
         language=reader.preference("language", ""),
         zone=reader.preference("time_zone", ""),
@@ -137,6 +140,13 @@ def entered_number(text: str, what: str, least: float = 0.0, most: float = 1e9) 
     if not least <= value <= most:
         raise Problem(422, "Not a number", f"{what} {text[:40]}: must be from {least:g} to {most:g}")
     return value
+
+
+def entered_id(text: str, what: str) -> int:
+    """The whole number from 1 that a field for an ID holds. Raises Problem."""
+    if not re.fullmatch(r"[1-9][0-9]{0,17}", text):
+        raise Problem(422, "Not allowed", f"{what} {text[:40]}: must be the number of one")
+    return int(text)
 
 
 def track_href(source: str, track: str) -> str:

@@ -11,7 +11,20 @@ from fastapi.responses import HTMLResponse
 
 from console.context import Console, console_of
 from console.imports import imports_of
-from console.pages.layout import Operator, User, Viewer, cards, done, part, show, source_and_track, visible_row, wants_part
+from console.pages.layout import (
+    MAX_ID,
+    Operator,
+    User,
+    Viewer,
+    cards,
+    done,
+    entered_id,
+    part,
+    show,
+    source_and_track,
+    visible_row,
+    wants_part,
+)
 from console.pages.timeline import day_lanes
 from console.photo_desk import desk_of
 from console.problems import Problem, not_found
@@ -20,7 +33,7 @@ from watchlist.feed import FeedFilter
 from watchlist.identities import DETAIL_FIELDS
 from watchlist.names import UNSAFE_CHARACTERS, is_date, normalised_name
 from watchlist.people_search import STATES
-from watchlist.removal import remove_person, remove_photo
+from watchlist.removal import remove_person, remove_photo, update_person
 
 router = APIRouter(include_in_schema=False)
 PAGE = 60
@@ -30,7 +43,9 @@ MAX_PHOTO_BYTES = 30_000_000
 
 
 @router.get("/people")
-def people(request: Request, user: Viewer, q: str = "", state: str = "", after: Annotated[int, Query(ge=0)] = 0) -> HTMLResponse:
+def people(
+    request: Request, user: Viewer, q: str = "", state: str = "", after: Annotated[int, Query(ge=0, le=MAX_ID)] = 0
+) -> HTMLResponse:
     """The list, a page at a time."""
     if state and state not in STATES:
         raise Problem(422, "Not allowed", f"state {state[:40]}: must be one of {', '.join(STATES)}")
@@ -85,7 +100,7 @@ def upload(request: Request, user: Operator, photos: list[UploadFile], identity:
         found.append(desk_of(request).add(user.name, photo.filename or "", content))
     if wants_part(request):
         return part(request, "chosen_photos.html", photos=found, face=0)
-    person = _person(console_of(request), int(identity)) if identity.isdecimal() else None
+    person = _person(console_of(request), entered_id(identity, "identity")) if identity else None
     return show(request, user, "enrol.html", "people", "Enrol", row=None, photos=found, face=0, person=person)
 
 
@@ -109,7 +124,7 @@ async def enrol(request: Request, user: Operator) -> Response:
 
 def _enrol(request: Request, user: User, given: dict[str, str], tokens: list[str]) -> Response:
     console, desk = console_of(request), desk_of(request)
-    identity = int(given["identity"]) if given.get("identity", "").isdecimal() else None
+    identity = entered_id(text, "identity") if (text := given.get("identity", "")) else None
     person = None if identity is None else _person(console, identity)
     name = person.name if person is not None else _entered_name(given.get("name", ""))
     details = {} if person is not None else entered_details(given)
@@ -118,7 +133,7 @@ def _enrol(request: Request, user: User, given: dict[str, str], tokens: list[str
         face = given.get(f"face-{token}", "")
         if face == "none":
             continue
-        number = int(face) if face.isdecimal() else None
+        number = entered_id(face, "face") if face else None
         entries.append(desk.entry(user.name, token, name, number, details, identity))
     if track := given.get("track", ""):
         row = visible_row(console, user, *source_and_track(track))
@@ -197,7 +212,7 @@ def change(
     authority: Annotated[str, Form()] = "",
     expires: Annotated[str, Form()] = "",
     version: Annotated[int, Form()] = 0,
-    photo: Annotated[int, Form()] = 0,
+    photo: Annotated[int, Form(ge=0, le=MAX_ID)] = 0,
 ) -> Response:
     """Change details, enable or disable, remove the person or a photo."""
     console = console_of(request)
@@ -212,7 +227,8 @@ def change(
             raise Problem(409, "Changed meanwhile", "somebody else has changed this person; load the page again and repeat yours")
         try:
             if action == "save":
-                store.update_identity(identity, **details)
+                update_person(store, identity, **details)
+                store.log_audit("update", identity=identity, changed=sorted(details))
             elif action in ("enable", "disable"):
                 store.set_enabled(identity, action == "enable", photo or None)
                 store.log_audit(action, identity=identity, **({"photo": photo} if photo else {}))

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from console.auth import User, require
+from console.auth import User, require, require_all_cameras
 from console.context import Console, console_of
 from console.problems import Problem, not_found
 from console.report import TEMPLATES, render_page, render_report
@@ -39,8 +39,7 @@ def entrance(request: Request, user: Viewer) -> Response:
 @router.get("/report", response_class=HTMLResponse)
 def report(request: Request, user: Viewer) -> HTMLResponse:
     """The report of the run."""
-    if user.cameras is not None:
-        raise Problem(403, "Not allowed", "the report shows all cameras, and you may see some")
+    require_all_cameras(user, "the report shows")
     cached: CachedReport = request.app.state.report
     return HTMLResponse(cached.html())
 
@@ -125,6 +124,8 @@ def track_page(
         camera, _, track = after.rpartition("/")
         last_seen = (camera, track)
     try:
+        if last_seen is not None and not user.sees(last_seen[0]):  # whether there is such a track is not told
+            raise LookupError
         return store.page(where, limit, last_seen)
     except LookupError:
         raise not_found(f"after {after}: no such track (any more); it is SOURCE/TRACK, the last of the page before") from None

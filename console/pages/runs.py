@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Request, Response, UploadFile
 from fastapi.responses import HTMLResponse
 
+from console.auth import require_all_cameras
 from console.context import console_of
 from console.jobs import CONFIGS, runs_of
 from console.pages.layout import Operator, Viewer, done, entered_number, part, show, wants_part
@@ -16,11 +17,13 @@ from console.report import read_run
 from pipeline.errors import redact_url
 
 router = APIRouter(include_in_schema=False)
+TELL = "runs tell of"
 
 
 @router.get("/runs")
 def runs(request: Request, user: Viewer) -> HTMLResponse:
     """What runs, what was started here, and what ``run.json`` tells of earlier runs."""
+    require_all_cameras(user, TELL)
     console, jobs = console_of(request), runs_of(request)
     context: dict[str, Any] = {"progress": jobs.progress(), "busy": jobs.busy(), "runs": [_shown(run) for run in jobs.list()]}
     if wants_part(request):
@@ -45,10 +48,11 @@ def start(
     video: Annotated[str, Form()] = "",
 ) -> Response:
     """Start a run over a path of this server, or over an uploaded recording."""
+    require_all_cameras(user, TELL)
     jobs = runs_of(request)
     rate = entered_number(fpir, "false-alarm rate", 1e-6, 0.5) or 0.01
     if upload is not None and upload.filename:
-        source = str(jobs.upload(upload.filename, upload.file))
+        source = str(jobs.upload(user.name, upload.filename, upload.file))
     if not source.strip():
         raise Problem(422, "No recording", "name a path on this server, or choose a file to upload")
     run = jobs.start(user.name, source.strip(), rate, config, begin.strip(), video == "on")
@@ -58,6 +62,7 @@ def start(
 @router.get("/runs/{token}")
 def run_page(request: Request, user: Viewer, token: str) -> HTMLResponse:
     """One run with its log."""
+    require_all_cameras(user, TELL)
     jobs = runs_of(request)
     run = jobs.find(token)
     context = {"run": _shown(run), "log": jobs.log(run), "progress": jobs.progress() if run.state == "running" else {}}
@@ -69,9 +74,10 @@ def run_page(request: Request, user: Viewer, token: str) -> HTMLResponse:
 @router.post("/runs/{token}")
 def change(request: Request, user: Operator, token: str, action: Annotated[str, Form()]) -> Response:
     """Stop or resume a run."""
+    require_all_cameras(user, TELL)
     jobs = runs_of(request)
     if action == "stop":
-        jobs.stop(jobs.find(token).token)
+        jobs.stop(user.name, jobs.find(token).token)
         return done(f"/runs/{token}", "The run is being stopped; what is done is kept")
     if action == "resume":
         run = jobs.resume(user.name, token)

@@ -15,6 +15,7 @@ from console.pages.layout import (
     Viewer,
     card,
     done,
+    entered_id,
     entered_number,
     entered_time,
     part,
@@ -71,7 +72,7 @@ def search(
     )
     probe = _probe(request, user, photo, face, track, identity)
     hits, compared = ([], 0) if probe.get("vectors") is None else _searched(request, user, probe, top, fpir, where)
-    undated = store.count_undated() if compared is not None and (since or until) else 0
+    undated = store.count_undated(user.cameras) if compared is not None and (since or until) else 0
     asked = {"source": source, "since": since, "until": until, "least_px": least_px, "fpir": fpir, "top": top}
     return show(
         request, user, "search.html", "search", "Search by photo",
@@ -111,7 +112,7 @@ def _probe(request: Request, user: User, photo: str, face: str, track: str, iden
     console, store = console_of(request), console_of(request).reader()
     if photo:
         shown = desk_of(request).photo(user.name, photo)
-        number = int(face) if face.isdecimal() else 0
+        number = entered_id(face, "face") if face else 0
         vectors = desk_of(request).vector(user.name, photo, number)[None] if number else None
         return {"photo": shown, "face": number, "vectors": vectors, "query": {"photo": photo, "face": face}}
     if track:
@@ -121,7 +122,7 @@ def _probe(request: Request, user: User, photo: str, face: str, track: str, iden
             raise Problem(422, "No template", "no shot of this track was good enough to compare; search by a photo")
         return {"track": card(row), "vectors": vector[None], "query": {"track": track}}
     if identity:
-        person = store.identity(int(identity)) if identity.isdecimal() and len(identity) < 18 else None
+        person = store.identity(entered_id(identity, "identity"))
         if person is None:
             raise not_found("nobody on the list has this ID")
         photos = store.enrolments(person.id)

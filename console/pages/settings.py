@@ -12,7 +12,7 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse
 
 from console.context import Console, console_of
-from console.pages.layout import LANGUAGES, Admin, Viewer, done, entered_number, show, visible_sources
+from console.pages.layout import LANGUAGES, Admin, User, Viewer, done, entered_number, show, visible_sources
 from console.photo_desk import desk_of
 from console.problems import Problem
 from watchlist.database import StoreError
@@ -37,7 +37,7 @@ def settings(request: Request, user: Viewer) -> HTMLResponse:
     """All settings, with what they mean for this folder."""
     console = console_of(request)
     store = console.reader()
-    traffic = store.traffic(time.time())
+    traffic = store.traffic(time.time(), user.cameras)
     rate = store.preference("fpir", 0.01)
     days = store.preference("retention", {})
     return show(
@@ -47,7 +47,7 @@ def settings(request: Request, user: Viewer) -> HTMLResponse:
         traffic=traffic,
         persons=2 if (store.preference("review", {}) or {}).get("persons") == 2 else 1,
         days=days if isinstance(days, dict) else {},
-        preview=_preview(console, days if isinstance(days, dict) else {}),
+        preview=_preview(console, user, days if isinstance(days, dict) else {}),
         kept=KEPT,
         languages=LANGUAGES,
         zones=zone_names(),
@@ -147,13 +147,14 @@ def _policy(days: dict[str, Any]) -> RetentionPolicy:
     return RetentionPolicy({outcome: days.get(outcome) for outcome in OUTCOMES}, days.get("pictures"))
 
 
-def _preview(console: Console, days: dict[str, Any]) -> dict[str, int]:
-    """What the next purge would delete, by kind."""
+def _preview(console: Console, user: User, days: dict[str, Any]) -> dict[str, int]:
+    """What the next purge would delete, by kind, of the cameras that the user sees."""
     store, now = console.reader(), time.time()
     found = {}
     for key in KEPT:
         if isinstance(days.get(key), (int, float)):
-            found[key] = len(store.ended_before(now - days[key] * DAY_S, None if key == "pictures" else key))
+            ended = store.ended_before(now - days[key] * DAY_S, None if key == "pictures" else key)
+            found[key] = sum(user.sees(source) for source, _ in ended)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -11,6 +12,7 @@ from fastapi.responses import HTMLResponse
 
 from console.context import console_of
 from console.pages.layout import (
+    MAX_ID,
     Viewer,
     cards,
     entered_number,
@@ -134,7 +136,10 @@ def _place(after: str) -> tuple[float, int] | None:
         return None
     at, _, number = after.partition(",")
     try:
-        return float(at), int(number)
+        place = float(at), int(number)
+        if not math.isfinite(place[0]) or abs(place[1]) > MAX_ID:
+            raise ValueError
+        return place
     except ValueError:
         raise Problem(422, "Not allowed", "after: must be what the address of the next page holds") from None
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Form, Query, Request, Response
+from fastapi import Path as InPath
 from fastapi.responses import HTMLResponse
 
-from console.auth.passwords import check_strength, hash_password, verify_password
+from console.auth.login import check_password
+from console.auth.passwords import check_strength, hash_password
+from console.auth.sessions import make_token
 from console.context import console_of
-from console.pages.layout import Admin, Viewer, done, show, visible_sources
+from console.pages.layout import MAX_ID, Admin, Viewer, done, show, visible_sources
 from console.problems import Problem
 from watchlist.accounts import ROLES
 from watchlist.database import StoreError
@@ -57,7 +58,7 @@ def add(
 
 
 @router.get("/audit")
-def audit(request: Request, user: Admin, before: int | None = None) -> HTMLResponse:
+def audit(request: Request, user: Admin, before: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None) -> HTMLResponse:
     """The audit log, and whether its chain of hashes holds."""
     store = console_of(request).reader()
     rows = store.audit_rows(AUDIT_PAGE, before)
@@ -79,8 +80,7 @@ def change_password(request: Request, user: Viewer, old: Annotated[str, Form()],
     """Change one's own password; one is signed out everywhere."""
     console = console_of(request)
     assert user.id is not None  # nobody anonymous writes
-    found = console.reader().account(user.id)
-    if found is None or not verify_password(found.password, old):
+    if check_password(request, user.name, old) is None:
         raise Problem(422, "Wrong password", "the present password is another one")
     hashed = _hashed(password)
     with console.writer(user.name) as store:
@@ -92,12 +92,12 @@ def change_password(request: Request, user: Viewer, old: Annotated[str, Form()],
 def change(
     request: Request,
     user: Admin,
-    number: int,
+    number: Annotated[int, InPath(ge=1, le=MAX_ID)],
     action: Annotated[str, Form()],
     role: Annotated[str, Form()] = "",
     password: Annotated[str, Form()] = "",
     label: Annotated[str, Form()] = "",
-    token: Annotated[int, Form()] = 0,
+    token: Annotated[int, Form(ge=0, le=MAX_ID)] = 0,
     cameras: Annotated[list[str] | None, Form()] = None,
 ) -> Response:
     """Change role, cameras or password, remove the account, make or remove an API token."""
@@ -112,8 +112,8 @@ def change(
             elif action == "remove":
                 store.remove_account(number)
             elif action == "token":
-                secret = secrets.token_urlsafe(32)
-                store.add_token(number, label.strip()[:100] or "token", hashlib.sha256(secret.encode()).digest())
+                secret, kept = make_token()
+                store.add_token(number, label.strip()[:100] or "token", kept)
             elif action == "remove-token":
                 store.remove_token(token, number)
             else:

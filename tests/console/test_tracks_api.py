@@ -69,7 +69,7 @@ def test_a_rejected_match_is_no_match_in_every_output(console_out: Path, signed_
     assert client.post(f"{ADA}/review", json={"verdict": "rejected", "note": "somebody else"}).json() == {"state": "rejected"}
     lines = [json.loads(line) for line in (console_out / "sightings.jsonl").read_text().splitlines()]
     assert len(lines) == 3 and all(line["identity"] is None and line["outcome"] != "match" for line in lines)
-    assert not (console_out / "report.html").exists() and "<b>0</b>matches" in client.get("/").text
+    assert not (console_out / "report.html").exists() and "<b>0</b>matches" in client.get("/report").text
     assert client.get("/api/sightings?outcome=match").json() == [] and store.tracks_of_identity(1) == []
     assert client.get("/api/v1/tracks?outcome=match").json()["items"] == []
     run = CliRunner().invoke(command_line, ["export", str(console_out / "c.zip"), "--db", str(console_out), "--identity", "1"])

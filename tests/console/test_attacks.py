@@ -1,0 +1,266 @@
+"""What an attacker tries: with no account, with a role that is too small, with an account for one camera, with odd input."""
+
+from __future__ import annotations
+
+import io
+import json
+import sqlite3
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from starlette.formparsers import MultiPartParser
+from starlette.requests import Request
+
+from console.api.events import _still_allowed
+from console.auth.lockout import subjects
+from console.auth.users import User
+from console.camera_test import try_camera
+from console.context import Console
+from console.jobs import LOG_TAIL, Run, Runs
+from tests.console.conftest import PASSWORD, Clients
+from watchlist.sqlite_connection import StoreError
+from watchlist.store import Store
+
+HUGE = ("9" * 5000, str(2**64), "٣", "-1", "nan")
+
+
+@pytest.fixture
+def one_camera(console_out: Path, signed_in: Clients) -> TestClient:
+    """An operator who sees the camera yard alone. The case 1 holds a track of it and one of the camera cam, with notes."""
+    store = Store(console_out / "farsight.db")
+    account = store.find_account("operator")
+    assert account is not None
+    store.change_account(account.id, cameras=["yard"])
+    case = store.add_case("Both")
+    store.add_to_case(case, [("yard", "z-0001")], "the yard")
+    store.add_to_case(case, [("cam", "x-0007")], "the red coat")
+    store.close()
+    return signed_in("operator")
+
+
+def audited(out: Path) -> list[str]:
+    return [row["what"] for row in Store(out / "farsight.db").audit_rows()]
+
+
+@pytest.mark.parametrize("path", ["/runs", "/people/import", "/api/v1/recordings", "/api/v1/people", "/api/v1/search/photo"])
+@pytest.mark.parametrize("role", ["", "viewer"])
+def test_a_form_of_somebody_who_may_not_send_it_is_not_read(
+    console_app: FastAPI, signed_in: Clients, path: str, role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = signed_in(role) if role else TestClient(console_app, "http://localhost")
+    read: list[object] = []
+
+    async def parse(self: MultiPartParser) -> None:
+        read.append(self)
+
+    monkeypatch.setattr(MultiPartParser, "parse", parse)
+    answer = client.post(path, files={"upload": ("a.mp4", b"x" * 2_000_000)})
+    assert answer.status_code == (403 if role else 401) and not read
+
+
+def test_who_sees_one_camera_sees_no_run(one_camera: TestClient) -> None:
+    for path in ("/runs", "/runs/any", "/api/v1/runs", "/report"):
+        assert one_camera.get(path).status_code == 403, path
+    for path in ("/runs", "/runs/any", "/api/v1/recordings"):
+        sent = {"action": "stop", "source": "/nothing"}
+        assert one_camera.post(path, data=sent, files={"file": ("a.mp4", b"x")}).status_code == 403, path
+    assert 'href="/runs"' not in one_camera.get("/sightings").text
+
+
+def test_who_sees_one_camera_learns_nothing_of_other_tracks_of_a_case(one_camera: TestClient) -> None:
+    assert one_camera.get("/api/v1/cases").json()[0]["tracks"] == 1 == one_camera.get("/api/v1/cases/1").json()["tracks"]
+    for path in ("/cases", "/cases/1", "/cases/1/print"):
+        text = one_camera.get(path).text
+        assert "2 track" not in text and "1 further" not in text and "red coat" not in text, path
+    with zipfile.ZipFile(io.BytesIO(one_camera.get("/cases/1/zip").content)) as archive:
+        assert json.loads(archive.read("case.json"))["case"]["notes"] == {"yard/z-0001": "the yard"}
+
+
+def test_who_sees_one_camera_deletes_no_case_with_tracks_of_others(one_camera: TestClient) -> None:
+    assert one_camera.delete("/api/v1/cases/1").status_code == 403
+    assert one_camera.post("/cases/1", data={"action": "delete"}).status_code == 403
+    own = one_camera.post("/api/v1/cases", json={"name": "Mine"}).json()["id"]
+    assert one_camera.delete(f"/api/v1/cases/{own}").status_code == 204
+
+
+def test_who_sees_one_camera_is_told_no_count_of_others(one_camera: TestClient, signed_in: Clients, console_out: Path) -> None:
+    store = Store(console_out / "farsight.db")
+    store._db.execute("UPDATE tracks SET started_at = unixepoch() - 7200, ended_at = unixepoch() - 7100 WHERE source = 'cam'")
+    store.set_preferences({"retention": {"match": 0.01}})
+    store.close()
+    all_of_it, some = signed_in("admin"), one_camera
+    rate = "/api/v1/settings/rate?fpir=0.01"
+    assert all_of_it.get(rate).json()["tracks_a_day"] > 0 == some.get(rate).json()["tracks_a_day"]
+    assert "delete <b" in all_of_it.get("/settings").text
+    assert '<b class="number">0</b> matches' in some.get("/settings").text
+
+
+def test_a_page_goes_on_after_no_track_of_a_camera_that_is_kept_from_one(one_camera: TestClient) -> None:
+    for path in ("/api/v1/tracks?", "/api/sightings?", "/tracks?outcome=match&"):
+        hidden = one_camera.get(f"{path}after=cam/x-0007")
+        none = one_camera.get(f"{path}after=cam/x-0008")
+        assert hidden.status_code == none.status_code == 404, path
+
+
+def test_who_listens_sees_other_cameras_once_they_are_changed(
+    console_app: FastAPI, console_out: Path, signed_in: Clients
+) -> None:
+    cookie = signed_in("viewer").cookies["farsight_session"]
+    headers = [(b"cookie", f"farsight_session={cookie}".encode())]
+    scope: dict[str, Any] = {"type": "http", "method": "GET", "path": "/", "headers": headers, "app": console_app}
+    before = User(1, "viewer", "viewer")
+    Store(console_out / "farsight.db").change_account(1, cameras=["yard"])
+    now = _still_allowed(Request(scope), before)
+    assert now is not None and now.cameras == ("yard",)
+    Store(console_out / "farsight.db").set_password(1, "x")
+    assert _still_allowed(Request(scope), before) is None
+
+
+def test_who_has_a_session_cannot_guess_its_password(signed_in: Clients, console_out: Path) -> None:
+    client = signed_in("viewer")
+    for _ in range(5):
+        assert client.post("/account", data={"old": "wrong", "password": "another long one"}).status_code == 422
+    answer = client.post("/account", data={"old": PASSWORD, "password": "another long one"})
+    assert answer.status_code == 429 and "retry-after" in answer.headers
+    assert audited(console_out).count("sign in failed") == 5
+
+
+def test_the_addresses_of_one_ipv6_network_are_locked_together() -> None:
+    assert subjects("a", "2001:db8::1")[1] == subjects("b", "2001:db8::ffff:2")[1] != subjects("a", "2001:db8:0:1::1")[1]
+    assert subjects("a", "::1")[1] == "address:::/64" and subjects("a", "::ffff:192.0.2.1")[1] == "address:192.0.2.1"
+
+
+@pytest.mark.parametrize("value", HUGE)
+def test_odd_numbers_are_refused_and_no_fault_of_the_server(signed_in: Clients, value: str) -> None:
+    client = signed_in("admin")
+    for path in ("/audit?before=", "/cases?before=", "/people?after=", "/sightings?after=1,", "/search?identity="):
+        assert client.get(path + value).status_code in (200, 404, 422), path
+    track = "cam/x-0007"
+    for path, form in (
+        ("/cases/add", {"case": value, "track": track}),
+        ("/people", {"identity": value, "track": track}),
+        ("/users/1", {"action": "remove-token", "token": value}),
+        (f"/users/{value[:30]}", {"action": "remove"}),
+    ):
+        assert client.post(path, data=form).status_code == 422, path
+
+
+def test_half_a_character_and_paths_that_cannot_be_are_refused(signed_in: Clients) -> None:
+    client = signed_in("admin")
+    json_text = {"content-type": "application/json"}
+    for method, path, body in (
+        ("PATCH", "/api/v1/users/1", '{"cameras": ["\\ud800"]}'),
+        ("POST", "/api/v1/unknowns/ignore", '{"tracks": [["\\ud800", "x"]]}'),
+        ("POST", "/api/v1/runs", json.dumps({"source": "a" * 3000})),
+        ("POST", "/api/v1/runs", json.dumps({"source": "~nobody-of-this-name/a.mp4"})),
+        ("POST", "/api/v1/runs", json.dumps({"source": "a\0b"})),
+    ):
+        assert client.request(method, path, content=body, headers=json_text).status_code == 422, (path, body[:40])
+    assert client.get("/api/v1/users").status_code == 200
+
+
+def test_a_person_renamed_on_their_page_is_renamed_in_all_files_and_in_the_audit_log(
+    signed_in: Clients, console_out: Path
+) -> None:
+    (console_out / "sightings.jsonl").write_text('{"track": "x-0007", "source": "cam", "identity": 1, "name": "Ada"}\n')
+    form = {"action": "save", "name": "Ada Byron", "version": "0"}
+    client = signed_in("operator")
+    form["version"] = str(client.get("/api/v1/people/1").json()["version"])
+    assert client.post("/people/1", data=form, follow_redirects=False).status_code == 303
+    assert "update" in audited(console_out)
+    assert '"Ada Byron"' in (console_out / "sightings.jsonl").read_text()
+
+
+def test_uploads_stops_notes_and_calls_to_cameras_are_in_the_audit_log(
+    signed_in: Clients, console_out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (console_out / "live.yaml").write_text("cameras:\n  - {name: gate, url: 'rtsp://192.0.2.1/s'}\n")
+    Store(console_out / "farsight.db").set_preferences({"live_config": str(console_out / "live.yaml")})
+    monkeypatch.setattr("console.pages.cameras.try_camera", lambda *given: {"ok": False, "why": "x"})
+    admin = signed_in("admin")
+    assert admin.post("/cameras/test", data={"url": "http://user:secret@192.0.2.7/"}).status_code == 200
+    assert admin.post("/api/v1/recordings", files={"file": ("a.mp4", b"x")}).status_code == 201
+    admin.post("/cases", data={"name": "One"})
+    admin.post("/cases/add", data={"case": "1", "track": "cam/x-0007"})
+    admin.post("/cases/1", data={"action": "track-note", "track": "cam/x-0007", "note": "n"})
+    rows = Store(console_out / "farsight.db").audit_rows()
+    assert {"camera tested", "recording uploaded", "case note changed"} <= {row["what"] for row in rows}
+    assert "secret" not in json.dumps(rows) and "192.0.2.7" in json.dumps(rows)
+
+
+def test_the_settings_of_cameras_stay_as_they_were_where_the_audit_log_cannot_be_written(
+    signed_in: Clients, console_out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (console_out / "live.yaml").write_text(before := "cameras:\n  - {name: gate, url: 'rtsp://192.0.2.1/s'}\n")
+    Store(console_out / "farsight.db").set_preferences({"live_config": str(console_out / "live.yaml")})
+    monkeypatch.setattr("console.context.WRITE_WAIT_S", 0.05)
+    admin = signed_in("admin")
+    other = sqlite3.connect(console_out / "farsight.db")
+    other.execute("BEGIN IMMEDIATE")
+    assert admin.post("/cameras", data={"name": "yard", "url": "rtsp://192.0.2.2/s"}).status_code == 503
+    assert (console_out / "live.yaml").read_text() == before
+    other.rollback()
+
+
+def test_only_addresses_of_cameras_are_called() -> None:
+    for address in (
+        "file:///etc/passwd",
+        "/dev/video0/../../etc/passwd",
+        "/dev/video",
+        "concat:/etc/passwd",
+        "ftp://x/y",
+        "rtsp://",
+    ):
+        assert "begins with" in try_camera(address, limit_s=0.0)["why"], address
+
+
+def test_a_damaged_database_is_told_without_where_it_lies(
+    console_app: FastAPI, console_out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Store) -> bool:
+        raise StoreError(f"{self.path}: damaged")
+
+    monkeypatch.setattr(Store, "has_accounts", broken)
+    answer = TestClient(console_app, "http://localhost").get("/api/v1/tracks")
+    assert answer.status_code == 500 and answer.json()["detail"] == "farsight.db: damaged"
+
+
+def test_the_description_of_the_api_is_for_those_who_are_signed_in(console_app: FastAPI) -> None:
+    assert TestClient(console_app, "http://localhost").get("/openapi.json").status_code == 404
+
+
+def test_a_log_that_is_cut_through_an_address_shows_no_password(console_out: Path) -> None:
+    runs = Runs(Console(console_out / "farsight.db"))
+    runs.folder.mkdir()
+    text = "rtsp://user:" + "secret" * 10 + "@192.0.2.1/s\n" + "x" * (LOG_TAIL - 41) + "\n"
+    (runs.folder / "a.log").write_text(text)
+    assert "secret" not in runs.log(Run("a", "ann", [], 0.0))
+
+
+def test_a_token_made_on_the_page_can_be_found_by_secret_scanners(signed_in: Clients) -> None:
+    assert "farsight_" in signed_in("admin").post("/users/1", data={"action": "token", "label": "x"}).text
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "UPDATE audit SET what = x'00' WHERE id = 2",
+        "UPDATE audit SET detail = '{}' WHERE id = 2",
+        "DELETE FROM audit WHERE id = 2",
+        "DELETE FROM audit WHERE id > 2; DELETE FROM sqlite_sequence WHERE name = 'audit'",
+        "DELETE FROM audit WHERE id > 2",
+        "UPDATE audit SET id = -1 WHERE id = 2; UPDATE audit SET id = 2 WHERE id = 3; UPDATE audit SET id = 3 WHERE id = -1",
+    ],
+)
+def test_whatever_is_done_to_the_audit_log_is_found(console_out: Path, tampering: str) -> None:
+    store = Store(console_out / "farsight.db")
+    assert not store.verify_audit().fault
+    store.close()
+    outside = sqlite3.connect(console_out / "farsight.db")
+    outside.executescript(tampering)
+    outside.close()
+    assert Store(console_out / "farsight.db").verify_audit().fault
