@@ -54,6 +54,7 @@ NETWORKS: dict[str, Callable[..., torch.nn.Module]] = {
     "Pkdn": Pkdn,
     "Generator": Generator,
 }
+SHEET_DEGRADATIONS = ("bicubic", "cctv-fixed")
 BATCH = 25
 PAPER_BICUBIC = "paper's"
 
@@ -236,7 +237,7 @@ def write_sheet(path: Path, models: list[Model]) -> None:
     generator, titles = FaceGenerator(WEIGHTS / "facegen.safetensors"), ["input", *(model.name for model in models), "sharp"]
     looks = Look(smile=0.6), Look(yaw=0.15, light=(0.3, 0.0))
     lines = []
-    for place, (side, preset) in enumerate((s, p) for s in (16, 32) for p in DEGRADATIONS):
+    for place, (side, preset) in enumerate((s, p) for s in (16, 32) for p in SHEET_DEGRADATIONS):
         people = [(generator.identity(2 * place + i), look) for i, look in enumerate(looks)]
         sharp = np.stack([generator.render(*one)[0] for one in people])
         points = np.stack([generator.points(*one) for one in people])

@@ -15,11 +15,12 @@ UMASK = 0o077
 OUTPUT_NAMES = (
     *("farsight.db", "*.db", "*.db-wal", "*.db-shm", "*.db.templates", "sightings.jsonl*", "alerts.jsonl*", "report*.html"),
     *("run*.json", "crops", "annotated", "clip", ".lines.lock", ".farsight.lock", "*.part", "*.zip", "several-faces"),
+    *("status.json", "stills"),
 )
 # The beginnings of names that are written to.
 WRITTEN = (
     *("farsight.db", "sightings.jsonl", "alerts.jsonl", "report.", "run.", "crops", "annotated", "several-faces"),
-    *(".lines.lock", ".farsight"),
+    *(".lines.lock", ".farsight", "status.json", "stills"),
 )
 
 
@@ -31,7 +32,7 @@ def set_private_umask() -> None:
 def require_no_links(out: Path) -> None:
     """Raises SettingsError where something of ours in an output folder is a link: a folder from elsewhere would have us write
     over, or append to, any file of this user."""
-    for folder in (out, out / "crops", out / "annotated"):
+    for folder in (out, out / "crops", out / "annotated", out / "stills"):
         try:
             with os.scandir(folder) as entries:
                 links = [e for e in entries if e.is_symlink() and (folder != out or e.name.startswith(WRITTEN))]

@@ -57,6 +57,7 @@ class StatusFile:
         part = self._path.with_name(f"{NAME}.{os.getpid()}.part")
         with suppress(OSError, ValueError):
             part.unlink(missing_ok=True)  # so that no link is written through
+            part.touch(0o600)
             part.write_text(redact(json.dumps(content, default=str)))
             part.replace(self._path)
 

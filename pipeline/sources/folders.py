@@ -20,8 +20,10 @@ TRASH = frozenset("$recycle.bin recycler recycled @recycle #recycle @eadir lost+
     "system volume information"
 }
 HIDDEN, TRASHED, OURS = "hidden files", "files in trash and system folders", "files of an earlier run's output"
-OUTPUT_FOLDERS = frozenset("annotated crops several-faces farsight.db.templates".split())
-OUTPUT = frozenset("farsight.db farsight.db-wal farsight.db-shm sightings.jsonl alerts.jsonl report.html run.json".split())
+OUTPUT_FOLDERS = frozenset("annotated crops several-faces stills farsight.db.templates".split())
+OUTPUT = frozenset(
+    "farsight.db farsight.db-wal farsight.db-shm sightings.jsonl alerts.jsonl report.html run.json status.json".split()
+)
 
 VideoCheck = Callable[[Path], str]
 """Opens a file and returns why it is no video; "" if it is one."""
