@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MAX_FILES = 20_000
 MAX_BYTES = 2_000_000_000  # of all files, unpacked
+MAX_DIRECTORY_BYTES = 500 * MAX_FILES  # of a zip's table of contents, which is read as a whole
 MAX_JOBS = 20  # kept at a time; the oldest go first
 
 
@@ -153,6 +154,7 @@ def _plain_name(name: str) -> str:
 
 def _unzip(content: BinaryIO, folder: Path) -> None:
     """Unpack a zip. Names that lead out of the folder, links and what is too large are refused."""
+    _check_directory(content)
     with zipfile.ZipFile(content) as archive:
         members = [member for member in archive.infolist() if not member.is_dir()]
         if len(members) > MAX_FILES:
@@ -170,6 +172,13 @@ def _unzip(content: BinaryIO, folder: Path) -> None:
                     if left < 0:
                         raise Problem(413, "Too large", f"unpacked more than {MAX_BYTES // 1_000_000} MB; import it in parts")
                     file.write(block)
+
+
+def _check_directory(content: BinaryIO) -> None:
+    """Refuse a zip whose table of contents would fill the memory, before it is read. Raises Problem."""
+    end = zipfile._EndRecData(content)  # type: ignore[attr-defined]  # as `ZipFile` reads it, so that no zip tells two things
+    if end and end[zipfile._ECD_SIZE] > MAX_DIRECTORY_BYTES:  # type: ignore[attr-defined]
+        raise Problem(413, "Too many files", f"the zip lists more than {MAX_FILES} files; import it in parts")
 
 
 def _only_inside(listing: PhotoList, folder: Path) -> None:

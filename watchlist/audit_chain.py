@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import json
+import os
+import pwd
 from typing import Any
 
 START = hashlib.sha256(b"farsight audit").digest()  # stands before the first row
@@ -33,8 +34,8 @@ def chain_existing(db: Any) -> None:
 
 
 def login_name() -> str:
-    """Who runs this process, for the audit log: the name of the system's user."""
+    """Who runs this process, for the audit log: the name of the system's user, whatever the environment says."""
     try:
-        return f"{getpass.getuser()} (command line)"
-    except (OSError, KeyError, ImportError):  # a container's user without a name
+        return f"{pwd.getpwuid(os.getuid()).pw_name} (command line)"
+    except (OSError, KeyError):  # a container's user without a name
         return "command line"

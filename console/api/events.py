@@ -10,6 +10,7 @@ import asyncio
 import json
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -28,6 +29,7 @@ router = APIRouter(prefix="/api/v1/events", tags=["events"])
 LOOK_S = 0.25
 KEEP_ALIVE_S = 15.0
 MAX_LISTENERS = 200
+MAX_OF_ONE = 40  # pages of one user, who could else keep all others from listening
 BATCH = 100  # changes told at once
 SESSION_CHECK_S = 10.0
 
@@ -41,7 +43,7 @@ class Watcher:
         self.number = self._store.change_number()
         self.alert = self._store.last_alert_number()
         self._version, self._looked = self._store.data_version(), 0.0
-        self.listeners = 0
+        self.listeners: Counter[str] = Counter()  # by user
         self._lock = asyncio.Lock()
 
     async def look(self) -> None:
@@ -68,8 +70,9 @@ async def events(
     """Server-sent events: `track` (a sighting, new or changed) and `alert` (an alert of a live camera). A browser that comes back
     names the last one it had by itself (`Last-Event-ID`)."""
     watcher: Watcher = request.app.state.watcher
-    if watcher.listeners >= MAX_LISTENERS:
-        raise Problem(503, "Too many listeners", f"{MAX_LISTENERS} pages listen already; close some", {"retry-after": "30"})
+    if watcher.listeners.total() >= MAX_LISTENERS or watcher.listeners[user.name] >= MAX_OF_ONE:
+        most = f"at most {MAX_OF_ONE} pages of one user and {MAX_LISTENERS} of all listen at a time; close some"
+        raise Problem(503, "Too many listeners", most, {"retry-after": "30"})
     await watcher.look()
     feed, _, alert = (last_event_id or f"{watcher.number}-{watcher.alert}").partition("-")
     stream = _stream(request, user, watcher, int(feed), int(alert or watcher.alert))
@@ -77,7 +80,7 @@ async def events(
 
 
 async def _stream(request: Request, user: User, watcher: Watcher, feed: int, alert: int) -> AsyncIterator[str]:
-    watcher.listeners += 1
+    watcher.listeners[name := user.name] += 1
     spoke = checked = time.monotonic()
     try:
         yield "retry: 1000\n\n"
@@ -100,7 +103,7 @@ async def _stream(request: Request, user: User, watcher: Watcher, feed: int, ale
                 user, checked = found, now  # who may see other cameras now
             await asyncio.sleep(LOOK_S)
     finally:
-        watcher.listeners -= 1
+        watcher.listeners[name] -= 1
 
 
 def _changes(console: Console, user: User, feed: int, alert: int) -> tuple[int, int, str]:

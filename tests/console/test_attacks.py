@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sqlite3
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,14 @@ from fastapi.testclient import TestClient
 from starlette.formparsers import MultiPartParser
 from starlette.requests import Request
 
-from console.api.events import _still_allowed
+from console.api.events import MAX_OF_ONE, _still_allowed
 from console.auth.lockout import subjects
 from console.auth.users import User
 from console.camera_test import try_camera
 from console.context import Console
 from console.jobs import LOG_TAIL, Run, Runs
 from tests.console.conftest import PASSWORD, Clients
+from watchlist.audit_chain import login_name
 from watchlist.sqlite_connection import StoreError
 from watchlist.store import Store
 
@@ -264,3 +266,27 @@ def test_whatever_is_done_to_the_audit_log_is_found(console_out: Path, tampering
     outside.executescript(tampering)
     outside.close()
     assert Store(console_out / "farsight.db").verify_audit().fault
+
+
+def test_the_audit_log_of_the_command_line_names_the_real_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(variable, "somebody else")
+    assert "somebody else" not in login_name()
+
+
+def test_a_zip_that_lists_millions_of_files_is_refused_before_its_list_is_read(
+    signed_in: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = b"PK\x01\x02" + bytes(24) + b"\x01\x00" + bytes(16) + b"a"
+    content = entry * 300_000
+    end = b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, 1, 1, len(content), 0, 0)
+    monkeypatch.setattr(zipfile, "ZipFile", None)
+    answer = signed_in("operator").post("/api/v1/people/import", files={"files": ("a.zip", content + end)})
+    assert answer.status_code == 413 and "20000 files" in answer.json()["detail"]
+
+
+def test_one_user_with_many_pages_leaves_room_for_others_who_listen(console_app: FastAPI, signed_in: Clients) -> None:
+    console_app.state.watcher.listeners["viewer"] = MAX_OF_ONE
+    console_app.state.closing = True  # a stream ends at once
+    assert signed_in("viewer").get("/api/v1/events").status_code == 503
+    assert signed_in("reviewer").get("/api/v1/events").status_code == 200
