@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+import unicodedata
 from dataclasses import dataclass
 
 from watchlist.database import Database, StoreError
@@ -82,7 +83,9 @@ class Accounts(Database):
             raise StoreError(f"role {role}: must be one of {', '.join(ROLES)}")
 
     def find_account(self, name: str) -> Account | None:
-        row = self._db.execute("SELECT * FROM users WHERE name = ? AND removed IS NULL", (name,)).fetchone()
+        """The user of a name, however its letters with accents were typed."""
+        kept = unicodedata.normalize("NFC", name)
+        row = self._db.execute("SELECT * FROM users WHERE name = ? AND removed IS NULL", (kept,)).fetchone()
         return None if row is None else _account(row)
 
     def account(self, identity: int) -> Account | None:

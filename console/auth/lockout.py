@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import time
+import unicodedata
 
 from console.problems import Problem
 from watchlist.accounts import Accounts
@@ -15,7 +16,8 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 30.0, 900.0  # doubled with each further failure
 
 def subjects(name: str, address: str) -> list[str]:
     """What failures are counted for. Names are hashed: people type passwords into the wrong field."""
-    return [f"name:{hashlib.sha256(name.casefold().encode()).hexdigest()}", f"address:{_network(address)}"]
+    typed = unicodedata.normalize("NFC", name).casefold()
+    return [f"name:{hashlib.sha256(typed.encode()).hexdigest()}", f"address:{_network(address)}"]
 
 
 def _network(address: str) -> str:

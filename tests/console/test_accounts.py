@@ -134,12 +134,14 @@ def test_an_address_that_guesses_many_names_is_locked_too(console_app: FastAPI) 
 
 def test_unknown_names_are_answered_like_wrong_passwords(console_app: FastAPI) -> None:
     client = TestClient(console_app, "http://localhost")
-    texts, times = [], []
-    for name in ("admin", "nobody here"):
-        began = time.perf_counter()
-        texts.append(client.post("/api/v1/session", json={"name": name, "password": "wrong"}).text)
-        times.append(time.perf_counter() - began)
-    assert texts[0] == texts[1] and min(times) > 0.3 * max(times)
+    texts: dict[str, str] = {}
+    times: dict[str, float] = {}
+    for _ in range(4):  # the quickest of each counts: a busy machine makes one take longer
+        for name in ("admin", "nobody here"):
+            began = time.perf_counter()
+            texts[name] = client.post("/api/v1/session", json={"name": name, "password": "wrong"}).text
+            times[name] = min(times.get(name, 1e9), time.perf_counter() - began)
+    assert len(set(texts.values())) == 1 and min(times.values()) > 0.3 * max(times.values())
 
 
 def test_an_api_token_signs_in_until_it_is_removed(console_app: FastAPI, console_out: Path) -> None:

@@ -290,3 +290,17 @@ def test_one_user_with_many_pages_leaves_room_for_others_who_listen(console_app:
     console_app.state.closing = True  # a stream ends at once
     assert signed_in("viewer").get("/api/v1/events").status_code == 503
     assert signed_in("reviewer").get("/api/v1/events").status_code == 200
+
+
+def test_a_name_with_accents_signs_in_and_is_locked_however_it_was_typed(
+    console_app: FastAPI, console_out: Path, password_hash: str
+) -> None:
+    store = Store(console_out / "farsight.db")
+    store.add_account("Zo\u00eb", "viewer", password_hash)
+    store.close()
+    client = TestClient(console_app, "http://localhost")
+    apart = "Zoe\u0308"
+    assert client.post("/api/v1/session", json={"name": apart, "password": PASSWORD}).status_code == 200
+    for name in ("Zo\u00eb", apart, "Zo\u00eb", apart, "Zo\u00eb"):
+        assert client.post("/api/v1/session", json={"name": name, "password": "wrong password"}).status_code == 401
+    assert client.post("/api/v1/session", json={"name": apart, "password": PASSWORD}).status_code == 429
