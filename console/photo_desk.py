@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 KEPT_S = 1800.0
 MAX_PHOTOS = 200  # kept at a time, of all users; the oldest go first
+MAX_OF_ONE = 80  # of one user
 SHOWN_PX = 1280
 FACE_PX = 96
 
@@ -106,6 +107,7 @@ class PhotoDesk:
         kept.thumbnails = [_jpeg(_cut(found.photo, face.box), FACE_PX) for face in photo.faces]
         with self._desk:
             self._forget()
+            self._forget_oldest_of(owner)
             if self._folder is None:
                 self._folder = tempfile.TemporaryDirectory(prefix="farsight-desk-")
             kept.path = Path(self._folder.name) / token
@@ -145,9 +147,17 @@ class PhotoDesk:
             token, oldest = next(iter(self._kept.items()))
             if len(self._kept) < MAX_PHOTOS and time.monotonic() - oldest.at < KEPT_S:
                 return
-            del self._kept[token]
-            if oldest.path is not None:
-                oldest.path.unlink(missing_ok=True)
+            self._drop(token)
+
+    def _forget_oldest_of(self, owner: str) -> None:
+        """Make room for another photo of a user, who does not push out those of others."""
+        own = [token for token, kept in self._kept.items() if kept.owner == owner]
+        for token in own[: max(0, len(own) - MAX_OF_ONE + 1)]:
+            self._drop(token)
+
+    def _drop(self, token: str) -> None:
+        if (path := self._kept.pop(token).path) is not None:
+            path.unlink(missing_ok=True)
 
     # ---------- enrolment and search ----------
 

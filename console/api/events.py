@@ -137,7 +137,7 @@ def _still_allowed(request: Request, user: User) -> User | None:
     from console.auth.users import find_user
 
     try:
-        found = find_user(request)
+        found = find_user(request, in_use=False)  # a page that only listens is not somebody who works
     except Problem:
         return None
     return found if found.id == user.id else None

@@ -37,8 +37,8 @@ def open_session(console: Console, account: Account, response: Response) -> str:
     return csrf
 
 
-def find_session(console: Console, request: Request) -> Session | None:
-    """The session of a request's cookie, unless it has expired."""
+def find_session(console: Console, request: Request, in_use: bool = True) -> Session | None:
+    """The session of a request's cookie, unless it has expired; ``in_use``: write down that it is in use."""
     secret = request.cookies.get(COOKIE)
     if not secret:
         return None
@@ -46,7 +46,7 @@ def find_session(console: Console, request: Request) -> Session | None:
     session = console.reader().session(token)
     if session is None or session.expires < now or session.seen + IDLE_S < now:
         return None
-    if session.seen + TOUCH_S < now:
+    if in_use and session.seen + TOUCH_S < now:
         with (
             suppress(Problem, sqlite3.Error, StoreError),
             console.writer(session.account.name) as store,

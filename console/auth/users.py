@@ -65,8 +65,8 @@ async def current_user(request: Request) -> User:
     return known
 
 
-def find_user(request: Request) -> User:
-    """The user that a request's token or cookie names. Raises NotSignedIn."""
+def find_user(request: Request, in_use: bool = True) -> User:
+    """The user that a request's token or cookie names; ``in_use``: the session stays open for it. Raises NotSignedIn."""
     console = console_of(request)
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and secret:
@@ -74,7 +74,7 @@ def find_user(request: Request) -> User:
         if account is None:
             raise NotSignedIn("the API token is unknown or has expired; make one with `farsight user token`")
         return _user(account, None)
-    session = find_session(console, request)
+    session = find_session(console, request, in_use)
     if session is not None:
         return _user(session.account, session.csrf)
     if console.options.anonymous and not console.reader().has_accounts():
