@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from watchlist.store import Store
 
 TABLE_SHOTS = 3
-MAX_TRACKS = 5000  # who is the same person is asked of every pair
 
 
 def command(
@@ -57,43 +56,24 @@ def command(
 
 def _fit(store: Store, card: dict[str, Any], strangers: Path, camera: str | None) -> None:
     """Keep thresholds fitted to the people of other footage, where these tell more than the card."""
-    import numpy as np
-
-    from watchlist.calibration import fit_to_footage, group_people
-    from watchlist.gallery import Gallery
-    from watchlist.row_checks import checked_embedding, stack_embeddings
-    from watchlist.thresholds import Thresholds
+    from watchlist.database import StoreError
+    from watchlist.footage_calibration import fit_to_tracks, usable_tracks
 
     path = database_path(strangers)
     footage = open_store(path, must_exist=True)
-    tracks = [
-        t
-        for t in footage.tracks(camera)
-        if t["template"] is not None and t["outcome"] != "not_assessable" and t["recognizer"] == card["sha256"]
-    ]
+    rows = list(footage.tracks(camera))
     footage.close()
-    if len(tracks) > MAX_TRACKS:
-        console.print(f"{len(tracks)} tracks: every {len(tracks) / MAX_TRACKS:.1f}th is compared")
-        tracks = [tracks[int(k * len(tracks) / MAX_TRACKS)] for k in range(MAX_TRACKS)]
-    gallery = Gallery(store, card["sha256"])
-    if not tracks or not len(gallery):
-        raise SettingsError(f"calibrate: {len(tracks)} tracks and {len(gallery)} photos of this recogniser; both are needed")
-    vectors = stack_embeddings(
-        [checked_embedding(t["template"], np.float16, path, f"the track {t['source']}/{t['track']}") for t in tracks],
-        path,
-        "tracks",
-    )
-    face_px = np.array([t["face_px"] for t in tracks], np.float32)
-    shots = np.array([t["shots"] for t in tracks], np.intp)
-    person = group_people(vectors, face_px, Thresholds(card["impostors"]))
-    highest = np.array([found.score for found in gallery.nearest(vectors) if found is not None], np.float32)
-    bins, fits = fit_to_footage(card["impostors"], highest, face_px, shots, person, gallery.list_size)
-    for fit in fits:
+    tracks = usable_tracks(rows, card["sha256"])
+    try:
+        found = fit_to_tracks(store, card, tracks, path)
+    except StoreError as error:
+        raise SettingsError(str(error)) from None
+    for fit in found.fits:
         console.print(fit.text())
-    if all(fit.kept for fit in fits):
+    if found.unchanged:
         raise SettingsError(
-            f"calibrate: {len(tracks)} tracks show {len(set(person.tolist()))} people, who give no better thresholds than those "
+            f"calibrate: {found.tracks} tracks show {found.people} people, who give no better thresholds than those "
             "that are there; nothing was changed"
         )
-    store.put_calibration(card["sha256"], bins, len(tracks))
-    store.log_audit("calibrate", tracks=len(tracks), strangers=[fit.strangers for fit in fits])
+    store.put_calibration(card["sha256"], found.bins, found.tracks)
+    store.log_audit("calibrate", tracks=found.tracks, strangers=[fit.strangers for fit in found.fits])

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -190,7 +191,7 @@ class Runs:
             store.log_audit("recording uploaded", bytes=path.stat().st_size)
         return path
 
-    def _launch(self, user: str, options: list[str], resumes: str) -> Run:
+    def _launch(self, user: str, options: Sequence[str], resumes: str) -> Run:
         console = self._console
         if not console.command:
             raise Problem(409, "Nothing can be started", "this server was not started by `farsight serve`")
@@ -204,7 +205,7 @@ class Runs:
             origin = console.reader().copied_from()
             watchlist = origin if origin and Path(origin).is_file() else str(console.database)
             token = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
-            run = Run(token, user, options, time.time(), resumes=resumes)
+            run = Run(token, user, list(options), time.time(), resumes=resumes)
             self.folder.mkdir(mode=0o700, exist_ok=True)
             command = [*console.command, "run", *options, f"--watchlist={watchlist}", f"--out={console.out}", "--resume"]
             with open(self.folder / f"{token}.log", "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as log:

@@ -87,7 +87,8 @@ class PhotoDesk:
         self._models, self._desk = threading.Lock(), threading.Lock()
         self._gates: dict[bool, Gate] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self.digest, self.card = "", {}
+        self.digest = ""
+        self.card: dict[str, Any] = {}
 
     # ---------- photos ----------
 
@@ -253,8 +254,7 @@ class PhotoDesk:
 
     def calibrate(self, user: str, source: str = "", reset: bool = False) -> str:
         """Fit the thresholds to a source that showed nobody on the list, or go back to the recogniser's; tells what was done."""
-        from watchlist.calibration import MIN_COMPARISONS, fit_impostor_scores
-        from watchlist.row_checks import checked_embedding
+        from watchlist.footage_calibration import fit_to_tracks, usable_tracks
 
         self._card()
         with self._console.writer(user) as store:
@@ -262,26 +262,18 @@ class PhotoDesk:
                 store.put_calibration(self.digest, None)
                 store.log_audit("calibrate", reset=True)
                 return "The recogniser's own thresholds are used again"
-            rows = [
-                row
-                for row in store.tracks(source)
-                if row["template"] is not None and row["outcome"] != "not_assessable" and row["recognizer"] == self.digest
-            ]
-            photos = store.active_photos()[0]
-            if not rows or not len(photos):
-                raise Problem(422, "Not calibrated", f"{source}: {len(rows)} tracks and {len(photos)} photos; both are needed")
-            vectors = np.stack([checked_embedding(row["template"], np.float16, store.path, row["track"]) for row in rows])
-            widths = np.array([row["face_px"] for row in rows], np.float32)
-            bins, counts = fit_impostor_scores(self.card["impostors"], vectors @ store.photo_embeddings(photos).T, widths)
-            if max(counts) < MIN_COMPARISONS:
+            try:
+                found = fit_to_tracks(store, self.card, usable_tracks(list(store.tracks(source)), self.digest), store.path)
+            except StoreError as error:
+                raise Problem(422, "Not calibrated", str(error)) from None
+            if found.unchanged:
                 raise Problem(
                     422, "Not calibrated",
-                    f"{len(rows)} tracks against {len(photos)} photos give at most {max(counts)} comparisons of one face size, "
-                    f"{MIN_COMPARISONS} are needed; take longer footage",
+                    f"{found.tracks} tracks show {found.people} people, who give no better thresholds; nothing was changed",
                 )  # fmt: skip
-            store.put_calibration(self.digest, bins, len(rows))
-            store.log_audit("calibrate", tracks=len(rows), comparisons=counts)
-        return f"The thresholds rest on {len(rows)} passers-by of {source} now"
+            store.put_calibration(self.digest, found.bins, found.tracks)
+            store.log_audit("calibrate", tracks=found.tracks, strangers=[fit.strangers for fit in found.fits])
+        return f"The thresholds rest on {found.people} passers-by of {source} now"
 
     def _card(self) -> dict[str, Any]:
         from models import recognizer_card

@@ -182,7 +182,9 @@ def _cards(rows: list[dict[str, Any]], out: Path, pictures: Pictures) -> list[di
             {
                 **{key: row[key] for key in CARD_FIELDS},
                 "box": box_number(row["track"]),
-                "when": time_span(*(row[key] for key in (("started_at", "ended_at") if live else ("start_s", "end_s"))), live),
+                "when": time_span(row["started_at"], row["ended_at"], live)
+                if live
+                else time_span(row["start_s"], row["end_s"], live),
                 "crop": pictures.track_picture(row, "crop"),
                 "restored": pictures.track_picture(row, "restored"),
                 "enrolled": pictures.person_photo(row["identity"])

@@ -40,7 +40,7 @@ class Verdict(BaseModel):
     quality: float = 0.0
     turned: int = 0
     faces: list[FaceFound] = Field(default_factory=list)
-    size: tuple[int, int] | None = Field(None, description="width and height of the upright photo")
+    size: tuple[int, int] | None = Field(default=None, description="width and height of the upright photo")
 
 
 class Enrolled(BaseModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Depends, Form, Query, Request, UploadFile
@@ -46,10 +46,10 @@ class Found(BaseModel):
     """Hits, or where a face has to be chosen or none can be used, ``refused`` and the photo's ``faces``."""
 
     hits: list[Hit] = Field(default_factory=list)
-    compared: int = Field(0, description="tracks compared")
+    compared: int = Field(default=0, description="tracks compared")
     refused: str = ""
     faces: list[FaceFound] = Field(default_factory=list)
-    size: tuple[int, int] | None = Field(None, description="width and height of the upright photo")
+    size: tuple[int, int] | None = Field(default=None, description="width and height of the upright photo")
 
 
 class Wanted(BaseModel):
@@ -129,6 +129,7 @@ def search(request: Request, user: User, how: Wanted, vectors: NDArray[np.float3
 
 def _hit(hit: TrackHit) -> Hit:
     keys = ("source", "track", "start_s", "end_s", "started_at", "ended_at", "face_px", "name", "identity")
-    pictures = {kind: picture_address(hit.row, kind) for kind in ("crop", "restored")}
-    decided = {key: getattr(hit, key) for key in ("score", "threshold", "fpir", "outcome")}
-    return Hit(**{key: hit.row[key] for key in keys}, **decided, **pictures)
+    fields: dict[str, Any] = {key: hit.row[key] for key in keys}
+    fields |= {kind: picture_address(hit.row, kind) for kind in ("crop", "restored")}
+    fields |= {key: getattr(hit, key) for key in ("score", "threshold", "fpir", "outcome")}
+    return Hit(**fields)

@@ -34,7 +34,7 @@ def cameras(request: Request, user: Viewer) -> HTMLResponse:
         if user.sees(name):
             shown.append(_shown(console, name, listed.get(name), told.get(name), running))
     named = None if file is None else str(file.path) if user.may("admin") else file.path.name
-    context = {"cameras": shown, "running": running, "at": status.get("at"), "file": named}
+    context: dict[str, Any] = {"cameras": shown, "running": running, "at": status.get("at"), "file": named}
     if wants_part(request):
         return part(request, "cameras_now.html", **context)
     return show(request, user, "cameras.html", "cameras", "Cameras", **context)

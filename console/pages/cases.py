@@ -11,8 +11,9 @@ from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
 from starlette.background import BackgroundTask
 
+from console.auth import User
 from console.context import Console, console_of
-from console.pages.layout import MAX_ID, Operator, User, Viewer, card, done, entered_id, show, source_and_track
+from console.pages.layout import MAX_ID, Operator, Viewer, card, done, entered_id, show, source_and_track
 from console.problems import Problem, not_found
 from watchlist.cases import Case
 from watchlist.database import StoreError

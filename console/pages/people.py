@@ -9,12 +9,12 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Form, Query, Request, Response, UploadFile
 from fastapi.responses import HTMLResponse
 
+from console.auth import User
 from console.context import Console, console_of
 from console.imports import imports_of
 from console.pages.layout import (
     MAX_ID,
     Operator,
-    User,
     Viewer,
     cards,
     done,

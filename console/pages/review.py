@@ -9,8 +9,9 @@ from urllib.parse import quote, urlencode
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse
 
+from console.auth import User
 from console.context import console_of
-from console.pages.layout import Reviewer, User, Viewer, card, cards, done, part, show, source_and_track, visible_row, wants_part
+from console.pages.layout import Reviewer, Viewer, card, cards, done, part, show, source_and_track, visible_row, wants_part
 from console.problems import Problem
 from watchlist.database import StoreError
 from watchlist.feed import FeedFilter

@@ -65,7 +65,11 @@ def run_page(request: Request, user: Viewer, token: str) -> HTMLResponse:
     require_all_cameras(user, TELL)
     jobs = runs_of(request)
     run = jobs.find(token)
-    context = {"run": _shown(run), "log": jobs.log(run), "progress": jobs.progress() if run.state == "running" else {}}
+    context: dict[str, Any] = {
+        "run": _shown(run),
+        "log": jobs.log(run),
+        "progress": jobs.progress() if run.state == "running" else {},
+    }
     if wants_part(request):
         return part(request, "run_now.html", **context)
     return show(request, user, "run.html", "runs", f"Run {token}", **context)
@@ -87,4 +91,5 @@ def change(request: Request, user: Operator, token: str, action: Annotated[str, 
 
 def _shown(run: Any) -> dict[str, Any]:
     source = next((word.partition("=")[2] for word in run.options if word.startswith("--source=")), "")
-    return vars(run) | {"source": redact_url(source), "short": Path(source).name if "://" not in source else redact_url(source)}
+    fields: dict[str, Any] = dict(vars(run))
+    return fields | {"source": redact_url(source), "short": Path(source).name if "://" not in source else redact_url(source)}

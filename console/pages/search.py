@@ -9,9 +9,9 @@ import numpy as np
 from fastapi import APIRouter, Request, UploadFile
 from fastapi.responses import HTMLResponse, Response
 
+from console.auth import User
 from console.context import console_of
 from console.pages.layout import (
-    User,
     Viewer,
     card,
     done,

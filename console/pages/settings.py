@@ -11,8 +11,9 @@ from zoneinfo import available_timezones
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse
 
+from console.auth import User
 from console.context import Console, console_of
-from console.pages.layout import LANGUAGES, Admin, User, Viewer, done, entered_number, show, visible_sources
+from console.pages.layout import LANGUAGES, Admin, Viewer, done, entered_number, show, visible_sources
 from console.photo_desk import desk_of
 from console.problems import Problem
 from watchlist.database import StoreError

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse
 
+from console.auth import User
 from console.context import Console, console_of
-from console.pages.layout import Admin, Operator, User, Viewer, cards, done, show, source_and_track
+from console.pages.layout import Admin, Operator, Viewer, cards, done, show, source_and_track
 from console.problems import Problem, not_found
 from watchlist.database import StoreError
 from watchlist.thresholds import Thresholds
