@@ -292,3 +292,10 @@ def test_users_are_made_changed_and_removed_by_admins_alone(signed_in: Clients, 
     assert store.find_account("eve <b>") is None
     assert "holds" in admin.get("/audit").text
     store.close()
+
+
+def test_calibration_with_too_little_footage_changes_nothing_and_says_why(signed_in: Clients, console_out: Path) -> None:
+    admin = signed_in("admin")
+    answer = admin.post("/settings/calibrate", data={"source": "cam", "sure": "on", "action": "fit"})
+    assert answer.status_code == 422 and "photos of this recogniser; both are needed" in answer.text
+    assert Store(console_out / "farsight.db").calibration_made() is None
