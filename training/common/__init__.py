@@ -1,1 +1,1 @@
-"""What all recipes share."""
+"""Code shared by all training recipes."""

@@ -1,8 +1,8 @@
 """Camera degradations for whole batches, on the training device.
 
-`training.common.degradations` and `training.common.video_codec` degrade one chip at a time with OpenCV and a real encoder. That
-is too slow for a GPU. Here each image of a batch has its own size and camera, and all steps are matrix products: a small image
-is R X R^T, where R (side, 128) blurs and samples rows.
+`training.common.degradations` and `training.common.video_codec` degrade one chip at a time with OpenCV and a real encoder, which
+is too slow for a GPU. This module processes a batch in which each image has its own size and camera parameters. Resampling and
+blur are matrix products: the small image is R X R^T, where R (side, 128) blurs and samples rows.
 
 Images are float (N, 3, H, W) RGB in 0..255. An image with a side below 128 lies in the upper left corner of a canvas
 (N, 3, 128, 128); its last row and column are repeated to fill the canvas. ``sides`` int64 (N,) holds the sides in pixels.
@@ -36,20 +36,20 @@ LUMINANCE = (
 )  # ITU-T T.81, table K.1
 CHROMINANCE = ((17, 18, 24, 47), (18, 21, 26, 66), (24, 26, 56, 99), (47, 66, 99, 99))  # table K.2; beyond it, 99
 TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
-DEAD_ZONE = 1 / 3  # H.264 rounds a coefficient up from two thirds of a step on
+DEAD_ZONE = 1 / 3  # rounding offset of H.264 intra coding: a coefficient rounds up from two thirds of a step
 
 
 @dataclass(frozen=True)
 class CameraParameters:
-    """One camera for each of N images. Every field is a float tensor (N,).
+    """Camera parameters of N images. Every field is a float tensor (N,).
 
     Attributes:
         blur: standard deviation of the lens blur, in units of `CCTV_BLUR` pixels of the small image.
         noise: standard deviation of the sensor noise in grey levels.
-        quality: JPEG quality, 1..100.
+        quality: JPEG quality, 1..100; lower compresses more.
         gain: factor on brightness.
-        gamma: exponent on brightness.
-        step: quantiser step of a video codec in grey levels; it replaces JPEG where it is above 0.
+        gamma: exponent on brightness; above 1 darkens mid-tones.
+        step: quantiser step of the H.264 model in grey levels; higher compresses more. 0 selects JPEG.
     """
 
     blur: Tensor
@@ -67,7 +67,7 @@ class CameraParameters:
             n: number of cameras.
             generator: on the device of the result.
             even_exposure: leave gain and gamma at 1, as in `training.common.degradations.cctv_even`.
-            video_share: share 0..1 with a video codec in place of JPEG.
+            video_share: share 0..1 of cameras that use the H.264 model in place of JPEG.
         """
 
         def between(low: float, high: float) -> Tensor:
@@ -81,7 +81,7 @@ class CameraParameters:
             between(35, 92).floor(),
             ones if even_exposure else between(0.6, 1.15),
             ones if even_exposure else between(0.75, 1.3),
-            torch.where(coded, 0.625 * 2 ** (between(22, 37) / 6), 0 * ones),  # steps of the usual quality settings
+            torch.where(coded, 0.625 * 2 ** (between(22, 37) / 6), 0 * ones),  # H.264 steps at QP 22..37
         )
 
 
@@ -93,7 +93,7 @@ def resampling_matrices(kind: str, to: int | None, device: torch.device) -> Tens
         kind: one of `degradations.KERNELS` (antialiased) to shrink; ``cubic`` (as `cv2.resize`) or ``view`` (the recogniser's
             crop) to enlarge.
         to: None: shrink 128 pixels to the side, and repeat the last row up to 128. Else: resample the side to ``to`` pixels.
-        device: of the result.
+        device: device of the result.
     """
     found = np.zeros((CHIP + 1, to or CHIP, CHIP), np.float32)
     for side in range(MIN_SIDE, CHIP + 1):
@@ -217,8 +217,8 @@ def _quantise(planes: Tensor, table: Tensor, dead: Tensor) -> Tensor:
 def compress(pictures: Tensor, quality: Tensor, step: Tensor) -> Tensor:
     """Compress images with JPEG (ITU-T T.81), or with a model of H.264 intra coding where ``step`` is above 0.
 
-    The model of H.264 is one flat quantiser step with a dead zone, without prediction and without deblocking. Chroma is
-    subsampled 2x in both (4:2:0).
+    The H.264 model is one flat quantiser step with a dead zone, without prediction or deblocking. Both JPEG and the H.264 model
+    subsample chroma 2x (4:2:0).
 
     Args:
         pictures: (N, 3, H, W) RGB in 0..255, H and W multiples of 16.
@@ -241,16 +241,16 @@ def compress(pictures: Tensor, quality: Tensor, step: Tensor) -> Tensor:
 
 
 def relight(chips: Tensor, low: float, high: float, generator: torch.Generator) -> Tensor:
-    """Change strength and colour of the light: multiply each colour channel by a factor between ``low`` and ``high``."""
+    """Vary the light: multiply each colour channel of chips (N, 3, H, W) by a random factor from [``low``, ``high``)."""
     factors = torch.rand(len(chips), 3, 1, 1, generator=generator, device=chips.device) * (high - low) + low
     return (chips * factors).round().clamp(0, 255)
 
 
 def jitter_matrices(strength: Tensor, generator: torch.Generator) -> Tensor:
-    """Random matrices (N, 2, 3) that misalign chips as landmark errors do; see `degradations.jitter_matrix`.
+    """Draw affine matrices (N, 2, 3) that misalign chips as landmark errors do; see `degradations.jitter_matrix`.
 
     Args:
-        strength: (N,); 1 is an error of about 3 % of the chip's side.
+        strength: (N,), error per chip; 1 is about 3 % of the chip's side.
         generator: on the device of the result.
     """
     scale, angle, x, y = torch.randn(4, len(strength), generator=generator, device=strength.device) * strength
@@ -278,7 +278,7 @@ def warp(chips: Tensor, matrices: Tensor, mode: str = "bicubic") -> Tensor:
 def warp_points(points: Tensor, matrices: Tensor) -> Tensor:
     """Warp landmarks (N, P, 2) by matrices (N, 2, 3). All-zero rows (no landmarks) stay zero.
 
-    Landmarks count from pixel edges, matrices from pixel centres.
+    Landmark coordinates have the origin at the edge of the first pixel, matrices at its centre.
     """
     found = points.abs().sum((1, 2), keepdim=True) > 0
     there = (points - 0.5) @ matrices[:, :, :2].mT + matrices[:, None, :, 2] + 0.5

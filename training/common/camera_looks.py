@@ -1,7 +1,7 @@
 """Random camera degradations of whole frames: blur, motion, light, noise, interlacing and compression.
 
-They cover what surveillance footage shows: infra-red light (grey, bright in the middle), backlight, interlaced fields, streams
-upscaled from a lower resolution, sharpening, and H.264 at low bitrates.
+The effects are typical of surveillance footage: infra-red light (grey, bright in the middle), backlight, interlaced fields,
+streams upscaled from a lower resolution, sharpening, and H.264 at low bitrates.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from training.common.video_codec import h264_last_frame
 
 Image = NDArray[np.uint8]
 
-BLURRED, MOVED, SOFT, SHARPENED, INTERLACED = 0.4, 0.12, 0.1, 0.08, 0.05  # shares of pictures
+BLURRED, MOVED, SOFT, SHARPENED, INTERLACED = 0.4, 0.12, 0.1, 0.08, 0.05  # shares of frames, 0..1
 INFRA_RED, GREY, DAZZLED = 0.1, 0.12, 0.12
 NOISY, JPEG, CODED = 0.6, 0.45, 0.3
-MOST_MOVED = 6  # pixels during one exposure
+MOST_MOVED = 6  # longest motion blur in pixels
 QUALITY, CRF = (22, 90), (20, 40)
 
 
 def apply_camera(image: Image, noise: NDArray[np.float32], rng: np.random.Generator) -> Image:
-    """Degrade a frame by a random camera.
+    """Degrade a frame with random camera parameters.
 
     Args:
         image: uint8 (H, W, 3) RGB.
-        noise: float32 (M,) standard normal numbers to draw from, M above the number of values in the image.
-        rng: draws every parameter.
+        noise: float32 (M,) standard normal samples, reused as sensor noise; M must be at least H * W * 3.
+        rng: source of all random parameters.
 
     Returns:
         uint8 (H, W, 3) RGB.
@@ -56,7 +56,7 @@ def apply_camera(image: Image, noise: NDArray[np.float32], rng: np.random.Genera
 
 
 def _optics(image: Image, rng: np.random.Generator) -> Image:
-    """Defocus, motion blur, or upscaling from a lower resolution."""
+    """Apply defocus, motion blur, or upscaling from a lower resolution."""
     if rng.random() < BLURRED:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.1)).astype(np.uint8)
     if rng.random() < MOVED:
@@ -72,7 +72,7 @@ def _optics(image: Image, rng: np.random.Generator) -> Image:
 
 
 def motion_kernel(length: float, angle: float) -> NDArray[np.float32]:
-    """A motion blur kernel; ``length`` in pixels, ``angle`` in radians."""
+    """Return a motion blur kernel float32 (k, k) that sums to 1; ``length`` in pixels, ``angle`` in radians."""
     half = int(np.ceil(length / 2))
     kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
     for step in np.linspace(-length / 2, length / 2, 8 * half + 1):
@@ -81,7 +81,7 @@ def motion_kernel(length: float, angle: float) -> NDArray[np.float32]:
 
 
 def _light(image: Image, rng: np.random.Generator) -> Image:
-    """Exposure, greyscale, infra-red light that falls off from its centre, or backlight that flattens contrast."""
+    """Change exposure and add grey conversion, infra-red light (brightest at a point) or contrast-flattening backlight."""
     infra_red = rng.random() < INFRA_RED
     if infra_red or rng.random() < GREY:
         image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB).astype(np.uint8)

@@ -1,7 +1,7 @@
 """Degradations of face chips, as named and versioned presets.
 
-A preset takes a sharp chip uint8 (128, 128, 3) RGB, a side s and a random generator, and returns the chip (s, s, 3) a camera
-would see. Results differ by whole points between presets, so model cards and tables name the preset and `VERSION`.
+A preset takes a sharp chip uint8 (128, 128, 3) RGB, a side s in pixels and a random generator. It returns the degraded chip uint8
+(s, s, 3). Accuracy differs by whole percentage points between presets, so model cards and tables name the preset and `VERSION`.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ Degradation = Callable[[Chip, int, np.random.Generator], Chip]
 
 OPENCV_KERNELS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_AREA, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
 CHANNEL_GAIN = 0.85, 1.1  # random factor on each colour channel
-CCTV_BLUR = 0.35  # sigma in pixels of the small picture
-KERNELS = ("bicubic", "area", "bilinear", "lanczos", "gaussian")  # of clean scaling
-LANCZOS_LOBES, GAUSSIAN_SIGMA = 3.0, 0.5  # in pixels of the small picture
+CCTV_BLUR = 0.35  # sigma in pixels of the small image
+KERNELS = ("bicubic", "area", "bilinear", "lanczos", "gaussian")  # for clean downscaling
+LANCZOS_LOBES, GAUSSIAN_SIGMA = 3.0, 0.5  # in pixels of the small image
 
 
 def _antialiased(chip: Chip, side: int, kernel: str) -> Chip:
-    # Pillow's filters, which widen with the factor; OpenCV's bilinear and bicubic do not.
+    # These filters (as in Pillow) widen with the scale factor; OpenCV's bilinear and bicubic filters do not.
     picture = torch.from_numpy(np.array(chip)).permute(2, 0, 1)[None]
     small = F.interpolate(picture, (side, side), mode=kernel, antialias=True)
     return np.ascontiguousarray(small[0].permute(1, 2, 0).numpy())
 
 
 def pfsr_bilinear_chain(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
-    """Halve repeatedly with antialiased bilinear, as PFSR does (arXiv 1908.08239, its data loader)."""
+    """Halve repeatedly by antialiased bilinear sampling, as the data loader of PFSR does (arXiv 1908.08239)."""
     size = chip.shape[0]
     while size // 2 >= side:
         size //= 2
@@ -48,7 +48,7 @@ def bicubic(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
 
 
 def area(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
-    """Area sampling: the mean over each pixel's area, as an ideal sensor without a lens."""
+    """Area sampling: each pixel is the mean over its area, as of an ideal sensor without lens blur."""
     return cv2.resize(chip, (side, side), interpolation=cv2.INTER_AREA)
 
 
@@ -91,7 +91,7 @@ def nearest(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
 
 
 def any_kernel(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
-    """A random one of OpenCV's five kernels, the degradation of the extended F-SKD of 2024."""
+    """Resize by one of OpenCV's five kernels, chosen at random: the degradation of the extended F-SKD (2024)."""
     return cv2.resize(chip, (side, side), interpolation=int(rng.choice(OPENCV_KERNELS)))
 
 
@@ -101,7 +101,7 @@ def cctv_fixed(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
 
 
 def cctv_camera(rng: np.random.Generator) -> Degradation:
-    """Draw one surveillance camera: its blur, exposure, sensor noise and JPEG quality stay the same for all its pictures."""
+    """Draw a surveillance camera: a degradation with fixed blur, exposure, sensor noise level and JPEG quality."""
     blur, noise, quality = rng.uniform(0.3, 2.0), rng.uniform(0.5, 8.0), int(rng.integers(35, 92))
     gain, gamma = rng.uniform(0.6, 1.15), rng.uniform(0.75, 1.3)
 
@@ -112,7 +112,7 @@ def cctv_camera(rng: np.random.Generator) -> Degradation:
 
 
 def cctv(chip: Chip, side: int, rng: np.random.Generator) -> Chip:
-    """A random surveillance camera: blur, exposure, sensor noise and JPEG quality vary."""
+    """Degrade by a new random camera for each chip: blur, exposure, sensor noise and JPEG quality vary."""
     return cctv_camera(rng)(chip, side, rng)
 
 
@@ -136,13 +136,13 @@ def jpeg(picture: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
 
 
 def relight(chip: Chip, rng: np.random.Generator) -> Chip:
-    """Change strength and colour of the light by a random factor on each channel (`CHANNEL_GAIN`)."""
+    """Vary the light: multiply each colour channel by a random factor from `CHANNEL_GAIN`."""
     curves = np.clip(np.arange(256)[:, None] * rng.uniform(*CHANNEL_GAIN, 3) + 0.5, 0, 255)
     return cv2.LUT(chip, curves.astype(np.uint8)[:, None])
 
 
 def jitter_matrix(strength: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """A random matrix (2, 3) that misaligns a chip as landmark errors do; ``strength`` 1 is about 3 % of the chip's side."""
+    """Draw an affine matrix (2, 3) that misaligns chips as landmark errors do; ``strength`` 1 is about 3 % of the side."""
     scale = 1 + strength * rng.normal(0, 0.03)
     angle = strength * rng.normal(0, 3.0)
     matrix = cv2.getRotationMatrix2D((CHIP / 2 - 0.5, CHIP / 2 - 0.5), angle, scale)
@@ -175,4 +175,4 @@ PRESETS: dict[str, Degradation] = {
     "cctv-even": cctv_even,
     "cctv-fixed": cctv_fixed,
 }
-VERSION = 3  # counts up when a preset changes
+VERSION = 3  # raise it when a preset changes

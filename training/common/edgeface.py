@@ -34,7 +34,7 @@ class EdgeFace:
 
     def __init__(self, weights: Path, device: str = "cpu") -> None:
         try:
-            import timm  # an extra, which only this needs
+            import timm  # optional dependency, used only here
         except ImportError:
             raise SystemExit(f"{weights}: needs timm, which is not installed; run pip install timm") from None
         self._net: Any = timm.create_model("edgenext_x_small", num_classes=512)
@@ -48,7 +48,7 @@ class EdgeFace:
 
         Args:
             chips: uint8 (N, 128, 128, 3) RGB.
-            mirrored: sum the embeddings of the chip and its mirror image. The chip alone has a cosine of 0.998 to the sum.
+            mirrored: sum the embeddings of the chip and its mirror image. False halves the time; the cosine to the sum is 0.998.
 
         Returns:
             float32 (N, 512), unit length. Computed in bfloat16 where that is fast; cosine to float32 is 0.9996.

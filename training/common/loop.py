@@ -28,12 +28,12 @@ from training.common.runs import current_command, current_commit, load_checkpoin
 
 CHECKPOINT_SECONDS = 150
 BAR = 20
-WARMUP = 300  # steps at most
-MAX_BAD_STEPS = 10  # steps in a row with a loss that is not finite, before a run gives up
+WARMUP = 300  # largest number of warm-up steps
+MAX_BAD_STEPS = 10  # consecutive steps with a non-finite gradient after which a run stops
 
 
 def cosine_lr(step: int, total: int, progress: float | None = None) -> float:
-    """Learning rate factor: linear warm-up over at most a tenth of the run, then a half cosine down to 1 %.
+    """Return the learning rate factor: linear warm-up over at most a tenth of the run, then a half cosine down to 0.01.
 
     Args:
         step: steps done.
@@ -48,7 +48,12 @@ def cosine_lr(step: int, total: int, progress: float | None = None) -> float:
 
 
 def write_log(path: Path, row: dict[str, Any]) -> None:
-    """Append a row to a CSV log. Columns may be added or missing. Rows from the same step on, of a run cut off, are replaced."""
+    """Append a row to a CSV log, and drop rows with the same or a later step, which an interrupted run left.
+
+    Args:
+        path: CSV file; it is created if missing and replaced atomically.
+        row: values by column, with an integer ``step``. New columns are added; missing values stay empty.
+    """
     rows: list[dict[str, Any]] = []
     if path.exists():
         with path.open(newline="") as file:
@@ -63,7 +68,12 @@ def write_log(path: Path, row: dict[str, Any]) -> None:
 
 
 class WeightAverage:
-    """Exponential moving average of weights and buffers. The decay ramps up from 0.1 to ``decay`` over the first steps."""
+    """Exponential moving average of weights and buffers, for evaluation and publishing.
+
+    Args:
+        net: network to average; a frozen copy is kept in ``self.net``.
+        decay: decay per step; higher averages over more steps. At step n it is at most (1 + n) / (10 + n).
+    """
 
     def __init__(self, net: nn.Module, decay: float = 0.999) -> None:
         self.net = copy.deepcopy(net).eval().requires_grad_(False)
@@ -78,7 +88,7 @@ class WeightAverage:
         mine = [pair[0] for pair in floating]
         torch._foreach_lerp_(
             mine, [other.to(own.dtype) for own, other in floating], 1 - decay
-        )  # one kernel launch in place of one a tensor
+        )  # one kernel launch for all tensors
         for own, other in pairs:
             if not own.dtype.is_floating_point:
                 own.copy_(other)
@@ -86,14 +96,14 @@ class WeightAverage:
 
 @dataclass(frozen=True)
 class Adversary:
-    """A critic and its optimiser: saved and resumed with the run."""
+    """A critic and its optimiser, which are saved and resumed with the run."""
 
     net: nn.Module
     optimizer: torch.optim.Optimizer
 
 
 class Run:
-    """One training run: optimiser, schedule, average, log and checkpoints of one network."""
+    """One training run: optimiser, learning rate schedule, weight average, log and checkpoints of one network."""
 
     def __init__(
         self,
@@ -121,20 +131,20 @@ class Run:
             folder: folder of the checkpoint and the log.
             net: network to train, on its device.
             steps: optimiser steps in all.
-            batch: samples a step, for the log.
-            lr: peak learning rate. A higher one learns faster until the loss diverges.
-            weight_decay: of matrices and convolutions; biases and norms have none.
-            seed: of `rng`.
-            arguments: keywords ``net`` was made with, kept with its weights.
+            batch: samples per step, for the log.
+            lr: peak learning rate. A higher one trains faster until the loss diverges.
+            weight_decay: weight decay of matrices and convolutions; biases and norms have none.
+            seed: seed of `rng`.
+            arguments: constructor keywords of ``net``, saved with its weights.
             adversary: a critic that is saved and resumed with the run.
             auxiliary: modules trained with ``net`` and saved, but not published (margin head, projection).
-            betas: of Adam.
+            betas: Adam's betas.
             constant: keep the learning rate constant: no warm-up, no decay.
-            clip: largest norm of the gradient; lower is more stable and slower.
+            clip: gradients are clipped to this norm; lower is more stable and slower.
             muon: use Muon in place of AdamW.
-            start: run or weight file whose weights ``net`` holds; its history goes into the card.
+            start: run or weight file that ``net`` was initialised from; its provenance goes into the card.
             data_commands: commands that made the training data, for the card.
-            minutes: schedule by time in place of steps.
+            minutes: length of the run by time; it replaces ``steps`` in the schedule.
         """
         self.arguments, self.adversary, self.constant, self.clip = arguments or {}, adversary, constant, clip
         self.auxiliary = auxiliary or nn.Module()
@@ -163,20 +173,19 @@ class Run:
                 signal.signal(wish, self._request_stop)
         self._started = self._saved = time.monotonic()
         self._first, self.done = self.step, self.progress >= 1
-        self._sums: dict[
-            str, torch.Tensor | float
-        ] = {}  # tensors are read when they are logged: each read synchronises with the GPU
+        # Tensors are summed on the device and read only when logged, because each read synchronises with the GPU.
+        self._sums: dict[str, torch.Tensor | float] = {}
         self._count = self._broken = 0
 
     def batches(self, make: Callable[[int], Any], threads: int) -> Iterator[Any]:
-        """Yield ``make(step)`` for each remaining step, computed in background threads (on a CPU by one)."""
+        """Yield ``make(step)`` for each remaining step, computed in ``threads`` background threads (one on a CPU)."""
         on_cpu = next(self.net.parameters()).device.type == "cpu"
         with contextlib.closing(prefetch(make, self.step, self.steps, 1 if on_cpu else threads)) as made:
             while not self.done and (batch := next(made, None)) is not None:
                 yield batch
 
     def rng(self, step: int) -> np.random.Generator:
-        """The random generator of one step. It is the same after a resume, and differs from those of the run it started from."""
+        """Return the random generator of a step: the same after a resume, another one in a run started from this run."""
         return np.random.default_rng((self.seed, self.before["samples"] if self.before else 0, step))
 
     @property
@@ -185,7 +194,7 @@ class Run:
         return self.progress_at(self.step)
 
     def progress_at(self, step: int) -> float:
-        """`progress` at ``step``; of a run scheduled by time, the progress now."""
+        """Return `progress` at ``step``. A run scheduled by time returns the current progress for any step."""
         if self.minutes is None:
             return step / self.steps
         return min(1.0, (self.seconds + time.monotonic() - self._saved) / (60 * self.minutes))
@@ -196,11 +205,11 @@ class Run:
         Args:
             loss: scalar tensor.
             then: called after the step and before a checkpoint is saved.
-            **parts: further values whose means go into the log.
+            **parts: further scalars; the log records their means.
 
         Raises:
-            SystemExit: after SIGTERM or SIGINT, with the checkpoint saved; or after `MAX_BAD_STEPS` gradients in a row that are
-                not finite, with the last checkpoint kept.
+            SystemExit: after SIGTERM or SIGINT, once the checkpoint is saved; or after `MAX_BAD_STEPS` consecutive non-finite
+                gradients, with the last checkpoint kept.
         """
         schedule = 1.0 if self.constant else cosine_lr(self.step, self.steps, self.progress if self.minutes else None)
         for group in self.optimizer.param_groups:
@@ -227,19 +236,20 @@ class Run:
             raise SystemExit(f"stopped at step {self.step}{self._of}; the same command resumes it")
 
     def _is_finite(self, length: torch.Tensor) -> bool:
-        """Whether the gradient norm is finite. Raises SystemExit after `MAX_BAD_STEPS` in a row that are not."""
+        """Return whether the gradient norm is finite. Raises SystemExit after `MAX_BAD_STEPS` consecutive non-finite norms."""
         self._broken = 0 if math.isfinite(float(length)) else self._broken + 1
         if self._broken == MAX_BAD_STEPS:
             raise SystemExit(
                 f"{self.folder}: the loss is not finite since step {self.step - MAX_BAD_STEPS + 1}; "
                 "lower --lr and start again (the last checkpoint is kept)"
             )
-        if self._broken:  # running statistics may hold NaN: restore them
+        if self._broken:  # batch norm statistics may hold NaN: restore them from the average
             for own, kept in zip(self.net.buffers(), self.average.net.buffers(), strict=True):
                 own.copy_(kept)
         return self._broken == 0
 
     def save(self) -> None:
+        """Write the checkpoint ``state.pt``; the former one is replaced atomically."""
         now = time.monotonic()
         self.seconds += now - self._saved
         state = {

@@ -1,7 +1,7 @@
 """The Muon optimiser (Jordan 2024), with the step size of Liu et al. (arXiv 2502.16982).
 
-`torch.optim.Muon` takes matrices only and computes in bfloat16, which some processors emulate. This one also takes convolutions
-and uses the fastest number format of the machine.
+`torch.optim.Muon` supports matrices only and computes in bfloat16, which some processors emulate. This version also supports
+convolutions and uses the fastest dtype of the machine.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from models.runtime.devices import compute_dtype
 MOMENTUM = 0.95
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 5
-ADAMW_RMS = 0.2  # size of AdamW's usual step: learning rates mean the same
+ADAMW_RMS = 0.2  # RMS of a typical AdamW step, so that learning rates are comparable
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
@@ -42,9 +42,8 @@ class Orthogonal(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]
         for group in self.param_groups:
-            alike: dict[
-                tuple[int, ...], list[nn.Parameter]
-            ] = {}  # one batched product a shape: small matrices alone leave a GPU idle
+            # Weights of one shape share a batched product, because single small matrices leave a GPU idle.
+            alike: dict[tuple[int, ...], list[nn.Parameter]] = {}
             for weight in (p for p in group["params"] if p.grad is not None):
                 momentum = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
                 momentum.lerp_(weight.grad, 1 - MOMENTUM)
@@ -58,13 +57,13 @@ class Orthogonal(torch.optim.Optimizer):
 
 
 class Muon:
-    """One optimiser made of two: `Orthogonal` for parameters with two axes or more, AdamW for the rest.
+    """Combined optimiser: `Orthogonal` for parameters with two or more axes, AdamW for the rest.
 
     Args:
-        parameters: of the network.
+        parameters: parameters to train.
         lr: learning rate; the step size matches that of AdamW.
-        weight_decay: of matrices and convolutions only.
-        betas: of AdamW.
+        weight_decay: weight decay of matrices and convolutions; other parameters have none.
+        betas: AdamW's betas.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float, betas: tuple[float, float]) -> None:

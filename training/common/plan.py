@@ -14,17 +14,17 @@ from torch import nn
 from models.runtime.devices import compute_dtype, machine
 from training.common.loop import Run
 
-ENDLESS = 10**9  # steps of a run that --minutes ends
+ENDLESS = 10**9  # number of steps with --minutes, which ends the run earlier
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The parsed command line of a training.
+    """Parsed command line of a training script.
 
     Attributes:
         args: all options.
-        preset: samples, batch and lr, with the command line's values in place of the preset's.
-        steps: optimiser steps; with ``--minutes`` a number that is never reached.
+        preset: samples, batch and lr of the preset; batch and lr are overridden by the command line.
+        steps: number of optimiser steps; with ``--minutes`` a number that is never reached.
         device: ``cpu`` or ``cuda``.
     """
 
@@ -38,19 +38,22 @@ class Plan:
         return int(self.preset["batch"])
 
     def run(self, net: nn.Module, weight_decay: float = 0.0, arguments: dict[str, Any] | None = None, **options: Any) -> Run:
-        """A `Run` of ``net`` with the options of the command line; ``options`` are further keywords of `Run`."""
+        """Create the `Run` of ``net`` from the command line; ``options`` are further keywords of `Run`."""
         args = self.args
         given = {"start": getattr(args, "start", None), "minutes": args.minutes, **options}
         return Run(args.out, net, self.steps, self.batch, self.preset["lr"], weight_decay, args.seed, arguments, **given)
 
 
 def plan(doc: str | None, presets: dict[str, dict[str, Any]], **own: dict[str, Any]) -> Plan:
-    """Parse the command line.
+    """Parse the command line, seed torch and choose the device.
 
     Args:
         doc: help text.
         presets: samples, batch and lr of each ``--preset``.
-        **own: further options of the script: keywords of `argparse.ArgumentParser.add_argument` by name.
+        **own: further options of the script by name; each value holds keywords of `argparse.ArgumentParser.add_argument`.
+
+    Raises:
+        SystemExit: an option is invalid, or ``--samples`` is less than one batch.
     """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="see training/README.md")

@@ -18,10 +18,10 @@ def prefetch(make: Callable[[int], Any], start: int, stop: int, threads: int = 1
         start: first step.
         stop: step after the last.
         threads: number of threads; they end with the generator.
-        depth: batches in memory at most. Raise it if batches take uneven time; memory grows with it.
+        depth: largest number of batches in memory. Raise it if the time per batch varies; memory use grows with it.
 
     Raises:
-        Exception: what ``make`` raised, at the step it belongs to.
+        Exception: any exception of ``make``, raised at its step.
     """
     slots: list[queue.Queue[Any]] = [queue.Queue(max(1, depth // threads)) for _ in range(threads)]
     ended = threading.Event()

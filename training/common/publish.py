@@ -1,9 +1,9 @@
-"""Turn a training run into shipped weights: the averaged network as float16 safetensors, beside its card.
+"""Publish a training run: save the averaged network as float16 safetensors, with its model card.
 
     python -m training.common.publish recognizer --run runs/recognizer --out models/weights/recognizer.safetensors
 
-Of several runs (or published weights) that started from the same weights, the mean is published. It generalises better than each
-of them at the same cost (model soups, arXiv 2203.05482).
+``--run`` also takes several runs (or published weights) that started from the same weights, and publishes the mean of their
+weights. The mean generalises better than each run at the same inference cost (model soups, arXiv 2203.05482).
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def provenance_fields(whole: Provenance) -> dict[str, Any]:
 
 
 def kept_speed(file: Path, architecture: dict[str, Any]) -> dict[str, Any]:
-    """The speed figures of the card to be replaced, if its architecture is the same; they do not depend on the weights."""
+    """Return the speed figures of the existing card if its architecture is the same: speed does not depend on the weights."""
     card = file.with_suffix(".json")
     before = json.loads(card.read_text()) if card.exists() else {}
     return {"speed": before["speed"]} if "speed" in before and before.get("architecture") == architecture else {}

@@ -1,4 +1,4 @@
-"""Read earlier trainings: folders of runs, and published weights with their cards."""
+"""Load weights and provenance of earlier training runs, from run folders or published weights with model cards."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from torch import nn
 from models.export import KINDS
 from models.weights_io import load_network
 
-FORMER_NAMES = {"RescoreNet": "VerificationNet"}  # networks as older runs call them
+FORMER_NAMES = {"RescoreNet": "VerificationNet"}  # class names in older runs: current names
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Provenance:
 
     Attributes:
         commands: training commands, oldest first.
-        samples: samples seen in all.
-        seconds: training time in all.
+        samples: total number of training samples.
+        seconds: total training time.
         machines: machines, oldest first.
         commits: commits of the code, oldest first.
-        architecture: keywords of the network.
+        architecture: constructor keywords of the network.
     """
 
     commands: list[str]
@@ -44,7 +44,7 @@ class Provenance:
 
 
 def current_command() -> str:
-    """The running program's command line, with ``--data DATA`` in place of the folder and without ``--cache``."""
+    """Return the command line of this process, with the folder of ``--data`` replaced by DATA and without ``--cache``."""
     options = re.sub(r"--data [^ ]+", "--data DATA", re.sub(r" --cache [^ ]+", "", " ".join(["", *sys.argv[1:]])))
     parts = Path(sys.argv[0]).with_suffix("").parts
     inside = parts[len(parts) - parts[::-1].index("training") :] if "training" in parts else parts[-1:]
@@ -52,12 +52,12 @@ def current_command() -> str:
 
 
 def strip_folders(command: str) -> str:
-    """A command without the folders of absolute paths, for cards."""
+    """Shorten absolute paths in a command to file names, for model cards."""
     return re.sub(r"(?<= )/(?:[^ ]*/)?", "", command)
 
 
 def current_commit() -> str:
-    """The commit of the running program, with ``-dirty`` if files differ from it; empty outside a checkout."""
+    """Return the current git commit, with ``-dirty`` if tracked files have changes; empty outside a checkout."""
     try:
         git = ["git", "describe", "--always", "--dirty", "--exclude=*"]
         return subprocess.run(git, cwd=Path(__file__).parent, capture_output=True, text=True, check=False).stdout.strip()
@@ -73,7 +73,7 @@ def load_averaged(source: Path, makers: dict[str, Callable[..., nn.Module]]) -> 
         makers: allowed network classes by class name.
 
     Raises:
-        SystemExit: the source cannot be read, or holds another network.
+        SystemExit: the source cannot be read, or holds a network of another class.
     """
     if source.suffix == ".safetensors":
         return _published(source, makers)
@@ -89,16 +89,16 @@ def load_averaged(source: Path, makers: dict[str, Callable[..., nn.Module]]) -> 
 
 
 def load_projection(run: Path) -> torch.Tensor | None:
-    """The projection (d, D) from a recogniser's embedding to that of a teacher with fewer dimensions d; None without one."""
+    """Load the projection (d, D) from a recogniser's D dimensions to a teacher's d < D; None if the run has none."""
     if not run.is_dir():
         return None
     state = load_checkpoint(run)
-    weight: torch.Tensor | None = state.get("auxiliary", state.get("beside", {})).get("project.weight")  # beside: runs of before
+    weight: torch.Tensor | None = state.get("auxiliary", state.get("beside", {})).get("project.weight")  # older runs: beside
     return weight if weight is not None and len(weight) < weight.shape[1] else None
 
 
 def load_checkpoint(run: Path) -> dict[str, Any]:
-    """Load the checkpoint of a run. Raises SystemExit if there is none or it cannot be read."""
+    """Load the checkpoint of a run on the CPU. Raises SystemExit if it is missing or unreadable."""
     try:
         state = torch.load(run / "state.pt", weights_only=True, map_location="cpu")
     except (OSError, RuntimeError, LookupError, EOFError, pickle.UnpicklingError) as error:
@@ -128,7 +128,7 @@ def average_weights(nets: Sequence[nn.Module]) -> nn.Module:
 
 
 def merge_provenance(runs: Sequence[Provenance]) -> Provenance:
-    """Provenance of an average of several runs: common entries once, samples and seconds of the longest run."""
+    """Merge the provenance of averaged runs: entries without duplicates, samples and seconds of the longest run."""
 
     def all_of(lists: list[list[str]]) -> list[str]:
         return list(dict.fromkeys(each for some in lists for each in some))
@@ -145,13 +145,13 @@ def merge_provenance(runs: Sequence[Provenance]) -> Provenance:
 
 
 def full_architecture(network: Callable[..., nn.Module], given: dict[str, Any]) -> dict[str, Any]:
-    """All keywords of a network, as a card holds them: ``given`` ones, else the defaults."""
+    """Return all constructor keywords of a network, for its card: ``given`` values, otherwise the defaults."""
     defaults = {name: option.default for name, option in inspect.signature(network).parameters.items()}
     return dict(json.loads(json.dumps(defaults | given)))
 
 
 def provenance_of(source: Path) -> Provenance:
-    """The provenance of a run or of published weights."""
+    """Return the provenance of a run folder or of a ``.safetensors`` file with a card."""
     if source.suffix == ".safetensors":
         card = json.loads(source.with_suffix(".json").read_text())
         trained = card["trained"]

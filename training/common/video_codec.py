@@ -1,7 +1,7 @@
-"""Degrade small faces with a real video codec: they move through a clip that is encoded as H.264 and decoded again.
+"""Degrade small faces with a real video codec: moving faces are drawn into a clip that is encoded as H.264 and decoded.
 
 JPEG (`training.common.degradations`) codes each image alone, with blocks that start at the chip's corner. A video codec predicts
-from the previous frame, drops detail it has no bits for, and its blocks lie anywhere on a face.
+from the previous frame and drops detail at low bitrates, and its blocks have any offset to the face.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from models.chip import CHIP, level_for_side
 from training.common.degradations import CCTV_BLUR
 
-WIDTH = 640  # pixels of the clip
-FRAMES = 3  # of the clip; the last one is used
+WIDTH = 640  # width of the clip in pixels
+FRAMES = 3  # length of the clip; only the last frame is used
 ROOM = 1.3, 4  # tile side over face side, plus pixels
 TURN, SPEED = 12.0, 0.05  # largest rotation in degrees; standard deviation of the motion in face sides per frame
 CRF = 20, 35
@@ -28,12 +28,12 @@ Matrix = NDArray[np.float64]
 
 
 def film_chips(chips: Sequence[Image], sides: Sequence[int], rng: np.random.Generator) -> list[Image]:
-    """Chips as cut from an H.264 clip in which they are small.
+    """Draw chips as small moving faces into an H.264 clip and cut them from its last frame.
 
     Args:
         chips: sharp chips uint8 (128, 128, 3) RGB.
-        sides: side of each in the clip, pixels.
-        rng: draws motion, blur, noise, brightness and the rate factor.
+        sides: side of each chip in the clip, in pixels.
+        rng: source of random motion, blur, noise, brightness and the rate factor.
 
     Returns:
         Chips uint8 (r, r, 3), r the resolution level of each side.
@@ -73,16 +73,16 @@ def shelf_pack(tiles: Sequence[int]) -> tuple[list[tuple[int, int]], int]:
 
 
 def moving_face(chip: Image, side: int, tile: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], Matrix]:
-    """Draw a moving face.
+    """Render a moving face into the frames of its tile.
 
     Args:
         chip: uint8 (128, 128, 3) RGB.
         side: side of the face chip in the clip, pixels.
         tile: side of its tile in the clip, pixels.
-        rng: draws blur, noise, brightness, rotation and motion.
+        rng: source of random blur, noise, brightness, rotation and motion.
 
     Returns:
-        Frames uint8 (`FRAMES`, tile, tile, 3), and the matrix (2, 3) from chip to tile pixels in the last one.
+        Frames uint8 (`FRAMES`, tile, tile, 3), and the matrix (2, 3) from chip to tile pixels in the last frame.
     """
     blur = rng.uniform(0.1, 1.5) * CCTV_BLUR * CHIP / side
     noise = rng.uniform(0.5, 6.0)

@@ -1,1 +1,1 @@
-"""Recipes exactly as the papers have them."""
+"""Training recipes of published methods, as close to the papers as possible."""

@@ -1,4 +1,4 @@
-"""Train PFSR as its authors did (arXiv 1908.08239): landmark network first, then generator against critic.
+"""Train PFSR (arXiv 1908.08239) by the authors' recipe: first the landmark network, then the generator with a critic.
 
     python -m training.papers.pfsr landmarks --data DATA --out runs/pfsr-landmarks                         # 2 cores, 40 min
     python -m training.papers.pfsr generator --data DATA --out runs/pfsr --landmarks runs/pfsr-landmarks
@@ -41,7 +41,7 @@ from training.data.chips import ChipSet, load_chips
 from training.data.priors import heat_maps
 from training.superres.inputs import PairMaker
 
-PRESETS: dict[str, dict[str, Any]] = {  # `gpu`: what an hour allows
+PRESETS: dict[str, dict[str, Any]] = {  # `gpu` takes about an hour
     "cpu": {"samples": 12_000, "batch": 16, "lr": 1e-3},
     "gpu": {"samples": 240_000, "batch": 16, "lr": 1e-3},
     "paper": {"samples": 3_200_000, "batch": 16, "lr": 1e-3},
@@ -60,7 +60,7 @@ VGG_WIDTHS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512)  # 0: poo
 
 
 def progressive_step(progress: float) -> tuple[int, float]:
-    """The growth step (1 to 3) at ``progress`` 0..1 of the run, and its fade-in 0..1."""
+    """Return the growth step (1 to 3) at ``progress`` 0..1 of the run, and its fade-in 0..1."""
     start = 0.0
     for step, share in enumerate(STEP_SHARES, 1):
         if progress < start + share or step == len(STEP_SHARES):
@@ -100,6 +100,7 @@ class Perceptual(nn.Module):
 
 
 def train_landmarks(job: Plan, chips: ChipSet, rows: np.ndarray) -> None:
+    """Train the landmark network on chips that have landmarks."""
     rows = rows[chips.landmarks68()[rows].any((1, 2))]
     net = HeatMapNet().to(job.device, memory_format=torch.channels_last)
     run = job.run(net)
@@ -121,7 +122,7 @@ def downsample_chain(pictures: Tensor, side: int) -> Tensor:
 def generator_loss(
     fake: Tensor, real: Tensor, landmarks: Picture, perceptual: Callable[[Tensor, Tensor], Tensor] | None, judged: Tensor | None
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The loss of the generator.
+    """Compute the loss of the generator.
 
     Args:
         fake: generated images (N, 3, S, S) in [-1, 1].
@@ -158,7 +159,7 @@ def critic_loss(critic: nn.Module, fake: Tensor, real: Tensor, step: int, fade: 
 
 
 def update_critic(adversary: Adversary, fake: Tensor, real: Tensor, step: int, fade: float, mix: Tensor) -> None:
-    """One optimiser step of the critic."""
+    """Take one optimiser step of the critic."""
     adversary.net.requires_grad_(True)
     loss = critic_loss(adversary.net, fake, real, step, fade, mix)
     adversary.optimizer.zero_grad(set_to_none=True)
@@ -167,6 +168,7 @@ def update_critic(adversary: Adversary, fake: Tensor, real: Tensor, step: int, f
 
 
 def train_generator(job: Plan, chips: ChipSet, rows: np.ndarray) -> None:
+    """Train the generator, with a critic unless ``--no-critic`` is given."""
     args, device = job.args, job.device
     if args.landmarks is None:
         raise SystemExit("--landmarks RUN is needed: train them first with `landmarks`")

@@ -1,4 +1,4 @@
-"""The network of ``--network``: the project's own, the papers' iResNets, or a torch module of the user."""
+"""Build the network of ``--network``: the project's own, an iResNet as in the papers, or a user's torch module."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NETWORKS: dict[str, type[nn.Module]] = {"Recognizer": Recognizer, "IResNet": IRe
 
 
 def load_custom_network(named: str) -> type[nn.Module]:
-    """The class named package.module:Class. Raises SystemExit if it cannot be imported."""
+    """Import the class named package.module:Class. Raises SystemExit if it cannot be imported."""
     module, _, name = named.partition(":")
     try:
         return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
@@ -24,10 +24,16 @@ def load_custom_network(named: str) -> type[nn.Module]:
 
 
 def build_network(args: Any) -> tuple[nn.Module, dict[str, Any]]:
-    """The network of ``--network`` and the keywords it was made with.
+    """Build the network of ``--network``.
+
+    Args:
+        args: parsed options of `training.recognizer.train`.
+
+    Returns:
+        The network and its constructor keywords.
 
     Raises:
-        SystemExit: there is no such network, or a custom one lacks part of the interface.
+        SystemExit: the network is unknown, or a custom one lacks part of the interface.
     """
     if args.network == "small":
         begun = provenance_of(args.start).architecture if args.start else {}

@@ -1,7 +1,7 @@
 """Feature-similarity knowledge distillation (F-SKD, arXiv 2303.04681).
 
-A student that sees a small face learns the features that its teacher has of the sharp face. The paper of 2023 uses one cosine
-per face and stage. The extension of 2024 adds hint layers and a loss on the relation between two pictures of one person.
+The student's features of a degraded face are trained to match the teacher's features of the sharp face. The 2023 paper uses one
+cosine per face and stage. The 2024 extension adds hint layers and a loss on the relation between two photos of one person.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LAMBDA = 20.0
-RELATION = 4.0
+LAMBDA = 20.0  # weight of the stage features
+RELATION = 4.0  # weight of the relation loss
 KINDS = ("cosine", "l2", "none")  # distances between stage features
 
 DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -28,8 +28,8 @@ def feature_distance(kind: str, student: list[Tensor], teacher: list[Tensor]) ->
 
     Args:
         kind: ``cosine`` (1 - cosine of all features of a face), ``l1`` (absolute) or ``l2`` (squared).
-        student: maps (N, C, h, w), one a stage.
-        teacher: maps of the same shapes.
+        student: feature maps (N, C, h, w), one per stage.
+        teacher: feature maps of the same shapes.
 
     Returns:
         Scalar tensor, the mean over stages and faces.
@@ -63,9 +63,12 @@ def relation_distance(student: Tensor, student_partner: Tensor, teacher: Tensor,
 
     Args:
         student: last-stage features (N, C, h, w) of the student.
-        student_partner: the same of other pictures of the same people.
+        student_partner: features of the student for other photos of the same people, in the same order.
         teacher: last-stage features of the teacher.
-        teacher_partner: the same of the other pictures.
+        teacher_partner: features of the teacher for the other photos.
+
+    Returns:
+        Scalar tensor.
     """
 
     def unit(x: Tensor) -> Tensor:

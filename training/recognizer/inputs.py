@@ -16,7 +16,7 @@ from training.common import degradations
 LOOKS = ("video", "cctv", "fskd-nearest", "fskd-any-kernel")
 FSKD_SIDES = (14, 28, 56, 112)
 SMALLEST, LARGEST = 13, 100
-SHARP_SHARE = 0.2  # of chips at full size
+SHARP_SHARE = 0.2  # share of chips at full size
 CAMERA_SHARES = {
     "video": (0.35, 0.3, 0.2, 0.15),
     "cctv": (0.0, 0.6, 0.25, 0.15),
@@ -31,9 +31,9 @@ class Inputs:
     """One batch.
 
     Attributes:
-        seen: uint8 (N, side, side, 3) RGB, the recogniser's views of degraded chips.
-        sharp: uint8 (N, side, side, 3) RGB, views of the same chips without degradation.
-        to_restore: rows (n,) whose view is to be super-resolved, with their chips (n, r, r, 3), one entry a resolution level r.
+        seen: uint8 (N, side, side, 3) RGB, recogniser inputs cropped from degraded chips.
+        sharp: uint8 (N, side, side, 3) RGB, recogniser inputs of the same chips without degradation.
+        to_restore: chips to super-resolve, one entry per resolution level r: row numbers (n,) and chips uint8 (n, r, r, 3).
     """
 
     seen: torch.Tensor
@@ -49,10 +49,10 @@ def make_inputs(
     Args:
         chips: sharp chips uint8 (128, 128, 3) RGB.
         side: side of the recogniser's input in pixels.
-        progress: 0..1 of the run. The smallest face shrinks from 48 to 13 pixels over the first third.
-        rng: draws cameras and sizes.
-        look: one of `LOOKS`.
-        restored: number of chips, the last ones, that become small and are to be super-resolved.
+        progress: share of the run done, 0..1. The smallest face shrinks from 48 to 13 pixels over the first third.
+        rng: source of random cameras and sizes.
+        look: degradation, one of `LOOKS`.
+        restored: number of chips to super-resolve. The last ``restored`` chips are made small for it.
     """
     if look in CAMERA_SHARES:
         chips = [degradations.relight(random_flip(chip, rng), rng) for chip in chips]
@@ -71,7 +71,7 @@ def make_inputs(
 
 
 def random_flip(chip: Image, rng: np.random.Generator) -> Image:
-    """The chip or, with probability 0.5, its mirror image."""
+    """Mirror a chip with probability 0.5."""
     return np.ascontiguousarray(chip[:, ::-1] if rng.random() < 0.5 else chip)
 
 
@@ -79,7 +79,7 @@ def apply_cameras(
     chips: Sequence[Image], progress: float, rng: np.random.Generator, look: str, restored: int
 ) -> tuple[list[Image], list[Image]]:
     """Misalign chips and degrade them; returns the misaligned chips (128, 128, 3) and the degraded ones (s, s, 3)."""
-    # Easy first: the smallest face falls from 48 to 13 pixels over the first third.
+    # Curriculum: the smallest face falls from 48 to 13 pixels over the first third.
     least = SMALLEST + max(0.0, 1 - 3 * progress) * (48 - SMALLEST)
     sizes, moved = [], []
     for number, chip in enumerate(chips):
@@ -103,19 +103,19 @@ def apply_cameras(
 
 
 def photograph(chip: Image, size: int, kind: int, rng: np.random.Generator) -> Image:
-    """A chip (size, size, 3) by a photo camera (kind 1), bicubic (3) or area sampling (else)."""
+    """Degrade a chip to (size, size, 3): by `degradations.cctv` (kind 1), bicubic (kind 3) or area sampling (otherwise)."""
     preset = degradations.cctv if kind == 1 else degradations.bicubic if kind == 3 else degradations.area
     return preset(chip, size, rng)
 
 
 def fskd_degrade(chip: Image, preset: str, rng: np.random.Generator) -> Image:
-    """Degrade as F-SKD does: to one of four sizes and back with the kernels of the preset."""
+    """Degrade as F-SKD does: shrink to one of four sizes and enlarge again, both with the kernels of the preset."""
     size = int(rng.choice(FSKD_SIDES)) * 128 // 112
     return degradations.PRESETS[preset](degradations.PRESETS[preset](chip, size, rng), 128, rng)
 
 
 def recognizer_view(small: Image, side: int) -> Image:
-    """The recogniser's view (side, side, 3) of a chip of any size: its centre 112/128, resampled."""
+    """Crop the recogniser's input (side, side, 3) from a chip of any size: the centre 112/128, resampled."""
     size = small.shape[0]
     scale = side / size * 128 / 112
     if scale < 1:

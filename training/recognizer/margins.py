@@ -37,7 +37,15 @@ class MarginHead(nn.Module):
         self.register_buffer("norm_spread", torch.tensor(10.0))
 
     def forward(self, embedding: Tensor, label: Tensor) -> Tensor:
-        """Embeddings (N, dim), not normalised, and identity numbers int64 (N,) -> scalar loss."""
+        """Compute the loss.
+
+        Args:
+            embedding: (N, dim), not normalised.
+            label: identity numbers int64 (N,), 0..identities - 1.
+
+        Returns:
+            Scalar tensor, the mean over the batch.
+        """
         embedding = embedding.float()
         cosines = F.normalize(embedding) @ F.normalize(self.centres).T
         right = cosines.gather(1, label[:, None])[:, 0].clamp(-1 + 1e-6, 1 - 1e-6)
@@ -45,6 +53,7 @@ class MarginHead(nn.Module):
         return F.cross_entropy(self.scale * logits, label)
 
     def _taken(self, cosine: Tensor, norm: Tensor) -> Tensor:
+        """Apply the margin to the cosine (N,) of the true identity."""
         if self.kind == "cosface":
             return cosine - self.margin
         if self.kind == "arcface":

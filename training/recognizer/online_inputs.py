@@ -1,7 +1,7 @@
 """Training inputs of the recogniser, made in batches on the training device.
 
-The distribution is that of `training.recognizer.inputs` (sizes, cameras, misalignment), with a few more sharp faces and with
-super-resolved small ones.
+Sizes, cameras and misalignment are distributed as in `training.recognizer.inputs`. The share of sharp faces is higher, and some
+small faces are super-resolved.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from training.common import batched_degradations as batched
 from training.common.degradations import CHANNEL_GAIN
 from training.recognizer.inputs import CAMERA_SHARES, GREY_SHARE, LARGEST, SMALLEST
 
-SHARP_SHARE = 0.25  # of faces at full size: from these the student learns fastest
-SUPERRES_SHARE = 0.1  # of faces that are small and super-resolved
+SHARP_SHARE = 0.25  # share of faces at full size, from which the student learns fastest
+SUPERRES_SHARE = 0.1  # share of faces that are made small and super-resolved
 GREYS = 0.299, 0.587, 0.114
 
 
 class Cameras:
-    """Turns sharp faces into degraded views of the recogniser.
+    """Makes degraded recogniser inputs from sharp faces.
 
     Args:
         side: side of the recogniser's input in pixels.
-        generator: on the training device.
-        restorer: super-resolution network; None: no view is super-resolved.
+        generator: random generator on the training device.
+        restorer: super-resolution network; None disables super-resolution.
     """
 
     def __init__(self, side: int, generator: torch.Generator, restorer: nn.Module | None = None) -> None:
@@ -35,7 +35,14 @@ class Cameras:
         self._greys = torch.tensor(GREYS, device=generator.device)[:, None, None]
 
     def views(self, faces: Tensor) -> Tensor:
-        """Faces float (N, 3, 128, 128) RGB in 0..255 -> views float (N, 3, side, side) in [-1, 1], in the same order."""
+        """Degrade faces and crop the recogniser's inputs.
+
+        Args:
+            faces: float (N, 3, 128, 128) RGB in 0..255.
+
+        Returns:
+            float (N, 3, side, side) in [-1, 1], in the same order.
+        """
         levels = self._levels(len(faces))
         order = torch.randperm(len(faces), generator=self.generator, device=faces.device)
         canvas, sides = self.degrade(faces[order], levels)
@@ -52,7 +59,7 @@ class Cameras:
 
         Args:
             faces: float (N, 3, 128, 128) RGB in 0..255.
-            levels: number of faces, the first ones, at each resolution level of `models.chip.FUSED_LEVELS`.
+            levels: number of faces to make small for each level of `models.chip.FUSED_LEVELS`; they are taken from the start.
 
         Returns:
             Canvases (N, 3, 128, 128) and the sides int64 (N,) of the images on them.
@@ -67,7 +74,7 @@ class Cameras:
         for part, share in zip(parts[:2], (1.0, 0.0), strict=True):
             look = batched.CameraParameters.sample(len(part), self.generator, video_share=share)
             canvas[part] = batched.apply_camera(faces[part], sides[part], look, self.generator)
-        whole = (sides[parts[0]] == CHIP)[:, None, None, None]  # faces of full size are not coded
+        whole = (sides[parts[0]] == CHIP)[:, None, None, None]  # no H.264 for faces of full size
         canvas[parts[0]] = torch.where(whole, faces[parts[0]].round().clamp(0, 255), canvas[parts[0]])
         for part, kind in zip(parts[2:], ("area", "bicubic"), strict=True):
             canvas[part] = batched.shrink(faces[part], sides[part], kind)
@@ -75,7 +82,7 @@ class Cameras:
         return torch.where(grey, (canvas * self._greys).sum(1, keepdim=True).round(), canvas), sides
 
     def _levels(self, number: int) -> list[int]:
-        """How many of ``number`` faces are super-resolved from each level; sizes are log-uniform."""
+        """Return how many of ``number`` faces to super-resolve from each level, for log-uniform sizes."""
         if self.restorer is None:
             return [0] * len(FUSED_LEVELS)
         edges = np.log([SMALLEST, *(LEVEL_MAX_SIDE[level] for level in FUSED_LEVELS)])
@@ -92,7 +99,7 @@ class Cameras:
         return sides
 
     def _restored(self, canvas: Tensor, sides: Tensor, level: int) -> Tensor:
-        """Views of small faces after super-resolution from their level."""
+        """Super-resolve small faces from their level and crop the recogniser's inputs."""
         assert self.restorer is not None
         low = batched.enlarge(canvas, sides, level).div(255).to(next(self.restorer.parameters()).dtype)
         sharp = self.restorer(low.contiguous(memory_format=torch.channels_last)).float()

@@ -3,8 +3,8 @@
     python -m training.recognizer.publish_onnx --run runs/iresnet50 --out iresnet50.onnx [--network package.module:Class]
     python -m evaluation.recognition --data DATA --recognizer iresnet50=iresnet50.onnx --write-card
 
-The second command measures it, including its impostor scores, which thresholds need. Then the pipeline runs it by its path:
-``shared: {recognizer: iresnet50.onnx}``. Needs the extra `onnx`.
+The second command evaluates the file and writes its impostor scores, which thresholds need, to the card. The pipeline then loads
+it by path: ``shared: {recognizer: iresnet50.onnx}``. Needs the extra `onnx`.
 """
 
 from __future__ import annotations

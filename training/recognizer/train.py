@@ -8,8 +8,8 @@ Needs DATA/chips (training/data/chips.py). On 2 cores, ten minutes and then abou
 With ``--morphs`` two of three faces are synthetic identities. Without them the student overfits to the few thousand people of
 the chips: the cosine to the teacher on sharp dev chips stopped at 0.53, and rose to 0.60 within 130,000 samples with them.
 ``--restored`` super-resolves some small faces with the shipped network. ``--start RUN`` starts from another run's weights,
-without the easy-to-hard schedule; with ``--depths`` the network is deeper. ``--look cctv`` needs no PyAV: JPEG in place of
-H.264.
+without the easy-to-hard schedule; ``--depths`` may then make the network deeper. ``--look cctv`` uses JPEG in place of H.264
+and needs no PyAV.
 
 The loss always has the cosine to a strong teacher's embedding of the sharp face (EdgeFace-XS) and a contrastive term over the
 batch (each embedding must pick its own teacher embedding), which separates identities. Feature-similarity distillation (F-SKD,
@@ -65,9 +65,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {"samples": 680_000, "batch": 128, "lr": 2e-3},
     "gpu": {"samples": 8_000_000, "batch": 512, "lr": 3e-3},
 }
-SUPERRES_SHARE, MORPH_SHARE = 0.1, 0.65  # of faces: super-resolved; synthetic identities
+SUPERRES_SHARE, MORPH_SHARE = 0.1, 0.65  # shares of faces: super-resolved; synthetic identities
 MARGIN_WEIGHT = 0.2  # together with embedding distillation; alone the margin loss has weight 1, as in the paper
-MARGINS = {  # F-SKD: CosFace 0.25 (2023); of 2024 the others, smaller for the student
+MARGINS = {  # CosFace: F-SKD of 2023; the others: F-SKD of 2024, smaller for the student
     "teacher": {"cosface": 0.25, "arcface": 0.5, "adaface": 0.4},
     "student": {"cosface": 0.25, "arcface": 0.2, "adaface": 0.2},
 }
@@ -76,14 +76,14 @@ Image = NDArray[np.uint8]
 
 
 def identity_labels(chips: ChipSet) -> torch.Tensor:
-    """Identity numbers int64 (N,) of the chips; -1 where the person is not named."""
+    """Return identity numbers int64 (N,) of the chips; -1 where the identity is unknown."""
     names, numbers = np.unique(chips.identity, return_inverse=True)
     numbers = np.where(chips.identity == "", -1, numbers - int(names[0] == ""))
     return torch.from_numpy(numbers)
 
 
 def choose_pairs(train: NDArray[np.intp], numbers: NDArray[np.intp], batch: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Rows of a batch whose second half shows the people of its first half in other pictures.
+    """Choose a batch whose second half holds other photos of the people in its first half, in the same order.
 
     Args:
         train: rows that may be drawn.
@@ -91,8 +91,11 @@ def choose_pairs(train: NDArray[np.intp], numbers: NDArray[np.intp], batch: int,
         batch: size of the batch, even.
         rng: random generator.
 
+    Returns:
+        Rows int (batch,).
+
     Raises:
-        SystemExit: too few people have two pictures.
+        SystemExit: too few people have two photos.
     """
     people, sizes = np.unique(numbers[train], return_counts=True)
     twice = people[(people >= 0) & (sizes > 1)]
@@ -249,7 +252,7 @@ def main() -> None:
 
 
 def dev_views(images: NDArray[np.uint8], side: int, device: str) -> dict[str, torch.Tensor]:
-    """Views (N, 3, side, side) in [-1, 1] of dev chips by name: sharp, and by the median camera at 32 and 20 pixels."""
+    """Make recogniser inputs (N, 3, side, side) in [-1, 1] of dev chips: sharp, and `cctv-fixed` at 32 and 20 pixels."""
     found: dict[str, torch.Tensor] = {}
     for name, size in (("area", 128), ("cctv-fixed", 32), ("cctv-fixed", 20)):
         rng = np.random.default_rng(0)
@@ -261,7 +264,7 @@ def dev_views(images: NDArray[np.uint8], side: int, device: str) -> dict[str, to
 
 @torch.no_grad()
 def dev_cosines(net: nn.Module, views: dict[str, torch.Tensor], target: torch.Tensor) -> dict[str, float]:
-    """Mean cosine to the teacher's embeddings ``target`` (N, D) on each kind of views."""
+    """Return the mean cosine to the teacher's unit embeddings ``target`` (N, D) by view; empty if the dimensions differ."""
     if net.dim != target.shape[1]:
         return {}
     units = {name: F.normalize(net.with_features(x)[0].float()) for name, x in views.items()}

@@ -3,14 +3,14 @@
     python -m training.recognizer.train_online --data DATA --teacher edgeface_xs.safetensors \\
         --start models/weights/recognizer.safetensors --depths 4 7 2 --preset gpu --minutes 10 --out runs/recognizer-online
 
-`training.recognizer.train` reads faces and teacher embeddings from files, and in the third epoch the student overfits: its
-cosine to the teacher is 0.75 on these faces and 0.64 on unseen people, at any depth. Here each face is made for one step
+`training.recognizer.train` reads faces and teacher embeddings from files, and the student overfits in the third epoch: its
+cosine to the teacher is 0.75 on these faces and 0.64 on unseen people, at any depth. Here each face is generated for one step
 (`training.data.online_morphs`), embedded by the teacher (EdgeFace-XS, which needs timm and its weights), degraded by two
-cameras (`training.recognizer.online_inputs`) and discarded, all on the training device. A share of the faces are unchanged
-chips. The loss is that of `training.recognizer.train`; the contrastive term also has the faces of earlier steps as negatives.
+cameras (`training.recognizer.online_inputs`) and discarded, all on the training device. `CHIP_SHARE` of the faces are unchanged
+chips. The loss is that of `training.recognizer.train`; the contrastive term also uses faces of earlier steps as negatives.
 
-The stored embeddings of the chips only define the rotation of the teacher's axes. The teacher embeds every face again, because
-light and mirror image vary. It also runs on a CPU, slowly, for trials.
+The stored embeddings of the chips are used only to fit the rotation of the teacher's axes. The teacher embeds every face again,
+because light and mirroring vary. Training also runs on a CPU, slowly, for trials.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "gpu": {"samples": 8_000_000, "batch": 1024, "lr": 2e-3},
 }
 CAMERAS_PER_FACE = 2
-CHIP_SHARE = 0.15  # of faces that are unchanged chips
-NEGATIVE_QUEUE = 8192  # teacher embeddings of earlier steps, as negatives
+CHIP_SHARE = 0.15  # share of faces that are unchanged chips
+NEGATIVE_QUEUE = 8192  # number of teacher embeddings of earlier steps kept as negatives
 EVALUATE_EVERY = 250  # steps between two evaluations on the dev chips
 ALIGNMENT_CHIPS = 4096  # chips from which the rotation of the teacher's axes is fitted
 

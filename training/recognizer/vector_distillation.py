@@ -22,17 +22,17 @@ def embedding_loss(
 ) -> dict[str, torch.Tensor]:
     """Cosine loss, contrastive loss and quality loss of a batch.
 
-    The contrastive loss asks each embedding to pick its own teacher embedding among those of the batch (InfoNCE). Other pictures
-    of the same person are left out of it.
+    The contrastive loss (InfoNCE) classifies each embedding's own teacher embedding among those of the batch. Other photos of the
+    same person are not used as negatives.
 
     Args:
-        net: the student; the quality loss needs its quality head.
+        net: the student; the quality loss is computed only for networks with a quality head.
         embedding: student embeddings (N, d), not normalised.
-        project: maps them to the teacher's dimension D.
+        project: module that maps student embeddings to the teacher's dimension D.
         target: teacher embeddings (N, D), unit length.
         label: identity numbers (N,), -1 where unknown.
-        negatives: further teacher embeddings (Q, D) to contrast with. Those nearer to the target than
-            `training.data.chips.SAME_PERSON_COSINE` are left out.
+        negatives: further teacher embeddings (Q, D) as negatives. Those with a cosine to the target above
+            `training.data.chips.SAME_PERSON_COSINE` are ignored.
 
     Returns:
         Weighted scalar terms by name.

@@ -1,9 +1,9 @@
-"""Within-class covariance normalisation (WCCN): the last step on published recogniser weights.
+"""Apply within-class covariance normalisation (WCCN) to published recogniser weights, as the last step.
 
     python -m training.recognizer.wccn --data DATA [--weights models/weights/recognizer.safetensors]
 
-Directions in which embeddings vary with the camera say little about identity. WCCN (Hatch, Kajarekar, Stolcke 2006)
-down-weights them. A class is one photo with all its degradations; its variation is measured between degraded and sharp chips.
+WCCN (Hatch, Kajarekar, Stolcke 2006) down-weights embedding directions that vary with the camera and so say little about
+identity. A class is one photo with all its degradations; its variation is measured between degraded and sharp chips.
 The covariance is mixed half and half with the identity matrix, because training chips vary less than unseen ones. Training that
 starts from these weights is not affected: ``with_features`` returns the embeddings before WCCN.
 """
@@ -30,7 +30,7 @@ BATCH = 50
 
 
 def wccn_matrix(departures: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The WCCN matrix (D, D) of within-class differences (N, D): symmetric, mean eigenvalue about 1."""
+    """Compute the WCCN matrix (D, D) from within-class differences (N, D): symmetric, mean eigenvalue about 1."""
     scatter = departures.T.astype(np.float64) @ departures / len(departures)
     scatter = scatter / (np.trace(scatter) / len(scatter)) + np.eye(len(scatter))
     values, axes = np.linalg.eigh(scatter / 2)
@@ -38,7 +38,7 @@ def wccn_matrix(departures: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def within_class_differences(net: Recognizer, chips: NDArray[np.uint8], look: str, seed: int) -> NDArray[np.float32]:
-    """Differences (N, D) between the unit embeddings of degraded and of sharp chips uint8 (N, 128, 128, 3)."""
+    """Compute differences (N, D) between unit embeddings of degraded and sharp chips uint8 (N, 128, 128, 3)."""
     rng, found = np.random.default_rng(seed), []
     for start in track(range(0, len(chips), BATCH), "looks"):
         some = [np.ascontiguousarray(chip) for chip in chips[start : start + BATCH]]

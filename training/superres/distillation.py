@@ -1,9 +1,9 @@
-"""Prior knowledge distillation (PKDN, arXiv 2409.14385), with the weights and the fade of its predecessor KDFSRNet.
+"""Prior knowledge distillation (PKDN, arXiv 2409.14385), with the weights and fade-out of its predecessor KDFSRNet.
 
     loss += 10 * fade * feature distance + 0.1 * L1 to the teacher's image
 
-``fade`` falls from 1 to 0 over the first half of the run; then the teacher is not evaluated any more. Features are compared by L1
-(KDFSRNet) or by cosine (F-SKD, arXiv 2303.04681).
+``fade`` falls from 1 to 0 over the first half of the run, after which both terms are dropped and the teacher is not evaluated.
+The feature distance is L1 (KDFSRNet) or cosine (F-SKD, arXiv 2303.04681).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Teacher(Protocol):
 
 
 class Distillation:
-    """The distillation loss.
+    """Distillation loss between a student and a frozen teacher.
 
     Args:
         teacher: frozen network.
@@ -41,14 +41,14 @@ class Distillation:
     def __call__(
         self, progress: float, x: Tensor, parsing: Tensor | None, picture: Tensor, seen: list[Tensor]
     ) -> dict[str, Tensor]:
-        """Weighted loss terms by name.
+        """Compute the weighted loss terms by name; empty after `FADE_END`.
 
         Args:
-            progress: 0..1 of the run.
+            progress: share of the run done, 0..1.
             x: input images (N, 3, r, r).
             parsing: parsing maps (N, regions, 64, 64), for the teacher.
-            picture: the student's image (N, 3, 128, 128).
-            seen: the student's features.
+            picture: output image of the student (N, 3, 128, 128).
+            seen: intermediate features of the student, of the same shapes as the teacher's.
         """
         fade = max(0.0, 1 - progress / FADE_END)
         if not fade:

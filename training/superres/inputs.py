@@ -1,7 +1,7 @@
-"""Training pairs of super-resolution, made on the training device: sharp chips and their degraded copies at a resolution level.
+"""Training pairs for super-resolution, made on the training device: sharp chips and degraded copies at a resolution level.
 
-Inputs are clean reductions at the level's size by several kernels, or degraded faces of any size that the pipeline cuts at that
-level, with misalignment. Targets are the sharp chips with random light and shifts by whole pixels, as augmentation.
+An input is either a clean downscaled chip (one of several kernels) or a misaligned, camera-degraded face of any size that the
+pipeline assigns to that level. Targets are the sharp chips, augmented by random light and shifts by whole pixels.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from training.data.chips import ChipSet
 from training.data.picture_edges import inside
 from training.data.priors import mirror_landmarks, parsing_maps
 
-CLEAN_SHARE, FILMED_SHARE = 0.6, 0.25  # of all inputs; of those that cameras see
+CLEAN_SHARE, FILMED_SHARE = 0.6, 0.25  # clean share of all inputs; H.264 share of camera-degraded inputs
 KERNEL_SHARES = {"bicubic": 0.36, "area": 0.34, "bilinear": 0.1, "lanczos": 0.1, "gaussian": 0.1}  # of clean inputs
-SHIFT = 4  # pixels: at x8 the small picture then has every sub-pixel shift
-JITTER = 1.5  # of a camera's chips, at most
+SHIFT = 4  # largest shift in pixels: covers all sub-pixel shifts of the x8 input
+JITTER = 1.5  # largest misalignment of camera-degraded chips (see `jitter_matrices`)
 MIN_SIDE = 10  # pixels of the smallest side
-MAP_BATCH = 256  # parsing maps made at once
+MAP_BATCH = 256  # parsing maps per batch of a thread
 PARSING = 64  # side of the parsing maps; no network uses larger ones
 
 
@@ -40,7 +40,7 @@ class Pairs:
         sharp: targets float (N, 3, 128, 128) RGB in 0..1.
         points: landmarks (N, 68, 2) of the targets in chip pixels.
         parsing: parsing maps (N, regions, 64, 64) of the targets in 0..1, or None.
-        inside: where the source picture covers the target, bool (N, 1, 128, 128).
+        inside: bool (N, 1, 128, 128), False where the chip lies outside the source photo.
     """
 
     low: Tensor
@@ -51,19 +51,19 @@ class Pairs:
 
 
 def side_range(level: int) -> tuple[int, int]:
-    """The smallest and the largest chip side that the pipeline cuts at a resolution level."""
+    """Return the smallest and largest chip side in pixels that the pipeline assigns to a resolution level."""
     return max(MIN_SIDE, int(LEVEL_MAX_SIDE.get(level // 2, 0)) + 1), int(LEVEL_MAX_SIDE[level])
 
 
 class PairMaker:
-    """Draws training pairs. On a GPU all chips lie in its memory (1.5 GB for 31,000).
+    """Draws training pairs. On a GPU all chips are held in GPU memory (1.5 GB for 31,000).
 
     Args:
         chips: the chip set.
-        rows: rows of it to draw from.
+        rows: indices int (N,) of the chips to draw from.
         device: ``cpu`` or ``cuda``.
         parsing: also return parsing maps.
-        plain: clean bicubic inputs and mirror images only, as papers do.
+        plain: use clean bicubic inputs with mirroring as the only augmentation, as in the papers.
     """
 
     def __init__(self, chips: ChipSet, rows: NDArray[np.intp], device: str, parsing: bool, plain: bool = False) -> None:

@@ -18,10 +18,10 @@ rates 1.5e-3 and 1.2e-3, dev chips). On a GPU add ``--preset gpu``. The loss com
   of the target) at 64 and 128 pixels;
 - with ``--teacher``, the distillation of PKDN (arXiv 2409.14385): the student's features at 16, 32 and 64 pixels and its image
   follow the teacher's. The feature term fades to 0 over the first half of the run, as in KDFSRNet;
-- identity: 1 - cosine between the recogniser's embeddings of the result and of the sharp chip. With ``--judge`` the same with
-  EdgeFace-XS at x8, so that the result is not tuned to one recogniser;
-- with ``--psnr``, from that share of the run on, PSNR and SSIM in place of L1 at 128 pixels. L1 estimates a median, and PSNR the
-  mean, which has the lower squared error.
+- identity: 1 - cosine between the recogniser's embeddings of the output and of the sharp chip. ``--judge`` adds the same term
+  with EdgeFace-XS at x8, so that the output is not tuned to one recogniser;
+- with ``--psnr SHARE``, PSNR and SSIM replace L1 at 128 pixels after that share of the run. L1 estimates the median; PSNR
+  estimates the mean, which has the lower squared error.
 
 Training pairs are made on the training device (`training.superres.inputs`). The teacher trains without the identity term. There
 is no adversarial term, because it invents details (`training.papers.pfsr` has it).
@@ -73,13 +73,13 @@ def frozen_recognizer(source: Path, device: str) -> Callable[[torch.Tensor], tor
 
 
 def frozen_edgeface(weights: Path, device: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """EdgeFace-XS as such a function."""
+    """EdgeFace-XS as a differentiable function of chips (N, 3, 128, 128) in 0..1 to embeddings (N, 512)."""
     teacher = EdgeFace(weights, device)
     return lambda chips: teacher.vectors(chips * 255)
 
 
 def within(picture: torch.Tensor, given: Pairs) -> torch.Tensor:
-    """The restored picture (N, 3, side, side), with the target's pixels where no source picture is: no loss there."""
+    """Replace pixels of the output (N, 3, side, side) outside the source photo by the target's, so that they add no loss."""
     if given.inside.all():
         return picture
     factor = 128 // picture.shape[-1]
@@ -127,7 +127,7 @@ def main() -> None:
     run = job.run(net, arguments=arguments, betas=(0.9, 0.99), clip=0.1, muon=True)
 
     def losses(given: Pairs) -> dict[str, torch.Tensor]:
-        """Loss terms by name, for pairs of one resolution level."""
+        """Compute the loss terms by name for pairs of one resolution level."""
         low, prior = given.low.contiguous(memory_format=torch.channels_last), given.parsing
         with autocast(device):
             pictures, seen = net.with_features(low, prior if args.role == "teacher" else None)
