@@ -1,4 +1,4 @@
-"""The networks: detector, super-resolution, recogniser. This contract is kept stable.
+"""The networks: detector, super-resolution, recogniser. This interface is stable.
 
     from models import load_detector, load_superres, load_recognizer
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Detector(Protocol):
-    """What every face detector offers."""
+    """Interface of all face detectors."""
 
     def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Faces]:
         """Find the faces of each frame, uint8 (H, W, 3) RGB or (H, W) grey. Raises ValueError for anything else."""
@@ -38,17 +38,17 @@ def load_detector(
 ) -> Detector:
     """Load a face detector.
 
-    The project's own takes about 45 bytes a pixel while it searches a frame, beside what its networks need: 0.1 GB for 1080p,
-    1.5 GB for 8K.
+    Besides its network buffers, the project's own detector needs about 45 bytes per pixel of a frame: 0.1 GB for 1080p, 1.5 GB
+    for 8K.
 
     Args:
-        name: None: the project's own. ``fast``: its smaller variant, half the work, which misses a few more small faces. A path:
-            own weights (``.safetensors``), YuNet or SCRFD (``.onnx``), or MediaPipe's BlazeFace (``.tflite``). The name of a
-            downloaded file, such as ``yunet.onnx`` (`models.downloads`).
+        name: None: the project's own. ``fast``: its smaller variant, at half the computation and with a few more missed small
+            faces. A path: own weights (``.safetensors``), YuNet or SCRFD (``.onnx``), or MediaPipe's BlazeFace
+            (``.tflite``). The name of a downloaded file, such as ``yunet.onnx`` (`models.downloads`).
         device: ``cpu``, ``cuda`` or ``auto``.
-        min_score: between 0 and 1. Lower finds more faces and reports more false ones.
-        scales: sizes at which each frame is searched as well, as factors of its own, 0.1 to 4. Above 1 finds smaller faces; 2.0
-            takes five times the time.
+        min_score: smallest score, 0..1. A lower value finds more faces and more false detections.
+        scales: additional scale factors, 0.1 to 4, at which each frame is searched. Factors above 1 find smaller faces; 2.0 takes
+            five times as long.
 
     Raises:
         ValueError: with the reason, if the file is unreadable or of another kind, a value is out of range, or the device is
@@ -119,7 +119,7 @@ def recognizer_card(name: str | Path | None = None) -> dict[str, Any]:
         name: as in `load_recognizer`.
 
     Returns:
-        The card, with its digest (``sha256``) and impostor statistics (``impostors``), on which all thresholds rest.
+        The card, with its digest (``sha256``) and impostor statistics (``impostors``), from which all thresholds are computed.
 
     Raises:
         ValueError: if the card is missing or damaged, or holds no impostor statistics.
@@ -144,7 +144,7 @@ def recognizer_card(name: str | Path | None = None) -> dict[str, Any]:
 
 
 def weights_path(name: str | Path | None, kind: str) -> Path:
-    """The weight file of a network.
+    """Return the path of a network's weight file.
 
     Args:
         name: None: the project's own. The name of one of its variants, such as ``fast``, or of a downloaded file

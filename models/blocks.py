@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-HALF_RANGE = 127.5  # of uint8 pixels: networks take [-1, 1]
+HALF_RANGE = 127.5  # half the range of uint8 pixels; networks take [-1, 1]
 
 
 def conv_bn_relu(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Sequential:
@@ -47,7 +47,7 @@ class PlainResidualBlock(nn.Module):
 
 
 def zero_init(layer: nn.Conv2d) -> nn.Conv2d:
-    """Set weights and bias to zero, so that a branch added to a trained network starts without effect."""
+    """Set weights and bias to zero, so that a branch added to a trained network has no effect initially."""
     assert layer.bias is not None
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)

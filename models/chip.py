@@ -1,8 +1,8 @@
 """The canonical chip: one aligned face, at one of four resolution levels.
 
-A chip is a uint8 RGB image (r, r, 3), r in `RESOLUTION_LEVELS`, in which a similarity transform has put the five landmarks at
-`TEMPLATE`: the ArcFace 112-pixel template moved by (+8, +8), given for r = 128. Every network of the project takes or returns
-chips, so this module is the contract between them.
+A chip is a uint8 RGB image (r, r, 3), r in `RESOLUTION_LEVELS`, aligned by a similarity transform that maps the five
+landmarks to `TEMPLATE`: the ArcFace 112-pixel template shifted by (+8, +8), for r = 128. Every network of the project takes or
+returns chips; this module defines their common geometry.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESOLUTION_LEVELS = (16, 32, 64, 128)
-FUSED_LEVELS = (16, 32)  # where a shot's embedding is the mean of the chip's own and that of its super-resolved chip
+FUSED_LEVELS = (16, 32)  # a shot's embedding is the mean of the embeddings of the chip and its super-resolved chip
 CHIP = 128  # pixels a side of the highest level
 
 TEMPLATE: NDArray[np.float32] = np.array(
@@ -39,7 +39,7 @@ def similarity(landmarks: NDArray[np.float32], target: NDArray[np.float32]) -> N
 
     Args:
         landmarks: (5, 2) in pixels of the image.
-        target: (5, 2) where they should lie, in pixels of the chip.
+        target: (5, 2) target positions, in pixels of the chip.
 
     Returns:
         float64 (2, 3): the matrix from image pixels to chip pixels.
@@ -62,10 +62,10 @@ def similarity(landmarks: NDArray[np.float32], target: NDArray[np.float32]) -> N
 
 
 def eye_distance(landmarks: NDArray[np.float32]) -> float:
-    """Distance between the eyes as in a frontal face, in pixels.
+    """Estimate the pose-independent eye distance in pixels.
 
-    In a turned head the eyes draw together. The scale of the transform over all five landmarks does not change, so the
-    distance is taken from the scale.
+    The projected eye distance shrinks with yaw. The scale of the similarity transform over all five landmarks hardly changes, so
+    the distance is computed from that scale.
 
     Args:
         landmarks: (5, 2) in pixels.
@@ -92,8 +92,9 @@ def warp_chip(
 ) -> NDArray[np.uint8]:
     """Cut the chip of one face out of an image.
 
-    The face is warped once, by cubic interpolation: linear interpolation removes what the recogniser needs of small faces. A face
-    more than twice as large as the chip is averaged down first, so that it does not alias.
+    The face is warped once, by cubic interpolation: linear interpolation removes detail of small faces that the recogniser needs.
+    A
+    face more than twice as large as the chip is area-averaged first, to avoid aliasing.
 
     Args:
         image: uint8 (H, W, 3) RGB.
@@ -128,7 +129,8 @@ def warp_chip(
 
 
 def alignment_error(landmarks: NDArray[np.float32]) -> float:
-    """Mean distance of aligned landmarks (5, 2) from the template, in eye distances: 0 is frontal, larger is turned or wrong."""
+    """Mean distance of aligned landmarks (5, 2) from the template, in eye distances: 0 is frontal; large values mean a profile or
+    wrong landmarks."""
     matrix = similarity(landmarks, TEMPLATE)
     placed = landmarks @ matrix[:, :2].T + matrix[:, 2]
     return float(np.linalg.norm(placed - TEMPLATE, axis=1).mean()) / EYE_DISTANCE
@@ -140,7 +142,7 @@ def sharpness_of(chip: NDArray[np.uint8]) -> float:
 
 
 def check_chips(chips: NDArray[np.uint8], allowed: tuple[int, ...] = RESOLUTION_LEVELS) -> NDArray[np.uint8]:
-    """Return ``chips`` if they are a non-empty uint8 (N, r, r, 3) with r in ``allowed``; else raise ValueError."""
+    """Return ``chips`` if it is a non-empty uint8 array (N, r, r, 3) with r in ``allowed``; else raise ValueError."""
     array = np.asarray(chips)
     ok = array.dtype == np.uint8 and array.ndim == 4 and array.shape[0] > 0 and array.shape[3] == 3
     if not ok or array.shape[1] != array.shape[2] or array.shape[1] not in allowed:

@@ -1,4 +1,4 @@
-"""The small-face detector as the pipeline uses it: frames in, faces out."""
+"""Run the small-face detector, verification and landmark refinement on whole frames."""
 
 from __future__ import annotations
 
@@ -21,27 +21,28 @@ from models.runtime.image_pyramid import ImagePyramid
 from models.runtime.int8 import quantize_images, to_int8_where_faster
 from models.weights_io import WEIGHTS, finite_or_zero, load_network
 
-MULTIPLE = 32  # of the sides of the network's input
+MULTIPLE = 32  # the sides of the network's input are multiples of this
 MIN_WIDTH = 64  # of the network's input, in pixels: oneDNN on AMX is wrong where a strided convolution leaves a single column
-GREY = 127  # of the padding
-COARSE_LEVEL = 2  # of the image pyramid: the quarter size, at which every large frame is searched as well
-MIN_COARSE_FACE_PX = 96  # width in the frame: smaller faces are found better at its own size
-MIN_COARSE_FRAME_SIDE = 560  # pixels: in a smaller frame no face exceeds what the network knows
-MAX_CELLS = 10_000  # kept of a frame before suppression: a dozen cells find each face, and crowds have hundreds
+GREY = 127  # grey level of the padding
+COARSE_LEVEL = 2  # pyramid level (quarter size) at which large frames are searched in addition
+MIN_COARSE_FACE_PX = 96  # smallest face width in frame pixels kept from the quarter size
+MIN_COARSE_FRAME_SIDE = 560  # pixels; in a smaller frame no face is too large for the full-size pass
+MAX_CELLS = 10_000  # cells per frame before NMS: a dozen cells detect each face, and crowds have hundreds of faces
 
 
 class SmallFaceDetector:
-    """Finds faces with `DetectorNet` at the frame's own size, and larger ones at a quarter of it.
+    """Face detector that runs `DetectorNet` at full size, and at quarter size for large faces.
 
-    The network finds no face wider than about 400 pixels; the quarter covers those. Frames of equal size run as one batch.
+    The network finds no face wider than about 400 pixels; the quarter-size pass finds those. Frames of equal size run as one
+    batch.
     Each candidate is verified (`models.networks.verification`) and its landmarks are refined (`models.networks.landmarks`).
 
     Args:
-        weights: the detector's ``.safetensors`` file. A verification network beside it, of the same name with ``rescore`` for
-            ``detector``, goes with it; without one, the shipped one does.
+        weights: the detector's ``.safetensors`` file. A verification network in the same folder, named with ``rescore`` in place
+            of ``detector``, is used with it; if there is none, the shipped one is used.
         device: ``cpu``, ``cuda`` or ``auto``.
-        min_score: 0..1. Lower finds more faces and reports more false ones.
-        verify: whether candidates are verified and landmarks refined. Without, detection is faster and less accurate.
+        min_score: smallest score, 0..1. A lower value finds more faces and more false detections.
+        verify: whether candidates are verified and landmarks refined. False is faster and less accurate.
 
     Attributes:
         int8: whether it computes in int8 (`models.runtime.int8`).
@@ -92,7 +93,7 @@ class SmallFaceDetector:
 
         Args:
             frames: uint8 (H, W, 3) RGB.
-            min_score: of the network's own score, 0..1.
+            min_score: smallest score of the network, 0..1, before verification.
         """
         return self._candidates([ImagePyramid(frame) for frame in frames], min_score)
 

@@ -1,7 +1,7 @@
-"""Other people's weights that can be downloaded by name, and the user's folder they are kept in.
+"""Download third-party weights by name into the user's model folder.
 
     path = fetch("yunet")                    # downloads, checks the SHA-256 digest, and returns the file's path
-    detector = load_detector("yunet.onnx")   # from then on it is found by its name
+    detector = load_detector("yunet.onnx")   # a downloaded file is found by its name
 
 Nothing is downloaded unless `fetch` is called.
 """
@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-TIMEOUT_S = 30.0  # to connect, and between two pieces of the file
+TIMEOUT_S = 30.0  # timeout of connecting and of each read
 LIBFACEDETECTION = (
     "https://raw.githubusercontent.com/ShiqiYu/libfacedetection.train/0047ac24afb1a50a0c6105001c89d1b5b805dbf1/onnx"
 )
 
 
 class DownloadError(Exception):
-    """No address gave the file; the text says why, and where a file fetched by hand belongs."""
+    """The download failed at every address. The message gives the reasons and the path for a manual download."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Download:
     """A weight file that can be downloaded.
 
     Attributes:
-        file: its name in the user's folder.
+        file: file name in the user's folder.
         sha256: digest of its content, in hexadecimal.
         size: length in bytes.
         licence: SPDX identifier.
-        about: what it is, in a few words.
-        addresses: where it is, the official place first; the next is tried where one fails.
+        about: short description.
+        addresses: URLs, the official one first; each is tried if the one before it fails.
     """
 
     file: str
@@ -91,12 +91,12 @@ def find_downloaded(name: str | Path) -> Path | None:
     try:
         path = user_folder() / name
         return path if path.is_file() else None
-    except (OSError, RuntimeError, ValueError):  # no home folder, or a name that is none
+    except (OSError, RuntimeError, ValueError):  # no home folder, or an invalid file name
         return None
 
 
 def missing_hint(name: str | Path) -> str:
-    """What to do about a weight file that is not there: how to download it, or that its path is wrong."""
+    """Hint for a missing weight file: the download command, or that the path is wrong."""
     for key, download in DOWNLOADS.items():
         if str(name) == download.file:
             return f"download it with: farsight models fetch {key}"
@@ -104,25 +104,25 @@ def missing_hint(name: str | Path) -> str:
 
 
 def is_complete(path: Path, download: Download) -> bool:
-    """Whether the file is there with the right content. Raises OSError if it cannot be read."""
+    """Whether the file exists and has the right content. Raises OSError if it cannot be read."""
     return path.is_file() and path.stat().st_size == download.size and _digest(path.read_bytes()) == download.sha256
 
 
 def fetch(name: str, folder: Path | None = None, addresses: Sequence[str] = ()) -> Path:
-    """Download a weight file, unless it is there already.
+    """Download a weight file, unless it exists already.
 
-    The content is checked before it gets its name, so no other file can ever be loaded under it by mistake.
+    The digest is checked before the file gets its final name, so a wrong file is never loaded.
 
     Args:
         name: a key of `DOWNLOADS`.
-        folder: where to put it; None: `user_folder`.
-        addresses: where to get it instead of its official places, such as a mirror.
+        folder: target folder; None: `user_folder`.
+        addresses: URLs to use instead of the official ones, such as a mirror.
 
     Returns:
         The path of the file.
 
     Raises:
-        DownloadError: no address gave it.
+        DownloadError: the download failed at every address.
         OSError: the folder cannot be written.
     """
     download = DOWNLOADS[name]

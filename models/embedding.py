@@ -1,4 +1,4 @@
-"""The recogniser as the pipeline uses it: chips of any resolution level in, unit embeddings and qualities out."""
+"""Run the recogniser: chips of any resolution level to unit embeddings and qualities."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from models.runtime.devices import pick_device, prepare_for_inference
 from models.weights_io import finite_or_zero, load_network
 
 BATCH = 128
-FLAT_STD = 3.0  # grey levels: a chip with no channel of a higher standard deviation shows no face
+FLAT_STD = 3.0  # grey levels; a chip whose channels all have a lower standard deviation shows no face
 
 
 class Embedder:
-    """Embeds faces.
+    """Face embedder.
 
     Args:
         weights: the recogniser's ``.safetensors`` file.

@@ -6,7 +6,7 @@
     python -m models.export landmarks --out landmarks.onnx
     python -m models.export rescore --out rescore.onnx
 
-Batches may have any length. The super-resolution network is exported for one input side, 16, 32 or 64. The detector takes frames
+The batch size is dynamic. The super-resolution network is exported for one input side, 16, 32 or 64. The detector takes frames
 of any size in multiples of 32 and returns its three maps (models/networks/detector.py says how to decode them). The verification
 network (``rescore``) also takes the detector's logits and the candidates' heights. The card of each network states its
 preprocessing.
@@ -44,11 +44,11 @@ def export(kind: str, out: Path, weights: Path | None = None, side: int = 16) ->
     Args:
         kind: one of `KINDS`.
         out: the ``.onnx`` file to write.
-        weights: its ``.safetensors`` file; None: the project's own.
+        weights: the network's ``.safetensors`` file; None: the project's own.
         side: input side of the super-resolution network: 16, 32 or 64.
 
     Raises:
-        ValueError: if the weights do not fit, or ``side`` is none of these.
+        ValueError: if the weights do not fit, or ``side`` is not 16, 32 or 64.
     """
     weights = weights or WEIGHTS / f"{kind}.safetensors"
     net = load_network(KINDS[kind], weights, kind)[0].eval()

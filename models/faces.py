@@ -34,12 +34,12 @@ class Faces:
 
     @staticmethod
     def empty() -> Faces:
-        """No faces."""
+        """Return an empty `Faces`."""
         return Faces(np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros(0, np.float32))
 
     @staticmethod
     def merge(parts: list[Faces]) -> Faces:
-        """The faces of all parts, in their order, duplicates included."""
+        """Concatenate the faces of all parts in order, including duplicates."""
         if not parts:
             return Faces.empty()
         return Faces(
@@ -54,14 +54,14 @@ class Faces:
         return Faces(boxes.astype(np.float32), (self.landmarks * factor + (x, y)).astype(np.float32), self.scores)
 
     def not_cut_by(self, region: tuple[int, int, int, int], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-        """Which faces the borders of a region do not cut.
+        """Mask of the faces that the borders of a region do not cut.
 
         Args:
-            region: x1 y1 x2 y2, a part of the image, in pixels.
-            shape: of the image, (H, W, ...). Where a border of the region is one of the image, nothing is cut.
+            region: x1 y1 x2 y2 in pixels of the image.
+            shape: shape of the image, (H, W, ...). A border of the region that is also a border of the image cuts no face.
 
         Returns:
-            bool (N,): the box lies in the region, a pixel or more from its inner borders.
+            bool (N,): True if the box lies in the region, at least one pixel from its inner borders.
         """
         x1, y1, x2, y2 = region
         low = [x1 + 1 if x1 > 0 else -np.inf, y1 + 1 if y1 > 0 else -np.inf]
@@ -69,16 +69,16 @@ class Faces:
         return np.asarray((self.boxes[:, :2] >= low).all(1) & (self.boxes[:, 2:] < high).all(1))
 
     def with_nms(self, iou: float = 0.4) -> Faces:
-        """Greedy non-maximum suppression, best score first. A higher ``iou`` keeps faces that overlap more."""
+        """Greedy non-maximum suppression, best score first. A higher ``iou`` keeps more overlapping faces."""
         sides = self.boxes[:, 2:] - self.boxes[:, :2]
         boxes: Any = np.hstack([self.boxes[:, :2], sides])
         scores: Any = self.scores
         return self[np.array(cv2.dnn.NMSBoxes(boxes, scores, 0.0, iou), np.intp)]
 
     def without_nested(self) -> Faces:
-        """Drop faces that lie inside a better one, or around it, and are not much smaller or larger.
+        """Drop faces that are nested with a higher-scoring face of similar size.
 
-        IoU alone keeps both boxes of a face that was found at two sizes. The faces must be sorted, best first.
+        NMS by IoU alone keeps both boxes of a face that was detected at two sizes. The faces must be sorted, best first.
         """
         inter = pairwise_intersection(self.boxes, self.boxes)
         areas = (self.boxes[:, 2:] - self.boxes[:, :2]).prod(1)

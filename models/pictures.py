@@ -1,7 +1,7 @@
-"""Reads still images from outside: photos, crops and stored chips. Every image enters through `read_picture`.
+"""Read untrusted still images: photos, crops and stored chips. Every image file is read by `read_picture`.
 
-An image file can attack its decoder. So only the formats listed here are opened, only regular files are read, and the memory a
-decoder will need is computed before it starts.
+A malicious image file can attack its decoder. Therefore only the formats listed here are opened, only regular files are read, and
+the memory that decoding needs is computed before it starts.
 """
 
 from __future__ import annotations
@@ -24,38 +24,38 @@ SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .heic .heif .hif .avif .gif .tif .tiff .bmp .dib .jp2 .j2k .jpx .jpf".split()
 )
 MAX_FILE_BYTES = 256_000_000
-MAX_BYTES = 800_000_000  # of memory that the file and its decoding may take at once
+MAX_BYTES = 800_000_000  # largest memory of the file and its decoding together
 MAX_DECODED_PIXELS = 40_000_000  # a larger JPEG is reduced to this while it is decoded
-MAX_JPEG_PIXELS = 500_000_000  # of a JPEG before that: more takes too long to decode
-MAX_SCANS = 200  # of a progressive JPEG; each is another pass over the whole image
+MAX_JPEG_PIXELS = 500_000_000  # largest JPEG before reduction; larger ones take too long to decode
+MAX_SCANS = 200  # largest number of scans of a progressive JPEG; each is a pass over the whole image
 # Peak memory of decoding and conversion to RGB (measured by tests/models/test_pictures.py).
 BYTES_PER_PIXEL = {"JPEG": 14, "PNG": 14, "BMP": 14, "GIF": 14, "TIFF": 18, "HEIF": 18, "AVIF": 18, "WEBP": 20, "JPEG2000": 26}
 MAX_PROFILE_BYTES = 4_000_000
-FIRST_PAGES = 8  # of a TIFF that are searched for the main image
+FIRST_PAGES = 8  # pages of a TIFF that are searched for the main image
 
 pillow_heif.register_heif_opener(thumbnails=False)
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own guard counts pixels; `_check_size` counts bytes
 
 
 class PictureError(ValueError):
-    """An image that cannot be used; the text says why and what to do."""
+    """An image cannot be used. The message gives the reason and what to do."""
 
 
 def read_picture(source: Path | bytes, formats: tuple[str, ...] = FORMATS) -> NDArray[np.uint8]:
-    """Read an image as it is meant to be seen.
+    """Read an image as displayed, in RGB.
 
-    EXIF orientation and ICC profile (to sRGB) are applied, transparent parts become white, and of several images the first is
-    read. A JPEG above `MAX_DECODED_PIXELS` pixels comes at a half, a quarter or an eighth of its size.
+    EXIF orientation and ICC profile (to sRGB) are applied, transparent parts become white, and only the first image of a
+    multi-image file is read. A JPEG above `MAX_DECODED_PIXELS` pixels is reduced to a half, a quarter or an eighth of its size.
 
     Args:
-        source: the file, or its content.
-        formats: names of Pillow's formats, of `FORMATS`, that may be opened.
+        source: path of the file, or its content.
+        formats: allowed Pillow format names, a subset of `FORMATS`.
 
     Returns:
         RGB uint8 (H, W, 3).
 
     Raises:
-        PictureError: with the reason, whatever the file holds.
+        PictureError: the image cannot be used. No other exception is raised for any file content.
     """
     content = source if isinstance(source, bytes) else read_file(source)
     with warnings.catch_warnings():
@@ -73,14 +73,14 @@ def read_picture(source: Path | bytes, formats: tuple[str, ...] = FORMATS) -> ND
             ) from None
         except MemoryError:
             raise PictureError("cannot be read (not enough memory)") from None
-        except Exception as error:  # decoders of broken files raise whatever they please
+        except Exception as error:  # decoders may raise any exception for broken files
             raise PictureError(f"cannot be read ({' '.join(str(error).split()) or type(error).__name__})") from None
 
 
 def read_file(path: Path, most: int = MAX_FILE_BYTES) -> bytes:
-    """The content of an ordinary file. Raises PictureError for what is no file, is empty, or has more than ``most`` bytes."""
+    """Read a regular file. Raises PictureError if it is not a regular file, is empty, or has more than ``most`` bytes."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # asked first: opening a device may do something
+        if not stat.S_ISREG(path.stat().st_mode):  # checked first, because opening a device may have side effects
             raise PictureError("a folder, not a file" if path.is_dir() else "a pipe, device or socket, not a file")
         with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
             state = os.fstat(file.fileno())
@@ -101,7 +101,7 @@ def read_file(path: Path, most: int = MAX_FILE_BYTES) -> bytes:
 
 
 def _main_page(picture: Image.Image) -> None:
-    """Go to the first page of a TIFF that is no thumbnail of another."""
+    """Select the first page of a TIFF that is not a thumbnail."""
     if picture.format != "TIFF":
         return
     for page in range(FIRST_PAGES):
@@ -116,7 +116,7 @@ def _main_page(picture: Image.Image) -> None:
 
 
 def _check_size(picture: Image.Image, content: bytes) -> None:
-    """Let a large JPEG be reduced while it is decoded, and refuse what would take too much memory or time."""
+    """Request reduced decoding of a large JPEG, and reject images that need too much memory or time."""
     kind = "JPEG" if picture.format == "MPO" else str(picture.format)
     width, height = picture.size
     needed = 0
@@ -148,7 +148,7 @@ def _too_large(picture: Image.Image, most: int) -> str:
 
 
 def _scans_of(jpeg: bytes) -> tuple[int, bool]:
-    """How many scans a JPEG has, and whether more than one is needed for its first pixel."""
+    """Number of scans of a JPEG, and whether several are needed to decode the first pixel."""
     place, components = 2, 0
     while place + 10 < len(jpeg) and jpeg[place] == 0xFF:
         marker = jpeg[place + 1]
@@ -169,7 +169,7 @@ def _rgb(picture: Image.Image) -> NDArray[np.uint8]:
     """RGB uint8 (H, W, 3) of an opened picture."""
     picture.load()
     image: Image.Image = picture
-    with contextlib.suppress(Exception):  # EXIF that cannot be read turns nothing
+    with contextlib.suppress(Exception):  # unreadable EXIF data is ignored
         image = ImageOps.exif_transpose(picture)
     if image.mode.startswith(("I", "F")):
         return np.repeat(_grey(np.asarray(image))[..., None], 3, 2)
@@ -184,23 +184,23 @@ def _rgb(picture: Image.Image) -> NDArray[np.uint8]:
 
 
 def _grey(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Grey levels uint8 (H, W) of 16-bit or 32-bit whole numbers, or of floats, of which those up to 1 are shares of white."""
+    """Convert 16-bit or 32-bit integers or floats to grey levels uint8 (H, W). Floats up to 1 are shares of white."""
     if values.dtype.kind == "f":
         values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
         most = float(values.max(initial=0.0))
         white = next((w for w in (1.0, 255.0, 65535.0) if most <= w), most)
     else:
         most = float(values.max(initial=0))
-        white = next((w for w in (255.0, 4095.0, 65535.0) if most <= w), most)  # scanners keep 12 bits in 16
+        white = next((w for w in (255.0, 4095.0, 65535.0) if most <= w), most)  # scanners store 12 bits in 16
     out = np.empty(values.shape, np.uint8)
-    for row in range(0, len(values), 256):  # in parts: floats of all of it would be eight bytes a pixel
+    for row in range(0, len(values), 256):  # in blocks: float64 of the whole image would take 8 bytes per pixel
         part = values[row : row + 256].astype(np.float32) * (255 / white) + 0.5
         out[row : row + 256] = part.clip(0, 255).astype(np.uint8)
     return out
 
 
 def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """The picture with the colours that its ICC profile means; unchanged where there is none, or one that cannot be used."""
+    """Convert a picture from its ICC profile to sRGB; unchanged if the profile is missing or unusable."""
     if not profile or len(profile) > MAX_PROFILE_BYTES or image.mode not in ("RGB", "RGBA", "L", "CMYK"):
         return image
     try:

@@ -1,4 +1,4 @@
-"""The super-resolution student as the pipeline uses it: small chips in, 128-pixel chips out."""
+"""Run the super-resolution student: small chips to 128-pixel chips."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BATCH = 64
 
 
 class Restorer:
-    """Super-resolves chips. What it adds is likely, not observed: always label its output as synthetic.
+    """Super-resolver of chips. The added detail is a prediction, not an observation: always label the output as synthetic.
 
     Args:
         weights: the network's ``.safetensors`` file.

@@ -1,4 +1,4 @@
-"""Weight files: safetensors beside a JSON card. Loading checks that both fit together."""
+"""Read and write weight files: safetensors with a JSON card. Loading checks that the two match."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read_card(path: Path, kind: str) -> dict[str, Any]:
 
     Args:
         path: the weight file.
-        kind: the kind of network it must hold, such as ``detector``.
+        kind: expected kind of network, such as ``detector``.
 
     Raises:
         ValueError: with the reason, if the card is missing, of another kind, or its sha256 is not that of the file.
@@ -52,13 +52,13 @@ def load_network(network: type[Network], path: Path, kind: str) -> tuple[Network
     Args:
         network: the class; it is called with the card's ``architecture``.
         path: the weight file.
-        kind: the kind of network it must hold.
+        kind: expected kind of network.
 
     Returns:
         The network in float32, and the card.
 
     Raises:
-        ValueError: with the reason, if the weights, the card and the class do not fit together.
+        ValueError: with the reason, if the weights, the card and the class do not match.
     """
     card = read_card(path, kind)
     try:

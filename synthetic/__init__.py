@@ -1,1 +1,1 @@
-"""A corridor of people who do not exist: the clip, its truth, its scoring."""
+"""Synthetic corridor clips with generated faces: rendering, ground truth and scoring."""

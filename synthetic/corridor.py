@@ -1,10 +1,10 @@
-"""Renders a synthetic CCTV clip of people who do not exist, with ground truth, for the demo, tests and benchmarks.
+"""Render a synthetic CCTV clip of generated people, with ground truth, for the demo, tests and benchmarks.
 
     python -m synthetic.corridor --out clip/ [--seconds 24] [--width 960] [--walkers 10]
 
-A camera under the ceiling looks down a corridor. Walkers come towards it; their faces grow from 14 to 60 pixels in a frame 960
-wide. Sensor noise, motion blur and H.264 at a camera's bit rate follow. It writes ``corridor.mp4``, ``truth.json`` and
-``people/NAME/photo.png`` for those enrolled.
+A ceiling camera looks along a corridor. Walkers approach it; their faces grow from 14 to 60 pixels in a frame 960 pixels wide.
+The frames get sensor noise and motion blur, and are encoded as H.264 at a camera's bit rate. The output is ``corridor.mp4``,
+``truth.json``, and ``people/NAME/photo.png`` for each enrolled person.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ class Walker:
 
     Attributes:
         name: unique in the clip.
-        seed: of the person's looks.
+        seed: seed of the person's appearance.
         enrolled: whether a photo of the person is on the watchlist.
-        start_s: seconds in the clip.
-        end_s: seconds in the clip.
+        start_s: start of the walk, in seconds of the clip.
+        end_s: end of the walk, in seconds of the clip.
         lane: -1..1, left to right across the corridor.
         near: 0..1, the largest face width as a share of `NEAR_FACE_PX`.
-        phase: radians, of the gait.
+        phase: phase of the gait, in radians.
     """
 
     name: str
@@ -71,12 +71,12 @@ class Truth:
 def make_walkers(count: int, seconds: float, seed: int) -> list[Walker]:
     """Draw the walkers of a clip.
 
-    Starts are spread over the clip, and each walk takes 6 to 9 seconds. Every second one of the first eight is enrolled.
+    Starts are spread over the clip, and each walk takes 6 to 9 seconds. Every second walker of the first eight is enrolled.
 
     Args:
         count: number of walkers.
         seconds: length of the clip.
-        seed: of the draw and of the people.
+        seed: seed of the walks and of the people.
     """
     rng = np.random.default_rng(seed)
     walkers = []
@@ -102,7 +102,7 @@ def make_walkers(count: int, seconds: float, seed: int) -> list[Walker]:
 
 
 class GeneratedFaces:
-    """Renders the faces of a clip's walkers, people who do not exist."""
+    """Renderer of the generated faces of a clip's walkers."""
 
     def __init__(self, walkers: list[Walker]) -> None:
         self.generator = FaceGenerator(WEIGHTS / "facegen.safetensors")
@@ -113,14 +113,14 @@ class GeneratedFaces:
 
 
 class Corridor:
-    """Renders the scene frame by frame.
+    """Renderer of the scene, frame by frame.
 
     Args:
         walkers: the people in it.
         faces: renders a walker's face: uint8 (128, 128, 3) RGB and its mask float32 (128, 128) in 0..1.
-        width: of a frame, in pixels; the height follows from 16:9.
+        width: frame width in pixels; the aspect ratio is 16:9.
         fps: frames a second.
-        seed: of background and noise.
+        seed: seed of background and noise.
         background: uint8 (H, W, 3) RGB instead of the drawn corridor.
     """
 
@@ -149,7 +149,7 @@ class Corridor:
             present = [(self._face_px(w, now), w) for w in self.walkers if w.start_s <= now < w.end_s]
             for face_px, walker in sorted(present, key=lambda p: p[0]):
                 box = self._draw(frame, walker, now, number, face_px)
-                for name, (x1, y1, x2, y2) in list(boxes.items()):  # whoever is behind this walker is hidden
+                for name, (x1, y1, x2, y2) in list(boxes.items()):  # faces behind this walker are occluded
                     if box[0] < (x1 + x2) / 2 < box[2] and box[1] < (y1 + y2) / 2 < box[3] + 4 * (box[3] - box[1]):
                         del boxes[name]
                 if box[0] >= 0 and box[1] >= 0 and box[2] <= self.width and box[3] <= self.height:
@@ -159,7 +159,7 @@ class Corridor:
             yield cv2.add(frame, noise, dtype=cv2.CV_8U).astype(np.uint8), boxes
 
     def _face_px(self, walker: Walker, now: float) -> float:
-        """Face width in pixels: at an even pace, it grows as one over the distance."""
+        """Face width in pixels: it is inversely proportional to the distance, and the walking speed is constant."""
         done = (now - walker.start_s) / (walker.end_s - walker.start_s)
         far, near = 1 / FAR_FACE_PX, 1 / (NEAR_FACE_PX * walker.near)
         return self.width / 960 / (far + (near - far) * done)
@@ -214,7 +214,8 @@ def render_clip(
     seed: int = 1,
     on_progress: Callable[[float], None] = lambda share: None,
 ) -> Path:
-    """Write clip, truth and enrolment photos to ``out``; ``on_progress`` hears the share done. Returns the clip's path."""
+    """Write clip, truth and enrolment photos to ``out``; ``on_progress`` is called with
+    the finished share, 0..1. Returns the clip's path."""
     out.mkdir(parents=True, exist_ok=True)
     people = make_walkers(walkers, seconds, seed)
     faces = GeneratedFaces(people)
@@ -254,7 +255,7 @@ def write_clip(
 
 
 def repeat_clip(clip: Path, path: Path, times: int) -> Path:
-    """Write a recording ``times`` times over into one file, without encoding it again."""
+    """Concatenate ``times`` copies of a recording into one file, without re-encoding."""
     with av.open(str(path), "w") as output:
         stream: av.VideoStream | None = None
         shift = 0

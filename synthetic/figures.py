@@ -1,4 +1,4 @@
-"""Draws the synthetic scene: an empty corridor, plain figures, and heads pasted onto them."""
+"""Draw the synthetic scene: an empty corridor, plain figures, and heads pasted onto them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def paste_head(frame: Image, chip: Image, mask: NDArray[np.float32], x: float, y
     Args:
         frame: uint8 (H, W, 3) RGB.
         chip: uint8 (128, 128, 3) RGB.
-        mask: float32 (128, 128) in 0..1, the head in it.
-        x: of the chip's centre, in pixels of the frame.
-        y: of the chip's centre.
-        scale: frame pixels to one chip pixel.
+        mask: float32 (128, 128) in 0..1, opacity of the head.
+        x: x of the chip's centre, in pixels of the frame.
+        y: y of the chip's centre, in pixels of the frame.
+        scale: frame pixels per chip pixel.
         blur: sigma of a Gaussian blur, in frame pixels.
     """
     reach = int(CHIP * scale / 2) + 3

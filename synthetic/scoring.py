@@ -1,4 +1,4 @@
-"""Scores the tracks of a run against the ground truth of a synthetic clip."""
+"""Score the tracks of a run against the ground truth of a synthetic clip."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from numpy.typing import NDArray
 
 from models.faces import pairwise_iou
 
-MIN_IOU = 0.3  # of a detection and the face it lies on
-MIN_SHARE = 0.5  # of a track's detections that must lie on one walker
+MIN_IOU = 0.3  # smallest IoU of a detection and the walker's face
+MIN_SHARE = 0.5  # smallest share of a track's detections that overlap one walker
 
 
 @dataclass
 class WalkerResult:
-    """What a run made of one walker.
+    """Result of a run for one walker.
 
     Attributes:
-        name: of the walker.
+        name: name of the walker.
         enrolled: whether the walker is on the watchlist.
         smallest_px: smallest face width, in pixels.
         largest_px: largest face width, in pixels.
         tracks: number of tracks that follow the walker.
-        reported: the names those tracks were matched to.
+        reported: names that those tracks were matched to.
     """
 
     name: str
@@ -51,9 +51,9 @@ class Score:
     """Result of a run.
 
     Attributes:
-        walkers: one entry a walker.
+        walkers: one entry per walker.
         false_tracks: tracks that follow no walker.
-        false_track_matches: how many of those were matched.
+        false_track_matches: number of those that were matched.
     """
 
     walkers: list[WalkerResult]
@@ -123,7 +123,7 @@ def followed_walker(track: dict[str, Any], boxes: list[NDArray[np.float32]]) -> 
 
 
 def _share(path: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
-    """Share 0..1 of a path's detections (N, 5) that lie on a walker's face (M, 5) at that time."""
+    """Share 0..1 of a path's detections (N, 5) that overlap the walker's face (M, 5) at the same time."""
     if not len(truth):
         return 0.0
     nearest = np.abs(path[:, None, 0] - truth[None, :, 0]).argmin(1)

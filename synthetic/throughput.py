@@ -1,4 +1,4 @@
-"""Measures throughput: decoding alone, each stage and both engines on one recording, so that all ratios are of one run."""
+"""Measure the throughput of decoding alone, of each stage and of both engines on one recording, so that ratios are comparable."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def run_once(
 
     Args:
         engine: `InlineEngine` or `RayEngine`.
-        settings: of the run.
+        settings: engine settings of the run.
         clip: the recording.
         out: output folder; it must not exist.
         people: photos to enrol first, a folder ``NAME/*``; None for none.
@@ -82,10 +82,10 @@ def measure(
     """Measure everything on one recording.
 
     Args:
-        source: the recording; None: a synthetic one of 1920×1080 at 25 frames a second, with 5 to 10 faces in view.
-        seconds: length of the synthetic one.
-        folder: where it and the runs are written.
-        console: for progress.
+        source: the recording; None: a synthetic recording, 1920×1080 at 25 frames per second, with 5 to 10 faces in view.
+        seconds: length of the synthetic recording.
+        folder: folder for the synthetic recording and the runs.
+        console: console for progress output.
 
     Returns:
         A dictionary for JSON: clip, machine, rows with seconds and their share of the length, ratios, sources.

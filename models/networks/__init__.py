@@ -1,1 +1,1 @@
-"""One network a file."""
+"""Network definitions, one per file."""

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from models.blocks import HALF_RANGE, FpnJoin, ResidualBlock, conv_bn_relu
 
 STRIDES = (4, 8, 16)
-OUTPUTS = 1 + 4 + 10  # of a cell: score, box, landmarks
-FAST: dict[str, Any] = {"widths": (32, 32, 64, 96), "depths": (1, 1, 1), "stem": 4}  # of `detector-fast`: half of the work
+OUTPUTS = 1 + 4 + 10  # values per cell: score, box, landmarks
+FAST: dict[str, Any] = {"widths": (32, 32, 64, 96), "depths": (1, 1, 1), "stem": 4}  # `detector-fast`: half the computation
 
 
 class DetectorNet(nn.Module):
@@ -69,7 +69,8 @@ class DetectorNet(nn.Module):
         return [F.pixel_shuffle(fine, 2), middle, coarse]
 
     def folded_maps(self, x: Tensor) -> list[Tensor]:
-        """The maps of ``forward``, the finest before its pixel shuffle: (N, 15·4, H/8, W/8), each value's four cells together."""
+        """The maps of ``forward``, the finest before its pixel shuffle: (N, 15·4, H/8, W/8), with the four cells of each value in
+        adjacent channels."""
         f8 = self.stages[0](self.stem(x))
         f16 = self.stages[1](f8)
         f32 = self.stages[2](f16)
@@ -79,7 +80,7 @@ class DetectorNet(nn.Module):
 
 
 def accept_uint8(net: DetectorNet) -> DetectorNet:
-    """Fold the scaling of uint8 images into the first convolution, in place, so that it needs no pass of its own.
+    """Fold the scaling of uint8 images into the first convolution, in place, which saves a separate pass.
 
     Args:
         net: a detector with its batch norms folded.

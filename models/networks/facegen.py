@@ -1,8 +1,8 @@
-"""Faces of people who do not exist: a linear appearance model of computer-made portraits, for the demo, tests and benchmarks.
+"""Face generator: a linear appearance model of computer-generated portraits, for the demo, tests and benchmarks.
 
 As in active appearance models (Cootes, Edwards, Taylor 1998), one linear model gives the shape (68 landmarks) and one the texture
-on the mean shape. An identity is a draw of both. Light, pose and expression are added in rendering, so that one identity has many
-images.
+on the mean shape. An identity is a random sample of both. Rendering adds light, pose and expression, so one identity
+has many images.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ def flow_between(output: Float, source: Float, side: int) -> tuple[Float, Float]
     """Dense flow between two shapes, by thin-plate splines.
 
     Args:
-        output: landmarks (68, 2) in the image to make, in pixels of a 128 chip.
-        source: the same landmarks in the image to read from.
-        side: of the image to make.
+        output: landmarks (68, 2) in the output image, in pixels of a 128 chip.
+        source: the same landmarks in the source image.
+        side: side of the output image in pixels.
 
     Returns:
-        Two float32 maps (side, side), x and y: where to read in the source image, in pixels of a 128 chip.
+        Two float32 maps (side, side), x and y: sampling positions in the source image, in pixels of a 128 chip.
     """
     grid = (np.arange(COARSE, dtype=np.float32) + 0.5) * (CHIP / COARSE)
     points = np.stack(np.meshgrid(grid, grid), -1).reshape(-1, 2)
@@ -53,7 +53,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Look:
-    """How a person looks in one image.
+    """Pose, expression and lighting of one image.
 
     Attributes:
         yaw: radians; positive turns the nose to the right of the image.
@@ -73,7 +73,7 @@ class Look:
 
 
 class FaceGenerator:
-    """Draws identities and renders them as canonical chips.
+    """Generator that samples identities and renders them as canonical chips.
 
     Args:
         path: a safetensors file of `training.data.facegen`: mean and basis of shape (136) and texture (side×side×3).
@@ -91,11 +91,11 @@ class FaceGenerator:
         self.side = self.mean_texture.shape[0]
 
     def identity(self, seed: int, spread: float = 1.5) -> Identity:
-        """Draw the person of a seed.
+        """Sample an identity.
 
         Args:
-            seed: the same seed draws the same person.
-            spread: distance from the mean. At 1, people resemble each other more than real ones do; above 1.6, they look unreal.
+            seed: random seed; the same seed gives the same person.
+            spread: distance from the mean. At 1, identities are more similar than real people; above 1.6, faces look unnatural.
         """
         rng = np.random.default_rng(seed)
         shape = rng.normal(0, 0.8 * spread, len(self.shape_basis)).clip(-2, 2)

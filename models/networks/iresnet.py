@@ -90,7 +90,7 @@ def init_from_shallower(deeper: nn.Module, shallower: nn.Module) -> None:
 
 
 def stage_features(stages: nn.ModuleList, x: Tensor) -> list[Tensor]:
-    """The output of each stage, fed with that of the one before."""
+    """Outputs of all stages, applied in sequence."""
     features = []
     for stage in stages:
         x = stage(x)
@@ -104,8 +104,9 @@ class IResNet(nn.Module):
     Args:
         depth: 18 or 50 layers.
         cbam: whether blocks have attention.
-        pooled: the embedding is the mean of the last features (head A); else batch norm, linear and a batch norm with a frozen
-            scale (head E).
+        pooled: True: the embedding is the mean of the last features (head A). False: batch norm, linear layer and a batch norm
+            with a
+            frozen scale (head E).
 
     ``forward`` takes float (N, 3, 112, 112) in [-1, 1] and returns embeddings (N, 512), not normalised.
     """

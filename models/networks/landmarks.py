@@ -1,7 +1,7 @@
-"""Landmark refinement: a small network locates the five landmarks again in each face's aligned chip.
+"""Landmark refinement: a small network relocates the five landmarks in each face's aligned chip.
 
-The detector reads landmarks from maps whose cells are as large as a small face's eye. In the enlarged chip the error is about
-half of that, and alignment decides how well a small face is recognised.
+The detector predicts landmarks from maps whose cells are as large as the eye of a small face. Refinement in the enlarged chip
+about halves the landmark error, and small faces are recognised only if they are well aligned.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from models.runtime.image_pyramid import ImagePyramid
 from models.runtime.session import InferenceSession
 from models.weights_io import WEIGHTS, load_network
 
-SIDE = 48  # of the network's input, in pixels
-VIEW_SHARE = 0.875  # of the chip, about its centre, that the input shows
+SIDE = 48  # side of the network's input, in pixels
+VIEW_SHARE = 0.875  # central share of the chip that the input covers
 OUTPUT_UNIT = CHIP / 4  # chip pixels in one unit of the network's output
-CROP_MARGIN = 2.5  # around the landmarks, in their extents: as much as the chip may need
-MAX_SHIFT = 0.5  # eye distances; a face whose landmarks would move further keeps its own
+CROP_MARGIN = 2.5  # margin around the landmarks, in their extents; enough for the chip
+MAX_SHIFT = 0.5  # eye distances; larger corrections are rejected
 
 
 class LandmarkNet(nn.Module):
@@ -64,7 +64,7 @@ def landmark_view(chip: NDArray[np.uint8]) -> NDArray[np.uint8]:
     side = chip.shape[0]
     scale = SIDE / (VIEW_SHARE * side)
     away = (SIDE - 1) / 2 - scale * (side - 1) / 2
-    if scale < 0.6:  # averaged first, so that it does not alias
+    if scale < 0.6:  # area-averaged first, to avoid aliasing
         return landmark_view(cv2.resize(chip, (side // 2, side // 2), interpolation=cv2.INTER_AREA).astype(np.uint8))
     matrix = np.array([[scale, 0, away], [0, scale, away]])
     return np.asarray(
@@ -75,7 +75,7 @@ def landmark_view(chip: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def crop_and_halve(frame: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Cut a large face out of a frame and halve it until its chip would be at most twice `CHIP` wide.
 
-    This is many times faster than to average it down in one step. The frame of a smaller face is returned as it is.
+    This is many times faster than area averaging in one step. For a smaller face, the whole frame is returned unchanged.
 
     Args:
         frame: uint8 (H, W, 3).
@@ -132,7 +132,7 @@ class LandmarkRefiner:
         refined = landmarks.copy()
         for row, transform, points in zip(rows, transforms, located, strict=True):
             back = np.linalg.inv(transform[:, :2])
-            # In the chip, the mean of the detector's landmarks is that of the template: the mean's shift is measured there.
+            # In the chip, the detector's landmarks have the template's mean, so the shift is measured from it.
             if np.linalg.norm((points - TEMPLATE).mean(0)) < MAX_SHIFT * EYE_DISTANCE:
                 refined[row] = (points - transform[:, 2]) @ back.T
         return refined

@@ -1,8 +1,8 @@
 """Prior knowledge distillation for face super-resolution (PKDN, arXiv 2409.14385): teacher and student.
 
 Both take the low-resolution face enlarged to 128 pixels (bicubic), float (N, 3, 128, 128) in [0, 1], and return an image of that
-size. The teacher also sees the parsing map of the sharp face, so its figures are upper bounds. The paper names its blocks but
-does not specify their insides: widths, depths and attentions here are our reading of it.
+size. The teacher also takes the parsing map of the sharp face, so its results are upper bounds. The paper names its blocks
+but does not specify them in detail: widths, depths and attention layers are our interpretation.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class Pkdn(nn.Module):
 
     Args:
         blocks: RCABs in each of the three encoder stages, the neck and the three decoder stages.
-        regions: of the parsing map, for a teacher; 0: a student, which sees the low-resolution face only.
+        regions: number of regions of the parsing map, for a teacher; 0: a student, which takes only the low-resolution face.
         softmax: whether the teacher's deepest fusion has a cross-attention.
     """
 

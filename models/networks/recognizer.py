@@ -1,7 +1,7 @@
-"""The low-resolution recogniser: it turns a chip into an embedding and a quality.
+"""The low-resolution recogniser: a network that maps a chip to an embedding and a quality.
 
-A small residual network after iResNet (pre-norm blocks, PReLU, no pooling before the embedding). Its input is 64×64 pixels: the
-faces this project is for carry no more detail.
+A small residual network after iResNet (pre-norm blocks, PReLU, no pooling before the embedding). Its input is 64×64 pixels,
+because the target faces carry no more detail.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from models.chip import CHIP
 from models.networks.iresnet import build_stages, stage_features
 
-VIEW = 112  # pixels of a 128 chip, about its centre, that a recogniser sees
+VIEW = 112  # central pixels of a 128 chip that form a recogniser's input
 
 
 class Recognizer(nn.Module):
     """The recogniser network.
 
     Args:
-        side: of its input, in pixels.
+        side: side of the input, in pixels.
         stem: channels of the first convolution.
         widths: channels of the stages.
         depths: blocks of the stages.
@@ -30,7 +30,8 @@ class Recognizer(nn.Module):
     quality predicts the cosine to the embedding of a sharp image of the same face. It is computed from the detached embedding,
     so that training it does not change the embedding.
 
-    ``whitening`` (dim, dim) is the WCCN matrix of `training.recognizer.wccn`, the last step; the identity until it is measured.
+    ``whitening`` (dim, dim) is the WCCN matrix of `training.recognizer.wccn`, applied as the last step; it is the identity until
+    it is measured.
     """
 
     whitening: Tensor
@@ -72,7 +73,7 @@ def crop_view(chips: Tensor, side: int) -> Tensor:
         margin = (CHIP - VIEW) * level // (2 * CHIP)
         centre = chips[..., margin : level - margin, margin : level - margin]
         return F.interpolate(centre, (side, side), mode="bicubic", align_corners=False, antialias=True)
-    # Sampled from the whole chip: the pixels around the centre count at its edges, which are most of a 16-pixel chip.
+    # Interpolate on the whole chip: pixels outside the crop affect its edges, which are most of a 16-pixel chip.
     move = VIEW / CHIP * torch.eye(2, 3, device=chips.device).expand(len(chips), 2, 3)
     grid = F.affine_grid(move, [len(chips), 3, side, side], align_corners=False)
     return F.grid_sample(chips, grid, mode="bicubic", padding_mode="border", align_corners=False)

@@ -1,11 +1,12 @@
 """The progressive super-resolution student: one network that takes chips of 16, 32 or 64 pixels to 128.
 
 Each step works at its own size and doubles it, as in PFSR (arXiv 1908.08239). Most convolutions run at 16 pixels, where they are
-cheap and see the whole face. A larger chip enters losslessly, folded into channels (pixel unshuffle). The output is the bicubic
+cheap and their receptive field covers the whole face. A larger chip enters losslessly, folded into channels (pixel unshuffle).
+The output is the bicubic
 enlargement plus a learned residual, so an untrained network equals bicubic.
 
-With ``regions`` it is the teacher of prior knowledge distillation (PKDN, arXiv 2409.14385): the same network also sees the
-parsing map of the sharp face at every step. Only training builds that one.
+With ``regions`` it is the teacher of prior knowledge distillation (PKDN, arXiv 2409.14385): the same network also
+takes the parsing map of the sharp face at every step. It is used only in training.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ ENTRY_LEVELS = (16, 32, 64)
 
 
 class Attention(nn.Module):
-    """Self-attention over all positions of the face: one eye tells much about the other. Has no effect until trained."""
+    """Self-attention over all positions of the face, for example between the two eyes. It has no effect until trained."""
 
     def __init__(self, width: int, heads: int = 4) -> None:
         super().__init__()
@@ -47,7 +48,7 @@ class SuperResNet(nn.Module):
     Args:
         widths: channels of the steps at 16, 32 and 64 pixels.
         depths: residual blocks of these steps.
-        regions: of the parsing map, for a teacher; 0: a student.
+        regions: number of regions of the parsing map, for a teacher; 0: a student.
         attentions: self-attention layers, spread over the step at 16 pixels.
 
     ``forward`` takes float (N, 3, r, r) in [0, 1], r in 16, 32, 64, and returns (N, 3, 128, 128).
@@ -70,7 +71,7 @@ class SuperResNet(nn.Module):
                 if s <= r
             }
         )
-        # Faces are aligned, so the position says much.
+        # Faces are aligned, so the position is informative.
         self.places = nn.Parameter(torch.zeros(1, widths[0], ENTRY_LEVELS[0], ENTRY_LEVELS[0]))
         self.steps = nn.ModuleList(
             [nn.Sequential(*[PlainResidualBlock(w) for _ in range(d)]) for w, d in zip(widths, depths, strict=True)]
@@ -107,7 +108,8 @@ class SuperResNet(nn.Module):
             parsing: for a teacher, the parsing map of the sharp face (N, regions, side, side) in 0..1, side 64 or more.
 
         Returns:
-            The images of all steps above ``r`` pixels, 128 last (in evaluation only that); and the features at 16, 32 and 64
+            The images of all steps above ``r`` pixels, 128 last (in evaluation mode only the last); and the features at 16, 32
+            and 64
             pixels.
         """
         entry = x.shape[-1]

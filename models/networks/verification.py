@@ -1,8 +1,8 @@
-"""Verification: a small network judges each candidate of the detector again, with its surroundings.
+"""Verification: a small network rescores each candidate of the detector from an image crop with its surroundings.
 
-The detector judges every cell of a frame at once and must be cheap: an ear, a fist or a lock of hair can look like a small face
-to it, but not when it is seen at the size of a face, with the head or the arm it belongs to. So the detector may offer many
-candidates, and few faces are missed for want of a sure score (a cascade, as in Viola and Jones 2001).
+The detector scores every cell of a frame and must be cheap, so it can confuse an ear, a fist or a lock of hair with a small face.
+A crop that also shows the head or arm resolves this. The detector can therefore use a low score threshold, which reduces missed
+faces (a cascade, as in Viola and Jones 2001).
 """
 
 from __future__ import annotations
@@ -21,21 +21,23 @@ from models.runtime.image_pyramid import ImagePyramid
 from models.runtime.session import InferenceSession
 from models.weights_io import load_network
 
-VIEW_HEIGHT = 24  # of the candidate's box in the network's input, in pixels
-CANDIDATE_MIN_SCORE = 0.15  # the detector's own score from which on a candidate is verified
-WEIGHT = 0.25  # of this network's logit beside the detector's: measured best at 24 pixels and more, and as good as 1 at 8
-MAX_CANDIDATES = 300  # verified in a frame, best first; the others keep the detector's score
+VIEW_HEIGHT = 24  # height of the candidate's box in the network's input, in pixels
+CANDIDATE_MIN_SCORE = 0.15  # smallest detector score of a candidate to verify
+WEIGHT = 0.25  # of this network's logit relative to the detector's; best at 24 pixels and more, equal to 1 at 8
+MAX_CANDIDATES = 300  # per frame, best first; the others keep the detector's score
 
 
 class VerificationNet(nn.Module):
-    """Judges candidates from a view, the detector's score and the face height.
+    """Network that classifies a candidate from its view, the detector's score and the face height.
 
-    How far the detector's score is trusted depends on the height: of a large face the detector saw more than the view shows.
+    The weight of the detector's score depends on the height, because the detector's input has more detail of a large face than
+    the view.
 
     Args:
         widths: channels after each halving of the view.
         depths: residual blocks at the last three of them.
-        side: side of the view in pixels, a multiple of 16. A larger one shows more surroundings and costs its square.
+        side: side of the view in pixels, a multiple of 16. A larger view covers more surroundings; the cost grows
+            with its square.
 
     ``forward`` takes views float (N, 3, side, side) in [-1, 1], the detector's scores as logits (N,) and `octaves` (N,). It
     returns logits (N,) of being a face.
@@ -57,7 +59,7 @@ class VerificationNet(nn.Module):
         self.head = nn.Linear((side // 16) ** 2 * widths[-1] + 3, 1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
-        self.head.weight.data[0, -1] = 1.0  # an untrained network repeats the detector's score
+        self.head.weight.data[0, -1] = 1.0  # an untrained network returns the detector's score
 
     def forward(self, x: Tensor, logits: Tensor, octaves: Tensor) -> Tensor:
         context = torch.stack([octaves, octaves * logits, logits], 1)
@@ -74,7 +76,7 @@ def candidate_views(frame: ImagePyramid, boxes: NDArray[np.float32], side: int) 
         side: side of a view in pixels.
 
     Returns:
-        uint8 (N, side, side, 3). A large box is cut from a coarser pyramid level, so that it does not alias.
+        uint8 (N, side, side, 3). A large box is cut from a coarser pyramid level, to avoid aliasing.
     """
     cut = np.empty((len(boxes), side, side, 3), np.uint8)
     middle = (side - 1) / 2
@@ -97,20 +99,20 @@ def octaves(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def to_logits(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logits float32 of scores in 0..1; 0 and 1 give finite ones."""
+    """Convert scores in 0..1 to logits float32; 0 and 1 give finite logits."""
     kept = scores.astype(np.float64).clip(1e-4, 1 - 1e-4)
     return np.asarray(np.log(kept / (1 - kept)), np.float32)
 
 
 class Verifier:
-    """Rescores a detector's candidates.
+    """Rescorer of a detector's candidates.
 
     The new score is the mean of the detector's logit and `WEIGHT` times the network's. A higher weight gives fewer false faces
     of 8 to 12 pixels and misses more profiles and wider faces.
 
     Args:
         device: where the network runs.
-        weights: its ``.safetensors`` file.
+        weights: the network's ``.safetensors`` file.
     """
 
     def __init__(self, device: torch.device, weights: Path) -> None:
@@ -122,7 +124,7 @@ class Verifier:
         """Rescore the candidates of an RGB frame.
 
         Args:
-            frame: the frame they were found in.
+            frame: the frame of the candidates.
             faces: the candidates, best first. The first `MAX_CANDIDATES` are verified.
 
         Returns:

@@ -1,7 +1,7 @@
-"""Find near-duplicates of pictures by a perceptual hash (difference hash).
+"""Find near-duplicate images by a perceptual hash (difference hash).
 
-Public collections share photos, re-encoded, resized and mirrored. A photo that is held out in one collection must not train
-through another, and no photo is labelled twice.
+Public collections share photos, re-encoded, resized and mirrored. This module keeps held-out photos out of training when another
+collection contains them, and prevents labelling a photo twice.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ Print = NDArray[np.uint64]
 
 
 def fingerprint(image: NDArray[np.uint8]) -> Print:
-    """The difference hash of a picture.
+    """Compute the difference hash of an image.
 
     Args:
         image: uint8 (H, W, 3) RGB or (H, W) grey.
 
     Returns:
-        uint64 (4,), 256 bits: whether each pixel of the picture at 17×16 pixels is darker than its right neighbour.
+        uint64 (4,), 256 bits. The image is reduced to 17×16 pixels; a bit is set where a pixel is darker than its right
+            neighbour.
     """
     grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, (SIDE + 1, SIDE), interpolation=cv2.INTER_AREA).astype(np.int16)
@@ -31,7 +32,7 @@ def fingerprint(image: NDArray[np.uint8]) -> Print:
 
 
 class FingerprintSet:
-    """Fingerprints of pictures, for the search of near-duplicates."""
+    """Set of image fingerprints that finds near-duplicates."""
 
     def __init__(self) -> None:
         self._prints = np.zeros((1024, 4), np.uint64)
@@ -45,6 +46,6 @@ class FingerprintSet:
         self._count += 1
 
     def has(self, *prints: Print) -> bool:
-        """Whether any of these fingerprints, such as those of a picture and its mirror image, is close to one that was added."""
+        """Whether any of the given fingerprints (for example of an image and its mirror image) is close to an added one."""
         known = self._prints[: self._count]
         return any(bool((np.bitwise_count(known ^ each).sum(1) <= SAME).any()) for each in prints)

@@ -1,10 +1,10 @@
-"""The training chips: decoded once, and split so that dev faces never train.
+"""Load the training chips from a decoded cache, and split them into training and dev rows without shared faces.
 
 ``DATA/chips`` holds ``index.csv`` (file, shard, source, identity, soft_db, ...), WebP shards, ``landmarks68.npz`` and
-``edgeface_xs.npy``, with the same rows. The hash of the identity (or of the file name, where nobody is named) puts 95 % of the
-rows into the training split. Of the others, those that resemble a training row to the teacher (cosine above
-`SAME_PERSON_COSINE`) are in neither split, because an unnamed person or photo may occur twice. The rest is the dev split.
-What lies outside a chip's source picture is covered when the chip is decoded (`training.data.picture_edges`).
+``edgeface_xs.npy``, with the same rows. The hash of the identity (or of the file name, where the identity is unknown)
+assigns 95 % of the rows to the training split. The other rows are the dev split, except those whose teacher cosine to a training
+row exceeds `SAME_PERSON_COSINE`: an unnamed person or photo may occur twice, so these rows are in neither split.
+Pixels outside a chip's source picture are masked when the chip is decoded (`training.data.picture_edges`).
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from rich.progress import track
 from models import load_recognizer
 from training.data.picture_edges import cover_outside, load_edges
 
-SAME_PERSON_COSINE = 0.6  # cosine of the teacher's embeddings above which two pictures show one person
-NOT_FOR_SUPERRES = ("fiw",)  # collections whose pictures were enlarged or printed
+SAME_PERSON_COSINE = 0.6  # teacher cosine above which two chips count as the same person
+NOT_FOR_SUPERRES = ("fiw",)  # collections of upscaled or printed pictures
 MAX_SOFT_DB = 37.0  # PSNR of a chip to itself halved and doubled, in dB; above it the chip has no detail at 128 pixels
 
 
 @dataclass(frozen=True)
 class ChipSet:
-    """Decoded chips and their metadata; every array has one row a chip.
+    """Decoded chips and their metadata; every array has one row per chip.
 
     Attributes:
         folder: ``DATA/chips``.
         images: uint8 (N, 128, 128, 3) RGB, memory-mapped.
         source: str (N,), the collection.
         identity: str (N,), "" where unknown.
-        soft_db: float32 (N,) in dB, high where there is little detail.
+        soft_db: float32 (N,), PSNR in dB of the chip to itself halved and doubled. High values mean little detail.
         train: bool (N,), rows of the training split.
         dev: bool (N,), rows of the dev split.
         edges: float32 (N, 4, 2), corners of the source picture in chip pixels; all zero where it covers the chip.
@@ -55,8 +55,12 @@ class ChipSet:
     edges: NDArray[np.float32]
 
     def rows_with_detail(self, dev: bool) -> NDArray[np.intp]:
-        """Rows with detail at 128 pixels, for super-resolution: of the training split, without `NOT_FOR_SUPERRES`; or of the dev
-        split, without chips that reach beyond their source picture."""
+        """Rows with detail at 128 pixels, for super-resolution.
+
+        Args:
+            dev: False: training rows, without the collections in `NOT_FOR_SUPERRES`. True: dev rows, without chips that extend
+                beyond their source picture.
+        """
         detailed = (self.soft_db <= MAX_SOFT_DB) & ~np.isin(self.source, NOT_FOR_SUPERRES)
         if dev:
             return np.flatnonzero(self.dev & detailed & ~self.edges.any((1, 2)))
@@ -90,7 +94,7 @@ class ChipSet:
             device: ``cpu`` or ``cuda``.
 
         Raises:
-            SystemExit: the file is no recogniser.
+            SystemExit: the file is not a recogniser.
         """
         try:
             recognizer = load_recognizer(file, device)
@@ -138,7 +142,7 @@ def load_chips(data: Path, cache: Path) -> ChipSet:
 
 
 def is_dev(name: str) -> bool:
-    """Whether a file name or identity belongs to the 5 % that never train."""
+    """Whether a file name or identity belongs to the 5 % that are excluded from training."""
     return zlib.crc32(name.encode()) % 20 == 19
 
 

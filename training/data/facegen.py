@@ -2,7 +2,7 @@
 
     python -m training.data.facegen --data DATA --out models/weights/facegen.safetensors
 
-Only chips of the source ``gen`` are read, which show nobody real. It takes a minute on 2 cores.
+Only chips of the source ``gen`` are read; they show no real people. It takes a minute on 2 cores.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Public photos and clips that are held out for measuring the detector (`evaluation.detection_sources`). Nothing trains on them.
 
-Whole collections are held out, so that the dev set measures the detector on sources it has never seen. Of the ImageNet samples,
-which show 1,000 kinds of things once each, half are held out: those whose file name has an MD5 that begins with 0 to 7.
+Whole collections are held out, so the dev set measures the detector on unseen sources. The ImageNet samples, one image for each
+of 1,000 classes, are split in half: images whose file name has an MD5 digest that begins with 0 to 7 are held out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def held_out(repository: str, path: str) -> bool:
 
     Args:
         repository: OWNER/NAME on GitHub.
-        path: of the picture in the repository, with forward slashes.
+        path: path of the picture in the repository, with forward slashes.
     """
     if repository == THINGS:
         return hashlib.md5(path.rsplit("/", 1)[-1].encode(), usedforsecurity=False).hexdigest()[0] in "01234567"

@@ -1,4 +1,4 @@
-"""Label the face in each chip with a teacher detector; boxes of turned heads differ from frontal ones though the chips align.
+"""Label the face in each chip with a teacher detector, because the box in an aligned chip depends on head pose.
 
     python -m training.data.label_chips --data DATA --teacher scrfd_2.5g_kps.onnx --out .cache/frames/chips.npz
 

@@ -1,12 +1,13 @@
-"""Label photos with two detectors: the teacher, on the photo and on its doubled tiles, and a witness that confirms or doubts.
+"""Label photos with two detectors: the teacher, on the photo and on its doubled tiles, and a witness that confirms its
+detections.
 
     python -m training.data.label_photos --photos PHOTOS --teacher scrfd_2.5g_kps.onnx --witness yunet.onnx --out labels.npz
 
-``PHOTOS`` has one folder for each collection, named OWNER+NAME after its repository. Left out and counted are pictures that
-cannot be read, are tiny, are near-duplicates of an earlier one (`training.data.alike`), or are held out
-(`training.data.held_out`), also if they occur in another collection. A photo is read with a longer side of at most 640 pixels.
-Collections are interleaved, so a stopped run has labelled some of each. A second start continues it. ``--known`` is the index of
-photos that are labelled already (``DATA/scenes2/index.csv``).
+``PHOTOS`` has one folder for each collection, named OWNER+NAME after its repository. Pictures are skipped and counted if
+they are unreadable, too small, near-duplicates of an earlier one (`training.data.alike`), or held out (`training.data.held_out`),
+including copies of held-out pictures in other collections. Photos are reduced to a longer side of at most 640 pixels.
+Collections are interleaved, so a stopped run has labelled some of each. The same command continues a
+stopped run. ``--known`` is the index of photos that are already labelled (``DATA/scenes2/index.csv``).
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def votes(teacher: Detector, witness: Detector, image: NDArray[np.uint8]) -> Vot
 
 
 def listed(photos: Path) -> tuple[list[str], list[str]]:
-    """Names of the pictures below a folder, collections interleaved: those that may train, and those that are held out."""
+    """List the pictures below a folder, collections interleaved: training pictures, and held-out pictures."""
     collections, kept = [], []
     for folder in sorted(path for path in photos.iterdir() if path.is_dir() and "+" in path.name):
         found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
@@ -75,8 +76,8 @@ def unlike(photos: Path, names: list[str], kept: list[str], left_out: Counter[st
 
     Args:
         photos: folder of the collections.
-        names: pictures that may train.
-        kept: pictures that are held out.
+        names: training pictures.
+        kept: held-out pictures.
         left_out: counts the pictures left out, by reason.
     """
     shown = FingerprintSet()

@@ -8,7 +8,7 @@ colour and blended with weights that vary over the face. The shape is the parent
 of face shape. Parents are sampled so that people with many pictures do not dominate. Of several candidate partners the one
 nearest to the first parent (by the teacher) is taken, so that the result looks natural. Measured with a recogniser trained on
 210,000 plain half-and-half blends: its cosine to the teacher was 0.76 on new faces of that kind, 0.68 on these morphs and 0.66
-on dev chips. So these morphs are as hard as unseen people.
+on dev chips. These morphs are therefore as hard as unseen people.
 
 Dev rows are not used. Writes ``images.npy`` uint8 (N, 128, 128, 3) RGB, ``vectors.npy`` float32 (N, 256), unit embeddings on the
 same axes as those of the chips, and ``command.txt`` for cards. It takes minutes and does not resume.
@@ -33,7 +33,7 @@ from training.data.chips import ChipSet, load_chips
 
 CANDIDATES = 4  # partners to choose from; the nearest to the first parent is taken
 PARENTS = (0.4, 0.4, 0.2)  # shares of faces with one, two and three parents
-PATCHES, CONTRAST = 4, 2.5  # blend weights per axis of the face, and their spread (higher: parts more of one parent)
+PATCHES, CONTRAST = 4, 2.5  # blend weights per image axis, and their spread (higher: regions dominated by one parent)
 AXES, SHAPE_STD = 20, 1.0  # principal axes of shape, and the offset in standard deviations
 POSE_AXES = 3  # the first axes are head pose, which a 2-D warp imitates badly: halved
 STEP = 4  # pixels between grid points of the warp
@@ -147,7 +147,7 @@ def choose_parents(
 
 
 def embedding_alignment(teacher: EdgeFace, chips: ChipSet, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-    """The matrix (512, 256) that maps the teacher's embeddings to the axes of the stored ones, by least squares over ``rows``."""
+    """Least-squares matrix (512, 256) that maps the teacher's embeddings to the axes of the stored ones, fitted on ``rows``."""
     turn = np.linalg.lstsq(teacher.embed(chips.images[rows]), chips.teacher_embeddings()[rows], rcond=None)[0]
     return np.asarray(turn, np.float32)
 

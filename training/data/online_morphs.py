@@ -1,9 +1,9 @@
-"""Synthetic identities in batches on the training device: the recipe of `training.data.morphs`, without repetition.
+"""Generate synthetic identities in batches on the training device, by the method of `training.data.morphs`; no face repeats.
 
 Differences for a GPU: every face has three parents, of which absent ones have weight 0, and the warp is smooth (kernel
-interpolation of the landmark shifts, one small Cholesky factorisation a face) in place of triangles. As every face is new and
-the teacher embeds it as it is made, there is more variation: mirror images, light from one side, exposure, and offsets along
-the principal axes of appearance besides those of shape.
+interpolation of the landmark shifts, one small Cholesky factorisation a face) in place of triangles. The teacher embeds each face
+when it is generated, so more variation is
+possible: mirror images, light from one side, exposure, and offsets along the principal axes of appearance as well as of shape.
 """
 
 from __future__ import annotations
@@ -105,9 +105,9 @@ class MorphSampler:
     """Samples synthetic identities from the training chips.
 
     Args:
-        chips: the chip set; training rows with landmarks are used.
-        device: ``cpu`` or ``cuda``; the chips lie in its memory.
-        generator: on that device.
+        chips: the chip set. Only training rows with landmarks are used.
+        device: ``cpu`` or ``cuda``; the chips are copied to its memory.
+        generator: random generator on that device.
     """
 
     def __init__(self, chips: ChipSet, device: str, generator: torch.Generator) -> None:
@@ -134,10 +134,10 @@ class MorphSampler:
 
         Args:
             number: number of faces.
-            real: of which the first ones are chips with changed light only.
+            real: number of faces, placed first, that are unmorphed chips with changed lighting.
 
         Returns:
-            Faces float (number, 3, 128, 128) RGB in 0..255, and identity numbers (number,); a morph has a number of its own.
+            Faces float (number, 3, 128, 128) RGB in 0..255, and identity numbers (number,); each morph has a unique number.
         """
         parents, present = self.choose_parents(number, real)
         points, parts = self._points[parents], blend_weights(present, self.generator)
@@ -175,12 +175,12 @@ class MorphSampler:
         return steps.clamp(-MAX_AXIS_STD, MAX_AXIS_STD) @ axes
 
     def _drawn(self, *shape: int) -> Tensor:
-        """Rows sampled by their probabilities."""
+        """Sample rows by their probabilities."""
         where = self._uniform(*shape).double()
         return torch.searchsorted(self._cumulated, where, right=True).clamp(max=len(self._cumulated) - 1)
 
     def _moves(self, number: int, real: int) -> Tensor:
-        """Matrices (number, 2, 3) that rotate, shear, stretch and shift faces a little."""
+        """Random affine matrices (number, 2, 3): small rotation, shear, stretch and shift."""
         angle, shear, wide, high = self._normal(4, number) * self._spreads
         turned = torch.stack([1 + wide, angle + shear, -angle, 1 + high], 1).unflatten(1, (2, 2))
         middle = (CHIP - 1) / 2

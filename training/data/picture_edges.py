@@ -1,7 +1,7 @@
-"""Chips that reach beyond their source picture: what lies outside is covered, and left out of losses.
+"""Handle chips that extend beyond their source picture: mask the pixels outside it, and exclude them from losses.
 
-Some source pictures are cropped tightly, so a part of the chip shows nothing real (a mirrored or drawn-out strip). A network that
-learns from it learns eyes above foreheads. ``DATA/chips/edges.npz`` holds the corners of each source picture.
+Some source pictures are cropped tightly, so a part of the chip is border padding (mirrored or replicated pixels). A network that
+trains on it learns artefacts such as eyes above foreheads. ``DATA/chips/edges.npz`` holds the corners of each source picture.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-SUBPIXEL_BITS = 4  # of the polygons that OpenCV fills
-BLUR = 12.0  # pixels, sigma of the blurred continuation
-FEATHER = 1.0  # pixels, sigma of the border between the picture and its cover
+SUBPIXEL_BITS = 4  # fractional bits of the polygon coordinates passed to OpenCV
+BLUR = 12.0  # sigma of the blurred extension, in pixels
+FEATHER = 1.0  # sigma of the transition from the picture to the fill, in pixels
 
 
 def load_edges(folder: Path, count: int) -> NDArray[np.float32]:
@@ -25,7 +25,7 @@ def load_edges(folder: Path, count: int) -> NDArray[np.float32]:
         count: number of chips.
 
     Returns:
-        float32 (count, 4, 2) in chip pixels; all zero where the picture covers the chip, or where no file tells.
+        float32 (count, 4, 2) in chip pixels; all zero where the picture covers the whole chip, or if ``edges.npz`` is missing.
     """
     file = folder / "edges.npz"
     if not file.exists():
@@ -35,7 +35,7 @@ def load_edges(folder: Path, count: int) -> NDArray[np.float32]:
 
 
 def inside(corners: NDArray[np.float32], side: int) -> NDArray[np.bool_]:
-    """Which pixels of a chip its source picture covers.
+    """Mask of the chip pixels that lie in the source picture.
 
     Args:
         corners: float32 (4, 2) in pixels of the chip; all zero: the picture covers the chip.
@@ -53,12 +53,12 @@ def inside(corners: NDArray[np.float32], side: int) -> NDArray[np.bool_]:
 
 
 def cover_outside(chip: NDArray[np.uint8], corners: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Replace what lies outside the source picture by one tone, noise, or a blurred continuation, at random.
+    """Fill the pixels outside the source picture with a random choice of a flat colour, noise, or a blurred extension.
 
     Args:
         chip: uint8 (side, side, 3) RGB.
         corners: of the source picture, float32 (4, 2) in chip pixels; all zero: the chip is returned as it is.
-        rng: draws the kind of cover.
+        rng: random generator that chooses the fill.
 
     Returns:
         uint8 (side, side, 3).
@@ -80,7 +80,7 @@ def cover_outside(chip: NDArray[np.uint8], corners: NDArray[np.float32], rng: np
 
 
 def _continued(chip: NDArray[np.uint8], covered: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Float32 (side, side, 3): the blurred picture, continued beyond its edge by a normalised blur."""
+    """Extend the picture beyond its edge by a normalised Gaussian blur; returns float32 (side, side, 3)."""
     known = covered[..., None].astype(np.float32)
     total = cv2.GaussianBlur(chip * known, (0, 0), BLUR)
     share = cv2.GaussianBlur(known, (0, 0), BLUR)[..., None]

@@ -1,11 +1,11 @@
-"""Pose augmentation: rotate faces of training chips to the side, because photos show few profiles and detectors miss them most.
+"""Pose augmentation: rotate the faces of training chips to profile views, which are rare in photos and which detectors miss most.
 
     python -m training.data.pose_augmentation --data DATA --teacher scrfd_2.5g_kps.onnx --out .cache/turned [--number 9000]
 
 Factorisation (Tomasi and Kanade 1992) of the 68 landmarks of many chips gives a mean 3-D shape and the camera of each chip. The
 pixels of a chip are projected onto that shape, extended by an ellipsoid for the skull, and the head is rotated about its
-vertical axis. The back of the head is filled with mirrored pixels. A teacher detector then labels the face; chips of which it
-is not sure are left out.
+vertical axis. The back of the head is filled with mirrored pixels. A teacher detector then labels the face; chips with a low
+teacher score are left out.
 
 Dev rows are not used. Writes ``images.npy`` uint8 (N, 128, 128, 3) RGB, ``faces.npz`` as `training.data.label_chips` does, and
 ``command.txt``.
@@ -36,7 +36,7 @@ FACTORISED = 6000  # chips the mean shape is computed from
 YAW = 45.0, 95.0  # target yaw in degrees
 MAX_ROTATION = 75.0  # largest rotation in degrees
 SCALE = 2  # supersampling of the grid on which pixels are moved
-NEARER = 10.0  # chip pixels by which a point must be nearer to the camera to occlude another
+NEARER = 10.0  # depth difference in chip pixels from which a point occludes another
 CLOSED = 31  # kernel of the closing that fills gaps, in pixels of the fine grid
 FILLED = 1.5, 3.0, 6.0, 12.0  # blur radii from which gaps are coloured, in turn
 
@@ -45,7 +45,7 @@ Points = NDArray[np.floating]
 
 
 def mean_shape_3d(points: Points) -> NDArray[np.float64]:
-    """The mean 3-D shape behind landmarks, by factorisation.
+    """Compute the mean 3-D shape of landmarks by factorisation.
 
     Args:
         points: landmarks (N, 68, 2) in pixels.
@@ -137,14 +137,18 @@ class HeadModel:
         head, shown = _drawn((moved - hub) @ turn.T + hub + np.append(middle, 0), colours, side)
         blend = cv2.GaussianBlur(cv2.erode(shown, np.ones((3, 3), np.uint8)).astype(np.float32), (0, 0), 1.2)[..., None]
         full = head * blend + _without(fine, known.reshape(side, side)) * (1 - blend)
-        # What was the face's place is its place again.
+        # Shift the image so that the face stays in its place.
         shift = np.array([[1, 0, SCALE * (turn @ hub - hub)[0]], [0, 1, 0]])
         full = cv2.warpAffine(full.astype(np.uint8), shift, (side, side), borderMode=cv2.BORDER_REPLICATE)
         return cv2.resize(full, (CHIP, CHIP), interpolation=cv2.INTER_AREA).astype(np.uint8)
 
     def _surface(self, points: Points, scale: float, axes: NDArray) -> tuple[NDArray, NDArray, NDArray[np.bool_]]:
-        """For every place of the fine grid: itself (M, 2), from the middle of the landmarks, how near to the camera the head is
-        there, nan beside it, and whether it is the bare face, from the brows' parting to the chin."""
+        """Head surface on the fine grid.
+
+        Returns:
+            Grid points (M, 2) relative to the centre of the landmarks; depth (M,) towards the camera, NaN outside the head; and
+            bool (M,), True on the face between brows and chin.
+        """
         side, middle = CHIP * SCALE, points.mean(0)
         corners = np.column_stack([points - middle, scale * self.points @ axes[2]])
         skull = scale * self.skull @ axes.T
@@ -161,12 +165,12 @@ class HeadModel:
 
 
 def _places(side: int, scale: int) -> NDArray[np.float64]:
-    """Places (side², 2) of the pixels of a grid ``scale`` times finer than the chip's, in its pixels."""
+    """Pixel positions (side², 2), in chip pixels, of a grid ``scale`` times finer than the chip."""
     return (np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1).reshape(-1, 2) + 0.5) / scale - 0.5
 
 
 def _drawn(points: NDArray, colours: Image, side: int) -> tuple[NDArray[np.float32], Image]:
-    """Points (M, 3) of these colours on a fine grid, near ones over far ones, gaps filled; and where the head is."""
+    """Render coloured points (M, 3) on a fine grid with depth ordering and filled gaps; returns the image and the head mask."""
     cells = np.floor((points[:, :2] + 0.5) * SCALE / 4).astype(int)
     inside = ((cells >= 0) & (cells < side // 4)).all(1)
     points, colours, cells = points[inside], colours[inside], cells[inside]
@@ -190,7 +194,7 @@ def _drawn(points: NDArray, colours: Image, side: int) -> tuple[NDArray[np.float
 
 
 def _without(fine: Image, head: NDArray[np.bool_]) -> Image:
-    """The picture with what is around the head in its place."""
+    """Remove the head by filling its area with the surrounding background."""
     around = cv2.dilate(head.astype(np.uint8), np.ones((5, 5), np.uint8))
     small = cv2.resize(fine, (CHIP // 2, CHIP // 2), interpolation=cv2.INTER_AREA)
     hole = cv2.resize(around, (CHIP // 2, CHIP // 2), interpolation=cv2.INTER_NEAREST)

@@ -1,4 +1,4 @@
-"""Priors of a face: landmark heat maps and parsing maps, from 68 landmarks.
+"""Face priors: landmark heat maps and parsing maps, from 68 landmarks.
 
 The training chips come with landmarks. For your own photos, MediaPipe's Face Landmarker finds them and the chips are cut (extra
 `mediapipe`; download its model file from MediaPipe's page):
@@ -57,7 +57,8 @@ def mirror_landmarks(points: torch.Tensor) -> torch.Tensor:
 
 
 def heat_maps(points: torch.Tensor, side: int, sigma: float = 4.0) -> torch.Tensor:
-    """Gaussians of ``sigma`` chip pixels at landmarks (N, 68, 2): (N, 68, side, side) in 0..1; zero where none were found."""
+    """Gaussians of ``sigma`` chip pixels at landmarks (N, 68, 2): (N, 68, side, side) in 0..1; zero for faces without
+    landmarks."""
     grid = (torch.arange(side, device=points.device) + 0.5) * (CHIP / side)
     across, down = (torch.exp(-((grid - points[..., axis, None]) ** 2) / (2 * sigma**2)) for axis in (0, 1))
     found = (points.abs().sum((1, 2)) > 0).to(points.dtype)[:, None, None, None]

@@ -24,13 +24,13 @@ SHARED_PHOTOS = Path(__file__).with_name("shared_photos.txt")
 
 @dataclass
 class Scene:
-    """A labelled picture.
+    """One labelled image.
 
     Attributes:
         image: uint8 (H, W, 3) RGB.
         boxes: float32 (N, 4), x1 y1 x2 y2 in pixels.
         landmarks: float32 (N, 5, 2) in pixels.
-        scores: float32 (N,). From `SURE` on a label is a face; below it is ignored, neither face nor background.
+        scores: float32 (N,). A label with a score of at least `SURE` is a face; a lower one is an ignored region.
     """
 
     image: NDArray[np.uint8]
@@ -86,18 +86,19 @@ def load_frame(path: Path, label: dict[str, list]) -> Scene:
 
 
 def of_dev_clip(name: str) -> bool:
-    """Whether a frame CLIP-NNNN.jpg is of a dev clip."""
+    """Whether a frame CLIP-NNNN.jpg belongs to a dev clip."""
     return name.rsplit("-", 1)[0] in DEV_CLIPS
 
 
 def load_frames(folder: Path, dev: bool, file: Path | None = None) -> list[Scene]:
-    """Read the frames of `training.data.label_frames`, of the dev clips or else the others; ``file`` replaces the label file."""
+    """Read the frames of `training.data.label_frames`, either of the dev clips or of the training clips; ``file`` replaces the
+    label file."""
     labels = json.loads((file or folder / "labels.json").read_text())
     return [load_frame(folder / name, label) for name, label in sorted(labels.items()) if of_dev_clip(name) == dev]
 
 
 def mirror(scene: Scene) -> Scene:
-    """Mirror a scene and swap left and right landmarks. Coordinates count from pixel edges."""
+    """Mirror a scene and swap left and right landmarks. The coordinate origin is the edge of the first pixel, not its centre."""
     width = scene.image.shape[1]
     boxes = scene.boxes[:, [2, 1, 0, 3]] * (-1, 1, -1, 1) + (width, 0, width, 0)
     landmarks = scene.landmarks[:, MIRROR] * (-1, 1) + (width, 0)

@@ -1,11 +1,13 @@
-"""Correct the teacher's labels with a second detector: what both find becomes a face, what only the second finds is ignored.
+"""Correct the teacher's labels with a second detector: detections of both become faces; detections of only the second are ignored
+regions.
 
     python -m training.data.second_opinion --data DATA --frames .cache/frames --second yunet.onnx
 
-Teachers are least sure of profiles and of cut or half hidden faces. Without labels a detector never learns them; labelled as
-background it unlearns them. Writes ``frames.json`` and ``photos.json``: the labels of the frames and of ``DATA/scenes`` with
-the additions. The labels used for evaluation are not changed. The score limits were chosen by eye: below them both detectors
-take backs of heads for faces.
+Teacher scores are lowest for profiles and for cropped or half occluded faces. A detector does not learn faces without labels,
+and unlearns faces that are labelled as background. Writes ``frames.json`` and ``photos.json``: the labels of the frames and of
+``DATA/scenes`` with
+the additions. The labels used for evaluation are not changed. The score limits were chosen by inspection: below them, both
+detectors report the backs of heads as faces.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ def merge_second(scene: Scene, second: Faces) -> Scene:
         second: detections of the second detector.
 
     Returns:
-        The scene; doubtful labels that ``second`` confirms are sure, its further detections are ignored regions.
+        The scene. Doubtful labels confirmed by ``second`` become sure; the other detections of ``second`` become ignored regions.
     """
     overlap = pairwise_iou(second.boxes, scene.boxes)
     scores = scene.scores.copy()

@@ -1,10 +1,12 @@
-"""Photos that two detectors have judged: what both take for a face is one, what only one does is neither face nor background.
+"""Photos labelled by two detectors: a detection of both is a face; a detection of only one is ignored.
 
-A teacher's own labels call background whatever it overlooks, and faces what it alone imagines; a second voter tells where it may
-be wrong. ``DATA/scenes2`` holds such photos (``scenes.tar``, ``labels.json`` and ``index.csv``, with their origins), and
-``training/data/photo_labels.npz`` what `training.data.label_photos` has found in photos of public repositories; the photos
-themselves are yours to fetch (training/README.md). ``training/data/no_faces.txt`` holds what they took for faces and a person who
-looked did not: animals, drawings, dolls, things.
+Labels of one teacher contain its misses as background and its false detections as faces. Disagreement with a second detector,
+the witness, marks both kinds as doubtful. ``DATA/scenes2`` holds such photos (``scenes.tar``, ``labels.json`` and ``index.csv``,
+with their origins), and
+``training/data/photo_labels.npz`` holds
+the labels of `training.data.label_photos` for photos of public repositories; the photos must be downloaded separately
+(training/README.md). ``training/data/no_faces.txt`` lists false detections found by manual review: animals, drawings, dolls,
+objects.
 """
 
 from __future__ import annotations
@@ -27,13 +29,13 @@ from training.data.held_out import held_out
 from training.data.scenes import SURE, UNSURE, Scene, decode
 
 LABELS = Path(__file__).with_name("photo_labels.npz")
-LONGEST = 640  # pixels of a photo that is labelled and learned from
+LONGEST = 640  # longer side of a photo in pixels, for labelling and training
 PLACE_STEPS, SCORE_STEPS = 4, 250
 NO_FACES = Path(__file__).with_name("no_faces.txt")
-LOOKED_AT = 0.6  # IoU of a label and a box of `NO_FACES`, which are of one thing
+LOOKED_AT = 0.6  # IoU from which a label matches a box of `NO_FACES`
 LEAST_WITNESS = 0.1
-SECOND = 0.3  # the witness's score from which on it confirms what the teacher is sure of
-AGREES, DOUBTED = 1.15, 0.35  # what the two scores add up to, and the teacher's own at least, where the witness is the surer one
+SECOND = 0.3  # the witness's score from which it confirms a sure detection of the teacher
+AGREES, DOUBTED = 1.15, 0.35  # smallest score sum and teacher score of a detection confirmed by a sure witness
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Votes:
     Attributes:
         size: width and height of the photo in pixels.
         faces: detections of the teacher (N).
-        second: float32 (N,), the witness's score of each of them; 0 if it has no detection there.
+        second: float32 (N,), the witness's score for each of these faces; 0 where the witness has no detection.
         alone: detections of the witness only.
     """
 
@@ -53,7 +55,7 @@ class Votes:
     alone: Faces
 
     def scene(self, image: NDArray[np.uint8]) -> Scene:
-        """Combine the votes to labels: faces with the teacher's score, doubtful ones with `UNSURE`.
+        """Combine the votes into labels: confirmed faces keep the teacher's score, doubtful ones get `UNSURE`.
 
         Args:
             image: the photo, uint8 (H, W, 3) RGB.
@@ -68,7 +70,8 @@ class Votes:
 
 
 def votes_of(label: dict[str, Any]) -> Votes:
-    """Parse a label of ``scenes2/labels.json``: ``yunet`` is the witness's score, ``yunet_alone`` its own boxes and scores."""
+    """Parse a label of ``scenes2/labels.json``: ``yunet`` holds the witness's scores for the teacher's faces, ``yunet_alone`` the
+    boxes and scores that only the witness found."""
     boxes, landmarks, scores, second = (np.array(label[name], np.float32) for name in ("boxes", "landmarks", "scores", "yunet"))
     alone = np.array(label["yunet_alone"], np.float32).reshape(-1, 5)
     middles = np.repeat(alone[:, :4].reshape(-1, 2, 2).mean(1)[:, None], 5, 1)
@@ -78,7 +81,7 @@ def votes_of(label: dict[str, Any]) -> Votes:
 
 
 def read_photo(path: Path) -> NDArray[np.uint8] | None:
-    """A photo (H, W, 3) RGB, at most `LONGEST` pixels long; None if it cannot be read."""
+    """Read a photo as uint8 (H, W, 3) RGB, reduced to a longer side of at most `LONGEST` pixels; None if unreadable."""
     content = np.fromfile(path, np.uint8)
     bgr = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
     if bgr is None:
@@ -134,7 +137,7 @@ def load_votes(file: Path) -> dict[str, Votes]:
 
 @cache
 def no_faces() -> dict[str, NDArray[np.float32]]:
-    """Boxes (n, 4) by photo in which somebody looked and saw no person's face: animals, drawings, dolls, things."""
+    """Boxes (n, 4) of reviewed false detections by photo name: animals, drawings, dolls, objects."""
     boxes: dict[str, list[list[float]]] = {}
     for line in NO_FACES.read_text().splitlines():
         name, _, box = line.partition("\t")
@@ -143,7 +146,7 @@ def no_faces() -> dict[str, NDArray[np.float32]]:
 
 
 def without_no_faces(name: str, scene: Scene) -> Scene:
-    """The photo REPOSITORY/PATH without labels on what is no face: it teaches as background."""
+    """Remove the labels of reviewed false detections from photo REPOSITORY/PATH, so that they train as background."""
     overlap = pairwise_iou(scene.boxes, no_faces().get(name, np.zeros((0, 4), np.float32)))
     kept = overlap.max(1, initial=0) < LOOKED_AT
     return Scene(scene.image, scene.boxes[kept], scene.landmarks[kept], scene.scores[kept])

@@ -1,10 +1,10 @@
-"""Measure the quantisation ranges of the detector's networks, with which they run in int8 (`models.runtime.int8`).
+"""Measure the int8 quantisation ranges of the detector's networks (`models.runtime.int8`).
 
     python -m training.detector.quantization --data DATA --scenes .cache/scenes
 
-The ranges are the largest values of each feature map: of the detector on scenes, of the verification network (the file next to
-the detector, if there is one) on the detector's candidates, and of the landmark network on chips of all sizes. They are written
-into the cards. A network without ranges in its card runs in the machine's number format.
+The ranges are the largest values of each feature map. The detector is measured on scenes, the verification network (the file next
+to the detector, if present) on the detector's candidates, and the landmark network on chips of all sizes. The ranges are written
+into the cards. A network without ranges in its card runs in the machine's default floating-point format.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from training.data.chips import load_chips
 from training.detector.scene_pool import load_pool
 
 BATCH = 32
-KEPT = 0.7  # share of the largest value that is representable; clipping the few larger ones costs less than coarser steps
+KEPT = 0.7  # representable share of the largest value; clipping a few values costs less than coarser steps
 SMALLEST, LARGEST = 9, 100  # sides of chips in pixels
 
 
@@ -43,8 +43,8 @@ def measure(network: type, path: Path, kind: str, batches: Iterable[tuple[NDArra
     Args:
         network: class of the network.
         path: its weight file.
-        kind: its kind in the card, such as ``detector``.
-        batches: pictures uint8 (N, H, W, 3), and the network's other inputs.
+        kind: the network's kind in the card, such as ``detector``.
+        batches: tuples of images uint8 (N, H, W, 3) and the network's other inputs.
     """
     net: Any = fold_batch_norms(load_network(network, path, kind)[0].eval()).to(memory_format=torch.channels_last)
     largest = record_ranges(net)

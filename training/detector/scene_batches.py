@@ -1,8 +1,10 @@
 """Training batches for the detector: random windows, augmentation and target assignment, all on the device.
 
-The pictures of the pool are kept on the device as uint8 (0.3 MB each), so the CPU does not limit a GPU. A batch has a random
-window of each picture, mirrored half of the time, with random exposure, colour and noise. Faces whose centre is outside the
-window are ignored. Each step has a random generator of its own, so a resumed run sees the same batches.
+The pool's pictures are kept on the device as uint8 (0.3 MB each), so that the CPU is not the bottleneck. A batch contains a
+random
+window of each drawn picture, mirrored with probability 0.5, with random exposure, colour and noise. Faces whose centre is outside
+the
+window are ignored. Each step has its own random generator, so a resumed run draws the same batches.
 """
 
 from __future__ import annotations
@@ -24,8 +26,8 @@ from training.detector.scene_maker import LEAST_WIDTH
 WINDOW = 288  # side of the window in pixels
 SIZES = ((0.0, 26.0), (20.0, 68.0), (52.0, 1e9))  # face widths in pixels that each stride is responsible for
 AT_ONCE = 1000  # pictures copied to the device at once
-MOST_FACES = 200  # faces of a picture that are used, the widest
-GAIN, OFFSET, COLOUR = (0.8, 1.2), (-20.0, 20.0), 0.06  # exposure factor, grey levels, share by which channels differ
+MOST_FACES = 200  # largest number of faces used per picture; the widest are kept
+GAIN, OFFSET, COLOUR = (0.8, 1.2), (-20.0, 20.0), 0.06  # range of exposure factor, of offset in grey levels; colour deviation
 NOISY, NOISE = 0.3, 6.0  # share of pictures with noise, and its largest standard deviation in grey levels
 GREY = 0.1  # share of grey pictures
 
@@ -49,13 +51,13 @@ class Batch:
 
 
 class SceneBatches:
-    """Draws batches from a pool of square pictures that are kept on the device."""
+    """Draw training batches from a pool of square pictures in device memory."""
 
     def __init__(self, images: NDArray[np.uint8], pool: Sequence[Scene], device: str, window: int = WINDOW) -> None:
         """Copy a pool to the device.
 
         Args:
-            images: uint8 (N, side, side, 3) RGB. On a CPU they are used in place, such as memory-mapped.
+            images: uint8 (N, side, side, 3) RGB. On a CPU the array, for example a memory-mapped one, is not copied.
             pool: labels of the pictures.
             device: ``cpu`` or ``cuda``.
             window: side of the windows in pixels.
@@ -88,7 +90,7 @@ class SceneBatches:
         return Batch(self._varied(shown, rng), assign(boxes, scores, self.window), boxes.flatten(0, 1), landmarks.flatten(0, 1))
 
     def _windows(self, rows: Tensor, corners: Tensor, mirrored: Tensor) -> Tensor:
-        """Pixels uint8 (N, window, window, 3)."""
+        """Crop the windows; returns uint8 (N, window, window, 3)."""
         side = self.window
         if self.device == "cpu":  # slices, because gathering single pixels takes as long as a training step
             places = zip(rows.tolist(), corners.tolist(), mirrored.tolist(), strict=True)
@@ -100,7 +102,7 @@ class SceneBatches:
         return self.images[rows[:, None, None], down[:, :, None], across[:, None, :]]
 
     def _seen(self, rows: Tensor, corners: Tensor, mirrored: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Boxes (N, K, 4), landmarks (N, K, 5, 2) and scores (N, K) in pixels of the windows; score -1 for no face."""
+        """Labels in window pixels: boxes (N, K, 4), landmarks (N, K, 5, 2) and scores (N, K); score -1 marks padding rows."""
         corner = corners.float()[:, None]
         boxes, landmarks = self.boxes[rows] - corner.repeat(1, 1, 2), self.landmarks[rows] - corner[:, :, None]
         turned = torch.stack([self.window - boxes[..., 2], boxes[..., 1], self.window - boxes[..., 0], boxes[..., 3]], -1)
@@ -116,7 +118,7 @@ class SceneBatches:
         return boxes, landmarks, scores.masked_fill(out, -1)
 
     def _varied(self, shown: Tensor, rng: np.random.Generator) -> Tensor:
-        """Pixels uint8 (N, 3, side, side) with random exposure, colour and noise, as float32 in [-1, 1]."""
+        """Augment pixels uint8 (N, 3, side, side) with random exposure, colour and noise; returns float32 in [-1, 1]."""
         count = len(shown)
 
         def drawn(low: float, high: float, *shape: int) -> Tensor:
@@ -146,12 +148,12 @@ def _exposed(shown: Tensor, grey: Tensor, scale: Tensor, offset: Tensor, level: 
 def assign(boxes: Tensor, scores: Tensor, side: int) -> list[Tensor]:
     """Assign faces to cells.
 
-    A cell gets the narrowest face whose width belongs to the stride (`SIZES`) and whose centre is within one stride of the
-    cell's centre. Cells on doubtful or too small faces, and around the centre of faces of another stride, are ignored.
+    A cell is assigned the narrowest face whose width is in the stride's range (`SIZES`) and whose centre is within one stride of
+    the cell's centre. Cells on doubtful or too small faces, and around the centres of faces of another stride, are ignored.
 
     Args:
         boxes: float32 (N, K, 4) in pixels.
-        scores: float32 (N, K); below 0 there is no face.
+        scores: float32 (N, K); negative for padding rows without a face.
         side: side of the windows in pixels.
 
     Returns:
@@ -165,7 +167,7 @@ def assign(boxes: Tensor, scores: Tensor, side: int) -> list[Tensor]:
 
 
 def _assigned(boxes: Tensor, scores: Tensor, side: int) -> list[Tensor]:
-    """As `assign`, with indices that count from 0 in each picture."""
+    """Like `assign`, with face indices per picture."""
     widths = boxes[..., 2] - boxes[..., 0]
     order = (widths + (scores < 0) * 1e6).argsort(1)  # the narrowest first
     order = order[:, : max(1, int((scores >= 0).sum(1).max()))]
@@ -193,5 +195,5 @@ def _assigned(boxes: Tensor, scores: Tensor, side: int) -> list[Tensor]:
 
 
 def covered(rows: Tensor, columns: Tensor) -> Tensor:
-    """Cells bool (N, h, w) that are in any of K rectangles, given by their rows (N, K, h) and columns (N, K, w)."""
+    """Mask bool (N, h, w) of the cells in any of K rectangles, given by row masks (N, K, h) and column masks (N, K, w)."""
     return torch.bmm(rows.float().mT, columns.float()) > 0

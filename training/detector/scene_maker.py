@@ -1,8 +1,9 @@
-"""Make training pictures for the detector: shrunk photos and frames, mosaics, pasted chips, degraded by a camera model.
+"""Make training pictures for the detector: downscaled photos and frames, mosaics and pasted chips, degraded by a camera model.
 
-Resolution distillation: the teacher labelled each picture at full or doubled size, where faces are easy. The student sees the
-picture shrunk, with faces 6 to 80 pixels wide. Faces with a teacher's score below `SURE`, or narrower than `LEAST_WIDTH`, are
-ignored: neither face nor background. Hard faces (score below `HARD`: profiles, half hidden faces) are rare and are oversampled.
+Resolution distillation: the teacher labels each picture at full or doubled size, where detection is easy. The student trains on
+the
+downscaled picture, with faces 6 to 80 pixels wide. Faces with a teacher score below `SURE`, or narrower than `LEAST_WIDTH`, are
+ignored: neither face nor background. Hard faces (score below `HARD`: profiles, half occluded faces) are rare and are oversampled.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ from training.data.scenes import SURE, UNSURE, Scene, mirror
 HARD, HARD_SHARE = 0.7, 0.35  # teacher's score below which a face is hard; share of photos chosen for a hard face
 COVERED = 0.45  # a face of which a larger share is hidden is ignored
 LEAST_WIDTH = 5.0  # pixels
-NEAR = 0.3  # share of photos shown at about their own scale
-OCCLUDED = 0.15  # share of faces that are partly covered
-FACE_FREE = 0.1  # share of pictures without any face, of things and textures as small as far ones
+NEAR = 0.3  # share of photos used at about their original scale
+OCCLUDED = 0.15  # share of faces that are partly occluded
+FACE_FREE = 0.1  # share of pictures without faces: downscaled objects and textures
 FACE_FREE_SCALES = 0.15, 1.0
 CHIP_FACE = np.array([23.9, 18.5, 104.7, 125.8], np.float32)  # median box of the teacher on 104 padded chips; used without labels
 WHOLE_CHIP = 0.4  # share of pasted chips that keep hair and background
 
 
 class SceneMaker:
-    """Makes one training picture of ``side``×``side`` at a time from photos, frames and chips."""
+    """Generator of training pictures (``side``×``side`` pixels) from photos, frames and chips."""
 
     def __init__(
         self,
@@ -42,7 +43,7 @@ class SceneMaker:
         hard_negatives: Sequence[NDArray[np.uint8]] = (),
         chip_labels: Faces | None = None,
     ) -> None:
-        """Make training pictures.
+        """Store the sources.
 
         Args:
             photos: labelled photos.
@@ -50,8 +51,8 @@ class SceneMaker:
             chips: uint8 (N, 128, 128, 3) RGB, whose faces are pasted.
             rows: rows of the chips that may be pasted.
             side: side of the pictures in pixels.
-            hard_negatives: crops that a detector takes for faces and that are none, uint8 (h, w, 3).
-            chip_labels: one face a chip (`training.data.label_chips`); None: the same box for all.
+            hard_negatives: crops uint8 (h, w, 3) of a detector's false detections.
+            chip_labels: one face per chip (`training.data.label_chips`); None: `CHIP_FACE` for every chip.
         """
         self.photos, self.frames, self.chips, self.side, self.hard_negatives = photos, frames, chips, side, hard_negatives
         self.hard = [photo for photo in photos if len(_sure(photo, HARD))]
@@ -87,7 +88,7 @@ class SceneMaker:
         return self._filled(self._view(source, float(np.exp(rng.uniform(np.log(0.35), np.log(1.6)))), rng), rng)
 
     def _far_things(self, rng: np.random.Generator) -> Scene:
-        """Four views of pictures without faces, each at a scale of its own: far texture looks like a small face."""
+        """Combine four face-free views at different scales: distant texture can look like a small face."""
         side = self.side // 2
         scene = self._filled(self._view(self._face_free_one(rng), 1.0, rng), rng, grounds=self.face_free)
         for x in (0, side):
@@ -100,7 +101,7 @@ class SceneMaker:
         return self.face_free[rng.integers(len(self.face_free))]
 
     def _mosaic(self, rng: np.random.Generator) -> Scene:
-        """A photo whose chosen face gets a random width, with up to three small photos pasted over it."""
+        """Scale a photo so that a chosen face gets a random width, and paste up to three small photos over it."""
         base = self._filled(self._one_photo(rng, near=rng.random() < NEAR), rng)
         for _ in range(3):
             other = self._one_photo(rng)
@@ -110,7 +111,8 @@ class SceneMaker:
         return base
 
     def _one_photo(self, rng: np.random.Generator, near: bool = False) -> Scene:
-        """A photo in which one face gets a random width. ``near``: a large one, so that hair, ears and hands are seen large."""
+        """Scale a photo so that one face gets a random width; ``near``: a large width, so that hair, ears and hands appear
+        large."""
         hard = bool(self.hard) and rng.random() < HARD_SHARE
         photos = self.hard if hard else self.photos
         source = photos[rng.integers(len(photos))]
@@ -122,7 +124,7 @@ class SceneMaker:
         return self._view(source, min(wanted / float(source.boxes[face, 2] - source.boxes[face, 0]), 1.5), rng, face)
 
     def _view(self, source: Scene, scale: float, rng: np.random.Generator, face: int | None = None) -> Scene:
-        """A window of at most ``side`` pixels of the scaled scene, at a face (any, or ``face``) with a probability of 0.7."""
+        """Crop at most ``side`` pixels of the scaled scene, around a face (a random one, or ``face``) with probability 0.7."""
         angle = float(rng.normal(0, 8)) if rng.random() < 0.3 else 0.0
         height, width = (max(8, round(n * scale)) for n in source.image.shape[:2])
         out_w, out_h = min(width, self.side), min(height, self.side)
@@ -151,7 +153,7 @@ class SceneMaker:
         return Scene(window, *(part[seen].astype(np.float32) for part in (boxes, landmarks, scores)))
 
     def _filled(self, scene: Scene, rng: np.random.Generator, grounds: list[Scene] | None = None) -> Scene:
-        """The scene on a background of full size: a part of one of ``grounds`` (None: the frames), or one colour."""
+        """Pad the scene to full size with a crop of one of ``grounds`` (None: the frames), or with one colour."""
         side = self.side
         height, width = scene.image.shape[:2]
         if (height, width) == (side, side):
@@ -193,7 +195,7 @@ class SceneMaker:
             mask = cv2.GaussianBlur(cv2.warpAffine(mask, matrix, size), (0, 0), 0.6 + 0.02 * reach)[..., None]
             window = scene.image[area[1] : area[3], area[0] : area[2]]
             scene.image[area[1] : area[3], area[0] : area[2]] = (window * (1 - mask) + small * mask).astype(np.uint8)
-            matrix[:, 2] += (area[:2] + 0.5) - matrix[:, :2] @ (0.5, 0.5)  # labels count from the pixels' edges
+            matrix[:, 2] += (area[:2] + 0.5) - matrix[:, :2] @ (0.5, 0.5)  # label coordinates start at pixel edges
             face = self.chip_labels.boxes[row]
             landmarks = self.chip_labels.landmarks[row] @ matrix[:, :2].T + matrix[:, 2]
             centre = face.reshape(2, 2).mean(0) @ matrix[:, :2].T + matrix[:, 2]
@@ -224,7 +226,7 @@ class SceneMaker:
         window[:] = ground
 
     def _occlude(self, scene: Scene, rng: np.random.Generator) -> None:
-        """Cover 20 to 40 % of one face in seven with a part of a frame that shows no face. The label stays."""
+        """Occlude 20 to 40 % of a share `OCCLUDED` of the faces with a face-free crop of a frame. The labels are kept."""
         for box in scene.boxes[scene.scores >= SURE]:
             x1, y1, x2, y2 = np.clip(box, 0, self.side).astype(int)
             width, height = x2 - x1, y2 - y1
@@ -250,7 +252,7 @@ def touched(boxes: NDArray[np.float32], area: NDArray[np.integer]) -> NDArray[np
 
 
 def _sure(scene: Scene, most: float) -> NDArray[np.intp]:
-    """Rows of the faces with a score from `SURE` on and below ``most``."""
+    """Rows of the faces with a score of at least `SURE` and below ``most``."""
     return np.flatnonzero((scene.scores >= SURE) & (scene.scores < most))
 
 

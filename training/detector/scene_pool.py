@@ -1,4 +1,4 @@
-"""Make a pool of training pictures for the detector. Making one takes as long as a training step, and each is used several times.
+"""Make a pool of training pictures for the detector. One picture takes as long as a training step, so each is used several times.
 
     python -m training.detector.scene_pool --data DATA --frames .cache/frames --out .cache/scenes [--number 24000]
 
@@ -8,10 +8,11 @@ Inputs in the folder of frames: ``frames.json`` and ``photos.json`` (`training.d
 Outputs: ``images.npy`` uint8 (N, side, side, 3) RGB; ``faces.npz`` with ``count`` (N,) and, in the order of the pictures,
 ``boxes`` (M, 4), ``landmarks`` (M, 5, 2) and ``scores`` (M,); ``command.txt``, which goes into the card of the trained network.
 
-Hard negatives are detections of the shipped detector in the training photos and frames where the teacher labelled no face. With
-``--witness``, a second detector such as YuNet, only those in which it finds no face either: the teacher's labels lack profiles
-and cut faces, which the detector must keep finding. They are cached in ``lures.npz`` in the folder of frames, and made again when
-the shipped detector, the witness's name or the labels change. If the witness's file is missing, cached ones of its name are used.
+Hard negatives are detections of the shipped detector in the training photos and frames where the teacher labelled no face.
+``--witness``, a
+second detector such as YuNet, rejects crops in which it finds a face: the teacher's labels lack profiles and cropped faces, which
+must not become negatives. Hard negatives are cached in ``lures.npz`` in the folder of frames, and recomputed when the shipped
+detector, the witness's name or the labels change. If the witness's file is missing, the cache of the same witness is used.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ from training.detector.scene_maker import SceneMaker
 SIDE = 320
 SHIPPED = WEIGHTS / "detector.safetensors"
 HARD_NEGATIVE_SCORE, HARD_NEGATIVE_SCALES, HARD_NEGATIVE_ROOM = 0.25, (1.0, 0.5, 0.25), 1.6
-HARD_NEGATIVE_OVERLAP = 0.2  # a crop is rejected from this overlap with a labelled face on, as a share of the smaller one
-WITNESSED = 0.3  # score of the second detector from which on a crop may show a face
-WITNESS_SIDE = 160  # longer side in pixels at which a crop is shown to the second detector
+HARD_NEGATIVE_OVERLAP = 0.2  # overlap with a labelled face, as a share of the smaller box, from which a crop is rejected
+WITNESSED = 0.3  # score of the second detector from which a crop is rejected
+WITNESS_SIDE = 160  # longer side in pixels of a crop as input of the second detector
 
 _maker: SceneMaker
 _images: NDArray[np.uint8]
@@ -55,10 +56,10 @@ def mine_hard_negatives(scenes: list[Scene], witness: Detector | None = None) ->
 
     Args:
         scenes: labelled pictures.
-        witness: a second detector; crops in which it finds a face are rejected. None: no such check.
+        witness: a second detector; crops in which it finds a face are rejected. None: no check.
 
     Returns:
-        Crops uint8 (h, w, 3) RGB with a margin, which overlap no labelled face by `HARD_NEGATIVE_OVERLAP` or more.
+        Crops uint8 (h, w, 3) RGB with a margin. Their overlap with every labelled face is below `HARD_NEGATIVE_OVERLAP`.
     """
     detector, crops = SmallFaceDetector(SHIPPED, "auto", HARD_NEGATIVE_SCORE, verify=False), []
     for scene in track(scenes, "hard negatives"):
@@ -101,16 +102,16 @@ def hard_negatives_key(witness: Path | None, labels: Sequence[Path]) -> dict[str
 def cached_hard_negatives(
     file: Path, key: dict[str, str], make: Callable[[], list[NDArray[np.uint8]]], can_make: bool = True
 ) -> list[NDArray[np.uint8]]:
-    """Hard negatives from a cache file.
+    """Load hard negatives from a cache file, or compute and cache them.
 
     Args:
         file: the cache.
-        key: what they depend on (`hard_negatives_key`).
-        make: makes them if the file is missing or has another key.
-        can_make: False if the witness's file is missing; then cached ones of the same witness are used, whatever their key.
+        key: cache key (`hard_negatives_key`).
+        make: computes the crops if the file is missing or has another key.
+        can_make: False if the witness's file is missing; then a cache of the same witness is used even if its key differs.
 
     Raises:
-        SystemExit: they can neither be made nor read.
+        SystemExit: the crops can neither be computed nor read.
     """
     cached_key = _key_of(file)
     if not can_make and cached_key != key:
@@ -153,7 +154,7 @@ def load_pool(folder: Path) -> list[Scene]:
 
 
 def _make_one(seed: int, number: int) -> Scene:
-    """Make one picture into its row of the pool. Returns its labels, without pixels."""
+    """Write one picture to its row of the pool, and return its labels without pixels."""
     cv2.setNumThreads(0)
     scene = _maker.make(np.random.default_rng((seed, number)))
     _images[number] = scene.image

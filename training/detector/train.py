@@ -6,9 +6,10 @@
 
 ``--preset gpu`` trains longer; use a pool of ``--number 100000`` with it.
 
-Losses: quality focal loss on the score (Li et al. 2020, arXiv 2006.04388, eq. 6; the target is the IoU of the cell's own box),
+Losses: quality focal loss on the score (Li et al. 2020, arXiv 2006.04388, eq. 6; the target is the IoU of the cell's predicted
+    box),
 GIoU on the box (Rezatofighi et al. 2019, arXiv 1902.09630), and smooth L1 on the landmarks in face widths. A face is assigned to
-the stride of its width, and there to the cells within one stride of its centre (`training.detector.scene_batches`).
+the stride for its width, and to the cells of that stride within one stride of its centre (`training.detector.scene_batches`).
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def giou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 def steady(net: nn.Module) -> nn.Module:
     """Freeze the statistics of all batch norms, and fold each norm into the convolution before it.
 
-    A step then takes a third less time. It is for training that starts from good weights, whose statistics are right.
+    This shortens a training step by a third. Use it only when training starts from trained weights, whose statistics are valid.
 
     Returns:
         The same network, changed in place.

@@ -2,9 +2,9 @@
 
     python -m training.detector.train_landmarks --data DATA --out runs/landmarks       # 2 cores, about 20 min
 
-The inputs are chips with the rotation, scale and shift of a detector's errors, degraded by a camera model. The targets are five
-landmarks of the 68-point annotation, moved by a constant to the convention of detectors (`CONVENTION`). A pool of inputs is made
-first and kept in the run's folder; each is used several times.
+The inputs are chips with random rotation, scale and shift that simulate detector errors, degraded by a camera model. The targets
+are five landmarks of the 68-point annotation, shifted by a constant to the convention of detectors (`CONVENTION`). A pool of
+inputs is generated first and kept in the run's folder; each input is used several times.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _make(job: tuple[NDArray[np.intp], int]) -> tuple[NDArray[np.uint8], NDArray
     rng = np.random.default_rng(seed)
     moved, points = zip(*(misplaced(np.ascontiguousarray(_chips[row]), _points[row], rng) for row in rows), strict=True)
     sizes = [CHIP if rng.random() < SHARP else int(np.exp(rng.uniform(np.log(SMALLEST), np.log(100)))) for _ in rows]
-    filming = rng.random() < 0.4  # a clip for the whole batch, or photos
+    filming = rng.random() < 0.4  # the whole batch is degraded as a clip, or as photos
     if filming:
         small = film_chips(moved, [min(s, 100) for s in sizes], rng)
     else:
@@ -71,7 +71,7 @@ def _make(job: tuple[NDArray[np.intp], int]) -> tuple[NDArray[np.uint8], NDArray
 
 
 def make_pool(args, count: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:  # type: ignore[no-untyped-def]
-    """Inputs (count, 48, 48, 3) and targets (count, 5, 2) in output units, read from the run's folder if they exist."""
+    """Inputs (count, 48, 48, 3) and targets (count, 5, 2) in output units; cached in the run's folder."""
     path = args.out / "pool.npz"
     if not path.exists():
         global _chips, _points

@@ -1,12 +1,13 @@
-"""Train the verification of the detector's candidates (models/networks/verification.py).
+"""Train the verification network, which rescores the detector's candidates (models/networks/verification.py).
 
     python -m training.detector.train_verification --data DATA --scenes .cache/scenes --out runs/rescore
 
 The candidates are the detector's detections in the scenes of `training.detector.scene_pool`. A candidate with an IoU of at least
-`FACE` with a labelled face is positive; one that overlaps no label is negative; all others, and those on doubtful labels, are
-left out. Candidates that ``--witness``, a second detector such as YuNet, takes for a face are left out as well: the teacher's
-labels lack profiles and cut faces, and a network trained with them as negatives would miss such faces. A pool of candidates is
-made first and kept in the run's folder.
+`FACE` with a labelled face is positive; one with an IoU below `NONE` with every label is negative; all others, and those on
+doubtful
+labels, are excluded. Candidates in which ``--witness``, a second detector such as YuNet, finds a face are excluded as well: the
+teacher's labels lack profiles and cropped faces, and a network trained with them as negatives would miss such faces. A pool of
+candidates is generated first and kept in the run's folder.
 """
 
 from __future__ import annotations
@@ -44,12 +45,12 @@ PRESETS = {
     "cpu": {"samples": 1_200_000, "batch": 256, "lr": 2e-3},
     "gpu": {"samples": 12_000_000, "batch": 1024, "lr": 4e-3},
 }
-FACE, NONE = 0.45, 0.3  # IoU with a label from which on a candidate is positive, and below which it is negative
-SHARE = 0.25  # of positives in a batch
+FACE, NONE = 0.45, 0.3  # IoU with a label from which a candidate is positive, and below which it is negative
+SHARE = 0.25  # share of positives in a batch
 SHIFT, STRETCH = 0.04, 0.08  # standard deviations of the boxes' augmentation, in shares of their height
 NEGATIVES = 12  # largest number of negatives of a scene
 OFFERED = 0.1  # smallest detection score of a candidate
-LEVELS, NOISE = (0.5, 1.2), (-8.0, 8.0)  # exposure factor; noise in grey levels, none where negative (half of the views)
+LEVELS, NOISE = (0.5, 1.2), (-8.0, 8.0)  # exposure factor; noise sigma in grey levels, negative: none (half of the views)
 AT_ONCE = 16
 
 
@@ -59,10 +60,10 @@ def verdicts(scene: Scene, boxes: NDArray[np.float32], doubtful: NDArray[np.floa
     Args:
         scene: the labelled picture.
         boxes: float32 (N, 4), the candidates.
-        doubtful: float32 (M, 4), boxes of a second detector; candidates whose centre is in one are left out. None: no boxes.
+        doubtful: float32 (M, 4), boxes of a second detector; candidates whose centre is in one are excluded. None: no boxes.
 
     Returns:
-        int8 (N,): 1 positive, 0 negative, -1 left out.
+        int8 (N,): 1 positive, 0 negative, -1 excluded.
     """
     sure = scene.scores >= SURE
     overlap = pairwise_iou(boxes, scene.boxes)
@@ -76,7 +77,7 @@ def verdicts(scene: Scene, boxes: NDArray[np.float32], doubtful: NDArray[np.floa
 def chosen(
     scene: Scene, faces: Faces, doubtful: NDArray[np.float32] | None, rng: np.random.Generator
 ) -> tuple[NDArray, NDArray, NDArray, NDArray[np.int8]]:
-    """Choose the candidates of a picture to learn from: all positives and up to `NEGATIVES` negatives.
+    """Choose the training candidates of a picture: all positives and up to `NEGATIVES` negatives.
 
     Returns:
         Augmented boxes (K, 4), detection logits (K,), octaves (K,) and labels int8 (K,).
@@ -93,7 +94,7 @@ def chosen(
 
 @dataclass
 class _Looker:
-    """Detects the candidates of scenes, and labels them; one in each worker process."""
+    """Detect and label the candidates of scenes; each worker process has one instance."""
 
     args: argparse.Namespace
     device: str
