@@ -1,4 +1,4 @@
-"""The database file: opening, migration, transactions, audit log."""
+"""The SQLite database file: opening, migrations, transactions and the audit log."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from watchlist.sqlite_connection import (
 )
 
 __all__ = ["Database", "StoreError", "StoreUnavailable"]
-CHECKPOINT_TIMEOUT_MS = 10_000  # that readers are given to end, before the write-ahead log cannot be emptied
-ENGINE_TABLES = ("checkpoints",)  # of the engine, which may have been here first
+CHECKPOINT_TIMEOUT_MS = 10_000  # longest wait for readers before emptying the write-ahead log
+ENGINE_TABLES = ("checkpoints",)  # tables of the engine, which may create the file first
 
 
 class StoreUnavailable(StoreError):
-    """The database cannot be used just now: it is locked, or its disk fails. Later it may work."""
+    """The database is temporarily unavailable: it is locked, or its disk fails. A retry may succeed."""
 
 
 class Database:
-    """Opens (and makes, unless ``must_exist``) a database.
+    """Opens a database. A missing file is created, unless ``must_exist`` is set.
 
-    Where file or folder cannot be written to (a read-only medium, somebody else's folder) it is opened for reading, and
-    ``read_only`` says so; nothing is written beside it then.
+    If the file or its folder is not writable, the database is opened for reading and ``read_only`` is True. No file is then
+    written next to it.
 
     Raises:
-        StoreError: the file is no database, one of another program or of a newer version, or damaged.
+        StoreError: the file is not a database, belongs to another program or a newer version, or is damaged.
     """
 
     def __init__(self, path: Path, must_exist: bool = False) -> None:
@@ -50,11 +50,11 @@ class Database:
         if path.exists() and not path.is_file():
             raise StoreError(f"{path}: {'a folder' if path.is_dir() else 'a pipe, device or socket'}, not a database")
         self.path = path
-        self.user = login_name()  # who is named in the audit log
+        self.user = login_name()  # named in the audit log
         self._parts = ExitStack()
         try:
             self.read_only = path.is_file() and not is_writable(path)
-            self.address = path.resolve().as_uri()  # for ATTACH
+            self.address = path.resolve().as_uri()  # URI for ATTACH
             self._db = self._open_read_only() if self.read_only else connect(path, must_exist)
             self._db.execute("PRAGMA foreign_keys = ON")
             if not self.read_only:
@@ -71,7 +71,7 @@ class Database:
             raise
 
     def _open_read_only(self) -> Any:
-        """The database itself where that tells all; else a copy, in which the write-ahead log or a migration takes effect."""
+        """Open the file itself, or a copy if a write-ahead log or a migration has to be applied first."""
         self._db = connect_immutable(self.path)
         self.address = immutable_uri(self.path)
         self._refuse_foreign()
@@ -90,7 +90,7 @@ class Database:
         if self._version() == VERSION:
             return
         with self._whole():
-            for script in MIGRATIONS[self._version() :]:  # asked again: another process may have been quicker
+            for script in MIGRATIONS[self._version() :]:  # read again: another process may have migrated
                 for statement in script.split(";\n"):
                     if statement.strip():
                         self._db.execute(statement)
@@ -111,7 +111,7 @@ class Database:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Everything read in it is of one moment; nobody has to wait."""
+        """Context manager: all reads see the same state of the database. It blocks no other connection."""
         self._db.execute("BEGIN")
         try:
             yield
@@ -120,8 +120,11 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing; waits for another writer. Inside another one it is part of that. Raises StoreError where nothing can be
-        written."""
+        """Context manager: one atomic transaction. It waits for other writers; a nested one joins the outer transaction.
+
+        Raises:
+            StoreError: the database cannot be written.
+        """
         if self._db.in_transaction:
             yield
             return
@@ -135,13 +138,13 @@ class Database:
         try:
             yield
         except BaseException:
-            if self._db.in_transaction:  # a full disk has ended it already
+            if self._db.in_transaction:  # a full disk has already rolled it back
                 self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
 
     def require_writable(self) -> None:
-        """Raises StoreError where the file or its folder cannot be written to."""
+        """Raise StoreError if the file or its folder is not writable."""
         if self.read_only:
             raise StoreError(f"{self.path}: cannot be written to, and so not changed; copy it to a folder of your own first")
 
@@ -150,32 +153,35 @@ class Database:
         self._parts.close()
 
     def data_version(self) -> int:
-        """Another number whenever somebody else has changed the database."""
+        """A number that changes whenever another connection has changed the database."""
         return int(self._db.execute("PRAGMA data_version").fetchone()[0])
 
     def counter(self, column: str) -> int:
-        """One of the counters in the table ``generation``. Raises StoreError where that was damaged."""
+        """Read a counter of the table ``generation``. Raises StoreError if it is damaged."""
         row = self._db.execute(f"SELECT {column} FROM generation").fetchone()
         if row is None or not isinstance(row[0], int):
             raise damaged_error(self.path, f"its counter {column}")
         return int(row[0])
 
     def set_cache_mb(self, megabytes: int) -> None:
-        """Let this connection keep so much of the file in memory, for work that touches most of it."""
+        """Set the page cache of this connection. Raise it for work that reads most of the file."""
         self._db.execute(f"PRAGMA cache_size = {-1000 * megabytes}")
 
     def set_busy_timeout(self, seconds: float) -> None:
-        """How long this connection waits for another writer."""
+        """Set how long this connection waits for other writers."""
         self._db.execute(f"PRAGMA busy_timeout = {round(1000 * seconds)}")
 
     def set_reading(self, wait_s: float) -> None:
-        """From now on this connection only reads."""
+        """Make this connection read-only, waiting up to ``wait_s`` seconds for locks."""
         self.set_busy_timeout(wait_s)
         self._db.execute("PRAGMA query_only = ON")
 
     def compact(self) -> bool:
-        """Write the file anew without free space, and empty the write-ahead log, so that nothing deleted is left in either.
-        Returns whether it could: somebody who reads or writes at that moment is in the way."""
+        """Rewrite the file without free space and empty the write-ahead log, so that neither holds deleted content.
+
+        Returns:
+            Whether it succeeded. It fails while another connection reads or writes.
+        """
         try:
             self._db.execute("VACUUM")
         except sqlite3.OperationalError as error:
@@ -189,7 +195,15 @@ class Database:
             self._db.execute(f"PRAGMA busy_timeout = {1000 * BUSY_TIMEOUT_S}")
 
     def log_audit(self, what: str, **detail: Any) -> bool:
-        """Append to the audit log: what was done, when, with what. Returns whether it could be: not where all is read-only."""
+        """Append a row to the audit log.
+
+        Args:
+            what: kind of action.
+            **detail: stored as JSON.
+
+        Returns:
+            False if the database is read-only and nothing was logged.
+        """
         if self.read_only:
             return False
         with self.transaction():

@@ -1,4 +1,4 @@
-"""Decide finished tracks again after the watchlist, the thresholds or the FPIR has changed."""
+"""Recompute the decisions of finished tracks after the watchlist, the thresholds or the FPIR has changed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from watchlist.static_tracks import is_comparable, outcome_of
 from watchlist.store import Store
 from watchlist.thresholds import Thresholds
 
-BLOCK = 20_000  # photos read at once
+BLOCK = 20_000  # photos read per query
 
 
 def decision_digest(store: Store, thresholds: Thresholds, fpir: float) -> str:
-    """A sum over all that decides a track besides its template: who is looked for, the thresholds and the FPIR."""
+    """A hash of everything besides the template that a decision depends on: the active photos, the thresholds and the FPIR."""
     total = hashlib.sha256(json.dumps([fpir, [entry.as_entry() for entry in thresholds.entries()]]).encode())
     photos, identities = store.active_photos()
     names = store.names()
@@ -28,20 +28,22 @@ def decision_digest(store: Store, thresholds: Thresholds, fpir: float) -> str:
 
 
 def redecide_tracks(store: Store, digest: str, thresholds: Thresholds, fpir: float) -> int:
-    """Compare the stored template of every assessable finished track with the current list, and update the decisions. The stored
-    template is the one that was decided first (`stages.aggregate`), so nothing changes where list, thresholds and FPIR have not.
+    """Compare the stored templates of all assessable finished tracks with the current list, and update the decisions.
+
+    The stored template is the one of the first decision (`stages.aggregate`). Decisions change only if the list, the thresholds
+    or the FPIR have changed.
 
     Args:
         store: the run's database.
-        digest: the recogniser that made list and templates.
-        thresholds: of that recogniser.
-        fpir: false alarms allowed per passer-by.
+        digest: of the recogniser that made the list and the templates.
+        thresholds: of the same recogniser.
+        fpir: false alarms allowed per passer-by, above 0, below 1. Lower: higher thresholds and more misses.
 
     Returns:
-        How many outcomes or names changed.
+        Number of tracks whose outcome or name changed.
 
     Raises:
-        StoreError: the list or the templates are of another recogniser.
+        StoreError: the list or a template was made by another recogniser.
     """
     strange = store.recognizers() - {digest}
     if strange:

@@ -1,4 +1,4 @@
-"""The evidence bundle: a zip of chosen tracks, their pictures and decisions, with SHA-256 sums."""
+"""Export an evidence bundle: a zip of selected tracks with their pictures, decisions and SHA-256 sums."""
 
 from __future__ import annotations
 
@@ -18,18 +18,27 @@ HIDDEN = {"template", "path", "template_id"}
 
 
 class TargetError(ValueError):
-    """The case cannot be written there."""
+    """The evidence bundle cannot be written to this path."""
 
 
 def check_target(store: Store, path: Path, force: bool) -> None:
-    """Raises TargetError where a case may not be written: over the database, ever; over another file, without ``force``."""
+    """Check the path of an evidence bundle.
+
+    Args:
+        store: the database, which is never overwritten.
+        path: the zip to write.
+        force: allow overwriting another existing file.
+
+    Raises:
+        TargetError: the path may not be written.
+    """
     for end in ("", "-wal", "-shm"):
         part = store.path.with_name(store.path.name + end)
         if path.resolve() == part.resolve() or (path.exists() and part.exists() and path.samefile(part)):
             raise TargetError(f"{path}: is the database itself; name another file")
     if path.is_dir():
         raise TargetError(f"{path}: is a folder; name a file in it")
-    if path.exists() and not path.is_file():  # a device or pipe: writing a file in its place would take it away from everybody
+    if path.exists() and not path.is_file():  # a device or pipe, which must not be replaced
         raise TargetError(f"{path}: is no file; name another one")
     if path.exists() and not force:
         raise TargetError(f"{path}: is there already; name another file, or replace it with --force")
@@ -45,10 +54,25 @@ def export_case(
     force: bool = False,
     about: dict[str, Any] | None = None,
 ) -> int:
-    """Write a zip of those rows of the tracks' table: ``case.json``, their crops and restored chips, the enrolled chips of the
-    people they matched, and ``sha256sums.txt`` over all of it. Pictures that do not lie in the output folder are left out.
+    """Write an evidence bundle as a zip.
 
-    Returns the number of files. Raises OSError; TargetError, see `check_target`.
+    It holds ``case.json``, the crops and restored chips of the tracks, the enrolled chips of the people they matched, and
+    ``sha256sums.txt`` of all files. Pictures outside the output folder are left out.
+
+    Args:
+        store: the database.
+        out: its output folder.
+        tracks: rows of the tracks' table.
+        path: the zip to write.
+        force: overwrite an existing file.
+        about: further information for ``case.json``.
+
+    Returns:
+        Number of files.
+
+    Raises:
+        OSError: the zip cannot be written.
+        TargetError: see `check_target`.
     """
     check_target(store, path, force)
     folder, people, sums = OutputFolder(out), [], {}
@@ -84,12 +108,12 @@ def export_case(
             add("case.json", json.dumps(case, indent=2).encode())
             lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
             archive.writestr("sha256sums.txt", lines)
-        check_target(store, path, force)  # nobody has put something there meanwhile
+        check_target(store, path, force)  # again: a file may have been created meanwhile
         Path(part).replace(path)
     except BaseException:
         Path(part).unlink(missing_ok=True)
         raise
-    # No names of tracks: the audit log outlives them.
+    # No track names: audit rows are kept after tracks are deleted.
     with path.open("rb") as written:
         store.log_audit("export", tracks=len(tracks), file=path.name, sha256=hashlib.file_digest(written, "sha256").hexdigest())
     return len(sums) + 1

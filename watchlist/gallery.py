@@ -1,4 +1,4 @@
-"""The FAISS index over enrolled photos. It follows the database and can be rebuilt at any time."""
+"""FAISS index over the embeddings of enrolled photos. It is derived from the database and can be rebuilt at any time."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from watchlist.people import People
 if TYPE_CHECKING:
     import faiss
 
-MAX_FLOAT32_PHOTOS = 200_000  # above it vectors are kept as float16: half the memory, half the time, cosines right to 0.0005
-PHOTO_POWER = 0.87  # photos of a person count as so many people: measured with 2 to 4 photos of 528 people
-NEIGHBOURS = 64  # a person with more photos than this hides those behind them
+MAX_FLOAT32_PHOTOS = 200_000  # larger lists use float16: half the memory and time, cosine error up to 0.0005
+PHOTO_POWER = 0.87  # n photos count as n ** PHOTO_POWER people; measured on 528 people with 2 to 4 photos
+NEIGHBOURS = 64  # photos per search; a person with more photos than this can hide other people
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """The person nearest to a probe, and the cosine."""
+    """A person on the list, and the cosine between a probe and that person's nearest photo."""
 
     identity: int
     name: str
@@ -32,10 +32,13 @@ class Candidate:
 
 
 class Gallery:
-    """Exact inner-product search over every enrolled photo; a person's score is that of the nearest photo.
+    """Exact inner-product search over all active photos. The score of a person is the cosine to the nearest photo.
 
-    Exact because it is quick enough for a million photos, and because a change then costs no more than what changed; an inverted
-    file takes half a minute to build. Raises StoreError when vectors were made by another recogniser than ``digest``.
+    Exact search is fast enough for a million photos, and an update costs only as much as what changed. An inverted file takes
+    half a minute to build.
+
+    Raises:
+        StoreError: the embeddings were made by another recogniser than ``digest``.
     """
 
     def __init__(self, people: People, digest: str) -> None:
@@ -53,11 +56,15 @@ class Gallery:
 
     @property
     def list_size(self) -> float:
-        """The length of the list on which thresholds depend (`list_length`)."""
+        """The effective list size for thresholds, see `list_length`."""
         return self._list_size
 
     def update(self) -> None:
-        """Follow the database. Raises StoreError for vectors of another recogniser; what was searched before stays in use."""
+        """Apply changes of the database to the index.
+
+        Raises:
+            StoreError: the embeddings are of another recogniser. The previous index stays in use.
+        """
         if self._people.list_version() == self._generation:
             return
         try:
@@ -65,7 +72,7 @@ class Gallery:
                 self._follow()
         except StoreError:
             raise
-        except Exception:  # half followed: begin anew at the next look
+        except Exception:  # partly updated: rebuild at the next update
             self._rows, self._index, self._generation = np.zeros(0, np.int64), None, None
             raise
 
@@ -97,7 +104,14 @@ class Gallery:
         self._generation = generation
 
     def nearest(self, vectors: NDArray[np.float32]) -> list[Candidate | None]:
-        """For each probe (M, D) the best candidate, or None when nobody is enrolled."""
+        """Find the best candidate for each probe.
+
+        Args:
+            vectors: embeddings float32 (M, D), unit length.
+
+        Returns:
+            M candidates; None for each probe if nobody is enrolled.
+        """
         if not len(self):
             return [None] * len(vectors)
         check_dimension(vectors, self._index, self._people.path)
@@ -109,15 +123,25 @@ class Gallery:
         ]
 
     def nearest_other(self, vector: NDArray[np.float32], own: int | None) -> Candidate | None:
-        """The best candidate for one probe (D,) but for the person of the id ``own``, among the `NEIGHBOURS` nearest photos."""
+        """Find the best candidate other than one person, among the `NEIGHBOURS` nearest photos.
+
+        Args:
+            vector: embedding float32 (D,), unit length.
+            own: id of the person to leave out; None: nobody.
+        """
         return next((found for found in self._people_near(vector) if found.identity != own), None)
 
     def nearest_people(self, vector: NDArray[np.float32], count: int = 5) -> list[Candidate]:
-        """Up to ``count`` different people for one probe (D,), best first, among the `NEIGHBOURS` nearest photos."""
+        """Find the nearest people, best first, among the `NEIGHBOURS` nearest photos.
+
+        Args:
+            vector: embedding float32 (D,), unit length.
+            count: largest number of people.
+        """
         return list(islice(self._people_near(vector), count))
 
     def _people_near(self, vector: NDArray[np.float32]) -> Iterator[Candidate]:
-        """Different people, the nearest first."""
+        """Yield each person once, nearest first."""
         if self._index is None or not len(self):
             return
         check_dimension(vector[None], self._index, self._people.path)
@@ -137,18 +161,22 @@ class Gallery:
 
 
 def list_length(identities: NDArray[np.int64]) -> float:
-    """How many people with one photo each raise as many false alarms as these photos (N,) of ``identities`` do."""
+    """The effective list size: the number of people with one photo each who would raise as many false alarms.
+
+    Args:
+        identities: id int64 (N,) of the person in each photo.
+    """
     return float((np.unique(identities, return_counts=True)[1] ** PHOTO_POWER).sum())
 
 
 def check_dimension(vectors: NDArray[np.float32], index: faiss.Index | None, path: Path) -> None:
-    """Raises StoreError where probes (M, D) are of another length than what is searched."""
+    """Raise StoreError if probes (M, D) and the index have different dimensions."""
     if index is not None and vectors.shape[1] != index.d:
         raise StoreError(f"{path}: damaged (embeddings of {index.d} values, asked for one of {vectors.shape[1]})")
 
 
 def new_index(dimension: int, count: int) -> faiss.Index:
-    """An empty exact inner-product index fit for so many vectors."""
+    """An empty exact inner-product index for ``count`` embeddings: float32, or float16 above `MAX_FLOAT32_PHOTOS`."""
     import faiss
 
     if count <= MAX_FLOAT32_PHOTOS:

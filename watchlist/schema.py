@@ -1,4 +1,4 @@
-"""The tables, and the migrations from earlier versions."""
+"""The database schema, as migrations from each version to the next."""
 
 FIRST = """
 CREATE TABLE identities (
@@ -76,14 +76,14 @@ CREATE TABLE undelivered (
 
 
 def _counted(table: str) -> str:
-    """Triggers by which every change of a table counts as one of the watchlist."""
+    """SQL triggers that increase the watchlist's change counter at every change of a table."""
     return "".join(
         f"CREATE TRIGGER {table}_{event} AFTER {event} ON {table} BEGIN UPDATE generation SET watchlist = watchlist + 1; END;\n"
         for event in ("insert", "update", "delete")
     )
 
 
-# ``generation`` counts changes of the watchlist, so that who searches it sees at once that there was one.
+# ``generation`` counts changes of the watchlist, so that search indexes know when to update.
 KEPT = (
     """
 ALTER TABLE identities ADD COLUMN set_aside REAL;
@@ -97,8 +97,8 @@ CREATE TRIGGER enrolments_reembedded AFTER UPDATE OF vector ON enrolments
     + _counted("enrolments")
 )
 
-# Final tracks that can be searched, by ids that are never used again; ``purged`` counts those that went or changed, so that
-# an index made of them knows when adding is not enough.
+# Finished tracks that can be searched, with ids that are never reused. ``purged`` counts deleted and changed tracks: an index
+# of them must then be rebuilt, because appending is not enough.
 GONE = "DELETE FROM templates WHERE source = OLD.source AND track = OLD.track; UPDATE generation SET purged = purged + 1;"
 COME = "INSERT OR IGNORE INTO templates (source, track) SELECT NEW.source, NEW.track WHERE NEW.template IS NOT NULL;"
 SEARCHABLE = f"""
@@ -122,29 +122,29 @@ CREATE INDEX undelivered_alert ON undelivered (alert);
 CREATE INDEX tracks_open ON tracks (ended_at) WHERE final = 0;
 """
 
-# ``copied_from`` is the list that this one is a copy of: changes belong there.
+# ``copied_from`` is the source database of a copied list. Edits must be made there.
 COPIED = """
 ALTER TABLE generation ADD COLUMN copied_from TEXT;
 CREATE INDEX tracks_matched ON tracks (identity, source) WHERE identity IS NOT NULL;
 """
 
-# Two people may have one name; external ids tell them apart.
+# Two people may have the same name if their external ids differ.
 NAMESAKES = """
 DROP INDEX identities_name;
 CREATE INDEX identities_name ON identities (name) WHERE removed IS NULL;
 CREATE INDEX identities_external ON identities (external_id) WHERE removed IS NULL AND external_id IS NOT NULL;
 """
 
-# Recordings, so that their names stay on a resume and nobody takes them, once they have a time of day, for live cameras.
+# Recordings. Their names stay the same on a resume, and recordings with a time of day are not mistaken for live cameras.
 RECORDINGS = """
 CREATE TABLE recordings (
     name TEXT PRIMARY KEY, address TEXT NOT NULL, stamp TEXT NOT NULL, started_at REAL, started_from TEXT NOT NULL DEFAULT ''
 );
 """
 
-# Pages, sums and purges of a database with a million tracks read indexes, not rows: these hold vectors and chips. ``erasing`` is
-# since when (Unix time) deleted content waits to be removed from the file; ``remains`` is what a purge found left in other files,
-# as salted sums (watchlist/leftover_scan.py).
+# Indexes for pages, sums and purges of a million tracks: rows are slow to read, because they hold embeddings and chips.
+# ``erasing`` is the Unix time since which deleted content waits to be removed from the file. ``remains`` holds salted sums of
+# deleted content that a purge found in other files (watchlist/leftover_scan.py).
 PAGED = """
 DROP INDEX tracks_time;
 CREATE INDEX tracks_page ON tracks (source, start_s, track, outcome, end_s, started_at, ended_at, name) WHERE final = 1;
@@ -162,7 +162,7 @@ CREATE TABLE remains (
 );
 """
 
-# The audit log outlives the people: it names them by their ids.
+# Audit rows are kept after a person is removed, so they hold ids and no names.
 NAMELESS = """
 UPDATE audit SET detail = json_object('identity', json_extract(detail, '$.identity'))
     WHERE what = 'enrol' AND json_valid(detail);
@@ -170,8 +170,8 @@ UPDATE generation SET erasing = CAST(strftime('%s', 'now') AS REAL)
     WHERE erasing IS NULL AND EXISTS (SELECT 1 FROM audit WHERE what = 'enrol');
 """
 
-# Accounts of the console; the audit log becomes a hash chain (see watchlist/audit.py), and an entry of the list has a version, so
-# that of two people who change it at a time one is told.
+# Accounts of the console. The audit log becomes a hash chain (watchlist/audit.py). Entries of the list get a version, which
+# detects conflicting edits.
 ACCOUNTS = """
 CREATE TABLE users (
     id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, role TEXT NOT NULL, password TEXT NOT NULL, cameras TEXT,
@@ -196,8 +196,8 @@ CREATE TRIGGER identities_version AFTER UPDATE OF name, external_id, purpose, au
 """
 
 
-# The feed, newest first; what people decide of tracks; cases; unknown people who are to be ignored. While a match is rejected,
-# whoever writes that track again writes no match. What hangs on a track goes with it.
+# The feed, newest first; reviews of tracks; cases; ignored unknown people. While a match is rejected, rewriting the track stores
+# no match. Rows that belong to a track are deleted with it.
 REJECT = (
     "UPDATE tracks SET outcome = 'no_match', identity = NULL, name = NULL, reasons = json_insert(CASE WHEN json_valid(reasons) "
     "THEN reasons ELSE '[]' END, '$[#]', 'rejected in review') WHERE source = NEW.source AND track = NEW.track;"
@@ -248,8 +248,8 @@ CREATE TRIGGER tracks_rematched AFTER UPDATE OF identity ON tracks WHEN NEW.outc
 CREATE TRIGGER tracks_forgotten AFTER DELETE ON tracks BEGIN {FORGET} END;
 """
 
-# The newest changes of tracks that the console shows, for its open pages: a finished track, a match that goes on, a decision or a
-# review that changes. ``seq`` is never used again; a purged track leaves no name here.
+# The newest changes of tracks, for open pages of the console: finished tracks, ongoing matches, changed decisions and reviews.
+# ``seq`` is never reused. The name of a purged track is removed here too.
 CHANGES_KEPT = 5000
 _NOTE = (
     "INSERT INTO changes (source, track) VALUES (NEW.source, NEW.track); "
@@ -266,10 +266,10 @@ CREATE TRIGGER changes_forgotten AFTER DELETE ON tracks
     BEGIN DELETE FROM changes WHERE source = OLD.source AND track = OLD.track; END;
 """
 
-# ``decided`` is a sum over list, rate and thresholds by which the finished tracks were decided.
+# ``decided`` is a hash of the list, FPIR and thresholds with which finished tracks were decided.
 DECIDED = "ALTER TABLE generation ADD COLUMN decided TEXT;"
 
-# The n-th leads to ``user_version`` n.
+# The n-th migration (from 1) results in ``user_version`` n.
 MIGRATIONS = (
     *(FIRST, LIVE, KEPT, SEARCHABLE, CALIBRATED, FOR_MONTHS, COPIED, NAMESAKES, RECORDINGS, PAGED, NAMELESS, ACCOUNTS),
     *(REVIEWED, FOLLOWED, DECIDED),

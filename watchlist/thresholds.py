@@ -8,23 +8,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-LISTS = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)  # people on the list
+LISTS = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)  # numbers of people on the list
 RATES = (0.5, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)  # FPIR
-LOOKS = 3.0  # where a card does not tell: the false alarms of a track looked at again and again, over those of one look
+LOOKS = 3.0  # default for cards without it: false alarms of a live track, divided by those of a single look
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Highest scores of strangers with faces of one width and templates of so many shots.
+    """Highest impostor scores, measured for one range of face widths and one number of shots.
 
     Attributes:
-        from_px, to_px: widths of their faces in pixels.
-        shots: of their templates.
-        people: how many strangers there were.
-        lists: lengths of the list.
-        rates: false alarms a stranger.
-        cosines: for each length and rate, what a share ``rate`` of the strangers exceeds.
-        looks: how many times more false alarms a live track raises that is looked at until it ends.
+        from_px, to_px: range of face widths in pixels.
+        shots: number of shots in each template.
+        people: number of strangers measured.
+        lists: list sizes.
+        rates: FPIRs.
+        cosines: for each list size and FPIR, the cosine that a share ``rate`` of the strangers exceeds.
+        looks: false alarms of a live track, which is compared until it ends, divided by those of a single comparison.
     """
 
     from_px: float
@@ -38,16 +38,19 @@ class Measured:
 
     @property
     def face_px(self) -> float:
-        """The width that it stands for."""
+        """The face width in pixels that this entry represents."""
         return math.sqrt(self.from_px * self.to_px)
 
     def as_entry(self) -> dict[str, Any]:
-        """As a card holds it."""
+        """The entry as a dictionary, in the format of a model card."""
         kept = {key: getattr(self, key) for key in ("shots", "people", "lists", "rates", "cosines", "looks")}
         return {"face_px": [self.from_px, self.to_px], **kept}
 
     def cosine(self, rate: float, list_size: float) -> float:
-        """The cosine exceeded at a ``rate``, linear in the logarithms of rate and length between what was measured and beyond."""
+        """The cosine that a share ``rate`` of the strangers exceeds over a list of ``list_size`` people.
+
+        It is interpolated and extrapolated linearly in the logarithms of rate and list size.
+        """
         rarity = [-math.log(-math.log1p(-r)) for r in self.rates]
         wanted = -math.log(-math.log1p(-rate))
         at = [_linear(rarity, row, wanted) for row in self.cosines]
@@ -55,8 +58,10 @@ class Measured:
 
 
 class Thresholds:
-    """Built from the ``impostors`` entry of a recogniser's card. Cards of earlier versions, which hold the scores of pairs, are
-    read as well: comparisons are taken for independent then."""
+    """Decision thresholds, built from the ``impostors`` entry of a recogniser's card.
+
+    Cards of earlier versions hold scores of pairs. They are accepted too; comparisons are then assumed to be independent.
+    """
 
     def __init__(self, impostors: list[dict[str, Any]]) -> None:
         if all("cosines" in entry for entry in impostors):
@@ -69,15 +74,15 @@ class Thresholds:
         }
 
     def cosine(self, fpir: float, list_size: float, face_px: float, shots: int = 1, live: bool = False) -> float:
-        """Return the cosine a match needs.
+        """Return the smallest cosine of a match.
 
         Args:
             fpir: false alarms allowed per stranger, above 0, below 1. Lower: a higher threshold and more misses.
-            list_size: number N of people on the list, or of tracks in a search. Larger: a higher threshold.
+            list_size: number of people on the list, or of tracks in a search. Larger: a higher threshold.
             face_px: face width in pixels.
-            shots: of the template. Linear between the numbers that were measured.
-            live: the track is looked at until it ends, and any look may match. The rate is that of all looks together, so that
-                one look gets a part of it.
+            shots: number of shots in the template. Thresholds are interpolated linearly between measured numbers.
+            live: the track is compared repeatedly until it ends, and any comparison may match. ``fpir`` then covers all
+                comparisons of the track together, so the threshold is higher.
 
         Returns:
             The threshold, at most 1.
@@ -91,23 +96,31 @@ class Thresholds:
         return min(1.0, at[0] + share * (at[1] - at[0]))
 
     def entries(self) -> list[Measured]:
-        """What was measured, for each width and number of shots."""
+        """The measurements, one for each range of face widths and number of shots."""
         return [entry for entries in self._by_shots.values() for entry in entries]
 
     def people(self, face_px: float) -> int:
-        """How many strangers the threshold for a face of this width rests on."""
+        """Number of strangers that were measured for the threshold at this face width."""
         entries = self._by_shots[self.shots[0]]
         return min(entries, key=lambda e: abs(math.log(e.face_px / max(1.0, face_px)))).people
 
     def decide(
         self, score: float, fpir: float, list_size: float, face_px: float, shots: int = 1, live: bool = False
     ) -> tuple[str, float]:
-        """Return ``match`` or ``no_match`` for the cosine ``score`` to the nearest person, and the threshold (see `cosine`)."""
+        """Compare a score with the threshold.
+
+        Args:
+            score: cosine to the nearest person.
+            fpir, list_size, face_px, shots, live: see `cosine`.
+
+        Returns:
+            ``match`` or ``no_match``, and the threshold.
+        """
         threshold = self.cosine(fpir, list_size, face_px, shots, live)
         return "match" if score >= threshold else "no_match", threshold
 
     def _at_width(self, shots: int, fpir: float, list_size: float, face_px: float, live: bool) -> float:
-        """Linear in the logarithm of the width, between the widths that were measured."""
+        """The threshold, interpolated linearly in the logarithm of the face width."""
         entries = self._by_shots[shots]
         cosines = [entry.cosine(fpir / entry.looks if live else fpir, list_size) for entry in entries]
         widths = [math.log(entry.face_px) for entry in entries]
@@ -125,8 +138,11 @@ def _measured(entry: dict[str, Any]) -> Measured:
 
 
 def _of_pairs(impostors: list[dict[str, Any]]) -> list[Measured]:
-    """Entries of earlier versions, for faces up to ``face_px`` wide: ``scores[i]`` is exceeded by one pair in ``10 **
-    -log10_fmr[i]``, and excesses of the last follow a generalised Pareto distribution. Pairs are taken for independent."""
+    """Convert entries of earlier versions, each for faces up to ``face_px`` wide.
+
+    A share ``10 ** log10_fmr[i]`` of pairs exceeds ``scores[i]``. Excesses over the last score follow a generalised Pareto
+    distribution. Pairs are assumed to be independent.
+    """
     found: list[Measured] = []
     for entry in sorted(impostors, key=lambda e: float(e["face_px"])):
         width = float(entry["face_px"])
@@ -148,7 +164,7 @@ def _pair_cosine(entry: dict[str, Any], rate: float, size: int) -> float:
 
 
 def _linear(places: Sequence[float], values: Sequence[float], wanted: float) -> float:
-    """Linear interpolation; beyond the first and last place the line goes on."""
+    """Linear interpolation, with linear extrapolation beyond the first and last point."""
     at = min(max(1, bisect_right(places, wanted)), len(places) - 1)
     if len(places) == 1:
         return values[0]
