@@ -1,3 +1,3 @@
-"""Measures and the scenes they are taken on."""
+"""Evaluation: metrics, test scenes and benchmarks."""
 
-import pipeline as pipeline  # before any numeric library, whose threads it tells how to wait
+import pipeline as pipeline  # must precede every numeric library: it sets how their threads wait

@@ -1,4 +1,4 @@
-"""What each part of a recipe contributes: short trainings from scratch of equal length, with several seeds.
+"""Ablation of the training recipes: short trainings of equal length from scratch, over several seeds.
 
     python -m evaluation.ablation superres   --data DATA --teacher runs/superres-teacher --out runs/ablation-superres
     python -m evaluation.ablation recognizer --data DATA --teacher models/weights/recognizer.safetensors \
@@ -73,7 +73,7 @@ def recognition(args: argparse.Namespace) -> Measure:
     clean, cctv = degrade(lfw.chips, "area", round(SIDE * CHIP / VIEW)), degrade(lfw.chips, "cctv-fixed", 20)
 
     def measure(name: str, folder: Path) -> dict[str, float]:
-        network = TrainedRecognizer(folder, mirror=False)  # half the time; the variants are compared alike
+        network = TrainedRecognizer(folder, mirror=False)  # halves the time; all variants are measured the same way
         sharp = network.embed_with_quality(lfw.chips)[0]
         scores = [
             (sharp[lfw.left] * embed_each_way(network, small, lambda chips: chips, ("direct",))["direct"][0][lfw.right]).sum(1)
@@ -159,7 +159,7 @@ def sample_std(values: NDArray[np.float64]) -> float:
 
 
 def train(args: argparse.Namespace, folder: Path, options: tuple[str, ...]) -> None:
-    """Run one training; a finished one returns at once."""
+    """Run one training, unless its folder holds a finished one."""
     command = [sys.executable, "-m", f"training.{args.network}.train", "--data", str(args.data), "--cache", str(args.cache)]
     command += ["--out", str(folder), *(o.format(teacher=args.teacher) for o in options)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

@@ -1,8 +1,8 @@
-"""How quickly the console answers with a large database: `python -m evaluation.console_speed --db DIR`.
+"""Response times of the console with a large database: `python -m evaluation.console_speed --db DIR`.
 
 Measures the time to the first byte of each page (200 requests), the feed's next page, the memory of `serve`, and 50 users at a
 time. `python -m evaluation.store_scale` makes such a database. The server is started on loopback; where the database has no
-account it is read without one, else give an API token.
+account no login is needed; otherwise pass an API token.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ PAGES = {
 
 
 class Server:
-    """`serve` as a process, with its memory."""
+    """A running `serve` process, with its memory and CPU time."""
 
     def __init__(self, db: Path) -> None:
         with socket.socket() as probe:
@@ -63,7 +63,7 @@ class Server:
             self.peak_mb = max(self.peak_mb, self.memory_mb())
 
     def memory_mb(self) -> float:
-        """Resident memory of the process that is not of files, which the kernel takes back at will."""
+        """Anonymous resident memory in MB. File-backed pages are not counted, because the kernel can reclaim them."""
         try:
             lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
         except OSError:
@@ -72,12 +72,12 @@ class Server:
         return sum(int(value.split()[0]) for value in found.values()) / 1024
 
     def cpu_s(self) -> float:
-        """Processor seconds that the process has used: a figure that does not depend on what else runs."""
+        """CPU seconds used by the process. Other load on the machine affects them little."""
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def wait(self, client: httpx.Client, most_s: float = 300.0) -> float:
-        """Wait for the first answer; returns the seconds it took."""
+        """Wait for the first response; return the seconds until then."""
         began = time.perf_counter()
         while time.perf_counter() - began < most_s:
             try:
@@ -96,7 +96,7 @@ class Server:
 
 
 def first_byte_ms(client: httpx.Client, address: str) -> float:
-    """Milliseconds until the first byte of an answer. Raises SystemExit for a refusal."""
+    """Time to first byte in milliseconds. Raises SystemExit if the request is refused."""
     began = time.perf_counter()
     with client.stream("GET", address) as answer:
         for _ in answer.iter_raw(1):
@@ -125,7 +125,7 @@ def sample_tracks(client: httpx.Client, count: int, rng: random.Random) -> list[
 
 
 def measure(db: Path, requests: int, users: int, token: str | None) -> dict[str, Any]:
-    """All figures, as a dictionary for JSON."""
+    """Run all measurements; return them as a JSON-serialisable dictionary."""
     rng = random.Random(0)
     server = Server(db)
     headers = {"authorization": f"Bearer {token}"} if token else {}
@@ -175,7 +175,7 @@ def measure(db: Path, requests: int, users: int, token: str | None) -> dict[str,
 
 
 def crowd(port: int, headers: dict[str, str], addresses: list[str], users: int, seconds: float = 40.0) -> dict[str, Any]:
-    """Many users at a time, each looking at a page for two to six seconds, for some seconds."""
+    """Simulate ``users`` concurrent users for ``seconds``; each requests a page every two to six seconds."""
     times: list[float] = []
     faults: list[str] = []
     end = time.perf_counter() + seconds

@@ -1,10 +1,10 @@
-"""What lowers misses at the same false alarms without another network: trials on the calibration's adults, not on the test's.
+"""Trials of decision rules: FNIR at equal FPIR with the same network, on the adults of the calibration set, not the test set.
 
     python -m evaluation.decision_trials --data DATA [--cache .cache] [--json FILE]
 
-Each trial changes scores or thresholds. FNIR is at a measured FPIR of `RATE` over lists of `LIST` people. What a trial fits, it
-fits to half of the families; it is measured on the other half, in `SPLITS` random halves. `gain` is how many points fewer misses
-it has than today's decision in the same halves, ± its standard deviation over them.
+Each trial changes the scores or the thresholds. FNIR is taken at a measured FPIR of `RATE` over lists of `LIST` people. A trial
+is fitted to half of the families and measured on the other half, over `SPLITS` random splits. `gain` is the reduction of FNIR in
+points against the current decision rule on the same splits, ± its standard deviation over the splits.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from training.common.degradations import PRESETS
 from watchlist.highest_scores import TAIL_SHARE, HighestScores
 
 RATE, LIST, SPLITS = 0.01, 100, 20
-LOOK_PX = 14, 24  # widths of the enrolled photos' further templates
+LOOK_PX = 14, 24  # face widths in pixels of the additional, degraded templates of the enrolled photos
 Float = NDArray[np.float32]
 
 
@@ -36,10 +36,10 @@ class Probes:
     """Templates of visits, and the photos of the same people.
 
     Attributes:
-        templates: float32 (P, D), one a person.
-        photos: float32 (P, L, D): the sharp photo with which each is enrolled, and its further looks.
-        family: int (P,).
-        inputs: float32 (P, C), what is known of each template: width, shots, quality, agreement.
+        templates: float32 (P, D), one per person.
+        photos: float32 (P, L, D): the sharp enrolled photo of each person, then its degraded templates.
+        family: int (P,), family of each person.
+        inputs: float32 (P, C), properties of each template: width, shots, quality, agreement.
     """
 
     templates: Float
@@ -51,7 +51,7 @@ class Probes:
         return Probes(self.templates[rows], self.photos[rows], self.family[rows], self.inputs[rows])
 
 
-Trial = Callable[[Probes, Probes], Float]  # what was fitted to the first half -> scores (P, P) of the second, less thresholds
+Trial = Callable[[Probes, Probes], Float]  # fits to the first half; returns scores minus thresholds (P, P) of the second
 
 
 def fnir(scores: Float, family: NDArray[np.intp]) -> float:
@@ -59,7 +59,7 @@ def fnir(scores: Float, family: NDArray[np.intp]) -> float:
     strange = family[:, None] != family
     own = np.diag(scores)
     limit = HighestScores(scores, strange).cosine(RATE, LIST)
-    above = ((scores >= own[:, None]) & strange).sum(1) / strange.sum(1)  # of all others: who would come before the mate
+    above = ((scores >= own[:, None]) & strange).sum(1) / strange.sum(1)  # share of others who rank before the mate
     return float(1 - ((own >= limit) * (1 - above) ** (LIST - 1)).mean())
 
 
@@ -77,7 +77,7 @@ def mean_look(_: Probes, test: Probes) -> Float:
 
 
 def by_inputs(columns: list[int]) -> Trial:
-    """Thresholds that follow some of what is known of a template, in a straight line."""
+    """Trial: thresholds are a linear function of these columns of `Probes.inputs`."""
 
     def trial(fit: Probes, test: Probes) -> Float:
         scores = np.where(fit.family[:, None] != fit.family, sharp(fit, fit), np.nan)
@@ -89,7 +89,7 @@ def by_inputs(columns: list[int]) -> Trial:
 
 
 def less_common(share: float) -> Trial:
-    """The mean template of the camera's passers-by, and the mean photo, are taken off to a ``share``."""
+    """Trial: subtract ``share`` times the mean template of the camera's passers-by, and likewise the mean photo."""
 
     def trial(fit: Probes, test: Probes) -> Float:
         probes, photos = (
@@ -121,7 +121,7 @@ TRIALS: dict[str, Trial] = {
 
 
 def probes_of(filming: Filming, seed: int, looks: Float) -> Probes:
-    """Templates of one to five shots of the visits ``seed``; ``looks`` (P, L, D) further templates of the enrolled photos."""
+    """Probe templates of one to five shots from the visits ``seed``; ``looks`` (P, L, D): degraded enrolled templates."""
     visit, people = filming.visits(seed), filming.people
     shots = np.random.default_rng(seed).choice((1, 3, 5), len(visit.face_px))
     quality = visit.quality * (np.arange(visit.quality.shape[1]) < shots[:, None])
@@ -139,7 +139,7 @@ def enrolled_rows(person: NDArray[np.intp]) -> NDArray[np.intp]:
 
 
 def camera_looks(filming: Filming) -> Float:
-    """Templates (P, L, D) of the enrolled photos as a camera would see them, `LOOK_PX` wide, through the pipeline's stages."""
+    """Templates (P, L, D) of the enrolled photos, degraded by a simulated camera to `LOOK_PX`, made by the pipeline's stages."""
     rows, rng = enrolled_rows(filming.people.person), np.random.default_rng(0)
     tracks = [
         [at_level(PRESETS["cctv-fixed"](np.ascontiguousarray(filming.people.chips[row]), round(px / FACE_SHARE), rng))]
@@ -151,7 +151,7 @@ def camera_looks(filming: Filming) -> Float:
 
 
 def measure(probes: list[Probes]) -> list[dict[str, Any]]:
-    """FNIR of every trial, and its gain over the first."""
+    """Measure the FNIR of every trial and its gain over the first."""
     found: dict[str, list[float]] = {name: [] for name in TRIALS}
     for split in range(SPLITS):
         some = probes[split % len(probes)]

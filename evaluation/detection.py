@@ -3,12 +3,12 @@
     python -m evaluation.detection --data DATA --frames .cache/frames [--other yunet.onnx ...] [--sheet sheet.png] [--write-card]
 
 Data: two clips (`training.data.label_frames.DEV_CLIPS`) and the dev split of the scene photos
-(`training.data.scenes.dev_photo`), at full size and five smaller scales, clean and by a poor camera. Ground truth: the
+(`training.data.scenes.dev_photo`), at full size and five smaller scales, clean and degraded (`poor_camera`). Ground truth: the
 teacher's labels at the largest size (doubled tiles for the clips), corrected by eye (`evaluation.detection_truth`).
 
-Recall is taken at the score threshold with 0.5 false positives a frame, over all scales, and over a half and a third alone (the
-smaller scales have few false positives). Faces of which the teacher is not sure count neither way. AP is the area under the
-precision-recall curve of one bin of widths; its false positives are those of that width. The landmark error is the median, in
+Recall is taken at the score threshold with 0.5 false positives per frame, over all scales, and over scales 1/2 and 1/3 alone (the
+smaller scales have few false positives). Faces with an uncertain teacher label are ignored. AP is the area under the
+precision-recall curve of one width bin; its false positives are those of that width. The landmark error is the median, in
 eye distances of a frontal face of that width. `unrefined` is our detector without verification and landmark refinement
 (models/networks/verification.py, landmarks.py). Near faces are enlarged faces of the photos. ``--other`` takes YuNet and SCRFD
 (ONNX) and MediaPipe's BlazeFace (.tflite). Latency is of one frame at a minimum score of 0.5 on the CPU. Do not publish the
@@ -47,7 +47,7 @@ EYE_DISTANCE_SHARE = 0.43  # eye distance over face width of a frontal face
 FALSE_PER_FRAME = 0.5
 MIN_IOU = 0.4
 NEAR = (64, 128, 200, 300, 450, 700)  # widths of near faces
-NEAR_FACES, NEAR_SURE, NEAR_FROM = 60, 0.7, 60  # number of near faces, their least score and width
+NEAR_FACES, NEAR_SURE, NEAR_FROM = 60, 0.7, 60  # number of near faces, their minimum score and width
 NEAR_FRAME = (960, 800)  # the frame they are shown in
 
 
@@ -178,7 +178,7 @@ def near_face_recall(photos: list[Scene], detector: Any) -> dict[str, float]:
 
 
 def write_sheet(path: Path, scenes: list[Scene], detectors: dict[str, Any]) -> None:
-    """Write a picture with the detections above a score of 0.4: one row a detector, the same six frames."""
+    """Write an image of the detections above a score of 0.4: one row per detector, the same six frames."""
     chosen = sorted((s for s in scenes if s.image.shape[1] >= 200), key=lambda s: -len(s.scores))[:60:10]
     rows = []
     for name, detector in detectors.items():
@@ -199,7 +199,7 @@ def write_sheet(path: Path, scenes: list[Scene], detectors: dict[str, Any]) -> N
 def latency_per_frame(detectors: dict[str, Any], frame: NDArray[np.uint8]) -> dict[str, float]:
     """Latency in milliseconds for one frame, median of ten.
 
-    The detectors alternate, so that load on the machine affects all alike. Each runs twice a turn and the second run counts,
+    The detectors alternate, so that load on the machine affects all equally. Each runs twice per turn and the second run counts,
     because threads of the previous detector may still be spinning.
     """
     spent: dict[str, list[float]] = {name: [] for name in detectors}

@@ -1,4 +1,4 @@
-"""Detection on sources that never train: recall by face width, camera and source, and false positives.
+"""Detection on held-out sources: recall by face width, camera and source, and false positives.
 
     python -m evaluation.detection_sources --photos PHOTOS --clips DATA/videos --out report.json
         [--detector own.safetensors ...] [--other yunet.onnx scrfd_500m.onnx ...] [--every 1] [--false-positives FOLDER]
@@ -9,15 +9,16 @@ The photos are in public GitHub repositories. Clone each and put its files into 
     MacwinWin/face_mask_dataset           data/images         groups, families, masks
     Huyhoclaptrinh/smoking-detection      dataset/images      hands at the mouth, profiles; photos of one person
     MonsterVivy/shanghaitech              part_B              streets with faces of 8 to 40 px
-    EliSchwartz/imagenet-sample-images    (all)               things, animals, rooms: those without any face
+    EliSchwartz/imagenet-sample-images    (all)               objects, animals, rooms: images without any face
 
-Every picture is measured at full size, a half and a third, clean and by a poor camera (`evaluation.detection.poor_camera`).
-Ground truth: `evaluation.source_labels`. Recall is taken at the score thresholds with 0.5 and 0.1 false positives a picture,
-for each source and for all together. Ignored regions, and faces of less than 8 px in a view, count neither way: a detection
-half of which lies in such a region is no false positive. On face-free pictures, false positives are counted at fixed scores.
-``--every 4`` takes every fourth picture. ``--false-positives FOLDER`` writes a sheet of the hundred false positives with the
+Every image is measured at full size, 1/2 and 1/3, clean and degraded (`evaluation.detection.poor_camera`).
+Ground truth: `evaluation.source_labels`. Recall is taken at the score thresholds with 0.5 and 0.1 false positives per image,
+for each source and for all together. Ignored regions, and faces below 8 px in a view, count neither as hits nor as misses; a
+detection with half its area in such a region is not a false positive. On face-free images, false positives are counted at
+fixed scores.
+``--every 4`` takes every fourth image. ``--false-positives FOLDER`` writes a sheet of the hundred false positives with the
 highest scores; it shows other people's photos, so keep it out of the repository. ``--singles`` measures the enrolment gate:
-which photos of one person it refuses and why. Missing pictures are counted in the report.
+which photos of one person it refuses and why. Missing images are counted in the report.
 """
 
 from __future__ import annotations
@@ -54,18 +55,18 @@ SCORES = (
     0.5,
     0.6,
     0.7,
-)  # among them the pipeline's min_score (0.2), what a shot needs (0.4) and starts a track (0.6)
+)  # include the pipeline's min_score (0.2) and its minimum scores of a shot (0.4) and of a new track (0.6)
 MIN_SCORE = 0.05
-MIN_WIDTH = BINS[0][0]  # narrower faces of a view count neither way
-TINY_REGION = 2.0  # size of the ignored region of such a face, in its own: at that size boxes are off by a pixel or two
-MIN_INSIDE = 0.5  # share of a detection in an ignored region from which on it is no false positive
-CARD_FP_RATE, CARD_SCORES = "0.5", ("0.2", "0.4", "0.6")  # what the card holds
-MIN_HARD_WIDTH = 12.0  # width of the profiles and half-hidden faces that are counted
+MIN_WIDTH = BINS[0][0]  # pixels; narrower faces of a view are ignored
+TINY_REGION = 2.0  # size of the ignored region over that of the face: boxes this small are off by a pixel or two
+MIN_INSIDE = 0.5  # a detection with at least this share of its area in an ignored region is not a false positive
+CARD_FP_RATE, CARD_SCORES = "0.5", ("0.2", "0.4", "0.6")  # the rows that the card holds
+MIN_HARD_WIDTH = 12.0  # width in pixels of the profiles and occluded faces that are counted
 
 
 @dataclass(frozen=True)
 class ViewResult:
-    """The detections on a picture at one size and look, matched to its labels."""
+    """Detections on an image at one scale and condition (clean or degraded), matched to its labels."""
 
     picture: Picture
     size: float
@@ -76,7 +77,7 @@ class ViewResult:
 def detect_views(
     picture: Picture, image: NDArray[np.uint8], detector: Any, falses: list[FalsePositive] | None = None
 ) -> list[ViewResult]:
-    """Run a detector on a picture at all sizes and looks.
+    """Run a detector on an image at all scales and conditions.
 
     Args:
         picture: the labels.
@@ -106,7 +107,7 @@ def detect_views(
 
 
 def view_labels(scene: Scene) -> Scene:
-    """The labels of a view, those of faces under `MIN_WIDTH` as ignored regions of `TINY_REGION` times their size."""
+    """Labels of a view. Faces under `MIN_WIDTH` become ignored regions of `TINY_REGION` times their size."""
     sides = scene.boxes[:, 2:] - scene.boxes[:, :2]
     tiny = sides[:, 0] < MIN_WIDTH
     grown = scene.boxes + np.hstack([-sides, sides]) * (TINY_REGION - 1) / 2
@@ -115,7 +116,7 @@ def view_labels(scene: Scene) -> Scene:
 
 
 def ignore_inside(seen: MatchedFrame) -> MatchedFrame:
-    """Match each unmatched detection that lies in an ignored region to it, so that it is no false positive."""
+    """Match unmatched detections inside an ignored region to that region, so they are not false positives."""
     boxes, labels = seen.faces.boxes[:, None], seen.scene.boxes[None]
     if not labels.size or not boxes.size:
         return seen
@@ -129,8 +130,8 @@ def recall_summary(all_views: Sequence[ViewResult], least: float) -> dict[str, A
     """Metrics of detections with a score of ``least`` or more.
 
     Returns:
-        Recall in % by face width, for profiles and for half-hidden faces; median landmark error in % of the eye distance of a
-        frontal face; false positives a picture.
+        Recall in % by face width, for profiles and for occluded faces; median landmark error in % of the eye distance of a
+        frontal face; false positives per image.
     """
     counts: Counter[str] = Counter()
     right: Counter[str] = Counter()
@@ -162,7 +163,7 @@ def recall_summary(all_views: Sequence[ViewResult], least: float) -> dict[str, A
 
 
 def false_positive_summary(all_views: Sequence[ViewResult]) -> dict[str, Any]:
-    """False positives a picture, and share of pictures in % with at least one, at fixed scores; for face-free pictures."""
+    """False positives per image, and % of images with at least one, at fixed scores; for face-free images."""
     found: dict[str, Any] = {"pictures": len(all_views)}
     for score in SCORES:
         falses = [int((view.result.faces.scores[view.result.face_index < 0] >= score).sum()) for view in all_views]
@@ -174,11 +175,11 @@ def false_positive_summary(all_views: Sequence[ViewResult]) -> dict[str, Any]:
 
 
 def build_report(all_views: Sequence[ViewResult]) -> dict[str, Any]:
-    """The report by look.
+    """Build the report by condition (clean, degraded).
 
     Returns:
         ``recall``: of all sources and of each, at false positive rates; ``at``: the same at fixed scores; ``empty``: false
-        positives on face-free pictures, at all sizes and at full size.
+        positives on face-free images, at all scales and at full size.
     """
     told: dict[str, Any] = {}
     for look in LOOKS:
@@ -201,7 +202,7 @@ def build_report(all_views: Sequence[ViewResult]) -> dict[str, Any]:
 
 
 def source_of(view: ViewResult) -> str:
-    """The source of the picture."""
+    """The source of the image."""
     return view.picture.source
 
 
@@ -285,7 +286,7 @@ def main() -> None:
 
 
 def card_figures(report: dict[str, Any], every: int) -> dict[str, Any]:
-    """What the detector's card says of a report of `build_report`: rows by look and source at `CARD_FP_RATE`."""
+    """Rows of the detector's card from a report of `build_report`: by condition and source, at `CARD_FP_RATE`."""
     rows: list[dict[str, Any]] = []
     for look, part in report.items():
         for source, rates in part["recall"].items():

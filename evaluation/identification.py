@@ -1,4 +1,4 @@
-"""Open-set identification: how often a small face finds its person, and how often a stranger finds somebody.
+"""Open-set identification of small faces: FNIR at fixed FPIR.
 
     python -m evaluation.identification --data DATA [--recognizer NAME=FILE ...] [--shots 1 3 5] [--input direct fused]
 

@@ -1,12 +1,12 @@
-"""Strangers' highest scores by face width, shots and length of the list, on which decision thresholds rest.
+"""Impostor score tables for decision thresholds: by face width, number of shots and watchlist size.
 
     python -m evaluation.impostors --data DATA [--visits 2] [--cache .cache]      # writes into the recogniser's card
 
-The people of ``DATA/calibration``, on whom nothing trains, pass a camera (`evaluation.visits`) and become templates of 1, 3 and 5
-shots by the pipeline's own stages. Each is compared with the sharp photos of everybody who is not of their family. How strangers'
-scores lie follows the width of the face smoothly: location and scale are fitted to the logarithm of the width, and the rest is
-one distribution for all widths. So every width rests on everybody. `error` is the standard error over bootstrap samples of whole
-families.
+The people of ``DATA/calibration`` are never trained on. Simulated camera visits (`evaluation.visits`) become templates of 1, 3
+and 5 shots through the pipeline's own stages. Each template is compared with the sharp photos of everybody outside the person's
+family. The impostor distribution varies smoothly with face width: location and scale are fitted to the logarithm of the
+width, and the standardised distribution is shared by all widths. So the estimate at every width uses all people. `error` is the
+standard error over bootstrap samples of whole families.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ BINS = ((10, 13), (13, 17), (17, 24), (24, 36), (36, 55), (55, 81))  # face widt
 SHOTS = (1, 3, 5)
 REFERENCE_PX = 20.0
 RESAMPLES = 100
-ERROR_AT = 0.01, 100  # rate and list for which a card tells the error
+ERROR_AT = 0.01, 100  # FPIR and watchlist size for which a card holds the standard error
 
 
 @dataclass(frozen=True)
 class Strangers:
-    """Everybody's scores to everybody else.
+    """Scores of all visits against all enrolled photos.
 
     Attributes:
-        scores: float32 (V, G), of V visits to G photos.
-        strange: bool (V, G), whether visitor and photo are of two families.
+        scores: float32 (V, G), cosine of V visits to G photos.
+        strange: bool (V, G), True if visitor and photo belong to different families.
         face_px: float32 (V,), width of the face in pixels.
         family: int (V,), of the visitor.
         person: int (V,), the visitor.
@@ -59,7 +59,7 @@ class Strangers:
 def strangers_of(
     filming: Filming, visits: list[Visits], shots: int, visitors: NDArray[np.bool_], listed: NDArray[np.bool_]
 ) -> Strangers:
-    """Scores of the visits' templates of so many shots; ``visitors`` and ``listed`` bool (P,) say who takes part."""
+    """Score templates of ``shots`` shots; bool (P,) ``visitors`` and ``listed`` select probes and enrolled people."""
     people, who = filming.people, np.flatnonzero(visitors)
     photos = np.flatnonzero(listed[people.person])
     templates = np.concatenate([aggregated(v.shots[who, :shots], v.quality[who, :shots], power=2.0) for v in visits])
@@ -75,19 +75,19 @@ def strangers_of(
 
 @dataclass(frozen=True)
 class ByWidth:
-    """How scores of strangers lie at each face width: polynomials in the logarithm of the width over `REFERENCE_PX`."""
+    """Location and scale of impostor scores by face width: polynomials in log(width / `REFERENCE_PX`) of location and log scale."""
 
     location: NDArray[np.float64]
     scale: NDArray[np.float64]
 
     def at(self, face_px: NDArray[np.floating] | float) -> tuple[Any, Any]:
-        """Location and scale."""
+        """Return location and scale at a face width in pixels."""
         place = np.log(np.asarray(face_px, np.float64) / REFERENCE_PX)
         return np.polyval(self.location, place), np.exp(np.polyval(self.scale, place))
 
 
 def fit_by_width(strangers: Strangers) -> ByWidth:
-    """Location: what `TAIL_SHARE` of a stranger's scores exceed. Scale: how far above their middle that lies."""
+    """Fit location (the score that `TAIL_SHARE` of a stranger's scores exceed) and scale (its distance from their median)."""
     held = np.where(strangers.strange, strangers.scores, np.nan)
     middle, upper = np.nanquantile(held, [0.5, 1 - TAIL_SHARE], axis=1)
     place = np.log(strangers.face_px / REFERENCE_PX)
@@ -95,7 +95,7 @@ def fit_by_width(strangers: Strangers) -> ByWidth:
 
 
 def tables_by_width(strangers: Strangers) -> tuple[list[NDArray[np.float64]], float]:
-    """The cosine for each of `LISTS` and `RATES`, (lists, rates), at the middle of each of `BINS`; and the standard error at
+    """Threshold tables (lists, rates) for `LISTS` and `RATES`, at the centre of each of `BINS`; and the standard error at
     `ERROR_AT`."""
     by_width = fit_by_width(strangers)
     (place, scale), (own_place, own_scale) = by_width.at(REFERENCE_PX), by_width.at(strangers.face_px)
@@ -107,13 +107,13 @@ def tables_by_width(strangers: Strangers) -> tuple[list[NDArray[np.float64]], fl
 
 
 def impostor_scores(recognizer: Path | None, data: Path, cache: Path, visits: int = 2) -> list[dict[str, Any]]:
-    """Measure adult strangers' highest scores over lists of adults.
+    """Measure the highest impostor scores of adults over watchlists of adults.
 
     Args:
         recognizer: a weight file or an ONNX file; None: the shipped one.
         data: the data folder.
         cache: folder for embeddings.
-        visits: of each person to the camera.
+        visits: simulated visits of each person; more give a smaller standard error and take longer.
 
     Returns:
         One entry for each number of shots and face width, as a recogniser's card holds them and
@@ -143,7 +143,7 @@ def impostor_scores(recognizer: Path | None, data: Path, cache: Path, visits: in
 
 
 def rates_by_age(filming: Filming, filmed: list[Visits], impostors: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """False alarms and misses of adults and children, at `ERROR_AT` asked for with the thresholds of adults."""
+    """FPIR and FNIR of adults and of children at the adult thresholds for `ERROR_AT`."""
     thresholds, child, rows = Thresholds(impostors), filming.people.child, []
     rate, size = ERROR_AT
     for visitors, listed in product(("adults", "children"), repeat=2):
@@ -170,7 +170,7 @@ def rates_by_age(filming: Filming, filmed: list[Visits], impostors: list[dict[st
 
 
 def show(found: list[dict[str, Any]]) -> None:
-    """Print the threshold for some rates and lists, by face width and shots."""
+    """Print thresholds for some FPIRs and watchlist sizes, by face width and shots."""
     thresholds = Thresholds(found)
     for entry in found:
         middle = float(np.sqrt(np.prod(entry["face_px"])))

@@ -34,7 +34,7 @@ def shared_people() -> frozenset[str]:
 
 
 class Recognizer(Protocol):
-    """The interface of every recogniser that is measured."""
+    """The interface of a recogniser under test."""
 
     def embed_with_quality(self, chips: Chips) -> tuple[Embeddings, Embeddings]:
         """Chips uint8 (N, r, r, 3) RGB -> unit embeddings float32 (N, D) and qualities float32 (N,) in 0..1."""
@@ -137,7 +137,7 @@ def camera_shots(chips: Chips, sides: Sequence[int], rng: np.random.Generator) -
 def embed_each_way(
     recognizer: Recognizer, small: Chips, superres: Callable[[Chips], Chips], inputs: Sequence[str] = INPUTS
 ) -> dict[str, tuple[Embeddings, Embeddings]]:
-    """Embed small chips in every way that is compared.
+    """Embed small chips with each of the compared inputs.
 
     Args:
         recognizer: the recogniser.

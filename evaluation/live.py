@@ -3,8 +3,8 @@
     python -m evaluation.live [--cameras 1,2,4,8,16] [--seconds 60] [--json FILE]      # the table
     python -m evaluation.live --flap [--seconds 600]                                   # a flapping and a healthy camera
 
-Each camera is 640x360 at 10 frames a second with one computer-made face at a time, served by `evaluation.rtsp_server`, which says
-what it needs. The program is started as a user does. Alert latency is measured from outside: from the capture time of the frame,
+Each camera is 640x360 at 10 frames a second with one computer-made face at a time, served by `evaluation.rtsp_server`; its
+docstring lists the required packages. The program is started as a user starts it. Alert latency is measured from outside: from the capture time of the frame,
 which the alert holds, to the alert's line in ``alerts.jsonl``. Memory is of all its processes, shared pages counted once.
 """
 
@@ -38,7 +38,7 @@ from synthetic.memory import total_pss_mb
 ROOT = Path(__file__).parent.parent
 SYSTEM_PYTHON = "/usr/bin/python3"
 START_S = 120.0
-SETTLED_S = 30.0  # memory before it is not counted: the program is still starting
+SETTLED_S = 30.0  # seconds of start-up, during which memory is not counted
 FLAP_S = 5.0
 COOL_DOWN_S = 5.0  # so that every pass raises an alert
 
@@ -92,7 +92,7 @@ class LiveProgram:
         threading.Thread(target=self._listen, daemon=True).start()
 
     def wait_until_streaming(self, cameras: int) -> None:
-        """Wait until so many cameras stream. Raises SystemExit after `START_S`."""
+        """Wait until ``cameras`` cameras stream. Raises SystemExit after `START_S` seconds."""
         until = time.monotonic() + START_S
         while time.monotonic() < until:
             found = self.scrape()
@@ -162,7 +162,7 @@ def run_live(
 
 
 def measure(film: Path, people: Path, cameras: int, seconds: float) -> dict[str, Any]:
-    """Measure one row of the table: so many cameras for so many seconds."""
+    """Measure one row of the table: ``cameras`` cameras for ``seconds``."""
     names = [f"cam{k}" for k in range(cameras)]
     with run_live(film, people, [names]) as (program, _, _):
         begin, started = program.scrape(), time.monotonic()

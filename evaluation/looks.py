@@ -1,11 +1,11 @@
-"""How many times more false alarms a live track raises that is looked at until it ends, than one that is decided once.
+"""False-alarm factor of repeated decisions: a live track decided after every shot, against one decided once.
 
     python -m evaluation.looks --data DATA [--people 200] [--cache .cache]      # writes into the recogniser's card
 
-Half of the people of ``DATA/calibration`` come nearer, half stand, before a camera of their own. The track is looked at when it
-has three shots, and after each further shot, with the best five so far, as `stages.select` keeps them. A stranger raises an alarm
-if one look is above its threshold. The factor is by how much rarer the alarms of each look must be, so that all looks together
-raise no more than the last one alone. The card has the largest over lists of `LISTS` people.
+Half of the people of ``DATA/calibration`` approach a simulated camera, half stand still; each has a random camera. The track is
+decided at three shots and after each further shot, on the best five so far, as `stages.select` keeps them. A stranger raises a
+false alarm if any decision is above its threshold. The factor divides the FPIR of each decision, so that all decisions together
+raise no more false alarms than the last one alone. The card holds the largest factor over lists of `LISTS` people.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from training.common.degradations import cctv_camera, jitter
 from watchlist.highest_scores import HighestScores
 from watchlist.thresholds import Thresholds
 
-SHOTS, FIRST, BEST = 16, 3, 5  # shots of a track; those at the first look; those of a template
+SHOTS, FIRST, BEST = 16, 3, 5  # shots of a track; at the first decision; in a template
 RATE, LISTS = 0.01, (10, 100, 1000)
 FACTORS = np.geomspace(1, 12, 6)
 Float = NDArray[np.float32]
@@ -37,8 +37,8 @@ Float = NDArray[np.float32]
 def film_stay(
     chips: list[NDArray[np.uint8]], rng: np.random.Generator
 ) -> tuple[list[NDArray[np.uint8]], list[float], list[float]]:
-    """A track's shots in the order of time, the widths of the faces in pixels, and the ranks by size and sharpness, as
-    `stages.select` has them."""
+    """Simulate a track: its shots by time, face widths in pixels, and ranks by size and sharpness as in
+    `stages.select`."""
     camera, near = cctv_camera(rng), float(np.exp(rng.uniform(np.log(14), np.log(62))))
     far = min(near, 12.0) if rng.random() < 0.5 else near
     widths = (1 / np.linspace(1 / far, 1 / near, SHOTS)).tolist()
@@ -67,7 +67,7 @@ def film_stays(filming: Filming, count: int) -> dict[str, Float]:
 
 
 def look_templates(stays: dict[str, Float], shots: int) -> tuple[Float, Float, NDArray[np.intp]]:
-    """Templates (P, D) of the look after so many shots, the width of the best shot (P,), and the shots of the template (P,)."""
+    """Templates (P, D) after ``shots`` shots, face width of the best shot (P,), and shots per template (P,)."""
     best = np.argsort(-stays["ranks"][:, :shots], axis=1)[:, :BEST]
     rows = np.arange(len(best))[:, None]
     templates = aggregated(stays["shots"][rows, best], stays["quality"][rows, best], power=2.0)
@@ -75,8 +75,8 @@ def look_templates(stays: dict[str, Float], shots: int) -> tuple[Float, Float, N
 
 
 def best_margins(stays: dict[str, Float], photos: Float, needed: Callable[[float, int], float], looks: range) -> Float:
-    """How far (P, G) the best of some looks, after so many shots each, is above its threshold, ``needed`` by width and
-    shots."""
+    """Largest margin (P, G) above the threshold over decisions after ``looks`` shots; ``needed`` gives the threshold by width
+    and shots."""
     highest = np.full((len(stays["shots"]), len(photos)), -np.inf, np.float32)
     for shots in looks:
         templates, widths, count = look_templates(stays, shots)
@@ -86,7 +86,7 @@ def best_margins(stays: dict[str, Float], photos: Float, needed: Callable[[float
 
 
 def measure(filming: Filming, count: int, impostors: list[dict[str, Any]]) -> dict[int, float]:
-    """The factor by length of the list."""
+    """Measure the false-alarm factor by watchlist size."""
     stays = filming.kept(f"stays-{count}", lambda: film_stays(filming, count))
     people, thresholds = filming.people, Thresholds(impostors)
     enrolled = np.unique(people.person, return_index=True)[1]

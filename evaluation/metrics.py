@@ -68,10 +68,15 @@ def rank_one(scores: Float) -> float:
 
 
 def fnir_at_fpir(known: Float, unknown: Float, fpir: float) -> float:
-    """False negative identification rate (NIST FRTE 1:N), for one enrolled template a person.
+    """False negative identification rate 0..1 (NIST FRTE 1:N), with one enrolled template per person.
 
-    ``known`` (P, P): scores of probe i, whose mate is column i; ``unknown`` (U, P): scores of strangers. The threshold is
-    exceeded by the best score of a share ``fpir`` of the strangers, and no more; missed is who is not first or not above it.
+    The threshold is the lowest that the best scores of at most a share ``fpir`` of the strangers exceed. A probe is a miss if its
+    mate is not at rank one or not above the threshold.
+
+    Args:
+        known: scores (P, P), row i a probe whose mate is column i.
+        unknown: scores (U, P) of strangers.
+        fpir: allowed FPIR, 0..1. Lower: a higher threshold and more misses.
     """
     threshold = threshold_at_rate(fpir, unknown.max(1))
     own = known[np.arange(len(known)), np.arange(len(known))]

@@ -1,12 +1,12 @@
-"""How well a past of 30 days is searched: a synthetic database of 3 cameras and 200 people who do not exist.
+"""Retrieval quality over 30 days: a synthetic database of 3 cameras and 200 generated people.
 
     python -m evaluation.month --out month/ [--people 200] [--passes 15]
     python run_pipeline.py search month/photos/person-007.png --db month/ --since 2026-10-10 --camera gate
 
-Everybody passes some cameras on some days. A face is 12 to 45 pixels wide, seen by a poor camera, with three shots a pass and
-another light, pose and expression each time. The pipeline's own stages make the templates. Then 50 people are searched for with
-one photo each. Reported: R-precision, the share of a person's R passes among the first R answers, and the share of searches whose
-first answer is right.
+Each person passes some cameras on some days. A face is 12 to 45 pixels wide and degraded, with three shots per pass and
+a new light, pose and expression each time. The pipeline's own stages make the templates. Then 50 people are searched for with
+one photo each. Reported: R-precision, the share of a person's R passes among the first R results, and the share of searches whose
+first result is right.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ DAYS = 30
 CAMERAS = ("gate", "hall", "yard")
 SHOTS = 3
 SEARCHED = 50
-SEED = 40_000  # of the first person: nobody of the demo
+SEED = 40_000  # seed of the first person; the demo uses others
 
 
 def random_look(rng: np.random.Generator) -> Look:
@@ -51,7 +51,7 @@ def random_look(rng: np.random.Generator) -> Look:
 
 
 def pass_shots(generator: FaceGenerator, person: Identity, face_px: float, rng: np.random.Generator) -> list[Image]:
-    """`SHOTS` chips of one pass at their resolution level, as a poor camera sees a face ``face_px`` pixels wide."""
+    """`SHOTS` chips of one pass at their resolution level, degraded to a face ``face_px`` pixels wide."""
     shots, look = [], random_look(rng)
     side = min(128, round(face_px / FACE_SHARE))
     for _ in range(SHOTS):
@@ -104,7 +104,7 @@ def build_database(out: Path, people: int, passes: int) -> dict[str, set[str]]:
 def _row(
     out: Path, camera: str, track: str, at: float, px: float, chip: Image, vector: np.ndarray, quality: float
 ) -> dict[str, Any]:
-    """A row of the tracks' table, its crop written."""
+    """Write the crop of a track; return the track's table row."""
     name = f"crops/{camera}/{track}-crop.png"
     (out / name).parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(out / name), np.ascontiguousarray(chip[..., ::-1]))
@@ -146,7 +146,7 @@ def search_people(out: Path, tracks: dict[str, set[str]]) -> tuple[float, float,
         tracks: what `build_database` returned.
 
     Returns:
-        Mean R-precision 0..1, share 0..1 of searches whose first answer is right, and the number of tracks searched.
+        Mean R-precision 0..1, share 0..1 of searches whose first result is right, and the number of tracks searched.
     """
     from models import load_detector
     from watchlist.enrolment import Gate

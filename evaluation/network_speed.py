@@ -3,7 +3,7 @@
     python -m evaluation.network_speed [--device cpu|cuda] [--batch 256] [--other yunet.onnx ...] [--write-cards]
 
 Complete calls of the public API (`models`) are timed on random pixels. The detector finds no faces in them, so landmark
-refinement is not included, but as many candidates as in a crowd. The limit is one large matrix product in the same number
+refinement is not included; it finds as many candidates as in a crowd. The limit is one large matrix product in the same number
 format in the same run (int8 where the detector uses it). ``--other`` are further detectors by path. Each time is the best of
 three rounds. ``--write-cards`` writes the rows into the cards of the networks.
 """
@@ -86,7 +86,7 @@ def matmul_limit(device: torch.device) -> float:
 
 
 def int8_matmul_limit() -> float:
-    """The same in int8, of a 1x1 convolution of that size."""
+    """Billions of int8 multiply-adds per second of a 1x1 convolution of the size of `matmul_limit`."""
     side = 2048
     conv = Int8Conv(torch.nn.Conv2d(side, side, 1), max_value=1.0)
     values = torch.randint(256, (1, side, side // 32, 32), dtype=torch.uint8).contiguous(memory_format=torch.channels_last)

@@ -2,8 +2,8 @@
 
     python -m evaluation.search_speed [--sizes 1000 10000 100000 1000000] [--json FILE]
 
-Random unit vectors of the recogniser's length. `gallery`: one probe against so many enrolled photos (`watchlist.gallery`);
-`past`: one probe against so many tracks (`watchlist.template_index`), all of them and a tenth (as a filter leaves); `flat`:
+Random unit vectors of the recogniser's length. `gallery`: one probe against the enrolled photos (`watchlist.gallery`);
+`past`: one probe against the tracks (`watchlist.template_index`), all of them and a tenth (as a filter leaves); `flat`:
 FAISS's exact float32 index; `numpy`: the product and its largest. Milliseconds a probe, median of repeated calls.
 """
 
@@ -29,7 +29,7 @@ from watchlist.template_index import TemplateIndex
 DIMENSION = 256
 CALLS = 15
 PROBES = 200
-MATE_COSINE = 0.45  # of a probe to its mate: a small face seen once
+MATE_COSINE = 0.45  # cosine of a probe to its mate: a small face with one shot
 
 
 class FakeDatabase:

@@ -1,17 +1,16 @@
-"""The detector's dev set of sources that never train: its pictures and labels.
+"""The detector's dev set of held-out sources: images and labels.
 
 ``detection_sources.txt`` has a line for each picture (use, source, path, width, height, part, separated by tabs), followed by one
 for each face in it (kind, box, landmarks). Uses: ``faces`` to measure recall, ``empty`` without any face, ``single`` of one
 person. Kinds: ``face``, ``profile`` (turned so far that the nose leaves the span of the eyes), ``hidden`` (half of it behind a
 mask, a hand, a phone) and ``ignore``, which counts neither way: a face too small, blurred, cut or drawn.
 
-Three detectors voted: SCRFD-2.5GF on the picture and on doubled, overlapping tiles, YuNet and CenterFace on the picture at both
-sizes. Two votes make a face, one an ignored region. ``detection_sources_eye.txt`` holds corrections by eye: a line has the
-path, the kind (``none`` for no face) and the box, and replaces the labels it overlaps. All face-free pictures were checked by
-eye, and so were the surest false positives of three detectors alike, in both looks and at all sizes: 420 places of ours, 230 of
-YuNet and 230 of SCRFD-0.5GF. A face that the voters missed was added; a head from behind, and what cannot be told, is ignored.
-The 360 faces that one of the three missed in the clean, full-size picture, and 197 profiles that none missed, were looked at as
-well.
+Three detectors voted: SCRFD-2.5GF on the image and on overlapping tiles at 2x, YuNet and CenterFace on the image at both
+sizes. Two votes make a face, one vote an ignored region. ``detection_sources_eye.txt`` holds corrections by eye: a line has the
+path, the kind (``none`` for no face) and the box, and replaces the labels it overlaps. All face-free images were checked by
+eye. So were the highest-scoring false positives of three detectors, clean and degraded, at all sizes: 420 of ours, 230 of
+YuNet and 230 of SCRFD-0.5GF. Faces that the voters missed were added; heads from behind and unclear cases are ignored. The 360
+faces that one of the three missed in the clean, full-size image, and 197 profiles that none missed, were also checked by eye.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ LABELS = Path(__file__).with_name("detection_sources.txt")
 CORRECTIONS = Path(__file__).with_name("detection_sources_eye.txt")
 KINDS = "face", "profile", "hidden", "ignore"
 CLIPS = "clips"  # source of frames: path is CLIP-FRAME
-SAME_FACE_IOU = 0.5  # IoU from which on a correction replaces a label
+SAME_FACE_IOU = 0.5  # a correction replaces labels with at least this IoU
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """Templates of tracks made by the pipeline's own stages: super-resolution, embedding and aggregation.
 
-Measures call this, so that what is measured is what ships. There is no second implementation of fusion and of the mean.
+Benchmarks use these classes, so they measure the shipped fusion and aggregation code, not a second implementation.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from stages.embed import Embed
 from stages.records import EmbeddedTrack, Shot, Template, Track
 from stages.superres import Superres
 
-BATCH = 256  # tracks that go through the stages at once
+BATCH = 256  # tracks per batch
 
 
 def as_track(name: str, chips: Sequence[NDArray[np.uint8]]) -> Track:
@@ -51,13 +51,13 @@ class StageTemplates:
             stage.open()
 
     def __call__(self, tracks: Sequence[Sequence[NDArray[np.uint8]]]) -> list[Template]:
-        """One template a track, in order.
+        """Make one template per track, in order.
 
         Args:
             tracks: the chips of each track, uint8 (r, r, 3) RGB, r a resolution level.
 
         Returns:
-            Templates; ``embedding`` is None where no shot has any quality.
+            Templates; ``embedding`` is None where every shot has quality 0.
         """
         return [t for start in range(0, len(tracks), BATCH) for t in self._templates(tracks[start : start + BATCH], start)]
 
@@ -80,7 +80,7 @@ def embeddings_of(templates: Sequence[Template], dim: int) -> NDArray[np.float32
 
 
 def aggregated(embeddings: NDArray[np.float32], quality: NDArray[np.float32], power: float) -> NDArray[np.float32]:
-    """Templates of shots that are embedded already, by the stage `stages.aggregate.Aggregate`.
+    """Aggregate embedded shots to templates with the stage `stages.aggregate.Aggregate`.
 
     Args:
         embeddings: float32 (N, K, D), K shots of each of N tracks, unit length.
@@ -88,7 +88,7 @@ def aggregated(embeddings: NDArray[np.float32], quality: NDArray[np.float32], po
         power: exponent of the quality as a weight; 0 is the plain mean.
 
     Returns:
-        float32 (N, D), unit length; zeros where no shot has any quality.
+        float32 (N, D), unit length; zeros where every shot has quality 0.
     """
     stage, track = Aggregate(power), as_track("", ())
     tracks = [EmbeddedTrack(track, None, own, weights) for own, weights in zip(embeddings, quality, strict=True)]

@@ -4,7 +4,7 @@
 
 Measures what a command costs before it does its work: version and help, a list of one person, one photo, and ten seconds of
 recording in which nobody is seen. Processor time is user and system time of the process and those it started, so it depends
-less on what else the machine does than time does. Every command runs ``--times`` times, and the lowest value counts. The first
+less on other load than wall time does. Every command runs ``--times`` times, and the lowest value counts. The first
 rows are what no command can go below: Python itself, and importing torch. ``--json`` writes a section of the results page, as
 `evaluation.results` reads it.
 """

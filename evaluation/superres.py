@@ -13,7 +13,7 @@ needs ``--lpips`` and that package; lower is better.
 
 ``--run`` takes runs of `training.superres.train`, `training.papers.pkdn` and `training.papers.pfsr`. Teachers are given the
 parsing map of the sharp face; their rows are upper bounds, marked ^. They are also measured with the map of another face
-(``other map``): a teacher that is as good with it does not use the map. The sheet shows synthetic faces.
+(``other map``): a teacher that scores equally with it does not use the map. The sheet shows synthetic faces.
 """
 
 from __future__ import annotations

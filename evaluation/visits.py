@@ -1,11 +1,11 @@
-"""The people of ``DATA/calibration`` as a camera sees them: the shots of one track for each, and their enrolled photos.
+"""Simulated camera visits of the people of ``DATA/calibration``: shots of one track per person, and their enrolled photos.
 
-No network trains on these people. Members of one family look alike, so only people of two families are strangers to each other.
+No network trains on these people. Relatives look alike, so only people of different families count as strangers.
 
-Their pictures are tight: a third of what the recogniser sees of a chip lies outside, where the picture's edge is drawn out into
-streaks. All these chips resemble each other by their streaks (a median cosine of 0.11 between strangers), which no camera makes.
-So what lies outside is taken from photos of other people: 0.03 then. Whole chips of other collections have 0.02, and 0.03 when
-they are cut and filled alike.
+The photos are cropped tightly: a third of the recogniser's input lies outside the photo, where edge replication makes streaks.
+The streaks raise the median cosine between strangers to 0.11, which no real camera would. The outside is therefore filled from
+photos of other people, which lowers it to 0.03. Complete chips of other collections have 0.02, and 0.03 after the same cropping
+and filling.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from models.weights_io import digest
 from training.common.degradations import cctv_camera, jitter
 
 Chip = NDArray[np.uint8]
-CHILDREN = Path(__file__).with_name("calibration_children.txt")  # who looks like a child, by eye
-WIDTHS = 10.0, 81.0  # face widths in pixels; small ones are as frequent as large ones in the logarithm
+CHILDREN = Path(__file__).with_name("calibration_children.txt")  # people who look like a child, judged by eye
+WIDTHS = 10.0, 81.0  # face widths in pixels, drawn uniformly in the logarithm
 SHOTS = 5  # of each visit
-VERSION = 3  # counts up when a visit would look different
+VERSION = 3  # increase when the simulation changes: it invalidates the cache
 NEAREST = 0.75  # width of the smallest face of a visit, as a share of the largest
-SURROUNDINGS, MOST_SURROUNDINGS = "celeba", 300  # the collection whose chips fill what is outside of a picture, and how many
-MISALIGNED = 12.0  # face width in pixels up to which landmarks are as wrong as `training.common.degradations.jitter` makes them
+SURROUNDINGS, MOST_SURROUNDINGS = "celeba", 300  # the collection whose chips fill the outside of a photo, and how many
+MISALIGNED = 12.0  # face width in pixels up to which landmarks get the full error of `training.common.degradations.jitter`
 
 
 @dataclass(frozen=True)
 class People:
-    """Chips with names; every array has one row a chip.
+    """The chips of the calibration set, and their people.
 
     Attributes:
         chips: uint8 (N, 128, 128, 3) RGB.
@@ -73,7 +73,7 @@ class Visits:
 
 
 def load_people(data: Path) -> People:
-    """Read ``data/calibration``, with what lies outside the pictures filled."""
+    """Read ``data/calibration`` and fill the chip area outside each photo."""
     folder = data / "calibration"
     with (folder / "index.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -103,7 +103,7 @@ def read_chips(archive: Path, names: list[str]) -> Chip:
 
 
 def surroundings(data: Path) -> Chip:
-    """Whole chips of other people, of whom only what is around the face is used."""
+    """Complete chips of other people, for the area around the face."""
     with (data / "chips" / "index.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["source"] == SURROUNDINGS]
     shard = rows[0]["shard"]
@@ -111,7 +111,7 @@ def surroundings(data: Path) -> Chip:
 
 
 def fill_outside(chip: Chip, corners: NDArray[np.float32], other: Chip) -> Chip:
-    """A chip whose outside is that of another chip, in its light.
+    """Fill the chip area outside the photo from another chip, matched in mean colour.
 
     Args:
         chip: uint8 (128, 128, 3).
@@ -131,7 +131,7 @@ def fill_outside(chip: Chip, corners: NDArray[np.float32], other: Chip) -> Chip:
 
 
 def film_visit(chips: list[Chip], width: float, rng: np.random.Generator) -> list[Chip]:
-    """The shots of one track: one random camera, a face that comes nearer, landmarks that are a little wrong.
+    """Simulate the shots of one track: one random camera, an approaching face, small landmark errors.
 
     Args:
         chips: sharp chips of the person (128, 128, 3), taken in turn.
@@ -150,8 +150,8 @@ def film_visit(chips: list[Chip], width: float, rng: np.random.Generator) -> lis
 
 
 def film_everybody(people: People, rng: np.random.Generator) -> tuple[list[list[Chip]], NDArray[np.float32]]:
-    """One visit of each person, never with the enrolled photo. Every second person's shots are of one photo, as those of a quick
-    passer-by; the others' are of all their further photos.
+    """Simulate one visit of each person, without the enrolled photo. Half of the people, drawn at random, are filmed from one
+    photo, as a quick passer-by; the others from all their further photos.
 
     Returns:
         The shots, and the width of each visit's largest face in pixels.
@@ -166,7 +166,7 @@ def film_everybody(people: People, rng: np.random.Generator) -> tuple[list[list[
 
 
 class Filming:
-    """Films and embeds visits by the pipeline's own stages. What was made is kept in ``cache``, by the networks that made it.
+    """Simulates visits and embeds them by the pipeline's stages. Embeddings are cached per network in ``cache``.
 
     Args:
         data: the data folder.
@@ -180,7 +180,7 @@ class Filming:
         self._key = "-".join(d[:12] for d in (*made_by, digest(data / "calibration" / "index.csv")))
 
     def visits(self, seed: int) -> Visits:
-        """A visit of everybody; ``seed`` draws cameras, widths and photos."""
+        """Simulate one visit of each person; ``seed`` determines cameras, widths and photos."""
         return Visits(**self.kept(f"visit-{seed}", lambda: self._film(seed)))
 
     def photos(self) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
-"""People of ``DATA/lfw-dev`` walk through a real corridor, and the shipped pipeline watches them; for `evaluation.watchlist`.
+"""Simulated walkers for `evaluation.watchlist`: faces of ``DATA/lfw-dev`` in a real corridor, run through the shipped pipeline.
 
-Faces are drawn over the background of a clip, with noise, blur and H.264. `snap` is quicker: it needs no film, and only the
-stages that make templates.
+Faces are drawn over the background of a clip, with noise, blur and H.264. `snap` is quicker: it renders no video and
+runs only the stages that make templates.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from watchlist.store import Store
 
 WIDTH, FPS, WALK_S, CONCURRENT = 960, 10, 5.0, 6
 MIN_QUALITY = 0.1  # as `stages.search.Search` has it
-PAUSE_S = 2.0  # gap between two people on a lane, longer than a tracker bridges
+PAUSE_S = 2.0  # gap between two people on a lane, longer than the tracker bridges
 
 
 class PhotoRenderer:
-    """Renders a walker as their photo, with the light of the place.
+    """Renders a walker from their photo, adjusted to the brightness of the place.
 
     Args:
         chips: uint8 (128, 128, 3) RGB by name of the walker.
@@ -95,7 +95,7 @@ def schedule_walkers(names: list[str], rng: np.random.Generator) -> tuple[list[W
 
 
 def watch(scene: Corridor, seconds: float, folder: Path, console: Console) -> tuple[list[Truth], list[ObservedTrack]]:
-    """Film the scene and run the pipeline on it, unless the folder holds the film, or the tracks of the same networks.
+    """Render the scene and run the pipeline on it. A video, or tracks of the same networks, in the folder are reused.
 
     Returns:
         The ground truth, and the tracks that follow a walker.
@@ -148,11 +148,11 @@ def observed_tracks(out: Path, truth: list[Truth]) -> list[ObservedTrack]:
 
 
 def snap(chips: list[Image], kept: Path, rng: np.random.Generator) -> list[ObservedTrack]:
-    """Tracks of everybody without a film: shots of random cameras (`evaluation.visits`) become templates.
+    """Make a track of each walker without a video: shots of random cameras (`evaluation.visits`) become templates.
 
     Args:
         chips: uint8 (128, 128, 3) of each walker.
-        kept: file for the templates, which are used again.
+        kept: cache file of the templates.
         rng: draws the cameras, and widths as `schedule_walkers` does.
     """
     widths = NEAR_FACE_PX * np.exp(rng.uniform(np.log(14 / 62), 0, len(chips)))

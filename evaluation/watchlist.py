@@ -1,18 +1,18 @@
-"""Open-set identification from video: FNIR, and the measured against the requested FPIR.
+"""Open-set identification from video: FNIR, and measured against requested FPIR.
 
     python -m evaluation.watchlist --data DATA [--known 150] [--strangers 450] [--keep FOLDER] [--plot FILE] [--json FILE]
     python -m evaluation.watchlist --data DATA --quick            # without a film: shots of random cameras become templates
 
 Faces of ``DATA/lfw-dev`` (never trained on) walk through a real corridor, drawn over the background of ``--clip``, with noise,
-blur and H.264. The shipped pipeline processes the clip as any recording. Then watchlists of several sizes are drawn from all
-people; up to half of each are people who walked with another photo than the enrolled one. Everybody else who walked is a
-stranger. Each walker has one photo, so appearance varies less than in reality: the rates are of recognition, not of behaviour.
+blur and H.264. The shipped pipeline processes the clip like any recording. Then watchlists of several sizes are drawn from all
+people. Up to half of each list are walkers rendered from another photo than the enrolled one. All other walkers are strangers.
+Each walker has one photo, so appearance varies less than in reality: the rates measure recognition, not behaviour.
 
-Each walker counts once a watchlist. A stranger is a false alarm if any of their tracks matches anybody. A known person is found
+Each walker counts once per watchlist. A stranger is a false alarm if any of their tracks matches anybody. A known person is found
 if one track matches them; FNIR counts all others (a stranger's photo scored higher, below the threshold, not assessable, never
 tracked). `asked` is the FPIR the thresholds were computed for, `measured` the share of strangers. FNIR at a measured rate
-shifts all thresholds by the same amount. `error` is two standard errors of the share: binomial, of so many strangers at the rate
-asked for, because twenty lists of the same strangers tell little more than one. With ``--keep`` the film and the tracks stay in
+shifts all thresholds by the same amount. `error` is two standard errors of the share: binomial, for the number of strangers
+at the requested rate, because twenty lists of the same strangers add little information to one. With ``--keep`` the film and the tracks stay in
 the folder, and thresholds are measured again on the same tracks.
 """
 
@@ -41,7 +41,7 @@ from watchlist.thresholds import Thresholds
 REQUESTED_FPIR = (0.1, 0.03, 0.01, 0.003)
 MEASURED_FPIR = (1e-2, 3e-3)
 WATCHLIST_SIZES = (10, 100, 1000)
-WATCHLISTS = 20  # lists of each length
+WATCHLISTS = 20  # watchlists of each size
 FACE_BINS = ((0, 16), (16, 24), (24, 40), (40, 1000))
 
 

@@ -1,4 +1,4 @@
-"""Addresses with credentials as people write them: passwords may contain @, / and # without encoding."""
+"""Parses URLs with credentials. Passwords may contain @, / and # without percent-encoding."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def expand_url(url: str, key: str) -> str:
     """Replace each ${VARIABLE} in an address and percent-encode its credentials.
 
     Raises:
-        SettingsError: a variable is not set, or it is ambiguous which @ ends the password. It names the setting ``key``.
+        SettingsError: a variable is not set, or the @ that ends the password is ambiguous. The message names the setting ``key``.
     """
     found = SCHEME.fullmatch(url)
     end = None if found is None else _end_of_credentials(found[2], key)
@@ -38,7 +38,7 @@ def encode_credentials(url: str, key: str) -> str:
     """Percent-encode the credentials of an address. Characters that are encoded already stay as they are.
 
     Raises:
-        SettingsError: it is ambiguous which @ ends the credentials. It names the setting ``key``.
+        SettingsError: the @ that ends the credentials is ambiguous. The message names the setting ``key``.
     """
     found = SCHEME.fullmatch(url)
     end = None if found is None else _end_of_credentials(found[2], key)

@@ -28,18 +28,18 @@ class Batcher:
     """Processes batches of several callers together, in the order they came.
 
     One thread calls ``work`` and then ``send``. Other threads call ``confirm``, so the next batch is computed while the last
-    one travels. If a merged batch fails, each of its batches is tried again alone, and only the caller of the one that fails gets
+    one travels. If a merged batch fails, each of its batches is retried alone, and only the caller of a failing batch gets
     the error.
 
     Args:
         work: processes records.
         send: starts the delivery of the results; must not block.
-        confirm: waits for what ``send`` returned; returns the records that were set aside behind it.
+        confirm: waits for what ``send`` returned; returns the records that later groups gave up (`SetAside`).
         size: largest number of records in a merged batch.
         wait_s: longest wait for further batches; higher gives fuller batches and more delay.
         confirmers: number of threads that wait in ``confirm``.
-        crash_counter: with it, a batch that has killed this process is tried again record by record, and the record that kills it
-            for the third time is set aside.
+        crash_counter: if given, a batch that killed this process is retried record by record. A record that kills it three
+            times is set aside.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Batcher:
             name: unique for the batch, and the same when it is sent again.
 
         Returns:
-            A future that is done when the results are delivered. Its value is what was set aside.
+            A future that completes when the results are delivered. Its value is the records that were set aside.
         """
         call = _Call(batch, name)
         if self._crash_counter and self._crash_counter.crashes(name):
@@ -77,7 +77,7 @@ class Batcher:
 
     @property
     def queued(self) -> int:
-        """Number of batches that wait."""
+        """Number of waiting batches."""
         return self._waiting.qsize() + (self._next is not None)
 
     def _run(self) -> None:
@@ -86,7 +86,7 @@ class Batcher:
             try:
                 self._gather(calls)
                 self._process(calls)
-            except BaseException as error:  # callers get it; this thread is the only one, so it goes on
+            except BaseException as error:  # the callers get the error; this only worker thread must continue
                 for call in calls:
                     _settle(call, error)
 

@@ -18,13 +18,13 @@ from pipeline.stage_settings import build_stage
 
 @dataclass
 class StageMetrics:
-    """What a stage has done.
+    """Counters of one stage.
 
     Attributes:
         name: the class name in lower case.
-        batches: batches taken in.
-        records_in: records taken in.
-        records_out: records given out.
+        batches: input batches.
+        records_in: input records.
+        records_out: output records.
         busy_s: seconds in `process`.
         latencies: bins of a `LatencyHistogram`: seconds from a live record's capture to the end of this stage.
         counters: the stage's own counters.
@@ -97,7 +97,7 @@ class Chain:
         return batch
 
     def flush(self) -> Batch:
-        """End of a source: flush each stage and run what it held through the stages after it."""
+        """End of a source: flush each stage and run its output through the following stages."""
         rest: Batch = []
         for place, stage in enumerate(self.stages):
             held = stage.flush()
@@ -111,7 +111,7 @@ class Chain:
             stage.close()
 
     def renew(self) -> None:
-        """Replace the stages by new ones after an error; what they held is dropped."""
+        """Replace the stages by new ones after an error. Their state is lost."""
         for stage in self.stages:
             with contextlib.suppress(Exception):
                 stage.close()

@@ -1,4 +1,4 @@
-"""Checkpoints: how far each source has been read. They are kept in the database of the results."""
+"""Checkpoints: the read position of each source, stored in the results database."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ CREATE TABLE IF NOT EXISTS checkpoints (
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """How far a source has been read.
+    """The read position of a source.
 
     Attributes:
         url: its address without credentials.
         pts_s: PTS seconds up to which all results are written.
         done: whether it was read to its end.
-        state: what the stages held then (`pack_state`); of a source that is done, its report (`pack_report`).
+        state: the state of the stages (`pack_state`); if ``done``, the report of the source (`pack_report`).
     """
 
     url: str
@@ -45,7 +45,7 @@ class Checkpoint:
     state: bytes
 
     def report(self) -> SourceReport:
-        """How reading a source that is ``done`` ended. Raises SettingsError if that cannot be read."""
+        """The report of a source that is ``done``. Raises SettingsError if it cannot be decoded."""
         try:
             held = json.loads(self.state)
             held.pop("made_by", None)
@@ -126,7 +126,7 @@ def _unusable(why: str) -> SettingsError:
 
 
 def file_stamp(url: str) -> str:
-    """Size and modification time of a file, which show whether it was written to; "" if there is no such file."""
+    """Size and modification time of a file, to detect changes; "" if there is no such file."""
     try:
         found = Path(url).stat()
     except OSError:

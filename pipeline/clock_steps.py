@@ -1,4 +1,4 @@
-"""Detects that the time of day was set, by comparing it with a clock that cannot be set."""
+"""Detects steps of the wall clock by comparison with a monotonic clock."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import time
 
 
 def boot_clock_s() -> float:
-    """Seconds of a clock that cannot be set. It also runs while the machine sleeps, where the system has such a clock."""
+    """Monotonic seconds. The clock includes suspended time where the system supports it (CLOCK_BOOTTIME)."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 class ClockStepDetector:
-    """Detects steps of the time of day (NTP at start, setting by hand, a restored virtual machine).
+    """Detects steps of the wall clock (NTP at start, setting by hand, a restored virtual machine).
 
     Args:
         step_s: steps up to this length are ignored.

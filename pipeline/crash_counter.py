@@ -6,9 +6,9 @@ import contextlib
 import json
 from pathlib import Path
 
-MAX_CRASHES = 3  # after so many, work is not tried again
+MAX_CRASHES = 3  # crashes after which work is not retried
 SetAside = dict[str, dict[str, int]]
-"""Records that were set aside: the record's name in its batch, then the number of records per source."""
+"""Records that were given up after repeated crashes: the record's name in its batch, then the number of records per source."""
 
 
 class CrashCounter:
@@ -27,7 +27,7 @@ class CrashCounter:
             folder.mkdir(mode=0o700, exist_ok=True)
 
     def crashes(self, name: str) -> int:
-        """How many attempts at this work have not ended. Ask before `begin`."""
+        """Number of attempts at this work that did not end. Call it before `begin`."""
         try:
             return (self._folder / name).stat().st_size
         except OSError:

@@ -39,7 +39,7 @@ class Job:
 
     @property
     def settings_digest(self) -> str:
-        """Equal for two jobs whose results and checkpoints fit together."""
+        """Digest of the settings; equal for jobs with compatible results and checkpoints."""
         return fingerprint(self.groups, self.context, self.run_keywords)
 
     @classmethod
@@ -77,7 +77,7 @@ class Status:
     Attributes:
         groups: of its graph.
         sources: those that are being read or are finished.
-        figures: by name and source, numbers that are shown and exported beside the others.
+        figures: further numbers to show and export, by name and source.
     """
 
     groups: list[GroupStatus] = field(default_factory=list)
@@ -105,7 +105,7 @@ def cores() -> int:
 
 
 def source_replicas(job: Job) -> tuple[int, str]:
-    """How many sources are read at the same time, and why so many."""
+    """Number of sources to read in parallel, and the reason for it."""
     wanted = job.groups[0].replicas
     if wanted != "auto":
         return max(1, min(wanted, len(job.sources))), "set in the configuration"

@@ -45,7 +45,7 @@ class Interrupted(FarsightError):
 
 
 def redact(text: str) -> str:
-    """Replace the credentials of every URL in ``text`` by ``***``: what stands before its last @, and secrets in its path and
+    """Replace the credentials of every URL in ``text`` by ``***``: the user information before its last @, and secrets in its path and
     query. A URL ends at the first space; see `redact_url`."""
     text = re.sub(SCHEME + r"\S*@", r"\1***@", text, flags=re.IGNORECASE)
     # Some cameras take them as /user=..._password=..._channel=1.
@@ -60,5 +60,5 @@ def redact_url(url: str) -> str:
 
 
 def as_text(path: str) -> str:
-    """A path as it can be shown and stored: bytes that are no UTF-8 become question marks."""
+    """A path as printable text: bytes that are not UTF-8 become question marks."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

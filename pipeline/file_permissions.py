@@ -25,7 +25,7 @@ WRITTEN = (
 
 
 def set_private_umask() -> None:
-    """From now on this process and its children create files with mode 0600 and folders with 0700."""
+    """Set the umask, so that this process and its children create files with mode 0600 and folders with 0700."""
     os.umask(UMASK)
 
 

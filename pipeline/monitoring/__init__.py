@@ -1,1 +1,1 @@
-"""How a run is watched: metrics, log, progress, summary."""
+"""Monitoring of a run: metrics, log, progress, summary."""

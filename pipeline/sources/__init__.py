@@ -1,1 +1,1 @@
-"""What is read: files, folders, URLs, their names and start times."""
+"""Sources: files, folders and URLs, their names and start times."""
