@@ -75,7 +75,8 @@ def strangers_of(
 
 @dataclass(frozen=True)
 class ByWidth:
-    """Location and scale of impostor scores by face width: polynomials in log(width / `REFERENCE_PX`) of location and log scale."""
+    """Location and scale of impostor scores by face width: polynomials in log(width / `REFERENCE_PX`) of location and log
+    scale."""
 
     location: NDArray[np.float64]
     scale: NDArray[np.float64]

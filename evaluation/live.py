@@ -4,7 +4,8 @@
     python -m evaluation.live --flap [--seconds 600]                                   # a flapping and a healthy camera
 
 Each camera is 640x360 at 10 frames a second with one computer-made face at a time, served by `evaluation.rtsp_server`; its
-docstring lists the required packages. The program is started as a user starts it. Alert latency is measured from outside: from the capture time of the frame,
+docstring lists the required packages. The program is started as a user starts it. Alert latency is measured from outside: from
+the capture time of the frame,
 which the alert holds, to the alert's line in ``alerts.jsonl``. Memory is of all its processes, shared pages counted once.
 """
 

@@ -12,7 +12,8 @@ Each walker counts once per watchlist. A stranger is a false alarm if any of the
 if one track matches them; FNIR counts all others (a stranger's photo scored higher, below the threshold, not assessable, never
 tracked). `asked` is the FPIR the thresholds were computed for, `measured` the share of strangers. FNIR at a measured rate
 shifts all thresholds by the same amount. `error` is two standard errors of the share: binomial, for the number of strangers
-at the requested rate, because twenty lists of the same strangers add little information to one. With ``--keep`` the film and the tracks stay in
+at the requested rate, because twenty lists of the same strangers add little information to one. With ``--keep`` the film and
+the tracks stay in
 the folder, and thresholds are measured again on the same tracks.
 """
 

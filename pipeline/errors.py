@@ -45,7 +45,8 @@ class Interrupted(FarsightError):
 
 
 def redact(text: str) -> str:
-    """Replace the credentials of every URL in ``text`` by ``***``: the user information before its last @, and secrets in its path and
+    """Replace the credentials of every URL in ``text`` by ``***``: the user information before its last @, and secrets in its
+    path and
     query. A URL ends at the first space; see `redact_url`."""
     text = re.sub(SCHEME + r"\S*@", r"\1***@", text, flags=re.IGNORECASE)
     # Some cameras take them as /user=..._password=..._channel=1.
