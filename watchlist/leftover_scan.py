@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from watchlist.sqlite_connection import read_beside_connections
+
 FRAGMENT_BYTES = 8
 BLOCK_BYTES = 1 << 22  # bytes read at once
 HASH_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: Fibonacci hashing (Knuth, TAOCP vol. 3, section 6.4)
@@ -74,7 +76,7 @@ class LeftoverScanner:
     def scan_file(self, path: Path) -> set[bytes]:
         """Names and fragments that occur in a file of any size. Raises OSError."""
         hits: set[bytes] = set()
-        with path.open("rb") as file:
+        with read_beside_connections(path) as file:
             before = b""
             while block := file.read(BLOCK_BYTES):
                 after = file.read(FRAGMENT_BYTES + 16)  # a name may cross the end of the block
@@ -173,7 +175,7 @@ def find_salted(path: Path, known: set[tuple[int, int, int]]) -> set[tuple[int, 
     hits: set[tuple[int, int, int]] = set()
     kinds = {(length, salt) for length, salt, _ in known}
     longest = max((length for length, _ in kinds), default=0)
-    with path.open("rb") as file:
+    with read_beside_connections(path) as file:
         before = b""
         while block := file.read(BLOCK_BYTES):
             content = before + block

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 Result = TypeVar("Result")
 MIN_FREE_BYTES = 1 << 16
@@ -98,11 +99,38 @@ def connect(path: Path, must_exist: bool) -> Connection:
     """Open a database for reading and writing. Deleted content is overwritten. A new file has mode 0600."""
     if not must_exist:
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        with suppress(FileExistsError):  # a file that exists is not opened: closing it would end the locks of this process
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     db = _connected(path, f"{path.resolve().as_uri()}?mode=rw")
     db.execute("PRAGMA secure_delete = ON")
     db.execute("PRAGMA journal_mode = WAL")
     return db
+
+
+@contextmanager
+def read_beside_connections(path: Path) -> Iterator[BinaryIO]:
+    """Read a file that this process may have open as a database.
+
+    POSIX locks belong to a process, and closing any descriptor of a file ends all locks the process holds on it. Another process
+    could then delete the write-ahead log under an open connection (sqlite.org/howtocorrupt.html, section 2.2). So a child process
+    opens the file.
+
+    Args:
+        path: the file.
+
+    Yields:
+        Its content, to be read from the start.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    os.stat(path)
+    with subprocess.Popen(["cat", "--", str(path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
+        assert child.stdout is not None
+        yield child.stdout
+        child.stdout.close()
+        if child.wait():
+            raise OSError(f"{path}: cannot be read")
 
 
 @contextmanager
