@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import IO, Any, TypeVar
 
 Result = TypeVar("Result")
 MIN_FREE_BYTES = 1 << 16
@@ -108,7 +108,7 @@ def connect(path: Path, must_exist: bool) -> Connection:
 
 
 @contextmanager
-def read_beside_connections(path: Path) -> Iterator[BinaryIO]:
+def read_beside_connections(path: Path) -> Iterator[IO[bytes]]:
     """Read a file that this process may have open as a database.
 
     POSIX locks belong to a process, and closing any descriptor of a file ends all locks the process holds on it. Another process
@@ -124,7 +124,7 @@ def read_beside_connections(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: the file cannot be read.
     """
-    os.stat(path)
+    path.stat()
     with subprocess.Popen(["cat", "--", str(path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
         assert child.stdout is not None
         yield child.stdout
