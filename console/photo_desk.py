@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import secrets
 import tempfile
 import threading
@@ -17,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from fastapi import Request
 from numpy.typing import NDArray
-from PIL import Image
 
 from console.context import Console, console_of
+from console.pictures import cut_face, encode_jpeg
 from console.problems import Problem, not_found
 from models.pictures import PictureError, read_picture
 from watchlist.database import StoreError
@@ -104,8 +103,8 @@ class PhotoDesk:
             found = gate.analyse(picture)
             vectors = [gate.embed(found, row)[0] for row in range(len(found))]
         photo = _described(token, name, found)
-        kept = _Kept(photo, owner, time.monotonic(), picture=_jpeg(found.photo, SHOWN_PX), vectors=vectors)
-        kept.thumbnails = [_jpeg(_cut(found.photo, face.box), FACE_PX) for face in photo.faces]
+        kept = _Kept(photo, owner, time.monotonic(), picture=encode_jpeg(found.photo, SHOWN_PX), vectors=vectors)
+        kept.thumbnails = [encode_jpeg(cut_face(found.photo, face.box), FACE_PX) for face in photo.faces]
         with self._desk:
             self._forget()
             self._forget_oldest_of(owner)
@@ -239,42 +238,6 @@ class PhotoDesk:
                 )  # fmt: skip
         return hits, compared
 
-    def redecide(self, user: str, fpir: float) -> int:
-        """Decide all finished tracks anew, with the list of now and another rate. Returns how many decisions changed."""
-        from watchlist.decision import redecide_tracks
-
-        self._card()
-        with self._console.writer(user) as store:
-            try:
-                changed = redecide_tracks(store, self.digest, store.thresholds(self.card), fpir)
-            except StoreError as error:
-                raise Problem(409, "Not decided anew", str(error)) from None
-            store.log_audit("redecide", fpir=fpir, changed=changed)
-        return changed
-
-    def calibrate(self, user: str, source: str = "", reset: bool = False) -> str:
-        """Fit the thresholds to a source that showed nobody on the list, or go back to the recogniser's; tells what was done."""
-        from watchlist.footage_calibration import fit_to_tracks, usable_tracks
-
-        self._card()
-        with self._console.writer(user) as store:
-            if reset:
-                store.put_calibration(self.digest, None)
-                store.log_audit("calibrate", reset=True)
-                return "The recogniser's own thresholds are used again"
-            try:
-                found = fit_to_tracks(store, self.card, usable_tracks(list(store.tracks(source)), self.digest), store.path)
-            except StoreError as error:
-                raise Problem(422, "Not calibrated", str(error)) from None
-            if found.unchanged:
-                raise Problem(
-                    422, "Not calibrated",
-                    f"{found.tracks} tracks show {found.people} people, who give no better thresholds; nothing was changed",
-                )  # fmt: skip
-            store.put_calibration(self.digest, found.bins, found.tracks)
-            store.log_audit("calibrate", tracks=found.tracks, strangers=[fit.strangers for fit in found.fits])
-        return f"The thresholds rest on {found.people} passers-by of {source} now"
-
     def _card(self) -> dict[str, Any]:
         from models import recognizer_card
 
@@ -329,20 +292,3 @@ def _described(token: str, name: str, found: PhotoFaces) -> DeskPhoto:
     height, width = found.photo.shape[:2]
     chosen = people[0] + 1 if len(people) == 1 else None
     return DeskPhoto(token, name, width, height, faces, chosen, "" if faces else "no_face")
-
-
-def _cut(photo: NDArray[np.uint8], box: tuple[float, ...]) -> NDArray[np.uint8]:
-    """A face with a margin around it."""
-    x1, y1, x2, y2 = box
-    margin = 0.25 * max(x2 - x1, y2 - y1)
-    height, width = photo.shape[:2]
-    left, top = max(0, int(x1 - margin)), max(0, int(y1 - margin))
-    return photo[top : max(top + 1, min(height, int(y2 + margin))), left : max(left + 1, min(width, int(x2 + margin)))]
-
-
-def _jpeg(picture: NDArray[np.uint8], longest: int) -> bytes:
-    image = Image.fromarray(picture)
-    image.thumbnail((longest, longest))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=85)
-    return buffer.getvalue()

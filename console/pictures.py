@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from models.pictures import PictureError, read_picture
@@ -100,3 +102,21 @@ def thumbnail(picture: bytes) -> bytes | None:
 
 def _data_url(jpeg: bytes) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+
+
+def cut_face(photo: NDArray[np.uint8], box: tuple[float, ...]) -> NDArray[np.uint8]:
+    """The part of a photo uint8 (H, W, 3) that shows a face (x1, y1, x2, y2), with a margin of a quarter of its size."""
+    x1, y1, x2, y2 = box
+    margin = 0.25 * max(x2 - x1, y2 - y1)
+    height, width = photo.shape[:2]
+    left, top = max(0, int(x1 - margin)), max(0, int(y1 - margin))
+    return photo[top : max(top + 1, min(height, int(y2 + margin))), left : max(left + 1, min(width, int(x2 + margin)))]
+
+
+def encode_jpeg(picture: NDArray[np.uint8], longest: int) -> bytes:
+    """A JPEG of a picture uint8 (H, W, 3) RGB, at most ``longest`` pixels at its longer side."""
+    image = Image.fromarray(picture)
+    image.thumbnail((longest, longest))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -15,6 +16,8 @@ from starlette.exceptions import HTTPException
 from console.render import page
 from pipeline.errors import redact
 from watchlist.sqlite_connection import StoreError
+
+Result = TypeVar("Result")
 
 
 class Problem(Exception):
@@ -41,6 +44,14 @@ def busy() -> Problem:
 
 def not_found(what: str) -> Problem:
     return Problem(404, "Not found", what)
+
+
+def allowed(check: Callable[[], Result]) -> Result:
+    """What a check of arguments returns. Raises Problem 422 with its message where it raises ValueError."""
+    try:
+        return check()
+    except ValueError as error:
+        raise Problem(422, "Not allowed", str(error)) from None
 
 
 def problem_response(request: Request, problem: Problem) -> Response:

@@ -37,6 +37,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from evaluation.detection import EYE_DISTANCE_SHARE, MatchedFrame, match_detections, poor_camera, score_at_fp_rate
+from evaluation.detection_card import card_figures
 from evaluation.false_sheet import FalsePositive, write_sheet
 from evaluation.source_labels import Picture, load_pictures, photo_path, read_pictures
 from models import load_detector, load_recognizer
@@ -60,7 +61,6 @@ MIN_SCORE = 0.05
 MIN_WIDTH = BINS[0][0]  # pixels; narrower faces of a view are ignored
 TINY_REGION = 2.0  # size of the ignored region over that of the face: boxes this small are off by a pixel or two
 MIN_INSIDE = 0.5  # a detection with at least this share of its area in an ignored region is not a false positive
-CARD_FP_RATE, CARD_SCORES = "0.5", ("0.2", "0.4", "0.6")  # the rows that the card holds
 MIN_HARD_WIDTH = 12.0  # width in pixels of the profiles and occluded faces that are counted
 
 
@@ -283,23 +283,6 @@ def main() -> None:
     args.out.write_text(json.dumps(report, indent=1))
     if args.write_card:
         update_card(WEIGHTS / "detector.json", figures=card_figures(report["detectors"]["farsight"], args.every))
-
-
-def card_figures(report: dict[str, Any], every: int) -> dict[str, Any]:
-    """Rows of the detector's card from a report of `build_report`: by condition and source, at `CARD_FP_RATE`."""
-    rows: list[dict[str, Any]] = []
-    for look, part in report.items():
-        for source, rates in part["recall"].items():
-            kept = ("least_score", "faces", "recall", "landmark_error")
-            rows.append({"look": look, "source": source} | {name: rates[CARD_FP_RATE][name] for name in kept})
-        empty = part["empty"]["all sizes"]
-        rows.append({"look": look, "source": "face-free"} | {name: empty[name] for name in ("pictures", *CARD_SCORES)})
-    return {
-        "command": f"python -m evaluation.detection_sources --photos PHOTOS --clips DATA/videos --every {every}",
-        "data": "sources of which nothing trains (training.data.held_out), full size, 1/2 and 1/3; % of faces at "
-        f"{CARD_FP_RATE} false positives a picture; profile and hidden: of 12 to 64 px",
-        "rows": rows,
-    }
 
 
 def detector_name(name: Path | None) -> str:

@@ -9,7 +9,7 @@ from fastapi import Depends, Query, Request
 from pydantic import BaseModel, Field
 
 from console.auth import User, require
-from console.problems import Problem, not_found
+from console.problems import Problem, allowed, not_found
 from watchlist.feed import FeedFilter
 from watchlist.time_arguments import parse_time_range
 
@@ -96,10 +96,7 @@ def feed_filter(
     max_px: Annotated[float | None, Query(ge=0, le=1e6)] = None,
 ) -> FeedFilter:
     """Dependency: the filter that a request asks for, within what the user may see."""
-    try:
-        first, last = parse_time_range(since or None, until or None, prefix="")
-    except ValueError as error:
-        raise Problem(422, "Not allowed", str(error)) from None
+    first, last = allowed(lambda: parse_time_range(since or None, until or None, prefix=""))
     if first.pts_s is not None or last.pts_s is not None:
         raise Problem(422, "Not allowed", "since, until: must be a time of day or Unix seconds here, not PTS seconds")
     people = None if person is None else (person,)

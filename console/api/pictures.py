@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse
 from console.auth import User, require
 from console.context import console_of
 from console.pictures import thumbnail, track_thumbnail
-from console.problems import Problem, not_found
+from console.problems import allowed, not_found
 from watchlist.time_arguments import require_one_of
 
 router = APIRouter(tags=["pictures"])
@@ -21,10 +21,7 @@ Viewer = Annotated[User, Depends(require("viewer"))]
 @router.get("/picture")
 def picture(request: Request, user: Viewer, source: str, track: str, kind: str = "crop") -> Response:
     """A track's ``crop`` or ``restored`` chip, as JPEG."""
-    try:
-        require_one_of("kind", kind, ("crop", "restored"))
-    except ValueError as error:
-        raise Problem(422, "Not allowed", str(error)) from None
+    allowed(lambda: require_one_of("kind", kind, ("crop", "restored")))
     console = console_of(request)
     rows = console.reader().find_tracks([(source, track)]) if user.sees(source) else []
     return jpeg(track_thumbnail(console.folder, rows[0], kind) if rows else None)

@@ -14,7 +14,7 @@ from console.api.people_photos import FaceFound, described, read_photo
 from console.auth import User
 from console.context import console_of
 from console.photo_desk import desk_of
-from console.problems import Problem, not_found
+from console.problems import Problem, allowed, not_found
 from watchlist.search_back import TrackHit
 from watchlist.time_arguments import parse_time_range
 from watchlist.track_filter import TrackFilter
@@ -70,10 +70,7 @@ def wanted(
     min_px: Annotated[float | None, Query(ge=0, le=1e6)] = None,
 ) -> Wanted:
     """Dependency: how a request wants to search, within what the user may see."""
-    try:
-        first, last = parse_time_range(since or None, until or None, prefix="")
-    except ValueError as error:
-        raise Problem(422, "Not allowed", str(error)) from None
+    first, last = allowed(lambda: parse_time_range(since or None, until or None, prefix=""))
     where = TrackFilter(source or None, first.pts_s, first.at, last.at, min_px, last.pts_s, sources=user.cameras)
     return Wanted(top=top, fpir=fpir, where=where)
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -16,7 +15,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from console.auth import User, require, require_all_cameras
 from console.context import Console, console_of
-from console.problems import Problem, not_found
+from console.problems import allowed, not_found
 from console.report import TEMPLATES, render_page, render_report
 from watchlist.row_checks import OUTCOMES
 from watchlist.sqlite_connection import StoreError
@@ -26,7 +25,6 @@ from watchlist.tracks import TrackFilter
 
 router = APIRouter(include_in_schema=False)
 PAGE_MAX_AGE_S = 5.0  # a page that is older is made anew if the database has changed
-Result = TypeVar("Result")
 Viewer = Annotated[User, Depends(require("viewer"))]
 
 
@@ -129,14 +127,6 @@ def track_page(
         return store.page(where, limit, last_seen)
     except LookupError:
         raise not_found(f"after {after}: no such track (any more); it is SOURCE/TRACK, the last of the page before") from None
-
-
-def allowed(check: Callable[[], Result]) -> Result:
-    """What a check returns; status 422 with what it says where it raises ValueError."""
-    try:
-        return check()
-    except ValueError as error:
-        raise Problem(422, "Not allowed", str(error)) from None
 
 
 def track_name(row: dict[str, Any]) -> str:

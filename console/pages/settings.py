@@ -14,8 +14,9 @@ from fastapi.responses import HTMLResponse
 from console.auth import User
 from console.context import Console, console_of
 from console.pages.layout import LANGUAGES, Admin, Viewer, done, entered_number, show, visible_sources
-from console.photo_desk import desk_of
 from console.problems import Problem
+from console.threshold_changes import calibrate as fit
+from console.threshold_changes import redecide, reset_calibration
 from watchlist.database import StoreError
 from watchlist.retention import RetentionPolicy, purge
 from watchlist.row_checks import OUTCOMES
@@ -83,7 +84,7 @@ def save(
         with console.writer(user.name) as store:
             store.set_preferences({"fpir": rate})
         if again == "on":
-            changed = desk_of(request).redecide(user.name, rate)
+            changed = redecide(console, user.name, rate)
             told = f"Saved; {changed} earlier decision{'' if changed == 1 else 's'} changed"
     elif part == "review":
         with console.writer(user.name) as store:
@@ -138,10 +139,10 @@ def calibrate(
 ) -> Response:
     """Fit the thresholds to a source that showed nobody on the list, or go back to the recogniser's."""
     if action == "reset":
-        return done("/settings", desk_of(request).calibrate(user.name, reset=True))
+        return done("/settings", reset_calibration(console_of(request), user.name))
     if source not in visible_sources(console_of(request), user) or sure != "on":
         raise Problem(422, "Not calibrated", "choose footage that shows nobody on the list, and say that it does not")
-    return done("/settings", desk_of(request).calibrate(user.name, source))
+    return done("/settings", fit(console_of(request), user.name, source))
 
 
 def _policy(days: dict[str, Any]) -> RetentionPolicy:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from evaluation import detection_sources
+from evaluation.detection_card import card_figures
 from evaluation.detection_sources import build_report, detect_views, gate_report, recall_summary
 from evaluation.false_sheet import CELL, FalsePositive, write_sheet
 from evaluation.source_labels import CLIPS, Picture, load_pictures, photo_path, read_pictures
@@ -208,7 +209,7 @@ def test_the_card_holds_recall_at_one_rate_by_source_and_false_faces_of_face_fre
     face = "face\t10 10 50 60\t"
     pictures = labelled(tmp_path, "\n".join([SMALL, face]))
     report = build_report(detect_views(pictures[0], squares((10, 10, 40, 250)), Bright()))
-    figures = detection_sources.card_figures(report, 4)
+    figures = card_figures(report, 4)
     assert figures["command"].endswith("--every 4")
     assert [(row["look"], row["source"]) for row in figures["rows"]][:3] == [
         ("clean", "all"),

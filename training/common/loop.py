@@ -6,7 +6,6 @@ A run has one folder with ``state.pt`` (the checkpoint) and ``log.csv``. The sam
 from __future__ import annotations
 
 import contextlib
-import copy
 import csv
 import math
 import signal
@@ -25,6 +24,7 @@ from models.runtime.devices import machine
 from training.common.muon import Muon
 from training.common.prefetch import prefetch
 from training.common.runs import current_command, current_commit, load_checkpoint, provenance_of
+from training.common.weight_average import WeightAverage
 
 CHECKPOINT_SECONDS = 150
 BAR = 20
@@ -65,33 +65,6 @@ def write_log(path: Path, row: dict[str, Any]) -> None:
         writer.writeheader()
         writer.writerows(rows)
     part.replace(path)
-
-
-class WeightAverage:
-    """Exponential moving average of weights and buffers, for evaluation and publishing.
-
-    Args:
-        net: network to average; a frozen copy is kept in ``self.net``.
-        decay: decay per step; higher averages over more steps. At step n it is at most (1 + n) / (10 + n).
-    """
-
-    def __init__(self, net: nn.Module, decay: float = 0.999) -> None:
-        self.net = copy.deepcopy(net).eval().requires_grad_(False)
-        self.decay, self.steps = decay, 0
-
-    @torch.no_grad()
-    def update(self, net: nn.Module) -> None:
-        self.steps += 1
-        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        pairs = list(zip(self.net.state_dict().values(), net.state_dict().values(), strict=True))
-        floating = [pair for pair in pairs if pair[0].dtype.is_floating_point]
-        mine = [pair[0] for pair in floating]
-        torch._foreach_lerp_(
-            mine, [other.to(own.dtype) for own, other in floating], 1 - decay
-        )  # one kernel launch for all tensors
-        for own, other in pairs:
-            if not own.dtype.is_floating_point:
-                own.copy_(other)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,62 @@
+"""Changes of the thresholds from the settings page: another asked rate for past tracks, and calibration to own footage."""
+
+from __future__ import annotations
+
+from console.context import Console
+from console.problems import Problem
+from models import recognizer_card
+from watchlist.database import StoreError
+from watchlist.decision import redecide_tracks
+from watchlist.footage_calibration import fit_to_tracks, usable_tracks
+
+
+def redecide(console: Console, user: str, fpir: float) -> int:
+    """Decide all finished tracks anew, with the list of now and another rate.
+
+    Args:
+        console: the console.
+        user: name for the audit log.
+        fpir: false alarms allowed per passer-by.
+
+    Returns:
+        How many decisions changed.
+
+    Raises:
+        Problem: 409 if the database does not allow it.
+    """
+    card = recognizer_card(None)
+    with console.writer(user) as store:
+        try:
+            changed = redecide_tracks(store, card["sha256"], store.thresholds(card), fpir)
+        except StoreError as error:
+            raise Problem(409, "Not decided anew", str(error)) from None
+        store.log_audit("redecide", fpir=fpir, changed=changed)
+    return changed
+
+
+def reset_calibration(console: Console, user: str) -> str:
+    """Go back to the recogniser's thresholds. Returns a line for the user."""
+    with console.writer(user) as store:
+        store.put_calibration(recognizer_card(None)["sha256"], None)
+        store.log_audit("calibrate", reset=True)
+    return "The recogniser's own thresholds are used again"
+
+
+def calibrate(console: Console, user: str, source: str) -> str:
+    """Fit the thresholds to a source that showed nobody on the list. Returns a line for the user.
+
+    Raises:
+        Problem: 422 if the footage gives no better thresholds.
+    """
+    card = recognizer_card(None)
+    with console.writer(user) as store:
+        try:
+            found = fit_to_tracks(store, card, usable_tracks(list(store.tracks(source)), card["sha256"]), store.path)
+        except StoreError as error:
+            raise Problem(422, "Not calibrated", str(error)) from None
+        if found.unchanged:
+            text = f"{found.tracks} tracks show {found.people} people, who give no better thresholds; nothing was changed"
+            raise Problem(422, "Not calibrated", text)
+        store.put_calibration(card["sha256"], found.bins, found.tracks)
+        store.log_audit("calibrate", tracks=found.tracks, strangers=[fit.strangers for fit in found.fits])
+    return f"The thresholds rest on {found.people} passers-by of {source} now"
