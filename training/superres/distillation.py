@@ -2,7 +2,7 @@
 
     loss += 10 * fade * feature distance + 0.1 * L1 to the teacher's image
 
-``fade`` falls from 1 to 0 over the first half of the run, after which both terms are dropped and the teacher is not evaluated.
+``fade`` falls from 1 to 0 over the first four fifths of the run, after which both terms are dropped and the teacher is not evaluated.
 The feature distance is L1 (KDFSRNet) or cosine (F-SKD, arXiv 2303.04681).
 """
 
@@ -17,7 +17,7 @@ from models.runtime.devices import autocast
 from training.recognizer.feature_similarity import feature_distance
 
 FEATURE_WEIGHT, OUTPUT_WEIGHT = 10.0, 0.1
-FADE_END = 0.5  # share of the run after which distillation ends
+FADE_END = 0.8  # share of the run after which distillation ends
 KINDS = ("l1", "cosine", "none")
 
 

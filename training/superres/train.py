@@ -17,7 +17,7 @@ rates 1.5e-3 and 1.2e-3, dev chips). On a GPU add ``--preset gpu``. The loss com
 - L1 at every resolution level, and the facial attention loss of PFSR (arXiv 1908.08239, La: L1 weighted by the landmark heat map
   of the target) at 64 and 128 pixels;
 - with ``--teacher``, the distillation of PKDN (arXiv 2409.14385): the student's features at 16, 32 and 64 pixels and its image
-  follow the teacher's. The feature term fades to 0 over the first half of the run, as in KDFSRNet;
+  follow the teacher's. The feature term fades to 0 over the first four fifths of the run (KDFSRNet: the first epochs);
 - identity: 1 - cosine between the recogniser's embeddings of the output and of the sharp chip. ``--judge`` adds the same term
   with EdgeFace-XS at x8, so that the output is not tuned to one recogniser;
 - with ``--psnr SHARE``, PSNR and SSIM replace L1 at 128 pixels after that share of the run. L1 estimates the median; PSNR
