@@ -1,1 +1,1 @@
-"""The report of a run, and the page and API of `serve`."""
+"""The report of a run, and the web console and HTTP API that `farsight serve` offers."""

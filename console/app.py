@@ -1,4 +1,4 @@
-"""The application of `serve`: pages and HTTP API over one output folder's database. One router file a page or area."""
+"""The web application of `farsight serve`: pages and HTTP API of one output folder, each in a router file of its own."""
 
 from __future__ import annotations
 
@@ -24,23 +24,26 @@ STATIC = Path(__file__).parent / "static"
 def make_app(
     database: Path, hosts: Sequence[str] = LOOPBACK, options: Options | None = None, command: Sequence[str] = ()
 ) -> FastAPI:
-    """The application over one output folder's database.
+    """Create the application for one output folder.
 
     Args:
-        database: the file.
-        hosts: names it may be called by: a page of another name that was made to point here reads nothing.
-        options: how the server was started; None: on loopback, where it can be read without an account while there is none.
-        command: the program and its first arguments, to start jobs with; empty: no job can be started.
+        database: ``farsight.db`` of the output folder; it must exist.
+        hosts: accepted ``Host`` headers, against DNS rebinding.
+        options: how the server was started; None: `Options` with its defaults, for loopback.
+        command: program and first arguments that start a run; empty: runs cannot be started.
+
+    Raises:
+        StoreError: the database is missing, damaged, or of a newer version.
     """
     console = Console(database, options or Options(), tuple(command))
-    console.reader()  # so that a damaged database is told at once
+    console.reader()  # a damaged database is reported at once
     report = CachedReport(console)
 
     @asynccontextmanager
     async def prepared(app: FastAPI) -> AsyncIterator[None]:
         report.warm()
         yield
-        app.state.closing = True  # so that listeners leave
+        app.state.closing = True  # ends the event streams
 
     app = FastAPI(title="Farsight", openapi_url=None, docs_url=None, redoc_url=None, lifespan=prepared)
     app.state.console, app.state.report, app.state.watcher = console, report, Watcher(console)

@@ -1,4 +1,4 @@
-"""The largest request body of each address, and who may send one: all others are refused before it is kept."""
+"""Limits of request bodies: the size by path, and the role that large bodies need."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from watchlist.sqlite_connection import StoreError
 
 DEFAULT_BYTES = 1_000_000
 MEGABYTE = 1_000_000
-# By the beginning of the path; the longest that fits holds. The role is checked before the body is read: a form is written to the
-# disk while it comes, long before its route is asked.
+# Path prefix: (bytes, role). The longest prefix that fits applies. The role is checked here, because FastAPI stores a form on
+# disk before it calls the route, which checks the role again.
 LIMITS: dict[str, tuple[int, str | None]] = {
     "/api/v1/people": (100 * MEGABYTE, "operator"),  # photos
     "/people": (100 * MEGABYTE, "operator"),
@@ -30,14 +30,17 @@ LIMITS: dict[str, tuple[int, str | None]] = {
 }
 
 
-class _TooLarge(HTTPException):  # which FastAPI lets through
+class _TooLarge(HTTPException):  # FastAPI passes HTTPExceptions on while it reads a body
     def __init__(self, limit: int) -> None:
         super().__init__(413, f"at most {limit / MEGABYTE:g} MB are taken here")
 
 
 class BodyLimit:
-    """ASGI middleware that refuses a body beyond `limit_of` its path with 413, as it is told and as it comes, and a large one
-    of somebody whose role may not send it."""
+    """ASGI middleware that enforces `LIMITS`.
+
+    It answers 413 if ``Content-Length`` or the received bytes exceed the limit of the path, and 401 or 403 if the path needs a
+    role that the user does not have.
+    """
 
     def __init__(self, app: Any) -> None:
         self._app = app
@@ -58,7 +61,7 @@ class BodyLimit:
             except Problem as problem:
                 await problem_response(request, problem)(scope, receive, send)
                 return
-            except (sqlite3.Error, StoreError):  # the route tells what is wrong with the database
+            except (sqlite3.Error, StoreError):  # the route reports what is wrong with the database
                 limit = DEFAULT_BYTES
 
         async def counted() -> Any:
@@ -82,7 +85,7 @@ class BodyLimit:
 
 
 def limit_of(path: str) -> tuple[int, str | None]:
-    """Bytes that a request of this path may carry, and the role that may send as much; None: everybody."""
+    """The limit of a path: the largest body in bytes, and the role that it needs (None: no role)."""
     fitting = [start for start in LIMITS if path == start or path.startswith(f"{start}/")]
     return LIMITS[max(fitting, key=len)] if fitting else (DEFAULT_BYTES, None)
 

@@ -1,4 +1,4 @@
-"""The cameras of a live settings file: read without passwords, added, changed, removed. `live` reads the file again by itself."""
+"""Read and edit the list of cameras in the settings file of `live`, which reloads the file by itself."""
 
 from __future__ import annotations
 
@@ -20,17 +20,23 @@ _lock = threading.Lock()
 
 
 class CameraSettingsFile:
-    """A settings file whose list ``cameras`` is edited. All else in it, comments too, stays as it is.
+    """Edits the list ``cameras`` of a settings file.
+
+    Everything outside the list is kept, comments included. Comments inside the list are lost.
 
     Args:
-        path: the file.
+        path: the settings file (YAML).
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def cameras(self) -> list[dict[str, Any]]:
-        """Cameras as the file has them, with passwords: for this server alone. Raises Problem."""
+        """The cameras as in the file, with passwords. They must not leave the server.
+
+        Raises:
+            Problem: 409 if the file cannot be read.
+        """
         try:
             found = yaml.safe_load(self.path.read_text()) or {}
         except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
@@ -39,14 +45,23 @@ class CameraSettingsFile:
         return [camera for camera in cameras if isinstance(camera, dict) and "name" in camera and "url" in camera]
 
     def shown(self) -> list[dict[str, Any]]:
-        """Cameras without passwords."""
+        """The cameras with their passwords replaced by ``***``."""
         return [camera | {"url": redact_url(str(camera["url"]))} for camera in self.cameras()]
 
     def find(self, name: str) -> dict[str, Any] | None:
         return next((camera for camera in self.cameras() if camera["name"] == name), None)
 
     def put(self, camera: dict[str, Any], instead_of: str = "") -> None:
-        """Add a camera, or put it in place of another. Raises Problem for what is not allowed."""
+        """Add a camera, or replace one.
+
+        Args:
+            camera: fields of `CameraSettings`.
+            instead_of: name of the camera to replace; empty: add.
+
+        Raises:
+            Problem: 404 if there is no camera to replace, 409 if the name is taken or the file cannot be edited, 422 if a field
+                is invalid.
+        """
         checked = _checked(camera)
         with _lock:
             cameras = self.cameras()
@@ -61,7 +76,11 @@ class CameraSettingsFile:
             self._write(cameras)
 
     def remove(self, name: str) -> None:
-        """Take a camera out. Raises Problem for the last one, without which `live` does not start, and where there is none."""
+        """Remove a camera.
+
+        Raises:
+            Problem: 404 if there is no such camera, 409 for the last one (`live` needs one) or if the file cannot be edited.
+        """
         with _lock:
             cameras = self.cameras()
             kept = [known for known in cameras if known["name"] != name]
@@ -72,7 +91,7 @@ class CameraSettingsFile:
             self._write(kept)
 
     def _write(self, cameras: list[dict[str, Any]]) -> None:
-        """Replace the text of the list, and nothing else, in one step."""
+        """Replace the text of the list, and write the file atomically."""
         text = self.path.read_text()
         block = yaml.safe_dump(cameras, sort_keys=False, allow_unicode=True, default_flow_style=False).rstrip("\n")
         block = "cameras:\n" + "".join(f"  {line}\n" for line in block.splitlines())
@@ -87,7 +106,7 @@ class CameraSettingsFile:
         else:
             rest = text[span[1] :]
             comments = re.search(r"((?:^[ \t]*#.*\n|^[ \t]*\n)*)\Z", text[span[0] : span[1]], re.MULTILINE)
-            kept = comments[1] if comments else ""  # comments behind the list belong to what follows
+            kept = comments[1] if comments else ""  # comments after the list belong to the next key
             changed = text[: span[0]] + block + kept + rest.lstrip("\n" if not kept else "")
         if yaml.safe_load(changed).get("cameras") != cameras:
             raise Problem(409, "Not changed", f"{self.path}: the list of cameras cannot be edited safely; edit it by hand")
@@ -103,7 +122,7 @@ class CameraSettingsFile:
 
 
 def _checked(camera: dict[str, Any]) -> dict[str, Any]:
-    """A camera's entry, without what is as by default. Raises Problem."""
+    """Validate a camera; returns its fields without those at their default. Raises Problem 422."""
     try:
         found = CameraSettings(**camera)
     except ValidationError as error:

@@ -1,6 +1,7 @@
-"""Connect to a camera once: its size, frame rate and a picture. A process of its own, because a camera may never answer.
+"""Test a camera: connect once, and report frame size, frame rate and one frame.
 
-The address comes on standard input, so that its password stands in no list of processes; the answer is one line of JSON.
+The test is a separate process, because a camera may never answer. It reads the address from standard input, so that the password
+does not appear in the list of processes, and prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -21,10 +22,16 @@ ADDRESS = re.compile(r"(rtsps?|https?)://\S+|/dev/video\d{1,4}", re.IGNORECASE)
 
 
 def try_camera(url: str, transport: str = "tcp", limit_s: float = LIMIT_S) -> dict[str, Any]:
-    """Connect within ``limit_s``.
+    """Connect to a camera in a separate process.
+
+    Args:
+        url: address, with credentials.
+        transport: of RTSP, ``tcp`` or ``udp``.
+        limit_s: seconds until the test is given up.
 
     Returns:
-        ``ok``; then ``width``, ``height``, ``fps`` and ``picture`` (JPEG, base64), else ``why``, without credentials.
+        ``ok`` (bool). If True: ``width`` and ``height`` in pixels, ``fps``, and ``picture`` (base64 JPEG, at most 640 pixels on
+        its longer side). If False: ``why``, without credentials.
     """
     if not ADDRESS.fullmatch(url):
         return {"ok": False, "why": f"an address of a camera begins with {', '.join(SCHEMES)}"}
@@ -41,6 +48,7 @@ def try_camera(url: str, transport: str = "tcp", limit_s: float = LIMIT_S) -> di
 
 
 def main() -> None:
+    """Run the test in this process: JSON ``url`` and ``transport`` on standard input, the result on standard output."""
     import av
     from PIL import Image
 

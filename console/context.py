@@ -1,4 +1,4 @@
-"""What every route shares: the database's connections, the output folder and how the server was started."""
+"""State shared by all routes: database connections, output folder and server options."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from console.problems import busy
 from watchlist.output_folder import OutputFolder
 from watchlist.store import Store
 
-WRITE_WAIT_S = 5.0  # for another writer, before the browser is told to try again
-READ_WAIT_S = 5.0
+WRITE_WAIT_S = 5.0  # longest wait for another writer, before the answer is 503
+READ_WAIT_S = 5.0  # longest wait of a reader for a lock
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Options:
     """How the server was started.
 
     Attributes:
-        anonymous: read-only use without an account is allowed while there is no account: on loopback, not behind a proxy.
-        secure: cookies are for HTTPS alone.
-        behind_proxy: a proxy in front ends TLS and tells the client's address in ``X-Forwarded-For``.
+        anonymous: allow reading without signing in while there is no account. Only for a server on loopback without a proxy.
+        secure: the console is served over HTTPS: cookies are ``Secure`` and HSTS is sent.
+        behind_proxy: a reverse proxy terminates TLS and puts the client's address into ``X-Forwarded-For``.
     """
 
     anonymous: bool = True
@@ -36,12 +36,14 @@ class Options:
 
 @dataclass
 class Console:
-    """One output folder's database and the server's options. Reading never blocks a writer; one request writes at a time.
+    """The database of one output folder, and the server's options.
+
+    Each thread reads on its own connection, which never blocks a writer. All requests share one writing connection.
 
     Attributes:
-        database: the file.
+        database: ``farsight.db`` of the output folder.
         options: how the server was started.
-        command: the program and its first arguments, to start jobs with; empty: no job can be started.
+        command: program and first arguments that start a run; empty: runs cannot be started.
     """
 
     database: Path
@@ -58,11 +60,11 @@ class Console:
 
     @property
     def folder(self) -> OutputFolder:
-        """The output folder, opened safely: no link leads out of it."""
+        """Safe access to files of the output folder: links that lead out of it are not followed."""
         return OutputFolder(self.out)
 
     def reader(self) -> Store:
-        """This thread's connection, which cannot write."""
+        """The read-only connection of the calling thread. Raises StoreError if the database cannot be opened."""
         found: Store | None = getattr(self._own, "store", None)
         if found is None:
             found = self._own.store = Store(self.database, must_exist=True)
@@ -71,10 +73,13 @@ class Console:
 
     @contextmanager
     def writer(self, user: str) -> Iterator[Store]:
-        """The connection that writes, for ``user``, who is named in the audit log. One request has it at a time.
+        """Context manager: the writing connection. One request holds it at a time.
+
+        Args:
+            user: name for the audit log.
 
         Raises:
-            Problem: 503 with ``Retry-After`` where another program keeps the database locked.
+            Problem: 503 with ``Retry-After`` if another request or program keeps the database locked.
         """
         if not self._lock.acquire(timeout=WRITE_WAIT_S):
             raise busy()
@@ -93,6 +98,6 @@ class Console:
 
 
 def console_of(request: Request) -> Console:
-    """The shared state of the running application."""
+    """The `Console` of the running application."""
     found: Console = request.app.state.console
     return found

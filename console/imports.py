@@ -1,4 +1,4 @@
-"""Import of many people at a time: a zip, or a CSV with its photos. Runs in the background, with a verdict for every photo."""
+"""Background import of many people from a zip, or from a CSV with its photos. Every photo gets a verdict."""
 
 from __future__ import annotations
 
@@ -23,14 +23,25 @@ if TYPE_CHECKING:
     from watchlist.photo_list import PhotoList
 
 MAX_FILES = 20_000
-MAX_BYTES = 2_000_000_000  # of all files, unpacked
-MAX_DIRECTORY_BYTES = 500 * MAX_FILES  # of a zip's table of contents, which is read as a whole
-MAX_JOBS = 20  # kept at a time; the oldest go first
+MAX_BYTES = 2_000_000_000  # unpacked size of all files together
+MAX_DIRECTORY_BYTES = 500 * MAX_FILES  # size of a zip's central directory, which `zipfile` reads into memory
+MAX_JOBS = 20  # results that are stored; the oldest are dropped first
 
 
 @dataclass
 class ImportJob:
-    """An import. ``total`` photos are to be judged; ``fault`` says why it ended early."""
+    """State of an import.
+
+    Attributes:
+        token: id of the import in addresses.
+        owner: name of the user who started it.
+        total: number of photos to judge.
+        verdicts: of the photos judged so far.
+        left_out: file and reason of each file that is not a usable photo.
+        warnings: about the list, one line each.
+        fault: why the import ended early; empty: it did not.
+        ended: whether it has ended.
+    """
 
     token: str
     owner: str
@@ -47,19 +58,25 @@ class ImportJob:
 
 
 class Imports:
-    """Runs imports, one at a time."""
+    """Runs imports, one at a time.
+
+    Args:
+        desk: enrols the photos.
+    """
 
     def __init__(self, desk: PhotoDesk) -> None:
         self._desk, self._jobs, self._lock = desk, dict[str, ImportJob](), threading.Lock()
 
     def begin(self, owner: str, files: Sequence[tuple[str, BinaryIO]], allow_lookalike: bool) -> ImportJob:
-        """Read the files and enrol what they list, in the background.
+        """Unpack the files, and start a thread that enrols their people.
 
         Args:
-            files: names and contents: one zip, or one CSV with the photos that it names.
+            owner: name of the user.
+            files: name and content of each file: one zip, or one CSV with the photos that it names.
+            allow_lookalike: also enrol people who look like somebody on the list.
 
         Raises:
-            Problem: it is no such list, it is too large, or another import runs.
+            Problem: 409 if another import is running, 413 if the files are too large, 422 if they are not a list of people.
         """
         from watchlist.photo_list import read_photo_list
         from watchlist.photos import PhotoError
@@ -89,7 +106,7 @@ class Imports:
         return job
 
     def job(self, owner: str, token: str) -> ImportJob:
-        """An import of a user. Raises Problem (404)."""
+        """Find an import that ``owner`` has started. Raises Problem 404."""
         found = self._jobs.get(token)
         if found is None or found.owner != owner:
             raise not_found("no such import; the server may have been started again since")
@@ -100,7 +117,7 @@ class Imports:
             self._desk.enrol(job.owner, listing.entries, allow_lookalike, job.verdicts.append)
         except Problem as problem:
             job.fault = str(problem)
-        except Exception as error:  # whatever it is, who waits is told
+        except Exception as error:  # the user who waits sees any error
             job.fault = f"{type(error).__name__}: {error}"
         finally:
             self._end(job, folder)
@@ -120,7 +137,7 @@ def imports_of(request: Request) -> Imports:
 
 
 def _unpacked(files: Sequence[tuple[str, BinaryIO]], folder: Path) -> Path:
-    """Write the files into a folder; returns what lists the people: the CSV, or the folder. Raises Problem."""
+    """Write the files into a folder. Returns the list of people: a CSV, or a folder ``NAME/*.jpg``. Raises Problem."""
     if len(files) == 1 and files[0][0].lower().endswith(".zip"):
         _unzip(files[0][1], folder)
     else:
@@ -153,7 +170,7 @@ def _plain_name(name: str) -> str:
 
 
 def _unzip(content: BinaryIO, folder: Path) -> None:
-    """Unpack a zip. Names that lead out of the folder, links and what is too large are refused."""
+    """Unpack a zip. Paths that lead out of the folder and zips that are too large are refused; links become plain files."""
     _check_directory(content)
     with zipfile.ZipFile(content) as archive:
         members = [member for member in archive.infolist() if not member.is_dir()]
@@ -175,20 +192,20 @@ def _unzip(content: BinaryIO, folder: Path) -> None:
 
 
 def _check_directory(content: BinaryIO) -> None:
-    """Refuse a zip whose table of contents would fill the memory, before it is read. Raises Problem."""
-    end = zipfile._EndRecData(content)  # type: ignore[attr-defined]  # as `ZipFile` reads it, so that no zip tells two things
+    """Refuse a zip whose central directory is too large to be read into memory. Raises Problem 413."""
+    end = zipfile._EndRecData(content)  # type: ignore[attr-defined]  # the parser of `ZipFile`, so that both see the same record
     if end and end[zipfile._ECD_SIZE] > MAX_DIRECTORY_BYTES:  # type: ignore[attr-defined]
         raise Problem(413, "Too many files", f"the zip lists more than {MAX_FILES} files; import it in parts")
 
 
 def _only_inside(listing: PhotoList, folder: Path) -> None:
-    """Leave out photos that a list names outside of what was uploaded: files of this server are not for reading."""
+    """Leave out photos that were not uploaded: a CSV must not make the server read its own files."""
     root = folder.resolve()
     inside = []
     for entry in listing.entries:
         if not entry.photo.resolve().is_relative_to(root):
             listing.skipped.append((display_path(entry.photo.name), "is not among the uploaded files"))
-        elif not entry.photo.exists():  # told here: ten thousand of them one by one would take minutes
+        elif not entry.photo.exists():  # checked here, because the enrolment gate would take minutes for thousands of them
             why = f"{entry.name}: is not among the uploaded files"
             listing.skipped.append((display_path(entry.photo.relative_to(folder)), why))
         else:

@@ -1,4 +1,4 @@
-"""Runs that are started from the console: one `run` at a time over the console's own output folder, as a process of its own."""
+"""Runs started from the console: one `farsight run` process at a time, which writes into the console's output folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from watchlist.names import display_path, printable
 
 FOLDER = "console-runs"
 UPLOADS = "uploads"
-LOG_TAIL = 20_000  # bytes of a log that are shown
+LOG_TAIL = 20_000  # bytes at the end of a log that are shown
 CONFIGS = ("recording", "gpu", "demo")
 VIDEO_SUFFIXES = (
     ".mp4",
@@ -47,14 +47,18 @@ VIDEO_SUFFIXES = (
 
 @dataclass
 class Run:
-    """A run that was started here.
+    """A run that was started from the console.
 
     Attributes:
-        token: names it in addresses.
-        user: who started it.
-        options: of the command `run`, without ``--out`` and ``--watchlist``.
-        state: ``running``, ``finished``, ``failed``, ``stopped`` or ``unknown`` (the server was started again meanwhile).
+        token: id of the run in addresses.
+        user: name of the user who started it.
+        options: of `farsight run`, without ``--watchlist``, ``--out`` and ``--resume``.
+        started: Unix time.
+        state: ``running``, ``finished``, ``incomplete``, ``failed``, ``stopped``, or ``unknown`` (the server was restarted).
         code: exit code; None while it runs.
+        ended: Unix time; None while it runs.
+        resumes: token of the run that this one resumes; empty: none.
+        process: process id.
     """
 
     token: str
@@ -69,7 +73,7 @@ class Run:
 
 
 class Runs:
-    """Starts, stops and lists runs. Each leaves a log and what it was started with in ``console-runs``."""
+    """Starts, stops and lists runs. ``console-runs`` of the output folder holds a log and a JSON file for each."""
 
     def __init__(self, console: Console) -> None:
         self._console, self._lock = console, threading.Lock()
@@ -81,7 +85,7 @@ class Runs:
         return self._console.out / FOLDER
 
     def list(self) -> list[Run]:
-        """All runs that were started here, the newest first."""
+        """The newest 200 runs that were started from the console, newest first."""
         found = []
         for path in sorted(self.folder.glob("*.json"), reverse=True)[:200]:
             with suppress(OSError, ValueError, TypeError):
@@ -92,26 +96,31 @@ class Runs:
         return found
 
     def find(self, token: str) -> Run:
-        """Raises Problem (404)."""
+        """Find a run by its token. Raises Problem 404."""
         for run in self.list():
             if run.token == token:
                 return run
         raise not_found("no such run")
 
     def log(self, run: Run) -> str:
-        """The end of a run's log."""
+        """The last `LOG_TAIL` bytes of a run's log as whole lines, without passwords."""
         try:
             with (self.folder / f"{run.token}.log").open("rb") as file:
                 start = file.seek(max(0, file.seek(0, 2) - LOG_TAIL))
                 text = file.read().decode("utf-8", "replace")
-            if start:  # an address that is cut through would show its password
+            if start:  # drop the first, partial line: `redact` would miss a password in half an address
                 text = text.partition("\n")[2]
             return printable(redact(text))
         except OSError:
             return ""
 
     def progress(self) -> dict[str, Any]:
-        """How the run in this folder is doing, whoever started it: what ``status.json`` tells, and ``share``, 0 to 1."""
+        """Progress of the run in this folder, whoever started it.
+
+        Returns:
+            The content of ``status.json``, plus ``share``: mean fraction read of the sources with a known duration, 0 to 1; None
+            if there is no such source.
+        """
         status = read_status(self._console.out)
         sources = [source for source in status.get("sources", []) if isinstance(source, dict)]
         shares = [
@@ -122,7 +131,7 @@ class Runs:
         return status | {"share": sum(shares) / len(shares) if shares else None}
 
     def busy(self) -> dict[str, Any] | None:
-        """Who writes into the folder at the moment: `run` or `live`; None: nobody."""
+        """The process that holds the lock of the output folder (``command``, ``pid``); None if no process holds it."""
         owner = lock_owner(self._console.out)
         if owner is None:
             return None
@@ -135,10 +144,19 @@ class Runs:
         return owner
 
     def start(self, user: str, source: str, fpir: float, config: str, begin: str, video: bool, resumes: str = "") -> Run:
-        """Start a run over a file or folder of this server.
+        """Start a run.
+
+        Args:
+            user: name for the audit log.
+            source: file, folder or URL that this server can read.
+            fpir: false alarms allowed per passer-by.
+            config: one of `CONFIGS`.
+            begin: time at which the recording began, such as ``2026-11-30T17:00:00``; empty: unknown.
+            video: draw the annotated video.
+            resumes: token of the run that this one resumes.
 
         Raises:
-            Problem: nothing can be started here, another run writes into the folder, or there is no such source.
+            Problem: 409 if this server cannot start runs or the output folder is in use, 422 for an unknown source or config.
         """
         if "://" not in source and not _exists(source):
             raise Problem(422, "No such source", f"{redact_url(source)[:200]}: no such file or folder on this server")
@@ -154,11 +172,11 @@ class Runs:
         return self._launch(user, options, resumes)
 
     def resume(self, user: str, token: str) -> Run:
-        """Start a stopped run again: what is done is skipped."""
+        """Start a run again with the same options; finished files are skipped. Raises Problem 404 or 409."""
         return self._launch(user, self.find(token).options, token)
 
     def stop(self, user: str, token: str) -> None:
-        """End a run orderly, as Ctrl-C does. Raises Problem where it does not run."""
+        """Stop a run with SIGTERM, which ends it like Ctrl-C. Raises Problem 409 if it is not running."""
         with self._lock:
             if self._process is None or self._current is None or self._current.token != token or self._process.poll() is not None:
                 raise Problem(409, "It does not run", "the run has ended already")
@@ -169,7 +187,19 @@ class Runs:
             store.log_audit("run stopped", run=token)
 
     def upload(self, user: str, name: str, content: BinaryIO) -> Path:
-        """Keep an uploaded recording; returns its path. Raises Problem."""
+        """Store an uploaded recording in ``uploads`` of the output folder.
+
+        Args:
+            user: name for the audit log.
+            name: file name; a number is appended if it is taken.
+            content: the recording.
+
+        Returns:
+            Path of the stored file.
+
+        Raises:
+            Problem: 422 if the name is not that of a video.
+        """
         plain = display_path(Path(name.replace("\\", "/")).name)
         if not plain or plain.startswith(".") or Path(plain).suffix.lower() not in VIDEO_SUFFIXES:
             raise Problem(422, "Not a recording", f"{plain[:80] or 'the file'}: must be one of {', '.join(VIDEO_SUFFIXES)}")
@@ -237,12 +267,12 @@ class Runs:
 def _exists(path: str) -> bool:
     try:
         return Path(path).expanduser().exists()
-    except (OSError, ValueError, RuntimeError):  # too long, no text, or the home of nobody
+    except (OSError, ValueError, RuntimeError):  # a path that is too long or holds a null byte, or ~ of an unknown user
         return False
 
 
 def runs_of(request: Request) -> Runs:
-    """The runs of the running application."""
+    """The `Runs` of the running application."""
     found: Runs | None = getattr(request.app.state, "runs", None)
     if found is None:
         found = request.app.state.runs = Runs(console_of(request))

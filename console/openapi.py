@@ -1,4 +1,4 @@
-"""Write ``openapi.json``, the description of the API: `python -m console.openapi`. A test compares it with the application."""
+"""Write ``openapi.json``, the OpenAPI description: `python -m console.openapi`. A test compares it with the application."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FILE = Path(__file__).parent / "openapi.json"
 
 
 def describe() -> dict[str, Any]:
-    """The description of the application's API."""
+    """The OpenAPI description of the application."""
     from console.app import make_app
     from watchlist.store import Store
 
@@ -21,6 +21,7 @@ def describe() -> dict[str, Any]:
 
 
 def text() -> str:
+    """The description as the text of ``openapi.json``."""
     return json.dumps(describe(), indent=1, sort_keys=True) + "\n"
 
 

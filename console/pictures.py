@@ -1,4 +1,4 @@
-"""Thumbnails for pages: embedded in the page, or linked."""
+"""Thumbnails for pages, embedded or linked, and JPEGs of faces."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FORMATS = ("PNG", "JPEG", "WEBP")
 
 
 class Pictures(Protocol):
-    """Where a page finds its pictures: an address for ``src``, or None where there is no picture."""
+    """Gives a page its pictures. The methods return an address for ``src``, or None if there is no picture."""
 
     def track_picture(self, row: dict[str, Any], kind: str) -> str | None: ...
 
@@ -29,7 +29,13 @@ class Pictures(Protocol):
 
 
 class InlinePictures:
-    """Pictures inside the page as data URLs, up to ``max_bytes``; later ones are left out and counted in ``omitted``."""
+    """Embeds pictures into the page as data URLs.
+
+    Args:
+        store: database with the enrolled photos.
+        out: output folder with the crops.
+        max_bytes: limit for all data URLs together. Pictures beyond it are left out and counted in ``omitted``.
+    """
 
     def __init__(self, store: Store, out: Path, max_bytes: int) -> None:
         self._store, self._folder, self._left = store, OutputFolder(out), max_bytes
@@ -57,7 +63,7 @@ class InlinePictures:
 
 
 class LinkedPictures:
-    """Pictures that a server of this page gives: see `console.app`."""
+    """Links to pictures that the console serves (`console.api.pictures`)."""
 
     def track_picture(self, row: dict[str, Any], kind: str) -> str | None:
         if not row[kind]:
@@ -69,7 +75,7 @@ class LinkedPictures:
 
 
 def track_thumbnail(folder: OutputFolder, row: dict[str, Any], kind: str) -> bytes | None:
-    """A track's ``crop`` or ``restored`` chip as a small JPEG; None where it is none that the folder holds."""
+    """Thumbnail of a track's ``crop`` or ``restored`` chip as JPEG; None if the folder does not hold it."""
     path = folder.picture_path(row[kind])
     try:
         return None if path is None else thumbnail(path.read_bytes())
@@ -78,15 +84,15 @@ def track_thumbnail(folder: OutputFolder, row: dict[str, Any], kind: str) -> byt
 
 
 def thumbnail(picture: bytes) -> bytes | None:
-    """Make a JPEG of a picture, `THUMBNAIL_PX` pixels at its longer side.
+    """Make a thumbnail with `THUMBNAIL_PX` pixels on its longer side.
 
-    A smaller picture is enlarged without smoothing, so that its pixels stay visible.
+    A smaller picture is enlarged without interpolation, so that its pixels stay visible.
 
     Args:
         picture: content of a PNG, JPEG or WebP file.
 
     Returns:
-        None if it is no such picture, or too large a one.
+        A JPEG; None if the picture cannot be read or is too large.
     """
     try:
         image = Image.fromarray(read_picture(picture, FORMATS))
@@ -105,7 +111,12 @@ def _data_url(jpeg: bytes) -> str:
 
 
 def cut_face(photo: NDArray[np.uint8], box: tuple[float, ...]) -> NDArray[np.uint8]:
-    """The part of a photo uint8 (H, W, 3) that shows a face (x1, y1, x2, y2), with a margin of a quarter of its size."""
+    """Crop a face, with a margin of a quarter of its longer side.
+
+    Args:
+        photo: uint8 (H, W, 3).
+        box: x1, y1, x2, y2 in pixels.
+    """
     x1, y1, x2, y2 = box
     margin = 0.25 * max(x2 - x1, y2 - y1)
     height, width = photo.shape[:2]
@@ -114,7 +125,7 @@ def cut_face(photo: NDArray[np.uint8], box: tuple[float, ...]) -> NDArray[np.uin
 
 
 def encode_jpeg(picture: NDArray[np.uint8], longest: int) -> bytes:
-    """A JPEG of a picture uint8 (H, W, 3) RGB, at most ``longest`` pixels at its longer side."""
+    """Encode a picture uint8 (H, W, 3) RGB as JPEG, with at most ``longest`` pixels on its longer side."""
     image = Image.fromarray(picture)
     image.thumbnail((longest, longest))
     buffer = io.BytesIO()

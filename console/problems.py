@@ -1,4 +1,4 @@
-"""Errors as problem+json (RFC 9457) for programs, and as a short page for people."""
+"""Error answers: problem+json (RFC 9457) for programs, a short page for browsers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,15 @@ Result = TypeVar("Result")
 
 
 class Problem(Exception):
-    """An answer other than success: ``title`` says what is wrong, ``detail`` what to do. ``extra`` fields go into the JSON."""
+    """An error answer.
+
+    Args:
+        status: HTTP status.
+        title: what is wrong.
+        detail: the cause, and what to do.
+        headers: further headers of the answer.
+        **extra: further fields of the JSON.
+    """
 
     def __init__(self, status: int, title: str, detail: str = "", headers: dict[str, str] | None = None, **extra: Any) -> None:
         super().__init__(f"{title}: {detail}" if detail else title)
@@ -29,25 +37,26 @@ class Problem(Exception):
 
 
 class NotSignedIn(Problem):
-    """No account, or an expired session: pages lead to the sign-in page."""
+    """401: no account, or an expired session. A browser is sent to the sign-in page."""
 
     def __init__(self, detail: str = "sign in, or send an API token as `Authorization: Bearer TOKEN`") -> None:
         super().__init__(401, "Not signed in", detail, {"www-authenticate": "Bearer"})
 
 
 def busy() -> Problem:
-    """Another program keeps the database locked."""
+    """The Problem 503: the database is locked."""
     return Problem(
         503, "The database is busy", "another program writes to it; nothing was changed, try again", {"retry-after": "5"}
     )
 
 
 def not_found(what: str) -> Problem:
+    """The Problem 404, with ``what`` as its detail."""
     return Problem(404, "Not found", what)
 
 
 def allowed(check: Callable[[], Result]) -> Result:
-    """What a check of arguments returns. Raises Problem 422 with its message where it raises ValueError."""
+    """Return the result of ``check``. A ValueError that it raises becomes Problem 422 with the same message."""
     try:
         return check()
     except ValueError as error:
@@ -55,7 +64,12 @@ def allowed(check: Callable[[], Result]) -> Result:
 
 
 def problem_response(request: Request, problem: Problem) -> Response:
-    """The answer: problem+json, but for a page's visitor HTML, and for one who is not signed in the sign-in page."""
+    """Turn a problem into an answer.
+
+    Returns:
+        problem+json for the API and for clients that do not accept HTML; else a page. For `NotSignedIn` outside the API: a
+        redirect to the sign-in page.
+    """
     if isinstance(problem, NotSignedIn) and not _is_api(request):
         address = f"/login?next={_here(request)}"
         if request.headers.get("hx-request") == "true":
@@ -79,7 +93,7 @@ def _is_api(request: Request) -> bool:
 
 
 def _without_folder(request: Request, error: StoreError) -> str:
-    """What is wrong with the database, without where it lies on this machine: also who is not signed in reads it."""
+    """The error without the folder of the database, because users who are not signed in see it, too."""
     folder = request.app.state.console.database.parent
     return str(error).replace(f"{folder}/", "").replace(f"{folder.resolve()}/", "")
 
@@ -91,7 +105,7 @@ def _here(request: Request) -> str:
 
 
 def install(app: FastAPI) -> None:
-    """Let an application answer with problems."""
+    """Install exception handlers that turn every expected error into a `Problem` answer."""
 
     @app.exception_handler(Problem)
     def problem(request: Request, error: Problem) -> Response:

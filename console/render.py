@@ -1,4 +1,4 @@
-"""Render a page's template, with who is signed in, the CSRF token and the policy that lets the package's own scripts run."""
+"""Render the console's templates."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PAGES.filters["clock"] = duration_text
 
 @cache
 def asset(name: str) -> str:
-    """Address of a static file, which changes with its content, so that browsers may keep it."""
+    """Address of a static file. It contains a hash of the content, so browsers may cache the file."""
     digest = hashlib.sha256((FOLDER / "static" / name).read_bytes()).hexdigest()[:12]
     return f"/static/{name}?v={digest}"
 
@@ -35,9 +35,14 @@ PAGES.globals["asset"] = asset
 
 
 def page(request: Request, template: str, status: int = 200, **context: Any) -> HTMLResponse:
-    """A page, or with an htmx request a part of one, from ``templates/console/``.
+    """Render a page or a part of one, with the content security policy of the console's pages.
 
-    In every template: ``request``, ``user`` (a `console.auth.User`, or None where nobody is signed in) and ``csrf``.
+    Args:
+        request: the request.
+        template: file in ``templates/console/``.
+        status: HTTP status.
+        **context: variables of the template. It also gets ``request``, ``user`` (a `console.auth.User`; None before the user of
+            the request is known) and ``csrf``.
     """
     user = getattr(request.state, "user", None)
     html = PAGES.get_template(template).render(request=request, user=user, csrf=user.csrf if user else None, **context)

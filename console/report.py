@@ -1,4 +1,4 @@
-"""Render ``report.html``, one self-contained file, and the same page for `serve`."""
+"""Render the report of a run: ``report.html``, one self-contained file, or the same page for the console."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from watchlist.store import Store
 from watchlist.tracks import TrackFilter, box_number
 from watchlist.traffic import expected_false_alarms
 
-# Cards of a section
+# Largest number of cards in each section
 MAX_CARDS = {"match": 400, "near": 150, "no_match": 250, "unlikely": 100, "not_assessable": 200, "static": 60}
 MAX_CARDS_SERVED = {"match": 120, "near": 60, "no_match": 60, "unlikely": 30, "not_assessable": 60, "static": 30}
-PICTURE_BYTES = 14_000_000  # with all else a report stays below 20 MB
-NEAR_MISS_MARGIN = 0.08  # of a cosine below its threshold: a near miss
-MIN_FACE_QUALITY = 0.2  # templates of lower quality are likely of no face: hair, hands, patterns
+PICTURE_BYTES = 14_000_000  # of embedded pictures; keeps report.html below 20 MB
+NEAR_MISS_MARGIN = 0.08  # a cosine at most this far below its threshold is a near miss
+MIN_FACE_QUALITY = 0.2  # a template of lower quality is probably not of a face, but of hair, a hand or a pattern
 CARD_FIELDS = (
     *("source", "track", "start_s", "end_s", "outcome", "name", "nearest", "score", "threshold", "fpir", "shots", "face_px"),
     *("reasons", "best_pts_s", "quality"),
@@ -40,20 +40,38 @@ TEMPLATES.filters["clock"] = duration_text
 
 
 def write_report(store: Store, out: Path, started_after: float | None = None) -> Path:
-    """Write the report of the run in ``out``, or of its tracks since a Unix time, and return its path."""
+    """Write ``report.html``.
+
+    Args:
+        store: the run's database.
+        out: output folder of the run.
+        started_after: Unix time; see `render_report`.
+
+    Returns:
+        Path of the report.
+
+    Raises:
+        StoreError: a row of the database is damaged.
+    """
     path = out / "report.html"
     replace_text(path, render_report(store, out, started_after))
     return path
 
 
 def render_report(store: Store, out: Path, started_after: float | None = None, served: bool = False) -> str:
-    """The report as HTML, made from the database, the crops and ``run.json``.
+    """Render the report from the database, the crops and ``run.json``. If ``run.json`` is damaged, it is rendered without it.
 
     Args:
-        started_after: Unix time; only tracks since then.
-        served: for `serve`: pictures and further pages are addresses, not part of the page.
+        store: the run's database.
+        out: output folder of the run.
+        started_after: Unix time. Only tracks that began at or after it; tracks without a time of day are left out.
+        served: for the console: link to pictures and further pages instead of embedding the pictures.
 
-    Raises StoreError for a damaged row.
+    Returns:
+        HTML.
+
+    Raises:
+        StoreError: a row of the database is damaged.
     """
     run, fault = read_run(out)
     try:
@@ -104,14 +122,25 @@ def _rendered(store: Store, out: Path, where: TrackFilter, run: dict[str, Any], 
 
 
 def render_page(rows: list[dict[str, Any]], out: Path, title: str, following: str | None) -> str:
-    """One page of tracks, for `serve`; ``following`` is the address of the next."""
+    """Render one page of tracks for the console, as HTML.
+
+    Args:
+        rows: tracks, as `Store.page` returns them.
+        out: output folder of the run.
+        title: heading of the page.
+        following: address of the next page; None: there is none.
+    """
     return TEMPLATES.get_template("page.html").render(
         cards=_cards(rows, out, LinkedPictures()), title=title, following=following, served=True
     )
 
 
 def read_run(out: Path) -> tuple[dict[str, Any], str]:
-    """What ``run.json`` tells, and what is wrong with it."""
+    """Read ``run.json``.
+
+    Returns:
+        Its content ({} if it is missing or damaged), and what is wrong with it ("" if nothing is).
+    """
     path = out / "run.json"
     if not path.is_file():
         return {}, ""
@@ -132,15 +161,14 @@ def _rate(run: dict[str, Any]) -> float | None:
 
 
 def _made_by(run: dict[str, Any]) -> str:
-    """Version, and commit where it is known, of the program that made the run."""
+    """Version of the program that made the run, and its commit if known."""
     versions = run.get("versions") or {}
     commit = versions.get("commit") or run.get("commit")
     return f"Farsight {versions.get('farsight', '')}{f' ({str(commit)[:12]})' if commit else ''}".strip()
 
 
 def _sections(store: Store, where: TrackFilter, most: dict[str, int]) -> dict[str, list[dict[str, Any]]]:
-    """Tracks by section, each in one: matches, near misses, the rest of "no match", what of that is likely no face, and those
-    not assessable, what of them is static last."""
+    """Tracks by section of the report, at most ``most`` in each. No track is in two sections."""
 
     def of(outcome: str, count: int, static: bool | None = None) -> list[dict[str, Any]]:
         return store.page(TrackFilter(outcome=outcome, started_after=where.started_after, static=static), count)
@@ -148,7 +176,7 @@ def _sections(store: Store, where: TrackFilter, most: dict[str, int]) -> dict[st
     match = sorted(
         store.by_margin("match", most["match"], None, where), key=lambda r: (r["name"] or "", r["source"], r["start_s"])
     )
-    if len(match) < most["match"]:  # a match without a score is one all the same
+    if len(match) < most["match"]:  # `by_margin` leaves out matches without a score
         known = {(row["source"], row["track"]) for row in match}
         match += [row for row in of("match", most["match"]) if (row["source"], row["track"]) not in known][
             : most["match"] - len(match)
@@ -158,7 +186,7 @@ def _sections(store: Store, where: TrackFilter, most: dict[str, int]) -> dict[st
     ]
     known = {(row["source"], row["track"]) for row in near}
     rest = [row for row in of("no_match", most["no_match"] + len(near)) if (row["source"], row["track"]) not in known]
-    unjudged = of("not_assessable", 2 * (most["not_assessable"] + most["static"]))  # static ones alone have no index
+    unjudged = of("not_assessable", 2 * (most["not_assessable"] + most["static"]))  # a query for static tracks has no index
     return {
         "match": match,
         "near": near,
@@ -197,7 +225,7 @@ def _cards(rows: list[dict[str, Any]], out: Path, pictures: Pictures) -> list[di
 
 
 def has_video(out: Path, source: str) -> bool:
-    """Whether there is an annotated video of a source."""
+    """Whether the output folder holds an annotated video of a source."""
     try:
         return (out / "annotated" / f"{source}.mp4").is_file()
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Security headers of every response: nothing from other origins, no framing; scripts only on the console's own pages."""
+"""Security headers of every response: no content from other origins, no framing, scripts only on the console's own pages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ POLICY = (
     "default-src 'none'; img-src 'self' data:; media-src 'self'; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; "
     "frame-ancestors 'none'"
 )
-# The console's pages run the scripts of this package and no others. A style may stand on one element, for timelines and boxes.
+# The console's pages run only the scripts in static/. Style attributes are allowed, for timelines and boxes.
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data: blob:; media-src 'self'; style-src 'self'; "
     "style-src-attr 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -23,11 +23,16 @@ HEADERS = {
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
     "cache-control": "no-store",
 }
-TRANSPORT = {"strict-transport-security": "max-age=31536000"}  # where TLS is used
+TRANSPORT = {"strict-transport-security": "max-age=31536000"}  # sent over HTTPS only
 
 
 class SecurityHeaders:
-    """ASGI middleware that adds `HEADERS` to every answer, also to refusals; a header that is there stays."""
+    """ASGI middleware that adds `HEADERS` to every response, except headers that the response already has.
+
+    Args:
+        app: the wrapped ASGI application.
+        secure: add `TRANSPORT`, too: the console is served over HTTPS.
+    """
 
     def __init__(self, app: Any, secure: bool = False) -> None:
         self._app, self._headers = app, HEADERS | (TRANSPORT if secure else {})

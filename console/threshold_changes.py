@@ -1,4 +1,4 @@
-"""Changes of the thresholds from the settings page: another asked rate for past tracks, and calibration to own footage."""
+"""Threshold changes from the settings page: new decisions at another FPIR, and calibration to own footage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from watchlist.footage_calibration import fit_to_tracks, usable_tracks
 
 
 def redecide(console: Console, user: str, fpir: float) -> int:
-    """Decide all finished tracks anew, with the list of now and another rate.
+    """Decide all finished tracks again, with the current list and another FPIR.
 
     Args:
         console: the console.
@@ -19,10 +19,10 @@ def redecide(console: Console, user: str, fpir: float) -> int:
         fpir: false alarms allowed per passer-by.
 
     Returns:
-        How many decisions changed.
+        Number of tracks whose outcome or name changed.
 
     Raises:
-        Problem: 409 if the database does not allow it.
+        Problem: 409 if the tracks cannot be decided again, such as with a list of another recogniser.
     """
     card = recognizer_card(None)
     with console.writer(user) as store:
@@ -35,7 +35,7 @@ def redecide(console: Console, user: str, fpir: float) -> int:
 
 
 def reset_calibration(console: Console, user: str) -> str:
-    """Go back to the recogniser's thresholds. Returns a line for the user."""
+    """Discard the calibration and use the recogniser's own thresholds. Returns a line for the user."""
     with console.writer(user) as store:
         store.put_calibration(recognizer_card(None)["sha256"], None)
         store.log_audit("calibrate", reset=True)
@@ -43,10 +43,18 @@ def reset_calibration(console: Console, user: str) -> str:
 
 
 def calibrate(console: Console, user: str, source: str) -> str:
-    """Fit the thresholds to a source that showed nobody on the list. Returns a line for the user.
+    """Fit the thresholds to the tracks of a source that shows nobody on the list.
+
+    Args:
+        console: the console.
+        user: name for the audit log.
+        source: name of the recording or camera.
+
+    Returns:
+        A line for the user.
 
     Raises:
-        Problem: 422 if the footage gives no better thresholds.
+        Problem: 422 if the footage cannot be used or gives no better thresholds.
     """
     card = recognizer_card(None)
     with console.writer(user) as store:

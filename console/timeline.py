@@ -1,4 +1,4 @@
-"""Timelines of a run's sources: one lane a person, tracks joined into bars."""
+"""Timelines of the report: each source has a lane for each matched person, with tracks as bars."""
 
 from __future__ import annotations
 
@@ -9,16 +9,28 @@ from typing import Any
 from watchlist.store import Store
 from watchlist.tracks import TrackFilter
 
-BARS = 100  # over a timeline's length; tracks that lie in one bar share it, where there are more than EACH
-MAX_SINGLE_BARS = 300
-MAX_LANES = 20  # people with a lane of their own
+BARS = 100  # time steps of a timeline; tracks that begin in the same step share a bar
+MAX_SINGLE_BARS = 300  # up to this number of tracks, each has its own bar
+MAX_LANES = 20  # people with a lane of their own; the others share one
 MAX_SOURCES = 100
 
 
 def source_timelines(
     store: Store, run: dict[str, Any], summaries: list[dict[str, Any]], where: TrackFilter
 ) -> list[dict[str, Any]]:
-    """The sources of a run, as ``run.json`` tells of them or as far as their tracks do, each with ``lanes`` and ``length``."""
+    """Timelines of a run's sources, at most `MAX_SOURCES`.
+
+    Args:
+        store: the run's database.
+        run: content of ``run.json``; {}: unknown.
+        summaries: counts and times of the tracks by source and outcome, from `Store.summaries`.
+        where: selects the tracks.
+
+    Returns:
+        The entries of ``sources`` in ``run.json``, plus sources that only have tracks. Each also has ``length`` (seconds) and
+        ``lanes``: bars by lane name, with ``left`` and ``width`` in percent, ``kind`` (outcome), ``title`` and ``link``
+        (SOURCE/TRACK).
+    """
     mine = defaultdict(list)
     for row in summaries:
         mine[row["source"]].append(row)
@@ -29,7 +41,7 @@ def source_timelines(
 
 
 def _reported(source: Any) -> dict[str, Any] | None:
-    """A source of ``run.json``, or None where that was damaged."""
+    """A source of ``run.json`` with checked fields; None if it is damaged."""
     if not isinstance(source, dict) or not isinstance(source.get("name"), str):
         return None
     return source | {
@@ -45,14 +57,16 @@ def _seconds(value: Any) -> float | None:
 
 
 def _from_tracks(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """A source of which only tracks are known yet: live cameras are told of in ``run.json`` at the end."""
+    """A source that ``run.json`` does not list. It lists live cameras only when `live` ends."""
     end = max(row["end_s"] for row in rows)
     return {"name": name, "status": "ok", "reason": "", "position_s": end, "duration_s": None}
 
 
 def _lanes(store: Store, source: dict[str, Any], summaries: list[dict[str, Any]], where: TrackFilter) -> dict[str, Any]:
-    """A source with its timeline: a lane for each person found, one for the rest of each outcome. A camera's goes from the first
-    track to the last, by time of day."""
+    """Add the timeline to a source: a lane for each matched person and for each other outcome.
+
+    The time axis of a recording is its duration. That of a live camera is Unix time, from the first track to the last.
+    """
     lanes: dict[str, list[dict[str, Any]]] = {}
     if not summaries:
         return {**source, "length": 0.1, "lanes": lanes, "more": 0}
@@ -62,7 +76,6 @@ def _lanes(store: Store, source: dict[str, Any], summaries: list[dict[str, Any]]
     length = max(last - first, 0.0 if live else max(source["duration_s"] or 0.0, source["position_s"]), 0.1)
     people: set[str] = set()
     begin = "started_at" if live else "start_s"
-    # Few tracks have a bar each; many share one a step of time.
     step = length / BARS if sum(row["tracks"] for row in summaries) > MAX_SINGLE_BARS else 1e-3
     placed: dict[tuple[str, int], dict[str, Any]] = {}
     for bar in sorted(
@@ -94,7 +107,7 @@ def _lanes(store: Store, source: dict[str, Any], summaries: list[dict[str, Any]]
 
 
 def time_span(begin: float, end: float, live: bool) -> str:
-    """The time of day here, of cameras; else the place in the recording."""
+    """Format a time span: as local time if ``live`` (Unix times), else as the position in the recording (PTS seconds)."""
     if not live:
         return f"{duration_text(begin)} to {duration_text(end)}"
     try:
@@ -105,7 +118,7 @@ def time_span(begin: float, end: float, live: bool) -> str:
 
 
 def duration_text(seconds: float | None) -> str:
-    """Seconds as 1:02:03.4."""
+    """Format seconds as ``1:02:03.4`` or ``2:03.4``; None as ""."""
     if seconds is None:
         return ""
     minutes, rest = divmod(seconds, 60)

@@ -1,4 +1,4 @@
-"""Accounts of the console: passwords, sessions, tokens, roles, CSRF, lock-out."""
+"""Authentication and authorisation of the console: passwords, sessions, API tokens, roles, CSRF, lock-out."""
 
 from console.auth.users import Role, User, current_user, require, require_all_cameras
 

@@ -1,4 +1,4 @@
-"""Cross-site request forgery: what a browser sends must come from a page of this server."""
+"""Protection against cross-site request forgery: writes of a browser must come from a page of this server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 def same_origin(request: Request) -> bool:
-    """Whether a request comes from a page of this server, as far as its headers tell. Programs send none of these headers."""
+    """Whether the headers ``Sec-Fetch-Site`` and ``Origin`` allow that a request comes from this server's pages.
+
+    True if they are missing: programs do not send them.
+    """
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return False
     origin = request.headers.get("origin")
@@ -23,14 +26,15 @@ def same_origin(request: Request) -> bool:
 
 
 async def check_csrf(request: Request, expected: str | None) -> None:
-    """Refuse a write of another site's page.
+    """Refuse a write that another site's page may have caused.
 
     Args:
-        expected: the session's token, which the header `HEADER` or the form's field `FIELD` must carry; None where the request
-            carries an API token, which no browser adds by itself.
+        request: the request.
+        expected: CSRF token of the session, which the header `HEADER` or the form field `FIELD` must hold. None: the request was
+            authenticated by an API token, which a browser never adds by itself.
 
     Raises:
-        Problem: 403.
+        Problem: 403 if the request comes from another site or its token is wrong.
     """
     if not same_origin(request):
         raise Problem(403, "Not from this page", "the request comes from another site's page; open the console itself")

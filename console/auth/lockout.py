@@ -1,4 +1,4 @@
-"""Lock-out after failed sign-ins, by user name and by address."""
+"""Lock-out after failed sign-ins, by user name and by client address."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ import unicodedata
 from console.problems import Problem
 from watchlist.accounts import Accounts
 
-FREE_FAILURES = {"name": 5, "address": 20}  # in a row, before there is a wait
-FIRST_WAIT_S, LONGEST_WAIT_S = 30.0, 900.0  # doubled with each further failure
+FREE_FAILURES = {"name": 5, "address": 20}  # consecutive failures without a wait
+FIRST_WAIT_S, LONGEST_WAIT_S = 30.0, 900.0  # the wait doubles with each further failure
 
 
 def subjects(name: str, address: str) -> list[str]:
-    """What failures are counted for. Names are hashed: people type passwords into the wrong field."""
+    """The two keys by which failures are counted: the name and the address.
+
+    The name is stored as a hash, because people sometimes type their password into its field.
+    """
     typed = unicodedata.normalize("NFC", name).casefold()
     return [f"name:{hashlib.sha256(typed.encode()).hexdigest()}", f"address:{_network(address)}"]
 
 
 def _network(address: str) -> str:
-    """An IPv4 address, or the network of an IPv6 address: whoever has one has 2**64 of them."""
+    """An IPv4 address, or the /64 network of an IPv6 address: one client usually owns all of it."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
@@ -33,6 +36,11 @@ def _network(address: str) -> str:
 
 def check_lockout(store: Accounts, name: str, address: str) -> None:
     """Refuse a sign-in while its name or address is locked.
+
+    Args:
+        store: counts of failures.
+        name: as typed.
+        address: client address.
 
     Raises:
         Problem: 429 with ``Retry-After``.

@@ -1,4 +1,4 @@
-"""Signing in: name and password, with lock-out."""
+"""Sign in with name and password, with lock-out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_NAME = 200  # characters
 
 
 def client_address(request: Request) -> str:
-    """The address of who asks: behind a proxy the one it tells."""
+    """IP address of the client; behind a proxy the last one in ``X-Forwarded-For``."""
     if console_of(request).options.behind_proxy:
         told = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
         if told:
@@ -25,14 +25,20 @@ def client_address(request: Request) -> str:
 
 
 def sign_in(request: Request, response: Response, name: str, password: str) -> tuple[Account, str]:
-    """Check name and password and open a session, whose cookie goes into ``response``. Not from an event loop: it takes 50 ms.
+    """Check name and password, and open a session. It takes about 50 ms, so do not call it on the event loop.
+
+    Args:
+        request: the request.
+        response: gets the session cookie.
+        name: as typed.
+        password: as typed.
 
     Returns:
-        The account and the CSRF token.
+        The account and the CSRF token of the session.
 
     Raises:
-        Problem: 401 for a wrong name or password, which are not told apart; 429 while name or address are locked; 403 for a
-            form of another site.
+        Problem: 401 if name or password is wrong (the answer does not say which), 403 if the form comes from another site, 429
+            while the name or the address is locked.
     """
     if not same_origin(request):
         raise Problem(403, "Not from this page", "the request comes from another site's page; open the console itself")
@@ -43,10 +49,16 @@ def sign_in(request: Request, response: Response, name: str, password: str) -> t
 
 
 def check_password(request: Request, name: str, password: str) -> Account | None:
-    """The account that a name and password are of; None, with a row in the audit log, where they are of none. Raises Problem 429
-    while name or address are locked."""
+    """Check name and password.
+
+    Returns:
+        The account; None if one of them is wrong. The audit log then gets a row.
+
+    Raises:
+        Problem: 429 while the name or the address is locked.
+    """
     console, address, name = console_of(request), client_address(request), name[:MAX_NAME]
-    with console.writer("nobody") as store, store.transaction():  # counted first: many guesses at a time gain nothing
+    with console.writer("nobody") as store, store.transaction():  # counted before the check, so that parallel guesses count, too
         check_lockout(store, name, address)
         store.count_failure(subjects(name, address))
     account = console.reader().find_account(name)

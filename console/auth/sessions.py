@@ -1,4 +1,4 @@
-"""Sessions of browsers and API tokens: random secrets, of which the database keeps the SHA-256."""
+"""Browser sessions and API tokens. Both are random secrets; the database holds only their SHA-256."""
 
 from __future__ import annotations
 
@@ -16,17 +16,27 @@ from watchlist.accounts import Account, Session
 from watchlist.sqlite_connection import StoreError
 
 COOKIE = "farsight_session"
-MAX_AGE_S = 12 * 3600.0  # a working day
-IDLE_S = 2 * 3600.0  # without a request
-TOUCH_S = 300.0  # how seldom it is written down that a session is in use
+MAX_AGE_S = 12 * 3600.0  # longest session: a working day
+IDLE_S = 2 * 3600.0  # a session without a request for this long expires
+TOUCH_S = 300.0  # least time between two updates of a session's last use
 
 
 def digest(secret: str) -> bytes:
+    """SHA-256 of a session or token secret."""
     return hashlib.sha256(secret.encode()).digest()
 
 
 def open_session(console: Console, account: Account, response: Response) -> str:
-    """Sign a user in: keep a session and put its cookie into a response. Returns the CSRF token."""
+    """Store a new session and set its cookie.
+
+    Args:
+        console: the console.
+        account: the user.
+        response: gets the cookie.
+
+    Returns:
+        The CSRF token of the session.
+    """
     secret, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(24)
     with console.writer(account.name) as store:
         store.open_session(account.id, digest(secret), csrf, time.time() + MAX_AGE_S)
@@ -38,7 +48,16 @@ def open_session(console: Console, account: Account, response: Response) -> str:
 
 
 def find_session(console: Console, request: Request, in_use: bool = True) -> Session | None:
-    """The session of a request's cookie, unless it has expired; ``in_use``: write down that it is in use."""
+    """Find the session of a request's cookie.
+
+    Args:
+        console: the console.
+        request: the request.
+        in_use: the request counts as use, so the session stays open. False for requests that a page repeats by itself.
+
+    Returns:
+        None if there is no cookie, or the session has ended or expired.
+    """
     secret = request.cookies.get(COOKIE)
     if not secret:
         return None
@@ -50,13 +69,13 @@ def find_session(console: Console, request: Request, in_use: bool = True) -> Ses
         with (
             suppress(Problem, sqlite3.Error, StoreError),
             console.writer(session.account.name) as store,
-        ):  # a busy database may stay so
+        ):  # a busy database must not fail the request
             store.touch_session(token)
     return session
 
 
 def close_session(console: Console, request: Request, response: Response) -> None:
-    """Sign out: delete session and cookie."""
+    """Sign out: delete the session and its cookie."""
     secret = request.cookies.get(COOKIE)
     if secret:
         session = console.reader().session(digest(secret))
@@ -68,10 +87,11 @@ def close_session(console: Console, request: Request, response: Response) -> Non
 
 
 def make_token() -> tuple[str, bytes]:
-    """A new API token, and what the database keeps of it."""
+    """Create an API token. Returns the secret, and the digest to store."""
     secret = f"farsight_{secrets.token_urlsafe(32)}"
     return secret, digest(secret)
 
 
 def find_token_account(console: Console, secret: str) -> Account | None:
+    """The account of an API token; None if the token is unknown or has expired."""
     return console.reader().token_account(digest(secret))

@@ -1,4 +1,4 @@
-"""Who asks: the user of a request, and what their role allows."""
+"""The user of a request, and what their role allows."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class User:
     """The user of a request.
 
     Attributes:
-        id: of the account; None for the anonymous reader of a console without accounts.
-        name: is named in the audit log.
-        role: ``viewer``, ``reviewer``, ``operator`` or ``admin``.
-        cameras: names of the only sources this user sees; None: all.
-        csrf: the token that writes of a browser must carry; None for API tokens and the anonymous reader.
+        id: of the account; None: anonymous, in a console without accounts.
+        name: name for the audit log.
+        role: ``viewer``, ``reviewer``, ``operator`` or ``admin``; each includes those before it.
+        cameras: names of the sources that the user may see; None: all.
+        csrf: CSRF token of the session; None for API tokens and the anonymous user.
     """
 
     id: int | None
@@ -42,15 +42,15 @@ class User:
         return self.id is None
 
     def may(self, role: Role) -> bool:
-        """Whether this user's role includes another. Nobody anonymous may write, whatever the role."""
+        """Whether this user's role includes ``role``. The anonymous user may not write, whatever the role (`check_role`)."""
         return ROLES.index(self.role) >= ROLES.index(role)
 
     def sees(self, source: str) -> bool:
-        """Whether this user may see a source."""
+        """Whether this user may see a source, by name."""
         return self.cameras is None or source in self.cameras
 
     def visible(self) -> TrackFilter:
-        """The tracks this user may see."""
+        """Filter of the tracks that this user may see."""
         return TrackFilter(sources=self.cameras)
 
 
@@ -66,7 +66,15 @@ async def current_user(request: Request) -> User:
 
 
 def find_user(request: Request, in_use: bool = True) -> User:
-    """The user that a request's token or cookie names; ``in_use``: the session stays open for it. Raises NotSignedIn."""
+    """Find the user of a request by its API token or session cookie.
+
+    Args:
+        request: the request.
+        in_use: the request counts as use of the session, see `find_session`.
+
+    Raises:
+        NotSignedIn: unknown or expired token or session, or no credentials where an account is needed.
+    """
     console = console_of(request)
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and secret:
@@ -87,7 +95,11 @@ def _user(account: Account, csrf: str | None) -> User:
 
 
 async def check_role(request: Request, role: Role) -> User:
-    """The user of a request, whose role includes ``role``. Reads nothing of the body. Raises Problem 401, 403."""
+    """Return the user of a request if their role includes ``role``. The body is not read.
+
+    Raises:
+        Problem: 401 if nobody is signed in, 403 if the role does not allow the request.
+    """
     user = await current_user(request)
     if user.is_anonymous and (request.method not in SAFE_METHODS or not user.may(role)):
         raise Problem(403, "An account is needed", "make one with `farsight user add NAME --role admin --db DIR`, then sign in")
@@ -97,14 +109,23 @@ async def check_role(request: Request, role: Role) -> User:
 
 
 def require_all_cameras(user: User, what: str) -> None:
-    """Refuse who may see some cameras only, for ``what`` tells of all. Raises Problem 403."""
+    """Refuse a user who may see only some cameras.
+
+    Args:
+        user: of the request.
+        what: subject and verb of the message, such as ``the report shows``.
+
+    Raises:
+        Problem: 403.
+    """
     if user.cameras is not None:
         raise Problem(403, "Not allowed", f"{what} all cameras, and you may see some")
 
 
 def require(role: Role) -> Callable[[Request], Awaitable[User]]:
-    """Dependency: a user whose role includes ``role``. Every request that is no GET or HEAD also needs an account and, from a
-    browser, the CSRF token.
+    """Make a FastAPI dependency: the user of the request, if their role includes ``role``.
+
+    Requests other than GET, HEAD and OPTIONS also need an account and, from a browser, the CSRF token.
 
     Example:
         >>> @router.post("/people")
@@ -117,5 +138,5 @@ def require(role: Role) -> Callable[[Request], Awaitable[User]]:
             await check_csrf(request, user.csrf)
         return user
 
-    allowed.role = role  # type: ignore[attr-defined]  # for tests that look at all routes
+    allowed.role = role  # type: ignore[attr-defined]  # a test checks the roles of all routes
     return allowed
