@@ -1,4 +1,4 @@
-"""The HTTP API: one router file an area. What is below /api/v1 is described in ``console/openapi.json``."""
+"""The HTTP API, one router file for each area. ``console/openapi.json`` describes it."""
 
 from fastapi import APIRouter
 
@@ -22,7 +22,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     session.router,
     tracks.router,
     events.router,
-    people_photos.router,  # before people: /people/import is no person's id
+    people_photos.router,  # before people, which would take "import" of /people/import for a person's id
     people.router,
     search.router,
     runs.router,

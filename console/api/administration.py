@@ -1,4 +1,4 @@
-"""Settings, users and the audit log."""
+"""API: settings, users and the audit log."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ AccountId = Annotated[int, InPath(ge=1, le=MAX_ID)]
 
 
 class Settings(BaseModel):
-    """What the console keeps of its settings."""
+    """The console's settings."""
 
-    review_persons: int = Field(1, ge=1, le=2, description="people who have to confirm a match")
-    unknowns: bool = Field(False, description="group people who are on no list")
-    language: str = Field("", description="of dates and numbers; empty: the browser's")
-    time_zone: str = Field("", max_length=60, description="as Europe/Berlin; empty: this machine's")
-    fpir: float = Field(0.01, gt=0, lt=1, description="false-alarm rate for runs that are started here")
+    review_persons: int = Field(1, ge=1, le=2, description="number of people who have to confirm a match")
+    unknowns: bool = Field(False, description="group people who are not on the list")
+    language: str = Field("", description="language of dates and numbers; empty: the browser's")
+    time_zone: str = Field("", max_length=60, description="such as Europe/Berlin; empty: the server's")
+    fpir: float = Field(0.01, gt=0, lt=1, description="false alarms allowed per passer-by, in runs that the console starts")
 
 
 class SettingsChange(BaseModel):
@@ -44,10 +44,10 @@ class SettingsChange(BaseModel):
 
 
 class Rate(BaseModel):
-    """What a false-alarm rate means at the traffic of the last week."""
+    """False alarms to expect per day, at the traffic of the last seven days."""
 
     fpir: float
-    tracks_a_day: float = Field(description="assessable tracks of live cameras a day")
+    tracks_a_day: float = Field(description="assessable tracks per day, of those with a time of day")
     false_alarms_a_day: float
 
 
@@ -81,7 +81,7 @@ class NewToken(BaseModel):
 
 class Token(BaseModel):
     id: int
-    secret: str = Field(description="told this once; the database keeps its hash")
+    secret: str = Field(description="shown only once; the database stores its hash")
 
 
 class AuditRow(BaseModel):
@@ -130,7 +130,7 @@ def change_settings(request: Request, user: Admin, given: SettingsChange) -> Set
 
 @router.get("/settings/rate")
 def rate(request: Request, user: Viewer, fpir: Annotated[float, Query(gt=0, lt=1)] = 0.01) -> Rate:
-    """What a false-alarm rate means in false alarms a day, at the traffic of the last seven days."""
+    """Convert a false-alarm rate into false alarms per day, at the traffic of the last seven days."""
     a_day = float(console_of(request).reader().traffic(time.time(), user.cameras)["per_day"])
     return Rate(fpir=fpir, tracks_a_day=a_day, false_alarms_a_day=fpir * a_day)
 
@@ -161,7 +161,7 @@ def _account(request: Request, user: User, identity: int) -> Account:
 
 @router.post("/users", status_code=201)
 def add_user(request: Request, user: Admin, given: NewAccount) -> Account:
-    """Make an account."""
+    """Create an account."""
     _check_role(given.role)
     hashed = passwords.hash_password(given.password)
     try:
@@ -174,7 +174,7 @@ def add_user(request: Request, user: Admin, given: NewAccount) -> Account:
 
 @router.patch("/users/{identity}")
 def change_user(request: Request, user: Admin, identity: AccountId, given: AccountChange) -> Account:
-    """Change role, cameras or password of an account."""
+    """Change the role, cameras or password of an account."""
     _account(request, user, identity)
     if given.role is not None:
         _check_role(given.role)
@@ -209,7 +209,7 @@ def remove_user(request: Request, user: Admin, identity: AccountId) -> None:
 
 @router.post("/users/{identity}/tokens", status_code=201)
 def add_token(request: Request, user: Viewer, identity: AccountId, given: NewToken) -> Token:
-    """Make an API token: for yourself, or as an admin for anybody."""
+    """Create an API token for your own account, or, as an admin, for any account."""
     _own_or_admin(user, identity)
     secret, kept = make_token()
     expires = None if given.days is None else time.time() + 86_400 * given.days
@@ -243,12 +243,12 @@ def audit(
     before: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
     what: str | None = None,
 ) -> AuditPage:
-    """The audit log, the newest row first."""
+    """The audit log, newest row first."""
     rows = console_of(request).reader().audit_rows(limit, before, what)
     return AuditPage(items=[AuditRow(**row) for row in rows], next=rows[-1]["id"] if len(rows) == limit else None)
 
 
 @router.get("/audit/verify")
 def verify(request: Request, user: Admin) -> AuditState:
-    """Check the audit log's hash chain."""
+    """Verify the hash chain of the audit log."""
     return AuditState(**vars(console_of(request).reader().verify_audit()))

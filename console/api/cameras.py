@@ -1,4 +1,4 @@
-"""The state of the live cameras, as `live` writes it once a second."""
+"""API: state of the live cameras, which `live` writes into ``status.json`` once a second."""
 
 from __future__ import annotations
 
@@ -14,20 +14,18 @@ from pipeline.errors import redact_url
 from pipeline.monitoring.status_file import read_status
 
 router = APIRouter(prefix="/api/v1/cameras", tags=["cameras"])
-FRESH_S = 10.0  # an older state is of a program that hangs
+FRESH_S = 10.0  # seconds; if the state is older, `live` does not answer
 
 
 class Camera(BaseModel):
     name: str
     url: str = Field(description="address without credentials")
-    state: str = Field(
-        description="starting, connecting, streaming, backing off, stopped, or unknown where `live` does not answer"
-    )
+    state: str = Field(description="starting, connecting, streaming, backing off, stopped, or unknown if `live` does not answer")
     reason: str
-    per_s: float | None = Field(description="frames searched a second")
+    per_s: float | None = Field(description="frames searched per second")
     delay_s: float | None
-    counts: dict[str, int] = Field(description="frames decoded and searched, skipped, reconnects, stalls, readers replaced")
-    still: str = Field(description="address of the last picture with its boxes")
+    counts: dict[str, int] = Field(description="frames decoded, searched and skipped, reconnects, stalls, replaced readers")
+    still: str = Field(description="address of the last frame, with boxes")
 
 
 class Cameras(BaseModel):
@@ -38,7 +36,7 @@ class Cameras(BaseModel):
 
 @router.get("")
 def cameras(request: Request, user: Viewer) -> Cameras:
-    """State, frame counts, delay and reconnects of each camera."""
+    """State, frame counts, delay and reconnects of each live camera."""
     found = read_status(console_of(request).out)
     if found.get("command") != "live":
         return Cameras(running=False, at=None, cameras=[])

@@ -1,4 +1,4 @@
-"""Cases: tracks of several people and sources with notes, exported as a zip or a page to print."""
+"""API: cases, which collect tracks of several people and sources with notes, and their export as a zip."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ class TrackNote(BaseModel):
 
 @router.get("")
 def cases(request: Request, user: Viewer) -> list[CaseInfo]:
-    """All cases, the newest first."""
+    """All cases, newest first."""
     return [CaseInfo(**vars(case)) for case in console_of(request).reader().cases(sources=user.cameras)]
 
 
 def existing(request: Request, user: User, identity: int) -> Case:
-    """A case, with the number of tracks that the user may see. Raises Problem 404."""
+    """Find a case; its number of tracks counts those that the user may see. Raises Problem 404."""
     case = console_of(request).reader().case(identity, user.cameras)
     if case is None:
         raise not_found(f"case {identity}: there is none with this ID")
@@ -74,7 +74,7 @@ def existing(request: Request, user: User, identity: int) -> Case:
 
 
 def _changed(request: Request, user: User, change: Callable[[Store], Result]) -> Result:
-    """What a change of the store returns; 422 with what is wrong where it refuses."""
+    """Apply a change to the database and return its result. A StoreError becomes Problem 422."""
     try:
         with console_of(request).writer(user.name) as store:
             return change(store)
@@ -91,7 +91,7 @@ def add(request: Request, user: Operator, given: NewCase) -> CaseInfo:
 
 @router.get("/{identity}")
 def detail(request: Request, user: Viewer, identity: CaseId) -> CaseDetail:
-    """A case with its tracks, those that the user may see."""
+    """A case, with the tracks that you may see."""
     case, store = existing(request, user, identity), console_of(request).reader()
     items = []
     for member in store.case_tracks(identity):
@@ -103,7 +103,7 @@ def detail(request: Request, user: Viewer, identity: CaseId) -> CaseDetail:
 
 @router.patch("/{identity}")
 def change(request: Request, user: Operator, identity: CaseId, given: CaseChange) -> CaseInfo:
-    """Change name or note, close or open a case."""
+    """Change the name or note of a case, close it, or open it again."""
     existing(request, user, identity)
     _changed(request, user, lambda store: store.change_case(identity, given.name, given.note, given.closed))
     return CaseInfo(**vars(existing(request, user, identity)))
@@ -111,7 +111,7 @@ def change(request: Request, user: Operator, identity: CaseId, given: CaseChange
 
 @router.delete("/{identity}", status_code=204)
 def remove(request: Request, user: Operator, identity: CaseId) -> None:
-    """Delete a case; its tracks stay. Who sees some cameras alone deletes no case with tracks of others."""
+    """Delete a case; its tracks stay. Refused if the case holds tracks of cameras that you may not see."""
     existing(request, user, identity)
     pages.check_deletion(console_of(request), user, identity)
     _changed(request, user, lambda store: store.remove_case(identity))
@@ -119,7 +119,7 @@ def remove(request: Request, user: Operator, identity: CaseId) -> None:
 
 @router.put("/{identity}/tracks/{source}/{track}")
 def put_track(request: Request, user: Operator, identity: CaseId, source: str, track: str, given: TrackNote) -> CaseInfo:
-    """Add a track, or change its note."""
+    """Add a track to a case, or change the note on it."""
     existing(request, user, identity)
     require_track(request, user, source, track)
 
@@ -133,7 +133,7 @@ def put_track(request: Request, user: Operator, identity: CaseId, source: str, t
 
 @router.delete("/{identity}/tracks/{source}/{track}", status_code=204)
 def delete_track(request: Request, user: Operator, identity: CaseId, source: str, track: str) -> None:
-    """Take a track out of a case."""
+    """Remove a track from a case."""
     existing(request, user, identity)
     if not user.sees(source) or not _changed(request, user, lambda store: store.remove_from_case(identity, source, track)):
         raise not_found(f"case {identity} does not hold {source}/{track}")
@@ -141,6 +141,6 @@ def delete_track(request: Request, user: Operator, identity: CaseId, source: str
 
 @router.get("/{identity}/export")
 def export(request: Request, user: Operator, identity: CaseId) -> Response:
-    """The case as a zip: decisions, pictures, enrolled photos, notes, reviews, and SHA-256 sums."""
+    """Export a case as a zip: decisions, pictures, enrolled photos, notes, reviews and SHA-256 checksums."""
     existing(request, user, identity)
     return pages.archive(request, user, identity)

@@ -1,4 +1,4 @@
-"""What the API's routes share: users by role, pages, times, and a sighting as JSON."""
+"""Shared parts of the API's routes: users by role, paging, the filter of sightings, and sightings as JSON."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Viewer = Annotated[User, Depends(require("viewer"))]
 Reviewer = Annotated[User, Depends(require("reviewer"))]
 Operator = Annotated[User, Depends(require("operator"))]
 Admin = Annotated[User, Depends(require("admin"))]
-MAX_ID = 2**63 - 1  # whole number that SQLite knows
+MAX_ID = 2**63 - 1  # largest integer of SQLite
 Id = Annotated[int, Query(ge=1, le=MAX_ID)]
-Limit = Annotated[int, Query(ge=1, le=500, description="rows of a page")]
+Limit = Annotated[int, Query(ge=1, le=500, description="largest number of rows per page")]
 Item = TypeVar("Item")
 
 
@@ -30,7 +30,7 @@ class Best(BaseModel):
 
 
 class Sighting(BaseModel):
-    """A track and what was decided of it; fields as in ``sightings.jsonl``, and what the console adds."""
+    """A track and its decision: the fields of ``sightings.jsonl``, and further ones of the console."""
 
     source: str
     track: str
@@ -46,14 +46,14 @@ class Sighting(BaseModel):
     face_px: float
     best: Best
     reasons: list[str]
-    review: str = Field(description="open, second (a second person has to confirm it), confirmed or rejected")
-    final: bool = Field(description="false for a match that still goes on")
-    nearest: str | None = Field(description="name of the nearest person on the list, also where it is no match")
+    review: str = Field(description="open, second (a second person has to confirm), confirmed or rejected")
+    final: bool = Field(description="false for a match whose track is still in view")
+    nearest: str | None = Field(description="name of the nearest person on the list, for any outcome")
     quality: float
-    started_at: float | None = Field(description="Unix time; null where the hour is not known")
+    started_at: float | None = Field(description="Unix time; null if the time of day is not known")
     ended_at: float | None
-    crop: str | None = Field(description="address of the picture")
-    restored: str | None = Field(description="address of the super-resolved picture, which is synthetic")
+    crop: str | None = Field(description="address of the original crop")
+    restored: str | None = Field(description="address of the super-resolved chip, which is synthetic")
 
 
 class SightingPage(BaseModel):
@@ -62,7 +62,7 @@ class SightingPage(BaseModel):
 
 
 def sighting(row: dict[str, Any]) -> Sighting:
-    """A row of the feed."""
+    """Convert a row of the feed (`watchlist.feed`)."""
     best = Best(pts_s=row["best_pts_s"], box=row["best_box"], crop=row["crop"])
     pictures = {kind: picture_address(row, kind) for kind in ("crop", "restored")}
     more = {"best": best, "final": bool(row["final"]), "review": row["review"] or "open"}
@@ -70,14 +70,14 @@ def sighting(row: dict[str, Any]) -> Sighting:
 
 
 def picture_address(row: dict[str, Any], kind: str) -> str | None:
-    """Address of a track's ``crop`` or ``restored`` chip."""
+    """Address of a track's ``crop`` or ``restored`` chip; None if it has none."""
     if not row[kind]:
         return None
     return f"/picture?source={quote(row['source'], safe='')}&track={quote(row['track'], safe='')}&kind={kind}"
 
 
 def split_after(after: str) -> tuple[str, str]:
-    """Source and name of the track SOURCE/TRACK that a page goes on after."""
+    """Split SOURCE/TRACK, the last track of the page before, into source and track. A source may contain slashes."""
     source, _, track = after.rpartition("/")
     return source, track
 
@@ -90,12 +90,12 @@ def feed_filter(
     review: Annotated[
         str | None, Query(pattern="^(open|second|confirmed|rejected)$", description="open: matches to review")
     ] = None,
-    since: Annotated[str | None, Query(description="as 2026-11-01T18:30, or Unix seconds")] = None,
+    since: Annotated[str | None, Query(description="time such as 2026-11-01T18:30, or Unix seconds")] = None,
     until: str | None = None,
     min_px: Annotated[float | None, Query(ge=0, le=1e6, description="face width in pixels")] = None,
     max_px: Annotated[float | None, Query(ge=0, le=1e6)] = None,
 ) -> FeedFilter:
-    """Dependency: the filter that a request asks for, within what the user may see."""
+    """Dependency: the requested filter, restricted to the cameras that the user may see. Raises Problem 422."""
     first, last = allowed(lambda: parse_time_range(since or None, until or None, prefix=""))
     if first.pts_s is not None or last.pts_s is not None:
         raise Problem(422, "Not allowed", "since, until: must be a time of day or Unix seconds here, not PTS seconds")
@@ -104,11 +104,18 @@ def feed_filter(
 
 
 def require_track(request: Request, user: User, source: str, track: str) -> dict[str, Any]:
-    """A finished or matched track that the user may see, as a row of the feed. Raises Problem 404."""
+    """Find a track that the user may see.
+
+    Returns:
+        Its row in the feed.
+
+    Raises:
+        Problem: 404 if there is no such finished or matched track, or the user may not see its source.
+    """
     from console.context import console_of
 
     store = console_of(request).reader()
-    rows = store.feed_row(source, track) if user.sees(source) else None
-    if rows is None:
+    row = store.feed_row(source, track) if user.sees(source) else None
+    if row is None:
         raise not_found(f"{source}/{track}: no such track")
-    return rows
+    return row

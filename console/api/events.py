@@ -1,7 +1,7 @@
-"""Server-sent events: what is new in the feed, within a second of being written.
+"""API: server-sent events for new and changed sightings and alerts, within a second of being written.
 
-One thread asks the database whether anybody has written (``PRAGMA data_version``, which reads one page of shared memory), for all
-who listen. Nothing is locked: a reader of a write-ahead log keeps no writer waiting.
+All listeners share one connection, which polls ``PRAGMA data_version``; that reads one page of shared memory. Writers never wait
+for it, because the database has a write-ahead log.
 """
 
 from __future__ import annotations
@@ -26,16 +26,22 @@ from watchlist.sqlite_connection import StoreError
 from watchlist.store import Store
 
 router = APIRouter(prefix="/api/v1/events", tags=["events"])
-LOOK_S = 0.25
-KEEP_ALIVE_S = 15.0
+LOOK_S = 0.25  # seconds between two polls of the database
+KEEP_ALIVE_S = 15.0  # seconds of silence before a comment is sent
 MAX_LISTENERS = 200
-MAX_OF_ONE = 40  # pages of one user, who could else keep all others from listening
-BATCH = 100  # changes told at once
-SESSION_CHECK_S = 10.0
+MAX_OF_ONE = 40  # listeners of one user, who could otherwise take all of them
+BATCH = 100  # changes sent at once
+SESSION_CHECK_S = 10.0  # seconds between two checks of a listener's session
 
 
 class Watcher:
-    """Looks for changes of the feed, on a connection of its own, as long as somebody listens."""
+    """Polls the database for changes of the feed and for alerts, on its own connection, while somebody listens.
+
+    Attributes:
+        number: of the last change.
+        alert: number of the last alert.
+        listeners: open event streams by user name.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console, self._store = console, Store(console.database, must_exist=True)
@@ -43,11 +49,11 @@ class Watcher:
         self.number = self._store.change_number()
         self.alert = self._store.last_alert_number()
         self._version, self._looked = self._store.data_version(), 0.0
-        self.listeners: Counter[str] = Counter()  # by user
+        self.listeners: Counter[str] = Counter()
         self._lock = asyncio.Lock()
 
     async def look(self) -> None:
-        """Bring the numbers up to date, at most every `LOOK_S`, for whoever asks first."""
+        """Update ``number`` and ``alert``, unless that was done less than `LOOK_S` ago."""
         async with self._lock:
             if time.monotonic() - self._looked >= LOOK_S:
                 await run_in_threadpool(self._refresh)
@@ -59,7 +65,7 @@ class Watcher:
             if version != self._version:
                 self.number, self.alert = self._store.change_number(), self._store.last_alert_number()
                 self._version = version
-        except (sqlite3.Error, StoreError):  # busy: the next look will tell
+        except (sqlite3.Error, StoreError):  # busy: the next poll tries again
             pass
 
 
@@ -67,8 +73,10 @@ class Watcher:
 async def events(
     request: Request, user: Viewer, last_event_id: Annotated[str | None, Header(pattern=r"^\d{1,15}(-\d{1,15})?$")] = None
 ) -> StreamingResponse:
-    """Server-sent events: `track` (a sighting, new or changed) and `alert` (an alert of a live camera). A browser that comes back
-    names the last one it had by itself (`Last-Event-ID`)."""
+    """Server-sent events: `track` (a new or changed sighting) and `alert` (an alert of a live camera).
+
+    When a browser reconnects, it sends `Last-Event-ID` and gets the events that it has missed.
+    """
     watcher: Watcher = request.app.state.watcher
     if watcher.listeners.total() >= MAX_LISTENERS or watcher.listeners[user.name] >= MAX_OF_ONE:
         most = f"at most {MAX_OF_ONE} pages of one user and {MAX_LISTENERS} of all listen at a time; close some"
@@ -96,18 +104,18 @@ async def _stream(request: Request, user: User, watcher: Watcher, feed: int, ale
             if now - spoke > KEEP_ALIVE_S:
                 yield ": still here\n\n"
                 spoke = now
-            if now - checked > SESSION_CHECK_S:  # who was signed out meanwhile hears no more
+            if now - checked > SESSION_CHECK_S:  # the session may have ended
                 found = await run_in_threadpool(_still_allowed, request, user)
                 if found is None:
                     return
-                user, checked = found, now  # who may see other cameras now
+                user, checked = found, now  # the visible cameras may have changed
             await asyncio.sleep(LOOK_S)
     finally:
         watcher.listeners[name] -= 1
 
 
 def _changes(console: Console, user: User, feed: int, alert: int) -> tuple[int, int, str]:
-    """Numbers to go on from, and the text of the events since."""
+    """Events after the numbers ``feed`` and ``alert``. Returns the numbers reached, and the events as text."""
     store, lines = console.reader(), []
     reached, names = store.changes_after(feed, BATCH)
     for row in store.feed_named([name for name in names if user.sees(name[0])]):
@@ -133,11 +141,11 @@ def _event(kind: str, feed: int, alert: int, content: dict[str, Any]) -> str:
 
 
 def _still_allowed(request: Request, user: User) -> User | None:
-    """The user as of now; None where it is another one, or nobody."""
+    """The current state of the user; None if the session has ended or belongs to another user."""
     from console.auth.users import find_user
 
     try:
-        found = find_user(request, in_use=False)  # a page that only listens is not somebody who works
+        found = find_user(request, in_use=False)  # an open page must not keep the session open
     except Problem:
         return None
     return found if found.id == user.id else None

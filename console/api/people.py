@@ -1,4 +1,4 @@
-"""The people on the list: look, change, enrol, import."""
+"""API: list, change, merge and remove the people on the list, and their photos."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Person(BaseModel):
     purpose: str | None
     authority: str | None
     expires: str | None
-    photos: int = Field(description="photos that are looked for")
+    photos: int = Field(description="number of enabled photos")
     enabled: bool
-    version: int = Field(description="counts changes; send it with a change, which is refused where somebody else was first")
+    version: int = Field(description="counts changes; a change sent with an older version is refused")
     picture: str | None = Field(description="address of the first photo's face")
 
 
@@ -52,8 +52,8 @@ class Refused(BaseModel):
 
 class PersonDetail(Person):
     photo_list: list[Photo]
-    refused: list[Refused] = Field(description="photos that were refused, the newest first")
-    sightings: int = Field(description="tracks that matched; counts stop at 1000")
+    refused: list[Refused] = Field(description="refused photos, newest first")
+    sightings: int = Field(description="number of matched tracks, at most 1000")
 
 
 class PersonPage(BaseModel):
@@ -62,20 +62,20 @@ class PersonPage(BaseModel):
 
 
 class PersonChange(BaseModel):
-    """Fields that are left out stay; "" empties one."""
+    """Changes of a person. Omitted fields stay as they are; "" clears a field."""
 
-    version: int | None = Field(None, description="of the person as you read it; another one is answered with 409")
+    version: int | None = Field(None, description="the version that you have read; the answer is 409 if it has changed")
     name: str | None = Field(None, max_length=500)
     external_id: str | None = Field(None, max_length=500)
     purpose: str | None = Field(None, max_length=4000)
     authority: str | None = Field(None, max_length=4000)
-    expires: str | None = Field(None, max_length=10, description="last day, as 2030-12-31")
+    expires: str | None = Field(None, max_length=10, description="last day, such as 2030-12-31")
     enabled: bool | None = None
 
 
 class Removed(BaseModel):
-    left: list[str] = Field(description="files that may still hold something, because others use them")
-    videos: list[str] = Field(description="annotated videos with the name drawn in; delete them or draw them anew")
+    left: list[str] = Field(description="files that may still hold deleted content, because another program uses them")
+    videos: list[str] = Field(description="annotated videos that show the name; delete or redraw them")
 
 
 @router.get("")
@@ -124,12 +124,17 @@ def _person(store: Store, row: Identity) -> Person:
 
 @router.patch("/{identity}")
 def change(request: Request, user: Operator, identity: PersonId, given: PersonChange) -> Person:
-    """Change name, details, or whether the person is looked for."""
+    """Change name or details, enable or disable a person. A disabled person is not matched."""
     return change_person(request, user, identity, given)
 
 
 def change_person(request: Request, user: User, identity: int, given: PersonChange) -> Person:
-    """Change a person. Raises Problem 404, 409 where somebody else was first, 422."""
+    """Change a person.
+
+    Raises:
+        Problem: 404 if there is no such person, 409 if the list is read-only or somebody else has changed the person, 422 if a
+            field is invalid.
+    """
     details = {k: v for k, v in given.model_dump(exclude={"version", "enabled"}).items() if v is not None}
     check_details(details)
     with console_of(request).writer(user.name) as store, own_list(store).transaction():
@@ -152,7 +157,7 @@ def change_person(request: Request, user: User, identity: int, given: PersonChan
 
 
 def check_details(details: dict[str, str]) -> None:
-    """Refuse names and details that the list cannot hold. Raises Problem 422."""
+    """Check a person's fields, and normalise the name in place. Raises Problem 422."""
     try:
         if "name" in details:
             details["name"] = normalised_name(details["name"])
@@ -165,7 +170,7 @@ def check_details(details: dict[str, str]) -> None:
 
 
 def own_list(store: Store) -> Store:
-    """The store, where its list may be changed. Raises Problem 409 where it follows another one, or is read-only."""
+    """Return the store if its list may be changed. Raises Problem 409 if it is read-only or a copy of another list."""
     try:
         store.require_writable()
     except StoreError as error:
@@ -177,7 +182,7 @@ def own_list(store: Store) -> Store:
 
 @router.delete("/{identity}")
 def remove(request: Request, user: Operator, identity: PersonId) -> Removed:
-    """Take a person off the list: photos, embeddings, name and details are deleted."""
+    """Remove a person from the list: photos, embeddings, name and details are deleted."""
     with console_of(request).writer(user.name) as store:
         left = remove_person(own_list(store), identity)
         videos = [path.name for path in videos_of_person(store, identity) if user.sees(path.stem)]
@@ -188,7 +193,7 @@ def remove(request: Request, user: Operator, identity: PersonId) -> Removed:
 
 @router.post("/{identity}/merge/{into}")
 def merge(request: Request, user: Operator, identity: PersonId, into: PersonId) -> Person:
-    """Merge two entries of one person: photos and sightings of the first become the second's."""
+    """Merge two entries of the same person: the second gets the photos and sightings of the first, which is removed."""
     with console_of(request).writer(user.name) as store:
         try:
             merge_people(own_list(store), identity, into)
@@ -205,7 +210,7 @@ class PhotoChange(BaseModel):
 
 @router.patch("/{identity}/photos/{photo}")
 def change_photo(request: Request, user: Operator, identity: PersonId, photo: PersonId, given: PhotoChange) -> PersonDetail:
-    """Stop using one photo, or use it again."""
+    """Enable or disable one photo. A disabled photo is not matched."""
     with console_of(request).writer(user.name) as store:
         if own_list(store).set_enabled(identity, given.enabled, photo):
             store.log_audit("restore" if given.enabled else "set aside", identity=identity, photo=photo)

@@ -1,4 +1,4 @@
-"""Enrol people from uploaded photos, a zip or a CSV, with a verdict for every photo."""
+"""API: enrol people from uploaded photos, a zip or a CSV. Every photo gets a verdict."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from console.photo_desk import DeskFace, DeskPhoto, desk_of
 from console.problems import Problem, not_found
 
 router = APIRouter(prefix="/api/v1/people", tags=["people"])
-MAX_PHOTOS = 50  # of one request
+MAX_PHOTOS = 50  # per request
 MAX_PHOTO_BYTES = 40_000_000
 
 
@@ -25,11 +25,11 @@ class FaceFound(BaseModel):
     box: tuple[float, float, float, float] = Field(description="x1 y1 x2 y2 in pixels of the upright photo")
     face_px: float
     quality: float
-    fault: str = Field(description="why it could not be enrolled; empty where it could")
+    fault: str = Field(description="why the face cannot be enrolled; empty if it can")
 
 
 class Verdict(BaseModel):
-    """What became of one photo. ``faces`` is given where one has to be chosen: send the photo again with ``face``."""
+    """Result for one photo. If ``faces`` is not empty, choose one and send the photo again with ``face``."""
 
     name: str | None
     photo: str
@@ -48,7 +48,7 @@ class Enrolled(BaseModel):
 
 
 class Import(BaseModel):
-    """An import that goes on in the background."""
+    """State of an import, which runs in the background."""
 
     token: str
     ended: bool
@@ -60,12 +60,12 @@ class Import(BaseModel):
 
 
 def described(photo: DeskPhoto) -> list[FaceFound]:
-    """The faces of a photo, to choose one."""
+    """The faces of a photo, as JSON."""
     return [FaceFound(**{key: getattr(face, key) for key in DeskFace.__dataclass_fields__}) for face in photo.faces]
 
 
 def read_photo(file: UploadFile) -> bytes:
-    """An uploaded photo. Raises Problem 413."""
+    """Read an uploaded photo. Raises Problem 413 if it is larger than `MAX_PHOTO_BYTES`."""
     content = file.file.read(MAX_PHOTO_BYTES + 1)
     if len(content) > MAX_PHOTO_BYTES:
         raise Problem(413, "Too large", f"a photo may have {MAX_PHOTO_BYTES // 1_000_000} MB; make it smaller")
@@ -81,7 +81,7 @@ def add_photos(
     face: Annotated[int | None, Form(ge=1, le=10_000)] = None,
     allow_lookalike: Annotated[bool, Form()] = False,
 ) -> Enrolled:
-    """Enrol further photos of a person. Each has a verdict; where several faces are found they are listed, to choose one."""
+    """Enrol more photos of a person. Each gets a verdict, which lists the faces if one has to be chosen."""
     name = console_of(request).reader().name_of(identity)
     if name is None:
         raise not_found(f"person {identity}: nobody on the list has this id")
@@ -101,7 +101,7 @@ def add(
     expires: Annotated[str, Form(max_length=10)] = "",
     allow_lookalike: Annotated[bool, Form()] = False,
 ) -> Enrolled:
-    """Enrol a person with photos."""
+    """Enrol a person with one or more photos. Each gets a verdict, which lists the faces if one has to be chosen."""
     details = {"name": name, "external_id": external_id.strip(), "purpose": purpose, "authority": authority, "expires": expires}
     check_details(details)
     name = details.pop("name")
@@ -118,7 +118,21 @@ def enrol_photos(
     allow_lookalike: bool,
     identity: int | None = None,
 ) -> Enrolled:
-    """Enrol uploaded photos of one person. Raises Problem."""
+    """Enrol uploaded photos of one person.
+
+    Args:
+        request: the request.
+        user: who enrols.
+        name: of the person.
+        photos: 1 to `MAX_PHOTOS` files.
+        face: number of the face in a single photo, from 1; None: the photo must show one person.
+        details: ``external_id``, ``purpose``, ``authority`` and ``expires`` as far as given.
+        allow_lookalike: also enrol a face that looks like somebody else on the list.
+        identity: id of a person on the list; None: found by external id or name, or added.
+
+    Raises:
+        Problem: 409 if the list cannot be changed, 413 for a large file, 422 for wrong arguments.
+    """
     if not 1 <= len(photos) <= MAX_PHOTOS:
         raise Problem(422, "Not allowed", f"photos: 1 to {MAX_PHOTOS} at a time; a zip of more goes to the import")
     if face is not None and len(photos) != 1:
@@ -154,7 +168,7 @@ def _verdict(verdict: Any, photo: DeskPhoto | None = None) -> Verdict:
 def import_people(
     request: Request, user: Operator, files: Annotated[list[UploadFile], File()], allow_lookalike: Annotated[bool, Form()] = False
 ) -> Import:
-    """Begin to enrol the people of a zip (``NAME/*.jpg``, or a CSV with its photos), or of a CSV and its photos."""
+    """Start to enrol the people of a zip (``NAME/*.jpg``, or a CSV with its photos), or of a CSV and its photos."""
     own_list(console_of(request).reader())
     given = [(file.filename or "", file.file) for file in files]
     return _import(imports_of(request).begin(user.name, given, allow_lookalike))
@@ -162,7 +176,7 @@ def import_people(
 
 @router.get("/import/{token}")
 def import_state(request: Request, user: Operator, token: str) -> Import:
-    """How far an import is, with a verdict for every photo so far."""
+    """Progress of an import, with the verdicts so far."""
     return _import(imports_of(request).job(user.name, token))
 
 

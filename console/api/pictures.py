@@ -1,4 +1,4 @@
-"""Pictures and videos of tracks and people."""
+"""Pictures of tracks and people, and annotated videos."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Viewer = Annotated[User, Depends(require("viewer"))]
 
 @router.get("/picture")
 def picture(request: Request, user: Viewer, source: str, track: str, kind: str = "crop") -> Response:
-    """A track's ``crop`` or ``restored`` chip, as JPEG."""
+    """Thumbnail of a track's ``crop`` or ``restored`` chip, as JPEG."""
     allowed(lambda: require_one_of("kind", kind, ("crop", "restored")))
     console = console_of(request)
     rows = console.reader().find_tracks([(source, track)]) if user.sees(source) else []
@@ -29,14 +29,14 @@ def picture(request: Request, user: Viewer, source: str, track: str, kind: str =
 
 @router.get("/enrolled/{identity}")
 def enrolled(request: Request, user: Viewer, identity: int) -> Response:
-    """The first enrolled photo of a person, as JPEG."""
+    """Thumbnail of a person's first enrolled photo, as JPEG."""
     photo = console_of(request).reader().first_photo(identity) if abs(identity) <= MAX_SQLITE_INT else None
     return jpeg(None if photo is None else thumbnail(photo[1]))
 
 
 @router.get("/annotated/{name}")
 def video(request: Request, user: Viewer, name: str) -> FileResponse:
-    """A video with boxes and names."""
+    """The annotated video of a source, as MP4."""
     fits = name.endswith(".mp4") and user.sees(name.removesuffix(".mp4"))
     path = console_of(request).folder.safe_path(f"annotated/{name}") if fits else None
     if path is None or not path.is_file():
@@ -45,7 +45,7 @@ def video(request: Request, user: Viewer, name: str) -> FileResponse:
 
 
 def jpeg(content: bytes | None) -> Response:
-    """A JPEG that a browser may keep for five minutes; 404 where there is none."""
+    """Answer with a JPEG that a browser may cache for five minutes. Raises Problem 404 for None."""
     if content is None:
         raise not_found("no such picture")
     return Response(content, media_type="image/jpeg", headers={"cache-control": "private, max-age=300"})

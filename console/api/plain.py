@@ -1,4 +1,4 @@
-"""The first API, without a version: sightings by source and time, and the people on the list."""
+"""The former API, without a version: sightings by source and time, and the people on the list."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from console.context import console_of
 from console.pages.report import track_name, track_page
 
 router = APIRouter(tags=["plain"])
-MAX_SQLITE_INT = 2**63 - 1  # whole number that SQLite knows
-Limit = Annotated[int, Query(ge=1, le=1000, description="rows of a page")]
+MAX_SQLITE_INT = 2**63 - 1
+Limit = Annotated[int, Query(ge=1, le=1000, description="largest number of rows per page")]
 Viewer = Annotated[User, Depends(require("viewer"))]
 
 
@@ -30,8 +30,11 @@ def sightings(
     limit: Limit = 100,
     after: str | None = None,
 ) -> Response:
-    """Finished tracks by source and time. The next page begins ``after`` the last one's SOURCE/TRACK; the header ``Link`` has
-    its address. ``since`` and ``until`` are as on the command line."""
+    """Finished tracks, ordered by source and time.
+
+    For the next page, pass SOURCE/TRACK of the last one as `after`; the header `Link` holds its address. `since` and `until` are
+    as on the command line.
+    """
     rows = track_page(console_of(request).reader(), user, source, outcome, limit, after, since, until)
     return _json(rows, _next(request, rows, limit, track_name))
 
@@ -43,19 +46,19 @@ def identities(
     limit: Limit = 1000,
     after: Annotated[int, Query(ge=0, le=MAX_SQLITE_INT, description="an id")] = 0,
 ) -> Response:
-    """The people on the list, by id. The next page begins ``after`` the last one's id."""
+    """The people on the list, ordered by id. For the next page, pass the last id as `after`."""
     people = [vars(person) for person in console_of(request).reader().identities(limit, after)]
     return _json(people, _next(request, people, limit, lambda person: str(person["id"])))
 
 
 @router.get("/healthz")
 def healthz() -> dict[str, str]:
-    """Whether it answers."""
+    """Health check: the server answers."""
     return {"status": "ok"}
 
 
 def _next(request: Request, rows: list[dict[str, Any]], limit: int, name: Callable[[dict[str, Any]], str]) -> dict[str, str]:
-    """The header that tells the address of the next page, if there may be one."""
+    """The header ``Link`` with the address of the next page, if this page is full."""
     if len(rows) < limit:
         return {}
     query = dict(request.query_params) | {"limit": str(limit), "after": name(rows[-1])}

@@ -1,4 +1,4 @@
-"""Recording jobs: start, look at, stop and resume them; recordings that users upload."""
+"""API: start, watch, stop and resume runs, and upload recordings."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ class Run(BaseModel):
     token: str
     source: str = Field(description="file, folder or URL, without credentials")
     user: str
-    state: str = Field(description="running, finished, incomplete, failed, stopped, or unknown (the server was started again)")
+    state: str = Field(description="running, finished, incomplete, failed, stopped, or unknown (the server was restarted)")
     code: int | None = Field(description="exit code")
     started: float
     ended: float | None
-    resumes: str = Field(description="token of the run that it goes on with")
+    resumes: str = Field(description="token of the run that this one resumes; empty: none")
 
 
 class RunDetail(Run):
     log: str = Field(description="the end of the log")
-    progress: float | None = Field(description="0 to 1; null where it is not known")
+    progress: float | None = Field(description="0 to 1; null if unknown")
 
 
 class NewRun(BaseModel):
     source: str = Field(min_length=1, max_length=4000, description="file, folder or URL that this server can read")
     fpir: float = Field(0.01, ge=1e-6, le=0.5)
     config: str = Field("recording", description="recording, gpu or demo")
-    start: str = Field("", max_length=200, description="time at which the recording began, as 2026-11-30T17:00:00")
+    start: str = Field("", max_length=200, description="time at which the recording began, such as 2026-11-30T17:00:00")
     video: bool = Field(True, description="draw the annotated video")
 
 
 class Recording(BaseModel):
-    source: str = Field(description="what a run names it by")
+    source: str = Field(description="path on the server, for `source` of a new run")
 
 
 def _fields(job: Job) -> dict[str, Any]:
@@ -53,14 +53,14 @@ def _fields(job: Job) -> dict[str, Any]:
 
 @router.get("/runs")
 def runs(request: Request, user: Viewer) -> list[Run]:
-    """The jobs that were started from the console, the newest first."""
+    """The runs that were started from the console, newest first."""
     require_all_cameras(user, TELL)
     return [Run(**_fields(job)) for job in runs_of(request).list()]
 
 
 @router.get("/runs/{token}")
 def run(request: Request, user: Viewer, token: str) -> RunDetail:
-    """One job, with its log."""
+    """One run, with the end of its log."""
     require_all_cameras(user, TELL)
     jobs = runs_of(request)
     job = jobs.find(token)
@@ -69,7 +69,7 @@ def run(request: Request, user: Viewer, token: str) -> RunDetail:
 
 @router.post("/runs", status_code=201)
 def start(request: Request, user: Operator, given: NewRun) -> Run:
-    """Start a recording job into this folder, with the people of its list."""
+    """Start a run that writes into the console's output folder and matches the people on its list."""
     require_all_cameras(user, TELL)
     job = runs_of(request).start(user.name, given.source, given.fpir, given.config, given.start, given.video)
     return Run(**_fields(job))
@@ -77,7 +77,7 @@ def start(request: Request, user: Operator, given: NewRun) -> Run:
 
 @router.post("/runs/{token}/stop")
 def stop(request: Request, user: Operator, token: str) -> Run:
-    """Stop a job; what is done is kept."""
+    """Stop a run. Its results so far are kept."""
     require_all_cameras(user, TELL)
     jobs = runs_of(request)
     jobs.stop(user.name, jobs.find(token).token)
@@ -86,7 +86,7 @@ def stop(request: Request, user: Operator, token: str) -> Run:
 
 @router.post("/runs/{token}/resume", status_code=201)
 def resume(request: Request, user: Operator, token: str) -> Run:
-    """Go on with a job that ended: finished files are skipped."""
+    """Resume a run that has ended: finished files are skipped."""
     require_all_cameras(user, TELL)
     return Run(**_fields(runs_of(request).resume(user.name, token)))
 

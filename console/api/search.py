@@ -1,4 +1,4 @@
-"""Search past tracks by a photo, by a track, or by a person on the list."""
+"""API: search past tracks by a photo, by a track, or by a person on the list."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ router = APIRouter(prefix="/api/v1/search", tags=["search"])
 
 
 class Hit(BaseModel):
-    """A past track; ``score`` is the cosine, ``threshold`` what a match needs at ``fpir``, the rate of the whole search."""
+    """A past track. ``score`` is a cosine; ``threshold`` is the cosine that a match needs at ``fpir`` of the whole search."""
 
     source: str
     track: str
@@ -36,17 +36,17 @@ class Hit(BaseModel):
     fpir: float
     outcome: str
     face_px: float
-    name: str | None = Field(description="whom the track matched when it was seen")
+    name: str | None = Field(description="name of the person that the track matched when it was seen")
     identity: int | None
     crop: str | None
     restored: str | None
 
 
 class Found(BaseModel):
-    """Hits, or where a face has to be chosen or none can be used, ``refused`` and the photo's ``faces``."""
+    """The hits. If no face can be used or one has to be chosen: ``refused`` (why) and the photo's ``faces``."""
 
     hits: list[Hit] = Field(default_factory=list)
-    compared: int = Field(default=0, description="tracks compared")
+    compared: int = Field(default=0, description="number of tracks compared")
     refused: str = ""
     faces: list[FaceFound] = Field(default_factory=list)
     size: tuple[int, int] | None = Field(default=None, description="width and height of the upright photo")
@@ -62,10 +62,10 @@ class Wanted(BaseModel):
 
 def wanted(
     user: Reviewer,
-    top: Annotated[int, Query(ge=1, le=500, description="tracks to return at most")] = 50,
-    fpir: Annotated[float, Query(ge=1e-6, le=0.5, description="false alarms allowed per search")] = 0.01,
+    top: Annotated[int, Query(ge=1, le=500, description="largest number of hits")] = 50,
+    fpir: Annotated[float, Query(ge=1e-6, le=0.5, description="false alarms allowed per search, over all tracks")] = 0.01,
     source: str | None = None,
-    since: Annotated[str | None, Query(description="as 2026-11-01T18:30, Unix seconds, or PTS seconds")] = None,
+    since: Annotated[str | None, Query(description="such as 2026-11-01T18:30, Unix seconds, or PTS seconds")] = None,
     until: str | None = None,
     min_px: Annotated[float | None, Query(ge=0, le=1e6)] = None,
 ) -> Wanted:
@@ -84,9 +84,9 @@ def by_photo(
     user: Reviewer,
     how: How,
     photo: UploadFile,
-    face: Annotated[int | None, Form(ge=1, le=10_000, description="number of the face, where there are several")] = None,
+    face: Annotated[int | None, Form(ge=1, le=10_000, description="number of the face, if there are several")] = None,
 ) -> Found:
-    """Search for the person of a photo."""
+    """Search for the person in a photo."""
     desk = desk_of(request)
     kept = desk.add(user.name, photo.filename or "", read_photo(photo))
     number = kept.chosen if face is None else face
@@ -98,7 +98,7 @@ def by_photo(
 
 @router.post("/track/{source}/{track}")
 def by_track(request: Request, user: Reviewer, how: How, source: str, track: str) -> Found:
-    """Search for the person of a track."""
+    """Search for the person of another track, by its template."""
     require_track(request, user, source, track)
     vector = console_of(request).reader().template_of(source, track)
     if vector is None:
@@ -108,7 +108,7 @@ def by_track(request: Request, user: Reviewer, how: How, source: str, track: str
 
 @router.post("/person/{identity}")
 def by_person(request: Request, user: Reviewer, how: How, identity: int) -> Found:
-    """Search with all photos of a person on the list."""
+    """Search for a person on the list, by all their photos."""
     store = console_of(request).reader()
     if not 0 < identity <= MAX_ID or store.name_of(identity) is None:
         raise not_found(f"person {identity}: nobody on the list has this id")

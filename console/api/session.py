@@ -1,4 +1,4 @@
-"""Who is signed in; signing in and out by a program that wants a session."""
+"""API: the signed-in user; sign in and out with a session instead of a token."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Credentials(BaseModel):
 
 
 class Me(BaseModel):
-    """Who asks. ``csrf_token`` goes into the header ``X-CSRF-Token`` of every write of a session."""
+    """The user. In a session, send ``csrf_token`` in the header ``X-CSRF-Token`` of every write."""
 
     name: str
     role: str
@@ -32,14 +32,14 @@ class Me(BaseModel):
 
 @router.get("")
 def me(user: Annotated[User, Depends(current_user)]) -> Me:
-    """Who is signed in."""
+    """The signed-in user."""
     cameras = None if user.cameras is None else list(user.cameras)
     return Me(name=user.name, role=user.role, anonymous=user.is_anonymous, cameras=cameras, csrf_token=user.csrf)
 
 
 @router.post("")
 def enter(request: Request, response: Response, given: Credentials) -> Me:
-    """Sign in: the answer sets the session's cookie."""
+    """Sign in. The answer sets the session cookie."""
     account, csrf = sign_in(request, response, given.name, given.password)
     cameras = None if account.cameras is None else list(account.cameras)
     return Me(name=account.name, role=account.role, anonymous=False, cameras=cameras, csrf_token=csrf)

@@ -1,4 +1,4 @@
-"""Sightings: the feed, one track, and its reviews."""
+"""API: the feed of sightings, one track in detail, and its reviews."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from watchlist.tracks import box_number
 
 router = APIRouter(prefix="/api/v1/tracks", tags=["tracks"])
 Filter = Annotated[FeedFilter, Depends(feed_filter)]
-NEAREST = 5  # people shown beside a track
+NEAREST = 5  # nearest people of a track
 
 
 class Near(BaseModel):
@@ -57,21 +57,23 @@ class Review(BaseModel):
 
 
 class TrackDetail(Sighting):
-    """A track with everything that a reviewer looks at."""
+    """A track with everything that a reviewer needs."""
 
     nearest_people: list[Near]
-    shot_pictures: list[str] = Field(description="addresses of the original crops of all shots, the best first")
-    video: str | None = Field(description="address of the annotated video at that moment")
-    box: str = Field(description="number that the video shows beside the box")
+    shot_pictures: list[str] = Field(description="addresses of the original crops of all shots, best first")
+    video: str | None = Field(description="address of the annotated video, at the time of the best shot")
+    box: str = Field(description="number next to the box in the video")
     reviews: list[Review]
-    persons: int = Field(description="how many people have to agree in a review")
-    database: str = Field(description="version of the list: changes with every enrolment")
+    persons: int = Field(description="number of people who have to confirm a match")
+    database: str = Field(description="version of the list; it changes with every enrolment")
 
 
 class Verdict(BaseModel):
     verdict: str = Field(pattern="^(confirmed|rejected|open)$")
     note: str = Field("", max_length=4000)
-    last_review: int | None = Field(None, ge=0, description="id of the newest review that you have seen; 0: none")
+    last_review: int | None = Field(
+        None, ge=0, description="id of the newest review that you have seen (0: none); the answer is 409 if there is a newer one"
+    )
 
 
 class Reviewed(BaseModel):
@@ -82,7 +84,7 @@ class Reviewed(BaseModel):
 def feed(
     request: Request, where: Filter, limit: Limit = 50, after: Annotated[str | None, Query(description="SOURCE/TRACK")] = None
 ) -> SightingPage:
-    """Tracks, the newest first. The next page begins after the last one's SOURCE/TRACK."""
+    """Sightings, newest first. For the next page, pass SOURCE/TRACK of the last one as `after`."""
     store, place = console_of(request).reader(), None
     if after is not None:
         source, track = split_after(after)
@@ -98,8 +100,8 @@ def feed(
 
 @router.get("/queues")
 def queues(request: Request, user: Viewer) -> dict[str, int]:
-    """How many tracks wait to be reviewed (``open``), and how many are in each state. For a user who sees some cameras alone
-    counts stop at 1000."""
+    """Number of tracks in each state of review; ``open`` ones wait to be reviewed. Counts stop at 1000 if you may see only some
+    cameras."""
     store = console_of(request).reader()
     if user.cameras is None:
         return {"open": 0, "second": 0, "confirmed": 0, "rejected": 0} | store.review_counts()
@@ -109,7 +111,7 @@ def queues(request: Request, user: Viewer) -> dict[str, int]:
 
 @router.get("/{source}/{track}")
 def detail(request: Request, user: Viewer, source: str, track: str) -> TrackDetail:
-    """One track, with the nearest people on the list and its reviews."""
+    """One track, with its nearest people on the list and its reviews."""
     row = require_track(request, user, source, track)
     console = console_of(request)
     store = console.reader()
@@ -135,19 +137,27 @@ def detail(request: Request, user: Viewer, source: str, track: str) -> TrackDeta
 def _nearest(request: Request, digest: str | None, vector: NDArray[np.float32]) -> list[Near]:
     try:
         found = galleries_of(request).nearest(digest, vector, NEAREST)
-    except StoreError:  # a list of another recogniser cannot be compared
+    except StoreError:  # the list was enrolled with another recogniser
         return []
     return [Near(identity=n.identity, name=n.name, score=n.score, photo=f"/enrolled/{n.identity}") for n in found]
 
 
 @router.post("/{source}/{track}/review")
 def review(request: Request, user: Reviewer, source: str, track: str, given: Verdict) -> Reviewed:
-    """Confirm or reject a decision, or leave it open, with a note. A rejected match is no match from then on, everywhere."""
+    """Confirm or reject a decision, or leave it open, with a note. A rejected match counts as no match everywhere."""
     return Reviewed(state=put_review(request, user, source, track, given))
 
 
 def put_review(request: Request, user: User, source: str, track: str, given: Verdict) -> str:
-    """Keep a review of a track; returns its state. Raises Problem 404, 409, 422."""
+    """Store a review of a track.
+
+    Returns:
+        The track's state of review: ``open``, ``second``, ``confirmed`` or ``rejected``.
+
+    Raises:
+        Problem: 404 if the user may not see the track, 409 if there is a review newer than ``given.last_review``, 422 if the
+            track cannot be reviewed.
+    """
     require_track(request, user, source, track)
     console = console_of(request)
     try:

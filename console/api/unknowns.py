@@ -1,4 +1,4 @@
-"""People who are on no list and were seen several times: suggestions, off unless an admin asks for them."""
+"""API: groups of tracks that may show the same person who is not on the list. Off until an admin switches them on."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from console.pages.unknowns import groups_of
 from console.problems import Problem
 
 router = APIRouter(prefix="/api/v1/unknowns", tags=["unknowns"])
-SHOWN = 12  # tracks of a group
+SHOWN = 12  # largest number of tracks listed for a group
 
 
 class Group(BaseModel):
-    """Tracks that may be of one person. It is a suggestion, never a sighting."""
+    """Tracks that may show the same person. A group is a suggestion, not a sighting."""
 
     seen: int = Field(description="number of tracks")
     first: float | None = Field(description="Unix time")
     last: float | None
-    likeness: float = Field(description="least cosine by which a track belongs to the group")
-    tracks: list[Sighting] = Field(description="the newest of them")
+    likeness: float = Field(description="lowest cosine that joins a track to the group")
+    tracks: list[Sighting] = Field(description="the newest 12 of the tracks")
 
 
 class Ignore(BaseModel):
@@ -34,7 +34,7 @@ class Ignore(BaseModel):
 def unknowns(
     request: Request, user: Viewer, ignored: bool = False, limit: Annotated[int, Query(ge=1, le=200)] = 50
 ) -> list[Group]:  # fmt: skip
-    """Groups, those seen most first."""
+    """The groups, largest first."""
     store = console_of(request).reader()
     if store.preference("unknowns", False) is not True:
         raise Problem(403, "Switched off", "grouping of unknown people is off; an admin can switch it on in the settings")
@@ -53,7 +53,7 @@ def unknowns(
 
 @router.post("/ignore", status_code=204)
 def ignore(request: Request, user: Operator, given: Ignore) -> None:
-    """Leave tracks out of the groups from now on."""
+    """Ignore tracks: they are left out of the groups from now on."""
     chosen = [key for key in given.tracks if user.sees(key[0])]
     with console_of(request).writer(user.name) as store:
         store.ignore_tracks(chosen)

@@ -1,4 +1,4 @@
-"""The console's HTML pages: one router file each, mounted in this order by `console.app`."""
+"""The console's HTML pages, one router file each. `console.app` includes them in this order."""
 
 from fastapi import APIRouter
 

@@ -1,4 +1,4 @@
-"""Cameras: state, last picture, frame rate, delay, reconnects; add, change and remove one, with a connection test."""
+"""Page of the live cameras: their state, and forms to add, change, remove and test one."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from pipeline.errors import redact_url
 from pipeline.monitoring.status_file import read_status
 
 router = APIRouter(include_in_schema=False)
-STALE_S = 10.0  # a status or picture that is older is not of now
+STALE_S = 10.0  # an older frame is not shown as current
 
 
 @router.get("/cameras")
 def cameras(request: Request, user: Viewer) -> HTMLResponse:
-    """All cameras that this user may see."""
+    """Show the cameras that the user may see."""
     console = console_of(request)
     status, file = read_status(console.out), _file(console)
     running = bool(status.get("running")) and status.get("command") == "live"
@@ -42,7 +42,7 @@ def cameras(request: Request, user: Viewer) -> HTMLResponse:
 
 @router.get("/cameras/still")
 def still(request: Request, user: Viewer, name: str) -> FileResponse:
-    """A camera's last picture with its boxes."""
+    """The last frame of a camera with its boxes, as JPEG."""
     path = _still(console_of(request), name) if user.sees(name) else None
     if path is None:
         raise not_found("no picture of this camera")
@@ -51,7 +51,7 @@ def still(request: Request, user: Viewer, name: str) -> FileResponse:
 
 @router.get("/cameras/edit")
 def edit(request: Request, user: Admin, name: str = "") -> HTMLResponse:
-    """The form for a camera; its password is not shown."""
+    """Show the form for a camera, without its password. Empty ``name``: a new camera."""
     file = _required_file(console_of(request))
     camera = next((known for known in file.shown() if known["name"] == name), None)
     if name and camera is None:
@@ -67,10 +67,10 @@ def test(
     transport: Annotated[str, Form()] = "tcp",
     before: Annotated[str, Form()] = "",
 ) -> HTMLResponse:
-    """Connect to a camera once."""
+    """Test the connection to a camera."""
     console = console_of(request)
     address = _address(_required_file(console), url, before)
-    with console.writer(user.name) as store:  # the server calls an address that somebody has typed
+    with console.writer(user.name) as store:  # logged, because the server connects to an address that a user typed
         store.log_audit("camera tested", url=redact_url(address)[:300])
     return part(request, "camera_test.html", found=try_camera(address, "udp" if transport == "udp" else "tcp"))
 
@@ -84,12 +84,12 @@ def save(
     transport: Annotated[str, Form()] = "tcp",
     before: Annotated[str, Form()] = "",
 ) -> Response:
-    """Add a camera, or change the one called ``before``."""
+    """Add a camera, or change the one that was called ``before``."""
     console = console_of(request)
     file = _required_file(console)
     known = file.find(before) if before else None
     camera = {**(known or {}), "name": name.strip(), "url": _address(file, url, before), "transport": transport}
-    with console.writer(user.name) as store, store.transaction():  # no change without its row in the audit log
+    with console.writer(user.name) as store, store.transaction():  # a change that is not logged is undone
         file.put(camera, before)
         store.log_audit("camera changed" if before else "camera added", camera=name.strip())
     return done("/cameras", f"{name.strip()} was {'changed' if before else 'added'}; live cameras take it up within a second")
@@ -97,7 +97,7 @@ def save(
 
 @router.post("/cameras/remove")
 def remove(request: Request, user: Admin, name: Annotated[str, Form()]) -> Response:
-    """Take a camera out of the settings; what it saw stays."""
+    """Remove a camera from the settings; its sightings stay."""
     console = console_of(request)
     file = _required_file(console)
     with console.writer(user.name) as store, store.transaction():
@@ -107,7 +107,7 @@ def remove(request: Request, user: Admin, name: Annotated[str, Form()]) -> Respo
 
 
 def _address(file: CameraSettingsFile, url: str, before: str) -> str:
-    """The address that was entered, or the kept one where the field was left empty or still shows it without its password."""
+    """The entered address; the stored one if the field is empty or shows it without its password. Raises Problem 422."""
     known = file.find(before) if before else None
     entered = url.strip()
     if known is not None and (not entered or "***" in entered):
@@ -121,7 +121,7 @@ def _address(file: CameraSettingsFile, url: str, before: str) -> str:
 
 
 def _file(console: Console) -> CameraSettingsFile | None:
-    """The settings file that `live` uses or used last in this folder."""
+    """The settings file of the current or last `live` in this output folder; None if it is not known."""
     status = read_status(console.out)
     config = status.get("config") if status.get("command") == "live" else None
     named = config or console.reader().preference("live_config", "")

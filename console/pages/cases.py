@@ -1,4 +1,4 @@
-"""Cases: tracks of several people and sources, with notes, as a zip and as a page to print."""
+"""Pages of cases, which collect tracks of several people and sources with notes: edit, print, export as a zip."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_SHOWN = 500  # tracks of a case on its page
 
 @router.get("/cases")
 def cases(request: Request, user: Viewer, before: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None) -> HTMLResponse:
-    """All cases, the newest first."""
+    """Show the cases, newest first."""
     found = console_of(request).reader().cases(100, before, user.cameras)
     return show(request, user, "cases.html", "cases", "Cases", cases=found, more=found[-1].id if len(found) == 100 else None)
 
@@ -45,7 +45,7 @@ def add(
     case: Annotated[str, Form()] = "",
     back: Annotated[str, Form()] = "",
 ) -> Response:
-    """Add tracks to a case, or to a new one."""
+    """Add tracks (SOURCE/TRACK) to a case, or to a new one if ``case`` is empty."""
     names = [source_and_track(text) for text in track or []]
     if not names:
         raise Problem(422, "No track is chosen", "tick the tracks that belong to the case, then add them")
@@ -64,7 +64,7 @@ def add(
 
 @router.get("/cases/{number}")
 def case_page(request: Request, user: Viewer, number: int) -> HTMLResponse:
-    """One case."""
+    """Show one case."""
     console = console_of(request)
     case = _case(console, user, number)
     members, hidden = _members(console, user, number)
@@ -86,7 +86,7 @@ def case_page(request: Request, user: Viewer, number: int) -> HTMLResponse:
 
 @router.get("/cases/{number}/print")
 def printable(request: Request, user: Viewer, number: int) -> HTMLResponse:
-    """The case on one page, to print or to keep as a PDF."""
+    """Show the case on one page, to print or save as PDF."""
     console = console_of(request)
     case = _case(console, user, number)
     members, hidden = _members(console, user, number)
@@ -97,7 +97,7 @@ def printable(request: Request, user: Viewer, number: int) -> HTMLResponse:
 
 @router.get("/cases/{number}/zip")
 def archive(request: Request, user: Operator, number: int) -> Response:
-    """The case as an evidence bundle."""
+    """Download the case as an evidence bundle (zip), with the tracks that the user may see."""
     console = console_of(request)
     case = _case(console, user, number)
     if user.is_anonymous:
@@ -130,7 +130,7 @@ def change(
     note: Annotated[str, Form()] = "",
     track: Annotated[str, Form()] = "",
 ) -> Response:
-    """Change name and note, close, open again, take a track out, or delete."""
+    """Apply one action to a case: save, close, open again, remove a track, change a track's note, or delete."""
     source, member = source_and_track(track)
     if track and not user.sees(source):
         raise not_found("no such track")
@@ -153,7 +153,7 @@ def change(
 
 
 def _changed(request: Request, user: User, change: Any) -> Any:
-    """What a change of the store returns; 422 with what is wrong where it refuses."""
+    """Apply a change to the database and return its result. A StoreError becomes Problem 422."""
     with console_of(request).writer(user.name) as store:
         try:
             return change(store)
@@ -162,7 +162,7 @@ def _changed(request: Request, user: User, change: Any) -> Any:
 
 
 def check_deletion(console: Console, user: User, number: int) -> None:
-    """Refuse to delete what the user does not see. Raises Problem 403."""
+    """Raise Problem 403 if a case holds tracks that the user may not see."""
     if not all(user.sees(member.source) for member in console.reader().case_tracks(number)):
         raise Problem(403, "Not allowed", "it holds tracks of cameras that you may not see; somebody who sees them may delete it")
 
@@ -175,7 +175,7 @@ def _case(console: Console, user: User, number: int) -> Case:
 
 
 def _members(console: Console, user: User, number: int) -> tuple[list[dict[str, Any]], int]:
-    """The tracks of a case that a user may see, with the notes on them, and how many of them cannot be shown."""
+    """The tracks of a case that the user may see, as cards with notes, and the number of those that are no longer stored."""
     store = console.reader()
     kept = [member for member in store.case_tracks(number) if user.sees(member.source)]
     shown = []

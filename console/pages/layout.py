@@ -1,4 +1,4 @@
-"""What the pages share: navigation, who may do what, preferences, and the rows of sightings as templates show them."""
+"""Shared parts of the pages: navigation, users by role, form fields, addresses, and cards of sightings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,16 @@ LANGUAGES = ("", *"en-GB en-US de-DE fr-FR es-ES it-IT nl-NL pl-PL pt-BR tr-TR u
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry of the navigation: its name is that of its icon too; ``short`` stands on a phone."""
+    """An entry of the navigation.
+
+    Attributes:
+        name: of the page and of its icon.
+        label: text of the link.
+        href: address of the page.
+        role: role that sees the entry.
+        short: label on a phone.
+        count: number next to the label; 0: none.
+    """
 
     name: str
     label: str
@@ -54,7 +63,7 @@ NAVIGATION = (
     Entry("settings", "Settings", "/settings"),
     Entry("users", "Users", "/users", role="admin"),
 )
-MAX_ID = 2**63 - 1  # whole number that SQLite knows
+MAX_ID = 2**63 - 1  # largest integer of SQLite
 OF_ALL_CAMERAS = ("runs", "report")
 MAIN_TABS = tuple(entry.name for entry in NAVIGATION[:4])
 
@@ -62,13 +71,17 @@ MAIN_TABS = tuple(entry.name for entry in NAVIGATION[:4])
 def show(
     request: Request, user: User, template: str, name: str, title: str, status: int = 200, notice: str = "", **context: Any
 ) -> HTMLResponse:
-    """A page of the console, with its navigation.
+    """Render a page of the console, with its navigation.
 
     Args:
+        request: the request.
+        user: of the request.
         template: file in ``templates/console/``.
         name: of the page's entry in `NAVIGATION`.
         title: of the browser's tab.
-        notice: one line at the top, such as what has been done.
+        status: HTTP status.
+        notice: line at the top; empty: the query parameter ``done``, see `done`.
+        **context: further variables of the template.
     """
     reader = console_of(request).reader()
     return page(
@@ -90,7 +103,16 @@ def show(
 def part(
     request: Request, template: str, status: int = 200, toast: str = "", headers: dict[str, str] | None = None, **context: Any
 ) -> HTMLResponse:
-    """A part of a page, for htmx; ``toast`` is a line shown for a moment."""
+    """Render a part of a page, for htmx.
+
+    Args:
+        request: the request.
+        template: file in ``templates/console/``.
+        status: HTTP status.
+        toast: line that the page shows for a few seconds.
+        headers: further headers of the answer.
+        **context: variables of the template.
+    """
     answer = page(request, template, status, **context)
     answer.headers.update(headers or {})
     if toast:
@@ -99,27 +121,39 @@ def part(
 
 
 def done(address: str, what: str = "") -> RedirectResponse:
-    """After a form: to the page that shows the result, with a line that says what was done."""
+    """Redirect after a form to the page that shows the result, with a line that says what was done."""
     joint = "&" if "?" in address else "?"
     return RedirectResponse(f"{address}{joint}{urlencode({'done': what})}" if what else address, 303)
 
 
 def wants_part(request: Request) -> bool:
-    """Whether htmx asks for a part of a page."""
+    """Whether htmx requests only a part of the page."""
     return request.headers.get("hx-request") == "true"
 
 
 def zone_of(store: Store) -> tzinfo:
-    """The time zone that times are shown and entered in: that of the settings, else this machine's."""
+    """The time zone of shown and entered times: that of the settings, else the server's."""
     name = store.preference("time_zone", "")
     if name:
-        with suppress(ValueError, OSError, KeyError):  # the name of no zone, or of one that this machine does not have
+        with suppress(ValueError, OSError, KeyError):  # unknown on this machine
             return ZoneInfo(name)
     return datetime.now().astimezone().tzinfo or UTC
 
 
 def entered_time(text: str, zone: tzinfo, what: str) -> float | None:
-    """Unix time of what a field for date and time holds. Raises Problem."""
+    """Parse a field for date and time.
+
+    Args:
+        text: such as ``2026-11-01T18:30``.
+        zone: used if the text names no zone.
+        what: name of the field, for the message.
+
+    Returns:
+        Unix time; None if the field is empty.
+
+    Raises:
+        Problem: 422 if it is not a time.
+    """
     if not text.strip():
         return None
     try:
@@ -130,7 +164,20 @@ def entered_time(text: str, zone: tzinfo, what: str) -> float | None:
 
 
 def entered_number(text: str, what: str, least: float = 0.0, most: float = 1e9) -> float | None:
-    """What a field for a number holds. Raises Problem."""
+    """Parse a field for a number.
+
+    Args:
+        text: content of the field.
+        what: name of the field, for the message.
+        least: smallest allowed value.
+        most: largest allowed value.
+
+    Returns:
+        The number; None if the field is empty.
+
+    Raises:
+        Problem: 422 if it is not a number from ``least`` to ``most``.
+    """
     if not text.strip():
         return None
     try:
@@ -143,29 +190,29 @@ def entered_number(text: str, what: str, least: float = 0.0, most: float = 1e9) 
 
 
 def entered_id(text: str, what: str) -> int:
-    """The whole number from 1 that a field for an ID holds. Raises Problem."""
+    """Parse a field for an ID, an integer from 1. Raises Problem 422 with the field's name ``what``."""
     if not re.fullmatch(r"[1-9][0-9]{0,17}", text):
         raise Problem(422, "Not allowed", f"{what} {text[:40]}: must be the number of one")
     return int(text)
 
 
 def track_href(source: str, track: str) -> str:
-    """The address of a track's page."""
+    """Address of a track's page."""
     return "/track?" + urlencode({"source": source, "track": track})
 
 
 def picture_href(source: str, track: str, kind: str) -> str:
-    """The address of a track's thumbnail: ``crop`` or ``restored``."""
+    """Address of a track's thumbnail; ``kind`` is ``crop`` or ``restored``."""
     return "/picture?" + urlencode({"source": source, "track": track, "kind": kind})
 
 
 def shot_href(source: str, track: str, number: int) -> str:
-    """The address of the original crop of a track's shot, from 1 on."""
+    """Address of the original crop of a track's shot; ``number`` counts from 1, best first."""
     return "/shot?" + urlencode({"source": source, "track": track, "number": number})
 
 
 def card(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of `Feed.feed` as the templates show it."""
+    """Add to a row of `Feed.feed` what the templates need: key, addresses, time of day or position, whether still in view."""
     source, track = row["source"], row["track"]
     live = row["started_at"] is not None
     return row | {
@@ -182,11 +229,12 @@ def card(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def cards(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Apply `card` to each row."""
     return [card(row) for row in rows]
 
 
 def visible_row(console: Console, user: User, source: str, track: str) -> dict[str, Any]:
-    """A track that this user may see. Raises Problem (404), also for one of a camera that is kept from them."""
+    """Row of a track in the feed. Raises Problem 404 if there is no such track or the user may not see its source."""
     row = console.reader().feed_row(source, track) if user.sees(source) else None
     if row is None:
         raise not_found("no such track; it may have been purged")
@@ -194,12 +242,12 @@ def visible_row(console: Console, user: User, source: str, track: str) -> dict[s
 
 
 def visible_sources(console: Console, user: User) -> list[str]:
-    """Names of the sources that have tracks and that this user may see."""
+    """Names of the sources with tracks that the user may see."""
     return [name for name in console.reader().sources() if user.sees(name)]
 
 
 def source_and_track(text: str) -> tuple[str, str]:
-    """SOURCE/TRACK; a source's name may hold slashes."""
+    """Split SOURCE/TRACK. A source may contain slashes."""
     source, _, track = text.rpartition("/")
     return source, track
 
@@ -228,7 +276,7 @@ REASONS = {
 
 
 def reason(text: str) -> str:
-    """A reason of the enrolment gate in words, with its details."""
+    """Describe a reason of the enrolment gate, such as ``too_small: 12 px``, in words."""
     code, _, details = text.partition(":")
     return REASONS.get(code, code) + (f" ({details.strip()})" if details.strip() else "")
 

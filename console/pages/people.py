@@ -1,4 +1,4 @@
-"""People on the list: search, a person's page, enrolment, changes, import."""
+"""Pages of the people on the list: find, show, enrol, change, remove and import them."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from watchlist.people_search import STATES
 from watchlist.removal import remove_person, remove_photo, update_person
 
 router = APIRouter(include_in_schema=False)
-PAGE = 60
-SIGHTINGS = 12  # shown on a person's page
-MAX_PHOTOS = 30  # dropped at a time
+PAGE = 60  # people per page
+SIGHTINGS = 12  # on a person's page
+MAX_PHOTOS = 30  # per upload
 MAX_PHOTO_BYTES = 30_000_000
 
 
@@ -46,7 +46,7 @@ MAX_PHOTO_BYTES = 30_000_000
 def people(
     request: Request, user: Viewer, q: str = "", state: str = "", after: Annotated[int, Query(ge=0, le=MAX_ID)] = 0
 ) -> HTMLResponse:
-    """The list, a page at a time."""
+    """Show the list, or with htmx its next page."""
     if state and state not in STATES:
         raise Problem(422, "Not allowed", f"state {state[:40]}: must be one of {', '.join(STATES)}")
     store = console_of(request).reader()
@@ -66,7 +66,7 @@ def people(
 def add_form(
     request: Request, user: Operator, track: str = "", photo: str = "", face: int = 0, identity: int | None = None
 ) -> HTMLResponse:
-    """The form to enrol somebody: with photos, with the face of an uploaded photo, or from a track."""
+    """Show the form to enrol somebody: from photos, from a face of an uploaded photo, or from a track."""
     console = console_of(request)
     row = visible_row(console, user, *source_and_track(track)) if track else None
     chosen = [desk_of(request).photo(user.name, photo)] if photo else []
@@ -86,7 +86,7 @@ def add_form(
 
 @router.post("/people/photos")
 def upload(request: Request, user: Operator, photos: list[UploadFile], identity: Annotated[str, Form()] = "") -> HTMLResponse:
-    """Find the faces of dropped photos, so that one can be chosen on each."""
+    """Store uploaded photos and show their faces, so that the user can choose one on each."""
     given = [photo for photo in photos if photo.filename]
     if not given:
         raise Problem(422, "No photo", "choose or drop at least one")
@@ -106,14 +106,14 @@ def upload(request: Request, user: Operator, photos: list[UploadFile], identity:
 
 @router.get("/people/desk/{token}")
 def desk_picture(request: Request, user: Operator, token: str, face: int = 0) -> Response:
-    """An uploaded photo, or one of its faces."""
+    """An uploaded photo (``face`` 0) or one of its faces, as JPEG."""
     content = desk_of(request).picture(user.name, token, face)
     return Response(content, media_type="image/jpeg", headers={"cache-control": "private, max-age=1800"})
 
 
 @router.post("/people")
 async def enrol(request: Request, user: Operator) -> Response:
-    """Enrol the chosen faces of uploaded photos, or a track's shots, as a new or a known person."""
+    """Enrol the chosen faces of uploaded photos, or the shots of a track, as a new person or one on the list."""
     from starlette.concurrency import run_in_threadpool
 
     form = await request.form()
@@ -154,7 +154,7 @@ def _enrol(request: Request, user: User, given: dict[str, str], tokens: list[str
 
 @router.post("/people/import")
 def import_list(request: Request, user: Operator, files: list[UploadFile], lookalike: Annotated[str, Form()] = "") -> Response:
-    """Begin to enrol everybody of a zip, or of a CSV with its photos."""
+    """Start to import the people of a zip, or of a CSV with its photos."""
     given = [(file.filename or "", file.file) for file in files if file.filename]
     job = imports_of(request).begin(user.name, given, lookalike == "on")
     return done(f"/people/import/{job.token}")
@@ -162,7 +162,7 @@ def import_list(request: Request, user: Operator, files: list[UploadFile], looka
 
 @router.get("/people/import/{token}")
 def import_page(request: Request, user: Operator, token: str) -> HTMLResponse:
-    """How far an import is, and its verdicts so far."""
+    """Show the progress of an import, with its verdicts so far."""
     job = imports_of(request).job(user.name, token)
     if wants_part(request):
         return part(request, "import_progress.html", job=job)
@@ -171,7 +171,7 @@ def import_page(request: Request, user: Operator, token: str) -> HTMLResponse:
 
 @router.get("/people/{identity}")
 def person_page(request: Request, user: Viewer, identity: int) -> HTMLResponse:
-    """One person."""
+    """Show one person: photos, details, timeline and last sightings."""
     console = console_of(request)
     person = _person(console, identity)
     store = console.reader()
@@ -192,7 +192,7 @@ def person_page(request: Request, user: Viewer, identity: int) -> HTMLResponse:
 
 @router.get("/people/{identity}/photos/{photo}")
 def photo_picture(request: Request, user: Viewer, identity: int, photo: int) -> Response:
-    """The chip of an enrolled photo."""
+    """The chip of an enrolled photo, as PNG."""
     fits = abs(identity) < 2**63 and abs(photo) < 2**63
     chip = console_of(request).reader().photo_chip(identity, photo) if fits else None
     if chip is None:
@@ -214,7 +214,7 @@ def change(
     version: Annotated[int, Form()] = 0,
     photo: Annotated[int, Form(ge=0, le=MAX_ID)] = 0,
 ) -> Response:
-    """Change details, enable or disable, remove the person or a photo."""
+    """Apply one action to a person or a photo: save details, enable, disable, remove."""
     console = console_of(request)
     person = _person(console, identity)
     given = {"external_id": external_id, "purpose": purpose, "authority": authority, "expires": expires}
@@ -253,7 +253,18 @@ def change(
 
 
 def entered_details(given: dict[str, str], empty: bool = False) -> dict[str, str]:
-    """What a form holds of a person but the name; with ``empty`` also what is empty. Raises Problem."""
+    """Check the details of a person in a form.
+
+    Args:
+        given: fields of the form.
+        empty: return empty fields, too, to clear them.
+
+    Returns:
+        ``external_id``, ``purpose``, ``authority`` and ``expires``, as far as given.
+
+    Raises:
+        Problem: 422 if a field is invalid.
+    """
     found = {}
     for key in DETAIL_FIELDS:
         value = given.get(key, "").strip().replace("\r\n", "\n")

@@ -1,4 +1,4 @@
-"""The report of the run, as ``report.html`` shows it, and its further pages of tracks."""
+"""The report of the run as a page, further pages of tracks, and the documentation of the API."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from watchlist.time_arguments import parse_time_range, require_one_of
 from watchlist.tracks import TrackFilter
 
 router = APIRouter(include_in_schema=False)
-PAGE_MAX_AGE_S = 5.0  # a page that is older is made anew if the database has changed
+PAGE_MAX_AGE_S = 5.0  # an older report is rendered again if the database has changed
 Viewer = Annotated[User, Depends(require("viewer"))]
 
 
 @router.get("/", response_class=HTMLResponse)
 def entrance(request: Request, user: Viewer) -> Response:
-    """The sightings for whoever is signed in; without accounts the report of the run."""
+    """Redirect signed-in users to the sightings; show the report in a console without accounts."""
     return report(request, user) if user.is_anonymous else RedirectResponse("/sightings", 303)
 
 
 @router.get("/report", response_class=HTMLResponse)
 def report(request: Request, user: Viewer) -> HTMLResponse:
-    """The report of the run."""
+    """Show the report of the run."""
     require_all_cameras(user, "the report shows")
     cached: CachedReport = request.app.state.report
     return HTMLResponse(cached.html())
@@ -44,13 +44,13 @@ def report(request: Request, user: Viewer) -> HTMLResponse:
 
 @router.get("/api", response_class=HTMLResponse)
 def documentation(request: Request, user: Viewer) -> HTMLResponse:
-    """The API, described."""
+    """Show the documentation of the API."""
     return HTMLResponse(TEMPLATES.get_template("api.html").render(paths=request.app.openapi()["paths"]))
 
 
 @router.get("/tracks", response_class=HTMLResponse)
 def tracks(request: Request, user: Viewer, outcome: str, source: str | None = None, after: str | None = None) -> HTMLResponse:
-    """Finished tracks of an outcome, a page of cards at a time."""
+    """Show finished tracks of one outcome, 60 per page. ``after`` is SOURCE/TRACK of the last one of the page before."""
     console = console_of(request)
     rows = track_page(console.reader(), user, source, outcome, 60, after)
     following = None
@@ -61,7 +61,11 @@ def tracks(request: Request, user: Viewer, outcome: str, source: str | None = No
 
 
 class CachedReport:
-    """The report, made once for all who ask at a time. While it is made anew the others read the one before."""
+    """Renders the report and caches it. While one request renders it, the others get the previous one.
+
+    Args:
+        console: the console.
+    """
 
     def __init__(self, console: Console) -> None:
         self._store, self._out, self._lock = Store(console.database, must_exist=True), console.out, threading.Lock()
@@ -69,14 +73,15 @@ class CachedReport:
         self._of: tuple[object, ...] = ()
 
     def warm(self) -> None:
-        """Make it in the background, so that the first reader need not wait."""
+        """Render the report in a thread, so that the first reader need not wait."""
         threading.Thread(target=self._quietly, daemon=True).start()
 
     def _quietly(self) -> None:
-        with suppress(StoreError, sqlite3.Error, OSError):  # whoever asks for the page is told
+        with suppress(StoreError, sqlite3.Error, OSError):  # a request for the page reports it
             self.html()
 
     def html(self) -> bytes:
+        """The report as UTF-8, rendered again if the database, ``run.json`` or the annotated videos have changed."""
         if not self._lock.acquire(blocking=not self._html):
             return self._html
         try:
@@ -85,7 +90,7 @@ class CachedReport:
                 of = (self._store.data_version(), *_changed(self._out / "run.json"), *_changed(self._out / "annotated"))
                 if of != self._of:
                     self._html, self._of = render_report(self._store, self._out, served=True).encode(), of
-                    # A page that takes long to make is made more rarely.
+                    # A report that takes long to render is rendered less often.
                     self._again_at = time.monotonic() + min(PAGE_MAX_AGE_S, 3 * (time.monotonic() - began))
             return self._html
         finally:
@@ -110,7 +115,21 @@ def track_page(
     since: str | None = None,
     until: str | None = None,
 ) -> list[dict[str, Any]]:
-    """A page of tracks; refuses what is not allowed with status 422, and says what is."""
+    """Read one page of finished tracks, ordered by source and time.
+
+    Args:
+        store: the run's database.
+        user: restricts the sources.
+        source: only this source; None: all.
+        outcome: one of `OUTCOMES`; None: all.
+        limit: largest number of tracks.
+        after: SOURCE/TRACK of the last track of the page before; None: the first page.
+        since: time as on the command line; None: no limit.
+        until: as ``since``.
+
+    Raises:
+        Problem: 404 if there is no track ``after``, 422 if another argument is invalid.
+    """
     if source is not None:
         allowed(lambda: require_one_of("source", source, [name for name in store.sources() if user.sees(name)]))
     if outcome is not None:
@@ -122,7 +141,7 @@ def track_page(
         camera, _, track = after.rpartition("/")
         last_seen = (camera, track)
     try:
-        if last_seen is not None and not user.sees(last_seen[0]):  # whether there is such a track is not told
+        if last_seen is not None and not user.sees(last_seen[0]):  # do not reveal whether the track exists
             raise LookupError
         return store.page(where, limit, last_seen)
     except LookupError:
@@ -130,5 +149,5 @@ def track_page(
 
 
 def track_name(row: dict[str, Any]) -> str:
-    """SOURCE/TRACK, by which a page goes on."""
+    """SOURCE/TRACK of a row, as `track_page` takes it."""
     return f"{row['source']}/{row['track']}"

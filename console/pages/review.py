@@ -1,4 +1,4 @@
-"""Review: confirm or reject matches one after another, by keyboard."""
+"""Page of the review: confirm or reject matches one after another, by keyboard."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ QUEUES = {
     "confirmed": "Confirmed",
     "rejected": "Rejected",
 }
-LENGTH = 40  # tracks of a queue that are listed; it fills up as they are judged
+LENGTH = 40  # tracks of a queue that the page lists
 DONE = {"confirmed": "Confirmed", "rejected": "Rejected: counts as no match in every export", "open": "Left open"}
 
 
 @router.get("/review")
 def review(request: Request, user: Viewer, queue: str = "open", track: str = "", after: str = "") -> HTMLResponse:
-    """A queue, and the track of it that is looked at; with htmx that track alone."""
+    """Show a queue and one track of it (empty ``track``: the first), or with htmx only the track."""
     if queue not in QUEUES:
         raise Problem(422, "Not allowed", f"queue {queue[:40]}: must be one of {', '.join(QUEUES)}")
     console = console_of(request)
@@ -58,7 +58,7 @@ def judge(
     following: Annotated[str, Form()] = "",
     back: Annotated[str, Form()] = "",
 ) -> Response:
-    """Keep a verdict. With htmx the answer is the next track of the queue."""
+    """Store a verdict. With htmx the answer is the next track of the queue."""
     console = console_of(request)
     visible_row(console, user, source, track)
     with console.writer(user.name) as store:
@@ -86,7 +86,7 @@ def judge(
 
 
 def persons_needed(store: Store) -> int:
-    """How many people have to confirm a match: the setting ``review: {persons: 2}``."""
+    """Number of people who have to confirm a match, 1 or 2: the preference ``review: {persons: 2}``."""
     asked = store.preference("review", {})
     return 2 if isinstance(asked, dict) and asked.get("persons") == 2 else 1
 
@@ -98,7 +98,7 @@ def _queue(store: Store, user: User, queue: str) -> list[dict[str, Any]]:
 
 
 def _panel(store: Store, row: dict[str, Any] | None) -> dict[str, Any]:
-    """What the panel shows of a track."""
+    """Context of the template for a track: its card, reviews, the matched or rejected person, and their photos."""
     if row is None:
         return {"row": None, "reviews": [], "judged": None, "photos": []}
     shown = card(row)

@@ -1,4 +1,4 @@
-"""Runs: start a recording job, see its progress and log, stop and resume it."""
+"""Pages of runs: start one, see its progress and log, stop and resume it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TELL = "runs tell of"
 
 @router.get("/runs")
 def runs(request: Request, user: Viewer) -> HTMLResponse:
-    """What runs, what was started here, and what ``run.json`` tells of earlier runs."""
+    """Show the current run, the runs started from the console, and earlier runs from ``run.json``."""
     require_all_cameras(user, TELL)
     console, jobs = console_of(request), runs_of(request)
     context: dict[str, Any] = {"progress": jobs.progress(), "busy": jobs.busy(), "runs": [_shown(run) for run in jobs.list()]}
@@ -47,7 +47,7 @@ def start(
     begin: Annotated[str, Form()] = "",
     video: Annotated[str, Form()] = "",
 ) -> Response:
-    """Start a run over a path of this server, or over an uploaded recording."""
+    """Start a run over a path on this server, or over an uploaded recording."""
     require_all_cameras(user, TELL)
     jobs = runs_of(request)
     rate = entered_number(fpir, "false-alarm rate", 1e-6, 0.5) or 0.01
@@ -61,7 +61,7 @@ def start(
 
 @router.get("/runs/{token}")
 def run_page(request: Request, user: Viewer, token: str) -> HTMLResponse:
-    """One run with its log."""
+    """Show one run with the end of its log."""
     require_all_cameras(user, TELL)
     jobs = runs_of(request)
     run = jobs.find(token)

@@ -1,4 +1,4 @@
-"""Search by photo: drop one, choose the face, see past tracks ranked."""
+"""Page of the search: past tracks, ranked by their similarity to a face of a photo, a track or a person."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def search(
     fpir: float = 0.01,
     top: int = 50,
 ) -> HTMLResponse:
-    """The form; with a face, a track or a person also what was found.
+    """Show the form and, for a face, a track or a person, the hits.
 
-    A search is a GET, so that it can be repeated with other filters; the photo itself was uploaded before.
+    A search is a GET request, so that its address can be reloaded and changed. The photo was uploaded before (`drop`).
     """
     track = track or request.query_params.get("from", "")
     if fpir not in RATES or top not in TOPS:
@@ -84,7 +84,7 @@ def search(
 
 @router.post("/search")
 def drop(request: Request, user: Viewer, photo: UploadFile) -> Response:
-    """Find the faces of a photo; with one face the search begins."""
+    """Store an uploaded photo and find its faces. If it shows one person, the search starts."""
     content = photo.file.read(MAX_PHOTO_BYTES + 1)
     if len(content) > MAX_PHOTO_BYTES:
         raise Problem(413, "Too large", f"{photo.filename}: more than {MAX_PHOTO_BYTES // 1_000_000} MB; make it smaller")
@@ -102,13 +102,18 @@ def drop(request: Request, user: Viewer, photo: UploadFile) -> Response:
 
 @router.get("/search/desk/{token}")
 def desk_picture(request: Request, user: Viewer, token: str, face: int = 0) -> Response:
-    """The uploaded photo, or one of its faces."""
+    """The uploaded photo (``face`` 0) or one of its faces, as JPEG."""
     content = desk_of(request).picture(user.name, token, face)
     return Response(content, media_type="image/jpeg", headers={"cache-control": "private, max-age=1800"})
 
 
 def _probe(request: Request, user: User, photo: str, face: str, track: str, identity: str) -> dict[str, Any]:
-    """What is searched for: ``vectors`` (M, D), or None where a face is still to be chosen."""
+    """The query of a search.
+
+    Returns:
+        ``vectors``: embeddings float32 (M, D), None if a face has to be chosen first; ``query``: parameters of its address; and
+        ``photo`` and ``face``, ``track``, or ``person``. {} if nothing is searched for.
+    """
     console, store = console_of(request), console_of(request).reader()
     if photo:
         shown = desk_of(request).photo(user.name, photo)

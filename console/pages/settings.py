@@ -1,4 +1,4 @@
-"""Settings: the asked false-alarm rate and what it means, review, retention with a preview, calibration, language, time zone."""
+"""Page of the settings: false-alarm rate, calibration, retention with a preview, review, language and time zone."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _purging = threading.Lock()
 
 @cache
 def zone_names() -> list[str]:
-    """All time zones, and "" for this machine's."""
+    """Names of all time zones; "" stands for the server's."""
     return ["", *sorted(available_timezones())]
 
 
 @router.get("/settings")
 def settings(request: Request, user: Viewer) -> HTMLResponse:
-    """All settings, with what they mean for this folder."""
+    """Show all settings, and their consequences for this output folder."""
     console = console_of(request)
     store = console.reader()
     traffic = store.traffic(time.time(), user.cameras)
@@ -74,7 +74,7 @@ def save(
     pictures: Annotated[str, Form()] = "",
     again: Annotated[str, Form()] = "",
 ) -> Response:
-    """Keep one part of the settings."""
+    """Save one part of the settings: ``rate``, ``review``, ``dates`` or ``retention``."""
     console = console_of(request)
     told = "Saved"
     if part == "rate":
@@ -107,7 +107,7 @@ def save(
 
 @router.post("/settings/purge")
 def purge_now(request: Request, user: Admin) -> Response:
-    """Delete what is older than the retention allows, and verify it."""
+    """Delete results that are older than the retention allows, and verify that they are gone."""
     console = console_of(request)
     days = console.reader().preference("retention", {})
     if not isinstance(days, dict) or all(days.get(key) is None for key in KEPT):
@@ -137,7 +137,7 @@ def calibrate(
     source: Annotated[str, Form()] = "",
     sure: Annotated[str, Form()] = "",
 ) -> Response:
-    """Fit the thresholds to a source that showed nobody on the list, or go back to the recogniser's."""
+    """Fit the thresholds to a source that shows nobody on the list, or go back to the recogniser's own."""
     if action == "reset":
         return done("/settings", reset_calibration(console_of(request), user.name))
     if source not in visible_sources(console_of(request), user) or sure != "on":
@@ -150,7 +150,7 @@ def _policy(days: dict[str, Any]) -> RetentionPolicy:
 
 
 def _preview(console: Console, user: User, days: dict[str, Any]) -> dict[str, int]:
-    """What the next purge would delete, by kind, of the cameras that the user sees."""
+    """Number of tracks that the next purge would change, by outcome and for ``pictures``, of sources that the user may see."""
     store, now = console.reader(), time.time()
     found = {}
     for key in KEPT:
@@ -161,7 +161,7 @@ def _preview(console: Console, user: User, days: dict[str, Any]) -> dict[str, in
 
 
 def _meaning(rate: float, traffic: dict[str, Any]) -> str:
-    """What a rate means at today's traffic."""
+    """Describe a false-alarm rate in words, with the false alarms to expect at the traffic of the last seven days."""
     if not traffic["per_day"]:
         return f"1 false alarm in {1 / rate:,.0f} passers-by"
     each = rate * traffic["per_day"]

@@ -1,4 +1,4 @@
-"""The feed: sightings, newest first, that grows by itself."""
+"""Page of the sightings: a feed, newest first, that is updated live."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from watchlist.row_checks import OUTCOMES
 from watchlist.store import Store
 
 router = APIRouter(include_in_schema=False)
-PAGE = 48
-MAX_NAMED = 50  # tracks asked for by name at a time
-MAX_SAME_NAME = 50
+PAGE = 48  # sightings per page
+MAX_NAMED = 50  # tracks requested by name at once
+MAX_SAME_NAME = 50  # people that the filter finds by a part of a name
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What the filter bar holds, as text."""
+    """The fields of the filter bar, as text; see `FeedFilter`. ``person`` is ``#ID``, an ID, or part of a name or external id."""
 
     outcome: str = ""
     source: str = ""
@@ -50,14 +50,15 @@ class Asked:
     review: str = ""
 
     def query(self, **changes: str) -> str:
-        """As the query of an address, without what is empty."""
+        """The fields as the query of an address, with ``changes`` and without empty ones."""
         return urlencode({key: value for key, value in (vars(self) | changes).items() if value})
 
     def any(self) -> bool:
+        """Whether a field other than ``outcome`` is set."""
         return any(vars(replace(self, outcome="")).values())
 
     def feed_filter(self, store: Store) -> FeedFilter:
-        """Raises Problem for what is not allowed."""
+        """Convert to a filter of the database. Raises Problem 422 for an invalid field."""
         for key, allowed in (("outcome", OUTCOMES), ("review", (*VERDICTS, "second"))):
             if (given := getattr(self, key)) and given not in allowed:
                 raise Problem(422, "Not allowed", f"{key} {given[:40]}: must be one of {', '.join(allowed)}")
@@ -84,6 +85,7 @@ def asked_filter(
     most_px: str = "",
     review: str = "",
 ) -> Asked:
+    """Dependency: the filter bar's fields in the query of a request."""
     return Asked(outcome, source, person, since, until, least_px, most_px, review)
 
 
@@ -92,7 +94,7 @@ Filters = Annotated[Asked, Depends(asked_filter)]
 
 @router.get("/sightings")
 def sightings(request: Request, user: Viewer, asked: Filters, after: str = "") -> HTMLResponse:
-    """The feed, or with htmx its next page."""
+    """Show the feed, or with htmx its next page."""
     console = console_of(request)
     store = console.reader()
     where = replace(asked.feed_filter(store), sources=user.cameras)
@@ -117,7 +119,7 @@ def sightings(request: Request, user: Viewer, asked: Filters, after: str = "") -
 def named(
     request: Request, user: Viewer, asked: Filters, track: Annotated[list[str], Query(max_length=MAX_NAMED)]
 ) -> HTMLResponse:
-    """The cards of tracks by name, those that a filter shows: what a page asks for that hears of them."""
+    """Cards of the named tracks (SOURCE/TRACK) that pass the filter, which the page requests after an event of the feed."""
     store = console_of(request).reader()
     where = replace(asked.feed_filter(store), sources=user.cameras)
     rows = store.feed_named([source_and_track(text) for text in track], where)
@@ -125,13 +127,14 @@ def named(
 
 
 def _people(store: Store, text: str) -> list[int]:
-    """Ids of the people a text means: an id, or part of a name or external id."""
+    """Ids of the people that a text names: ``#ID``, an ID, or part of a name or external id."""
     if text.removeprefix("#").isdecimal() and len(text) < 16:
         return [int(text.removeprefix("#"))]
     return [person.id for person in store.find_people(text, limit=MAX_SAME_NAME)]
 
 
 def _place(after: str) -> tuple[float, int] | None:
+    """Parse TIME,NUMBER of the last row of the page before. Raises Problem 422."""
     if not after:
         return None
     at, _, number = after.partition(",")
@@ -145,7 +148,7 @@ def _place(after: str) -> tuple[float, int] | None:
 
 
 def _following(asked: Asked, rows: list[dict[str, Any]]) -> str | None:
-    """The address of the next page."""
+    """Address of the next page; None after the last one."""
     if len(rows) < PAGE:
         return None
     at, number = rows[-1]["at"], rows[-1]["number"]

@@ -1,4 +1,4 @@
-"""Signing in and out."""
+"""Pages to sign in and out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/login")
 def ask(request: Request, next: str = "/") -> Response:
-    """The form."""
+    """Show the form."""
     return page(request, "login.html", next=_own(next))
 
 
@@ -27,7 +27,7 @@ def ask(request: Request, next: str = "/") -> Response:
 def enter(
     request: Request, name: Annotated[str, Form()] = "", password: Annotated[str, Form()] = "", next: Annotated[str, Form()] = "/"
 ) -> Response:
-    """Check name and password; then the page that was asked for."""
+    """Sign in, and redirect to the page that was requested before."""
     answer = RedirectResponse(_own(next), 303)
     try:
         sign_in(request, answer, name, password)
@@ -47,6 +47,6 @@ def leave(request: Request, user: Annotated[User, Depends(require("viewer"))]) -
 
 
 def _own(address: str) -> str:
-    """An address of this server: whoever signs in is led nowhere else."""
+    """The address if it is a path on this server, else "/": a link must not redirect to another site."""
     safe = address.startswith("/") and not address.startswith(("//", "/\\")) and address.isprintable() and "\\" not in address
     return address if safe else "/"

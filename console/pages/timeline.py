@@ -1,4 +1,4 @@
-"""When a person was seen, as lanes of bars for templates."""
+"""Timeline of a person's sightings, for templates."""
 
 from __future__ import annotations
 
@@ -7,16 +7,21 @@ from urllib.parse import urlencode
 
 from watchlist.store import Store
 
-STEPS_S = (60.0, 600.0, 3600.0, 6 * 3600.0, 86_400.0)
-MAX_BARS = 240
+STEPS_S = (60.0, 600.0, 3600.0, 6 * 3600.0, 86_400.0)  # durations that a bar may stand for
+MAX_BARS = 240  # per lane; sets the step
 
 
 def day_lanes(store: Store, identity: int, cameras: tuple[str, ...] | None) -> dict[str, Any] | None:
-    """A lane for each source, over the time in which a person was seen.
+    """Make a timeline with one lane for each source, over the time in which a person was seen.
+
+    Args:
+        store: the console's database.
+        identity: id of the person.
+        cameras: only these sources; None: all.
 
     Returns:
-        ``first`` and ``last`` (Unix time) and ``lanes``: name and bars (``left`` and ``width`` in percent, ``tracks``, ``first``,
-        ``last``, ``href``); None where no sighting has a time of day.
+        ``first`` and ``last`` (Unix time), and ``lanes``: pairs of source and bars. A bar has ``left`` and ``width`` in percent,
+        ``tracks`` (their number), ``first`` and ``last`` (Unix time) and ``href``. None if no sighting has a time of day.
     """
     rough = store.person_days(identity, 30 * 86_400.0, cameras)
     if not rough:

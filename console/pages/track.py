@@ -1,4 +1,4 @@
-"""A track's page: all its pictures, its decision, who is nearest, and the video at that moment."""
+"""Page of a track: pictures, decision, nearest people, reviews, and the video at its time."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from watchlist.store import Store
 router = APIRouter(include_in_schema=False)
 PLAYABLE = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/mp4", ".webm": "video/webm"}
 MAX_SHOTS_SHOWN = 40
-MAX_BOXES = 4000
+MAX_BOXES = 4000  # boxes sent to the page; a longer path is thinned out
 
 
 @router.get("/track")
 def track_page(request: Request, user: Viewer, source: str, track: str) -> HTMLResponse:
-    """Everything about one track."""
+    """Show one track."""
     console = console_of(request)
     row = visible_row(console, user, source, track)
     store, folder = console.reader(), console.folder
@@ -60,7 +60,7 @@ def track_page(request: Request, user: Viewer, source: str, track: str) -> HTMLR
 
 @router.get("/track/nearest")
 def nearest(request: Request, user: Viewer, source: str, track: str) -> HTMLResponse:
-    """The five nearest people of the list, with their cosines."""
+    """Show the five nearest people on the list, with their cosines."""
     console = console_of(request)
     row = visible_row(console, user, source, track)
     vector = console.reader().template_of(source, track)
@@ -76,7 +76,7 @@ def nearest(request: Request, user: Viewer, source: str, track: str) -> HTMLResp
 
 @router.get("/track/path")
 def path(request: Request, user: Viewer, source: str, track: str) -> dict[str, Any]:
-    """Where the face was when: ``boxes`` of PTS seconds and ``x1 y1 x2 y2``, for the box over the video."""
+    """The face's path, for the box over the video: ``boxes``, rows of PTS seconds, x1, y1, x2 and y2 in pixels."""
     console = console_of(request)
     visible_row(console, user, source, track)
     content = console.reader().track_path(source, track)
@@ -87,7 +87,7 @@ def path(request: Request, user: Viewer, source: str, track: str) -> dict[str, A
 
 @router.get("/shot")
 def shot(request: Request, user: Viewer, source: str, track: str, number: int = 1) -> Response:
-    """The original crop of a shot; 0 is the super-resolved chip."""
+    """The original crop of a shot (``number`` from 1, best first), or the super-resolved chip (0)."""
     console = console_of(request)
     row = visible_row(console, user, source, track)
     names = _shot_names(row)
@@ -100,7 +100,7 @@ def shot(request: Request, user: Viewer, source: str, track: str, number: int = 
 
 @router.get("/recording")
 def recording(request: Request, user: Viewer, source: str) -> FileResponse:
-    """The recording that a source was read from, where it is a file that browsers play."""
+    """The recording of a source, if it is a file of a type that browsers play."""
     console = console_of(request)
     found = _recording_file(console.reader(), source) if user.sees(source) else None
     if found is None:
@@ -109,7 +109,11 @@ def recording(request: Request, user: Viewer, source: str) -> FileResponse:
 
 
 class Galleries:
-    """The index over the enrolled photos of one recogniser, which follows the database. One request searches at a time."""
+    """Index over the enrolled photos, which follows changes of the database. One request searches at a time.
+
+    Args:
+        console: the console.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console, self._lock = console, threading.Lock()
@@ -117,7 +121,19 @@ class Galleries:
         self._galleries: dict[str, Gallery] = {}
 
     def nearest(self, digest: str | None, vector: np.ndarray[Any, np.dtype[np.float32]], count: int = 5) -> list[Any]:
-        """Up to ``count`` people nearest to a vector (D,). Raises StoreError for a list of another recogniser."""
+        """Find the nearest people.
+
+        Args:
+            digest: of the recogniser that made the template; None: unknown.
+            vector: template float32 (D,).
+            count: largest number of people.
+
+        Returns:
+            Candidates, best first.
+
+        Raises:
+            StoreError: the list was enrolled with another recogniser, or the recogniser is unknown.
+        """
         if digest is None:
             raise StoreError("it is not known which recogniser made this track's template")
         with self._lock:
@@ -131,7 +147,7 @@ class Galleries:
 
 
 def galleries_of(request: Request) -> Galleries:
-    """The galleries of the running application."""
+    """The `Galleries` of the running application."""
     found: Galleries | None = getattr(request.app.state, "galleries", None)
     if found is None:
         found = request.app.state.galleries = Galleries(console_of(request))
@@ -139,12 +155,12 @@ def galleries_of(request: Request) -> Galleries:
 
 
 def _shot_names(row: dict[str, Any]) -> list[str | None]:
-    """File names of the original crops of all shots, the best first."""
+    """File names of the original crops of all shots, best first."""
     return [row["crop"], *shot_pictures(row["source"], row["track"], row["shots"])]
 
 
 def _video(console: Console, store: Store, source: str, row: dict[str, Any]) -> dict[str, Any] | None:
-    """The video to play: the annotated one, which browsers play for certain, else the recording itself."""
+    """The video to play: the annotated one, which every browser plays, else the recording; None if there is neither."""
     at = row["start_s"] if row["best_pts_s"] is None else row["best_pts_s"]
     annotated = console.folder.safe_path(f"annotated/{source}.mp4")
     try:

@@ -1,4 +1,4 @@
-"""Unknowns: people on no list who were seen several times, grouped. Off unless asked for."""
+"""Page of the unknowns: groups of tracks that may show the same person who is not on the list. Off by default."""
 
 from __future__ import annotations
 
@@ -18,18 +18,23 @@ from watchlist.thresholds import Thresholds
 from watchlist.unknowns import UnknownGroup, group_unknowns
 
 router = APIRouter(include_in_schema=False)
-SHOWN, MEMBERS = 40, 12
-FRESH_S = 60.0  # groups that are older are made anew if tracks have come
+SHOWN, MEMBERS = 40, 12  # groups on the page, tracks shown of a group
+FRESH_S = 60.0  # older groups are computed again
 
 
 class Groups:
-    """The groups, made by one request at a time and kept for a while."""
+    """Computes the groups, and caches them by visible cameras for `FRESH_S`. One request computes at a time.
+
+    Args:
+        console: the console.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console, self._lock = console, threading.Lock()
         self._found: dict[tuple[str, ...] | None, tuple[float, list[UnknownGroup]]] = {}
 
     def find(self, user: User) -> list[UnknownGroup]:
+        """The groups of the tracks that the user may see. Raises Problem 409 if they cannot be computed."""
         from models import recognizer_card
 
         with self._lock:
@@ -46,12 +51,13 @@ class Groups:
             return found
 
     def forget(self) -> None:
+        """Empty the cache."""
         with self._lock:
             self._found.clear()
 
 
 def groups_of(request: Request) -> Groups:
-    """The groups of the running application."""
+    """The `Groups` of the running application."""
     found: Groups | None = getattr(request.app.state, "unknown_groups", None)
     if found is None:
         found = request.app.state.unknown_groups = Groups(console_of(request))
@@ -60,7 +66,7 @@ def groups_of(request: Request) -> Groups:
 
 @router.get("/unknowns")
 def unknowns(request: Request, user: Viewer, ignored: bool = False) -> HTMLResponse:
-    """The groups, if they are asked for."""
+    """Show the groups, if grouping is switched on."""
     store = console_of(request).reader()
     wanted = store.preference("unknowns", False) is True
     groups = [group for group in groups_of(request).find(user) if group.ignored == ignored] if wanted else []
@@ -96,7 +102,7 @@ def switch(request: Request, user: Admin, on: Annotated[str, Form()] = "") -> Re
 def ignore(
     request: Request, user: Operator, track: Annotated[list[str], Form()], action: Annotated[str, Form()] = "ignore"
 ) -> Response:
-    """Put a group on the ignore list, or take it off."""
+    """Put the tracks of a group on the ignore list, or take them off it."""
     names = [source_and_track(text) for text in track]
     if any(not user.sees(source) for source, _ in names):
         raise not_found("no such track")

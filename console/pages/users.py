@@ -1,4 +1,4 @@
-"""Users: accounts, roles, cameras, API tokens, and the audit log; for admins. Everybody may change their own password."""
+"""Pages for admins: accounts with roles, cameras and API tokens, and the audit log. All users may change their own password."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MEANING = {
 
 @router.get("/users")
 def users(request: Request, user: Admin) -> HTMLResponse:
-    """All accounts."""
+    """Show all accounts."""
     console = console_of(request)
     store = console.reader()
     return show(
@@ -47,7 +47,7 @@ def add(
     password: Annotated[str, Form()],
     cameras: Annotated[list[str] | None, Form()] = None,
 ) -> Response:
-    """Make an account."""
+    """Create an account."""
     hashed = _hashed(password)
     with console_of(request).writer(user.name) as store:
         try:
@@ -59,7 +59,7 @@ def add(
 
 @router.get("/audit")
 def audit(request: Request, user: Admin, before: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None) -> HTMLResponse:
-    """The audit log, and whether its chain of hashes holds."""
+    """Show the audit log, newest row first; the first page also verifies its hash chain."""
     store = console_of(request).reader()
     rows = store.audit_rows(AUDIT_PAGE, before)
     check = store.verify_audit() if before is None else None
@@ -71,15 +71,15 @@ def audit(request: Request, user: Admin, before: Annotated[int | None, Query(ge=
 
 @router.get("/account")
 def account(request: Request, user: Viewer) -> HTMLResponse:
-    """One's own account."""
+    """Show the user's own account."""
     return show(request, user, "account.html", "", "Your account", meaning=MEANING)
 
 
 @router.post("/account")
 def change_password(request: Request, user: Viewer, old: Annotated[str, Form()], password: Annotated[str, Form()]) -> Response:
-    """Change one's own password; one is signed out everywhere."""
+    """Change the user's own password, which ends all their sessions."""
     console = console_of(request)
-    assert user.id is not None  # nobody anonymous writes
+    assert user.id is not None  # the anonymous user may not write
     if check_password(request, user.name, old) is None:
         raise Problem(422, "Wrong password", "the present password is another one")
     hashed = _hashed(password)
@@ -100,7 +100,7 @@ def change(
     token: Annotated[int, Form(ge=0, le=MAX_ID)] = 0,
     cameras: Annotated[list[str] | None, Form()] = None,
 ) -> Response:
-    """Change role, cameras or password, remove the account, make or remove an API token."""
+    """Apply one action to an account: save role and cameras, set the password, remove it, add or remove an API token."""
     secret = ""
     hashed = _hashed(password) if action == "password" else ""
     with console_of(request).writer(user.name) as store:
@@ -120,7 +120,7 @@ def change(
                 raise Problem(422, "Not allowed", f"action {action[:40]}: is none")
         except StoreError as error:
             raise Problem(409, "Not changed", str(error)) from None
-    if secret:  # shown once, in no address
+    if secret:  # shown once, never in an address
         return show(request, user, "token.html", "users", "API token", secret=secret)
     told = {"save": "Saved", "password": "The password was changed; the user is signed out everywhere", "remove": "Removed"}
     return done("/users", told.get(action, "The token was removed"))
