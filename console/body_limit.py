@@ -32,7 +32,7 @@ LIMITS: dict[str, tuple[int, str | None]] = {
 
 class _TooLarge(HTTPException):  # FastAPI passes HTTPExceptions on while it reads a body
     def __init__(self, limit: int) -> None:
-        super().__init__(413, f"at most {limit / MEGABYTE:g} MB are taken here")
+        super().__init__(413, f"at most {limit / MEGABYTE:g} MB are accepted here; send less")
 
 
 class BodyLimit:
@@ -49,9 +49,9 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        (limit, role), taken, started = limit_of(scope["path"]), 0, False
-        told = dict(scope["headers"]).get(b"content-length", b"0")
-        if not told.isdigit() or int(told) > limit:
+        (limit, role), received, started = limit_of(scope["path"]), 0, False
+        length = dict(scope["headers"]).get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > limit:
             await _refuse(send, limit)
             return
         if role is not None and scope["method"] not in SAFE_METHODS:
@@ -65,10 +65,10 @@ class BodyLimit:
                 limit = DEFAULT_BYTES
 
         async def counted() -> Any:
-            nonlocal taken
+            nonlocal received
             message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > limit:
+            received += len(message.get("body", b""))
+            if received > limit:
                 raise _TooLarge(limit)
             return message
 
@@ -91,7 +91,7 @@ def limit_of(path: str) -> tuple[int, str | None]:
 
 
 async def _refuse(send: Any, limit: int) -> None:
-    detail = f"at most {limit / MEGABYTE:g} MB are taken here"
+    detail = f"at most {limit / MEGABYTE:g} MB are accepted here; send less"
     content = json.dumps({"type": "about:blank", "title": "Too large", "status": 413, "detail": detail}).encode()
     headers = [
         (b"content-type", b"application/problem+json"),

@@ -44,7 +44,7 @@ class CameraSettingsFile:
         cameras = found.get("cameras") or [] if isinstance(found, dict) else []
         return [camera for camera in cameras if isinstance(camera, dict) and "name" in camera and "url" in camera]
 
-    def shown(self) -> list[dict[str, Any]]:
+    def redacted(self) -> list[dict[str, Any]]:
         """The cameras with their passwords replaced by ``***``."""
         return [camera | {"url": redact_url(str(camera["url"]))} for camera in self.cameras()]
 
@@ -83,12 +83,12 @@ class CameraSettingsFile:
         """
         with _lock:
             cameras = self.cameras()
-            kept = [known for known in cameras if known["name"] != name]
-            if len(kept) == len(cameras):
+            remaining = [known for known in cameras if known["name"] != name]
+            if len(remaining) == len(cameras):
                 raise Problem(404, "No such camera", f"{name}: somebody else may have removed it")
-            if not kept:
-                raise Problem(409, "The last camera", "`live` needs at least one: stop it instead")
-            self._write(kept)
+            if not remaining:
+                raise Problem(409, "The last camera", "`live` needs at least one camera: stop `live` instead")
+            self._write(remaining)
 
     def _write(self, cameras: list[dict[str, Any]]) -> None:
         """Replace the text of the list, and write the file atomically."""
@@ -106,8 +106,8 @@ class CameraSettingsFile:
         else:
             rest = text[span[1] :]
             comments = re.search(r"((?:^[ \t]*#.*\n|^[ \t]*\n)*)\Z", text[span[0] : span[1]], re.MULTILINE)
-            kept = comments[1] if comments else ""  # comments after the list belong to the next key
-            changed = text[: span[0]] + block + kept + rest.lstrip("\n" if not kept else "")
+            trailing = comments[1] if comments else ""  # comments after the list belong to the next key
+            changed = text[: span[0]] + block + trailing + rest.lstrip("\n" if not trailing else "")
         if yaml.safe_load(changed).get("cameras") != cameras:
             raise Problem(409, "Not changed", f"{self.path}: the list of cameras cannot be edited safely; edit it by hand")
         descriptor, part = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)

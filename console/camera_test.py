@@ -35,15 +35,15 @@ def try_camera(url: str, transport: str = "tcp", limit_s: float = LIMIT_S) -> di
     """
     if not ADDRESS.fullmatch(url):
         return {"ok": False, "why": f"an address of a camera begins with {', '.join(SCHEMES)}"}
-    asked = json.dumps({"url": url, "transport": transport})
+    job = json.dumps({"url": url, "transport": transport})
     command = [sys.executable, "-m", "console.camera_test"]
     try:
-        done = subprocess.run(command, input=asked, capture_output=True, text=True, timeout=limit_s)
+        done = subprocess.run(command, input=job, capture_output=True, text=True, timeout=limit_s)
         found = json.loads(done.stdout)
     except subprocess.TimeoutExpired:
         return {"ok": False, "why": f"no picture came within {limit_s:.0f} s; check address, network and password"}
     except (OSError, ValueError):
-        return {"ok": False, "why": "the camera's stream ended the decoder; try its other stream"}
+        return {"ok": False, "why": "the decoder crashed on this stream; try another stream of the camera"}
     return found if isinstance(found, dict) else {"ok": False, "why": "no answer"}
 
 
@@ -52,10 +52,10 @@ def main() -> None:
     import av
     from PIL import Image
 
-    asked = json.loads(sys.stdin.read())
-    options = {"rtsp_transport": asked["transport"]} if asked["url"].startswith("rtsp") else {}
+    job = json.loads(sys.stdin.read())
+    options = {"rtsp_transport": job["transport"]} if job["url"].startswith("rtsp") else {}
     try:
-        with av.open(asked["url"], options=options, timeout=(8.0, 8.0)) as container:
+        with av.open(job["url"], options=options, timeout=(8.0, 8.0)) as container:
             stream = container.streams.video[0]
             frame = next(container.decode(stream))
             image: Image.Image = frame.to_image()

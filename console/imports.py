@@ -109,7 +109,7 @@ class Imports:
         """Find an import that ``owner`` has started. Raises Problem 404."""
         found = self._jobs.get(token)
         if found is None or found.owner != owner:
-            raise not_found("no such import; the server may have been started again since")
+            raise not_found("no such import; the server may have been restarted since")
         return found
 
     def _run(self, job: ImportJob, listing: PhotoList, folder: Path, allow_lookalike: bool) -> None:

@@ -179,7 +179,7 @@ class Runs:
         """Stop a run with SIGTERM, which ends it like Ctrl-C. Raises Problem 409 if it is not running."""
         with self._lock:
             if self._process is None or self._current is None or self._current.token != token or self._process.poll() is not None:
-                raise Problem(409, "It does not run", "the run has ended already")
+                raise Problem(409, "Not running", "the run has ended already")
             self._process.send_signal(signal.SIGTERM)
             self._current.state = "stopped"
             self._keep(self._current)

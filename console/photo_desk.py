@@ -1,4 +1,4 @@
-"""Uploaded photos: their faces, to choose from; enrolment and search with the chosen face. Photos are kept for half an hour."""
+"""The photo desk: stores uploaded photos for half an hour, finds their faces, and enrols or searches for a chosen face."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from fastapi import Request
 from numpy.typing import NDArray
 
 from console.context import Console, console_of
+from console.desk_photo import DeskPhoto, describe_photo
 from console.pictures import cut_face, encode_jpeg
 from console.problems import Problem, not_found
 from models.pictures import PictureError, read_picture
@@ -28,46 +29,19 @@ from watchlist.store import Store
 
 if TYPE_CHECKING:
     from watchlist.enrolment import Gate, Verdict
-    from watchlist.photo_faces import PhotoFaces
     from watchlist.photos import PhotoEntry
     from watchlist.search_back import TrackHit
     from watchlist.tracks import TrackFilter
 
-KEPT_S = 1800.0
-MAX_PHOTOS = 200  # kept at a time, of all users; the oldest go first
-MAX_OF_ONE = 80  # of one user
-SHOWN_PX = 1280
-FACE_PX = 96
-
-
-@dataclass(frozen=True)
-class DeskFace:
-    """A face of an uploaded photo: its ``number`` from 1, ``box`` x1 y1 x2 y2 in pixels of the upright photo, ``fault`` why the
-    enrolment gate would refuse it ("" if it would not)."""
-
-    number: int
-    box: tuple[float, float, float, float]
-    face_px: float
-    quality: float
-    fault: str
-
-
-@dataclass(frozen=True)
-class DeskPhoto:
-    """An uploaded photo. ``faces`` are the widest first; ``chosen`` is the number of the face it is clearly meant to show, None
-    where that has to be chosen; ``fault`` is why it cannot be used."""
-
-    token: str
-    name: str
-    width: int = 0
-    height: int = 0
-    faces: tuple[DeskFace, ...] = ()
-    chosen: int | None = None
-    fault: str = ""
+LIFETIME_S = 1800.0  # after which a photo is deleted
+MAX_PHOTOS = 200  # stored photos of all users; the oldest are deleted first
+MAX_OF_ONE = 80  # stored photos of one user
+SHOWN_PX = 1280  # longest side of a photo on a page
+FACE_PX = 96  # longest side of a face on a page
 
 
 @dataclass
-class _Kept:
+class _Upload:
     photo: DeskPhoto
     owner: str
     at: float
@@ -78,11 +52,21 @@ class _Kept:
 
 
 class PhotoDesk:
-    """Keeps uploaded photos in a temporary folder and analyses one at a time, with models that are loaded at the first photo."""
+    """Stores uploaded photos in a temporary folder, and analyses one at a time. The models are loaded with the first photo.
+
+    A photo belongs to the user who has uploaded it; other users cannot see it.
+
+    Args:
+        console: the console.
+
+    Attributes:
+        digest: of the recogniser; empty before the first use.
+        card: of the recogniser; {} before the first use.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._uploads: OrderedDict[str, _Upload] = OrderedDict()
         self._models, self._desk = threading.Lock(), threading.Lock()
         self._gates: dict[bool, Gate] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -92,7 +76,16 @@ class PhotoDesk:
     # ---------- photos ----------
 
     def add(self, owner: str, name: str, content: bytes) -> DeskPhoto:
-        """Find the faces of a photo and keep it for its owner; one that cannot be used tells why in ``fault``."""
+        """Find the faces of a photo, and store it for its owner.
+
+        Args:
+            owner: name of the user.
+            name: file name.
+            content: the image file.
+
+        Returns:
+            The photo. A photo that cannot be read is not stored; its ``fault`` says why.
+        """
         token, name = secrets.token_urlsafe(16), display_path(Path(name.replace("\\", "/")).name)[:200] or "photo"
         try:
             picture = read_picture(content)
@@ -102,61 +95,61 @@ class PhotoDesk:
             gate = self._gate(True)
             found = gate.analyse(picture)
             vectors = [gate.embed(found, row)[0] for row in range(len(found))]
-        photo = _described(token, name, found)
-        kept = _Kept(photo, owner, time.monotonic(), picture=encode_jpeg(found.photo, SHOWN_PX), vectors=vectors)
-        kept.thumbnails = [encode_jpeg(cut_face(found.photo, face.box), FACE_PX) for face in photo.faces]
+        photo = describe_photo(token, name, found)
+        upload = _Upload(photo, owner, time.monotonic(), picture=encode_jpeg(found.photo, SHOWN_PX), vectors=vectors)
+        upload.thumbnails = [encode_jpeg(cut_face(found.photo, face.box), FACE_PX) for face in photo.faces]
         with self._desk:
             self._forget()
             self._forget_oldest_of(owner)
             if self._folder is None:
                 self._folder = tempfile.TemporaryDirectory(prefix="farsight-desk-")
-            kept.path = Path(self._folder.name) / token
-            kept.path.write_bytes(content)
-            self._kept[token] = kept
+            upload.path = Path(self._folder.name) / token
+            upload.path.write_bytes(content)
+            self._uploads[token] = upload
         return photo
 
     def photo(self, owner: str, token: str) -> DeskPhoto:
-        """A photo that its owner has uploaded. Raises Problem (404) where there is none (any more)."""
+        """Find a photo of its owner. Raises Problem 404 if it is not stored (any more)."""
         return self._find(owner, token).photo
 
     def picture(self, owner: str, token: str, face: int = 0) -> bytes:
-        """The upright photo as JPEG, or one of its faces."""
-        kept = self._find(owner, token)
-        if not 0 <= face <= len(kept.thumbnails):
+        """The upright photo (``face`` 0) or one of its faces (from 1), as JPEG. Raises Problem 404."""
+        upload = self._find(owner, token)
+        if not 0 <= face <= len(upload.thumbnails):
             raise not_found("no such face")
-        return kept.thumbnails[face - 1] if face else kept.picture
+        return upload.thumbnails[face - 1] if face else upload.picture
 
     def vector(self, owner: str, token: str, face: int) -> NDArray[np.float32]:
-        """The embedding (D,) of a face."""
-        kept = self._find(owner, token)
-        if not 1 <= face <= len(kept.vectors):
+        """Embedding float32 (D,) of a face; ``face`` counts from 1. Raises Problem 404."""
+        upload = self._find(owner, token)
+        if not 1 <= face <= len(upload.vectors):
             raise not_found("no such face")
-        return kept.vectors[face - 1]
+        return upload.vectors[face - 1]
 
-    def _find(self, owner: str, token: str) -> _Kept:
+    def _find(self, owner: str, token: str) -> _Upload:
         with self._desk:
             self._forget()
-            kept = self._kept.get(token)
-        if kept is None or kept.owner != owner:
-            raise not_found("the photo is no longer kept; drop it again")
-        return kept
+            upload = self._uploads.get(token)
+        if upload is None or upload.owner != owner:
+            raise not_found("the photo is no longer stored; upload it again")
+        return upload
 
     def _forget(self) -> None:
-        """Delete photos that are too old or too many."""
-        while self._kept:
-            token, oldest = next(iter(self._kept.items()))
-            if len(self._kept) < MAX_PHOTOS and time.monotonic() - oldest.at < KEPT_S:
+        """Delete photos beyond `LIFETIME_S` and `MAX_PHOTOS`."""
+        while self._uploads:
+            token, oldest = next(iter(self._uploads.items()))
+            if len(self._uploads) < MAX_PHOTOS and time.monotonic() - oldest.at < LIFETIME_S:
                 return
             self._drop(token)
 
     def _forget_oldest_of(self, owner: str) -> None:
-        """Make room for another photo of a user, who does not push out those of others."""
-        own = [token for token, kept in self._kept.items() if kept.owner == owner]
+        """Delete the oldest photos of a user beyond `MAX_OF_ONE`, so that one user cannot displace the photos of others."""
+        own = [token for token, upload in self._uploads.items() if upload.owner == owner]
         for token in own[: max(0, len(own) - MAX_OF_ONE + 1)]:
             self._drop(token)
 
     def _drop(self, token: str) -> None:
-        if (path := self._kept.pop(token).path) is not None:
+        if (path := self._uploads.pop(token).path) is not None:
             path.unlink(missing_ok=True)
 
     # ---------- enrolment and search ----------
@@ -164,23 +157,23 @@ class PhotoDesk:
     def entry(
         self, owner: str, token: str, name: str, face: int | None, details: dict[str, str], identity: int | None
     ) -> PhotoEntry:
-        """A kept photo as an entry to enrol."""
+        """An uploaded photo as an entry for `enrol`, with arguments as in `PhotoEntry`. Raises Problem 404 if it was deleted."""
         from watchlist.photos import PhotoEntry
 
-        kept = self._find(owner, token)
-        if kept.path is None:
-            raise not_found("the photo is no longer kept; drop it again")
-        return PhotoEntry(name, kept.path, details, face, identity, kept.photo.name)
+        upload = self._find(owner, token)
+        if upload.path is None:
+            raise not_found("the photo is no longer stored; upload it again")
+        return PhotoEntry(name, upload.path, details, face, identity, upload.photo.name)
 
     def entries_of_track(self, row: dict[str, Any], name: str, details: dict[str, str], identity: int | None) -> list[PhotoEntry]:
-        """The original crops of a track's shots as entries to enrol. Raises Problem where none is kept."""
+        """The original crops of a track's shots as entries for `enrol`. Raises Problem 422 if none is stored."""
         from watchlist.photos import PhotoEntry
 
         folder = self._console.folder
         names = [row["crop"], *shot_pictures(row["source"], row["track"], row["shots"])]
         paths = [path for shot in names if (path := folder.picture_path(shot)) is not None]
         if not paths:
-            raise Problem(422, "No picture is kept", "the crops of this track were purged; enrol from a photo")
+            raise Problem(422, "No crop is stored", "the crops of this track were purged; enrol from a photo")
         track = f"{row['source']}/{row['track']}"
         return [PhotoEntry(name, path, details, None, identity, f"{track} shot {number}") for number, path in enumerate(paths, 1)]
 
@@ -191,19 +184,29 @@ class PhotoDesk:
         allow_lookalike: bool = False,
         on_verdict: Callable[[Verdict], None] = lambda verdict: None,
     ) -> list[Verdict]:
-        """Judge and enrol photos, for ``user``.
+        """Judge photos with the enrolment gate, and enrol the accepted ones.
 
-        Raises Problem where the list belongs to another recogniser or is a copy of another list.
+        Args:
+            user: name for the audit log.
+            entries: photos to enrol.
+            allow_lookalike: also enrol a face that looks like somebody else on the list.
+            on_verdict: called with each verdict.
+
+        Returns:
+            A verdict for each photo.
+
+        Raises:
+            Problem: 409 if the list was enrolled with another recogniser, or is a copy of another list.
         """
         from watchlist.enrolment import enrol
 
         with self._models:
             gate = _SharedGate(self._gate(allow_lookalike), self._models)
-        store = Store(self._console.database, must_exist=True)  # of its own: judging takes long, and others may write meanwhile
+        store = Store(self._console.database, must_exist=True)  # a separate connection, because judging takes long
         store.user = user
         try:
             if origin := store.copied_from():
-                raise Problem(409, "This list is a copy", f"of {origin}, which would undo the change: enrol there")
+                raise Problem(409, "This list is a copy", f"its original {origin} would undo the change: enrol there")
             judged = enrol(store, gate, entries, self.digest, on_verdict)  # type: ignore[arg-type]
         except StoreError as error:
             raise Problem(409, "Not enrolled", str(error)) from None
@@ -214,10 +217,21 @@ class PhotoDesk:
     def search(
         self, vectors: NDArray[np.float32], top: int, fpir: float, where: TrackFilter | None, user: str, by: str
     ) -> tuple[list[TrackHit], int]:
-        """Past tracks nearest to any of the vectors (M, D), best first, and how many were compared. Raises Problem.
+        """Search past tracks. The search is logged with database, input and number of matches (EU AI Act, Article 12 (3)).
 
-        The audit log gets a line about ``user`` and what was searched ``by``: a use of the system, as Article 12(3) of the EU AI
-        Act asks, with the database, the input and whether it matched.
+        Args:
+            vectors: embeddings float32 (M, D) of one person.
+            top: largest number of hits.
+            fpir: false alarms allowed per search.
+            where: selects the tracks; None: all.
+            user: name for the audit log.
+            by: kind of query for the audit log, such as ``photo``.
+
+        Returns:
+            The tracks nearest to any of the embeddings, best first, and the number of tracks compared.
+
+        Raises:
+            Problem: 409 if the database cannot be searched.
         """
         from watchlist.search_back import DatabaseTracks, TrackSearch
 
@@ -247,7 +261,7 @@ class PhotoDesk:
         return self.card
 
     def _gate(self, allow_lookalike: bool) -> Gate:
-        """The enrolment gate; the caller holds the lock of the models."""
+        """The enrolment gate. The caller must hold `_models`."""
         from models import load_detector, load_recognizer
         from watchlist.enrolment import Gate
         from watchlist.thresholds import Thresholds
@@ -260,7 +274,7 @@ class PhotoDesk:
 
 
 class _SharedGate:
-    """A gate that several threads use, one photo at a time."""
+    """An enrolment gate that judges one photo at a time for several threads."""
 
     def __init__(self, gate: Gate, lock: threading.Lock) -> None:
         self._gate, self._lock = gate, lock
@@ -274,21 +288,8 @@ class _SharedGate:
 
 
 def desk_of(request: Request) -> PhotoDesk:
-    """The desk of the running application."""
+    """The `PhotoDesk` of the running application."""
     found: PhotoDesk | None = getattr(request.app.state, "desk", None)
     if found is None:
         found = request.app.state.desk = PhotoDesk(console_of(request))
     return found
-
-
-def _described(token: str, name: str, found: PhotoFaces) -> DeskPhoto:
-    from watchlist.enrolment import face_fault
-
-    faces = tuple(
-        DeskFace(row + 1, tuple(map(float, box)), float(width), float(quality), face_fault(found, row))  # type: ignore[arg-type]
-        for row, (box, width, quality) in enumerate(zip(found.faces.boxes, found.widths, found.quality, strict=True))
-    )
-    people = found.subjects() if len(found) else []
-    height, width = found.photo.shape[:2]
-    chosen = people[0] + 1 if len(people) == 1 else None
-    return DeskPhoto(token, name, width, height, faces, chosen, "" if faces else "no_face")

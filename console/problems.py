@@ -124,7 +124,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(UnicodeEncodeError)
     @app.exception_handler(OverflowError)
     def no_value(request: Request, error: Exception) -> Response:
-        return problem_response(request, Problem(422, "Not allowed", "a text holds half a character, or a number is too large"))
+        return problem_response(request, Problem(422, "Not allowed", "a text is not valid Unicode, or a number is too large"))
 
     @app.exception_handler(OSError)
     def file(request: Request, error: OSError) -> Response:

@@ -152,7 +152,7 @@ def read_run(out: Path) -> tuple[dict[str, Any], str]:
 
 
 def _damage(error: Exception) -> str:
-    return f"run.json is damaged ({type(error).__name__}): what it tells is missing here"
+    return f"run.json is damaged ({type(error).__name__}): its content is missing here"
 
 
 def _rate(run: dict[str, Any]) -> float | None:

@@ -29,7 +29,7 @@ def redecide(console: Console, user: str, fpir: float) -> int:
         try:
             changed = redecide_tracks(store, card["sha256"], store.thresholds(card), fpir)
         except StoreError as error:
-            raise Problem(409, "Not decided anew", str(error)) from None
+            raise Problem(409, "Not decided again", str(error)) from None
         store.log_audit("redecide", fpir=fpir, changed=changed)
     return changed
 
@@ -63,8 +63,8 @@ def calibrate(console: Console, user: str, source: str) -> str:
         except StoreError as error:
             raise Problem(422, "Not calibrated", str(error)) from None
         if found.unchanged:
-            text = f"{found.tracks} tracks show {found.people} people, who give no better thresholds; nothing was changed"
+            text = f"{found.tracks} tracks of {found.people} people give no better thresholds; nothing was changed"
             raise Problem(422, "Not calibrated", text)
         store.put_calibration(card["sha256"], found.bins, found.tracks)
         store.log_audit("calibrate", tracks=found.tracks, strangers=[fit.strangers for fit in found.fits])
-    return f"The thresholds rest on {found.people} passers-by of {source} now"
+    return f"The thresholds are now fitted to {found.people} passers-by of {source}"

@@ -108,9 +108,9 @@ class AuditState(BaseModel):
 def settings(request: Request, user: Viewer) -> Settings:
     """The console's settings."""
     store = console_of(request).reader()
-    kept = {key: store.preference(key) for key in Settings.model_fields}
-    kept["review_persons"] = persons_needed(store)
-    return Settings(**{key: value for key, value in kept.items() if value is not None})
+    values = {key: store.preference(key) for key in Settings.model_fields}
+    values["review_persons"] = persons_needed(store)
+    return Settings(**{key: value for key, value in values.items() if value is not None})
 
 
 @router.patch("/settings")
@@ -211,11 +211,11 @@ def remove_user(request: Request, user: Admin, identity: AccountId) -> None:
 def add_token(request: Request, user: Viewer, identity: AccountId, given: NewToken) -> Token:
     """Create an API token for your own account, or, as an admin, for any account."""
     _own_or_admin(user, identity)
-    secret, kept = make_token()
+    secret, digest = make_token()
     expires = None if given.days is None else time.time() + 86_400 * given.days
     try:
         with console_of(request).writer(user.name) as store:
-            made = store.add_token(identity, given.label, kept, expires)
+            made = store.add_token(identity, given.label, digest, expires)
     except StoreError as error:
         raise not_found(str(error)) from None
     return Token(id=made, secret=secret)

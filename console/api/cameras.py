@@ -43,12 +43,12 @@ def cameras(request: Request, user: Viewer) -> Cameras:
     at = _number(found.get("at"))
     running = bool(found.get("running"))
     fresh = at is not None and abs(time.time() - at) < FRESH_S
-    shown = []
+    visible = []
     for camera in found["sources"]:
         if isinstance(camera, dict) and isinstance(camera.get("name"), str) and user.sees(camera["name"]):
             state = str(camera.get("state", "")) if fresh else "unknown"
-            shown.append(_camera(camera, state if running else "stopped"))
-    return Cameras(running=running and fresh, at=at, cameras=shown)
+            visible.append(_camera(camera, state if running else "stopped"))
+    return Cameras(running=running and fresh, at=at, cameras=visible)
 
 
 def _camera(camera: dict[str, Any], state: str) -> Camera:

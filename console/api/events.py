@@ -79,7 +79,7 @@ async def events(
     """
     watcher: Watcher = request.app.state.watcher
     if watcher.listeners.total() >= MAX_LISTENERS or watcher.listeners[user.name] >= MAX_OF_ONE:
-        most = f"at most {MAX_OF_ONE} pages of one user and {MAX_LISTENERS} of all listen at a time; close some"
+        most = f"at most {MAX_OF_ONE} open pages per user and {MAX_LISTENERS} in all are updated live; close some"
         raise Problem(503, "Too many listeners", most, {"retry-after": "30"})
     await watcher.look()
     feed, _, alert = (last_event_id or f"{watcher.number}-{watcher.alert}").partition("-")

@@ -11,8 +11,9 @@ from console.api.common import Operator
 from console.api.people import PersonId, check_details, own_list
 from console.auth import User
 from console.context import console_of
+from console.desk_photo import DeskFace, DeskPhoto
 from console.imports import ImportJob, imports_of
-from console.photo_desk import DeskFace, DeskPhoto, desk_of
+from console.photo_desk import desk_of
 from console.problems import Problem, not_found
 
 router = APIRouter(prefix="/api/v1/people", tags=["people"])
@@ -134,18 +135,18 @@ def enrol_photos(
         Problem: 409 if the list cannot be changed, 413 for a large file, 422 for wrong arguments.
     """
     if not 1 <= len(photos) <= MAX_PHOTOS:
-        raise Problem(422, "Not allowed", f"photos: 1 to {MAX_PHOTOS} at a time; a zip of more goes to the import")
+        raise Problem(422, "Not allowed", f"photos: 1 to {MAX_PHOTOS} at a time; import more as a zip")
     if face is not None and len(photos) != 1:
-        raise Problem(422, "Not allowed", "face: is of one photo; send it alone")
+        raise Problem(422, "Not allowed", "face: needs exactly one photo")
     own_list(console_of(request).reader())
     desk = desk_of(request)
-    kept = [desk.add(user.name, photo.filename or "", read_photo(photo)) for photo in photos]
-    refused = [Verdict(name=name, photo=photo.name, enrolled=False, reason=photo.fault) for photo in kept if not photo.faces]
-    usable = {photo.token: photo for photo in kept if photo.faces}
+    uploaded = [desk.add(user.name, photo.filename or "", read_photo(photo)) for photo in photos]
+    refused = [Verdict(name=name, photo=photo.name, enrolled=False, reason=photo.fault) for photo in uploaded if not photo.faces]
+    usable = {photo.token: photo for photo in uploaded if photo.faces}
     entries = [desk.entry(user.name, token, name, face, details, identity) for token in usable]
     judged = desk.enrol(user.name, entries, allow_lookalike) if entries else []
-    shown = [_verdict(verdict, photo) for verdict, photo in zip(judged, usable.values(), strict=True)]
-    return Enrolled(verdicts=[*shown, *refused])
+    verdicts = [_verdict(verdict, photo) for verdict, photo in zip(judged, usable.values(), strict=True)]
+    return Enrolled(verdicts=[*verdicts, *refused])
 
 
 def _verdict(verdict: Any, photo: DeskPhoto | None = None) -> Verdict:

@@ -14,7 +14,7 @@ from console.jobs import runs_of
 from pipeline.errors import redact_url
 
 router = APIRouter(prefix="/api/v1", tags=["runs"])
-TELL = "runs tell of"
+SCOPE = "runs cover"
 
 
 class Run(BaseModel):
@@ -54,14 +54,14 @@ def _fields(job: Job) -> dict[str, Any]:
 @router.get("/runs")
 def runs(request: Request, user: Viewer) -> list[Run]:
     """The runs that were started from the console, newest first."""
-    require_all_cameras(user, TELL)
+    require_all_cameras(user, SCOPE)
     return [Run(**_fields(job)) for job in runs_of(request).list()]
 
 
 @router.get("/runs/{token}")
 def run(request: Request, user: Viewer, token: str) -> RunDetail:
     """One run, with the end of its log."""
-    require_all_cameras(user, TELL)
+    require_all_cameras(user, SCOPE)
     jobs = runs_of(request)
     job = jobs.find(token)
     return RunDetail(**_fields(job), log=jobs.log(job), progress=jobs.progress()["share"] if job.state == "running" else None)
@@ -70,7 +70,7 @@ def run(request: Request, user: Viewer, token: str) -> RunDetail:
 @router.post("/runs", status_code=201)
 def start(request: Request, user: Operator, given: NewRun) -> Run:
     """Start a run that writes into the console's output folder and matches the people on its list."""
-    require_all_cameras(user, TELL)
+    require_all_cameras(user, SCOPE)
     job = runs_of(request).start(user.name, given.source, given.fpir, given.config, given.start, given.video)
     return Run(**_fields(job))
 
@@ -78,7 +78,7 @@ def start(request: Request, user: Operator, given: NewRun) -> Run:
 @router.post("/runs/{token}/stop")
 def stop(request: Request, user: Operator, token: str) -> Run:
     """Stop a run. Its results so far are kept."""
-    require_all_cameras(user, TELL)
+    require_all_cameras(user, SCOPE)
     jobs = runs_of(request)
     jobs.stop(user.name, jobs.find(token).token)
     return Run(**_fields(jobs.find(token)))
@@ -87,12 +87,12 @@ def stop(request: Request, user: Operator, token: str) -> Run:
 @router.post("/runs/{token}/resume", status_code=201)
 def resume(request: Request, user: Operator, token: str) -> Run:
     """Resume a run that has ended: finished files are skipped."""
-    require_all_cameras(user, TELL)
+    require_all_cameras(user, SCOPE)
     return Run(**_fields(runs_of(request).resume(user.name, token)))
 
 
 @router.post("/recordings", status_code=201)
 def upload(request: Request, user: Operator, file: UploadFile) -> Recording:
     """Upload a recording."""
-    require_all_cameras(user, TELL)
+    require_all_cameras(user, SCOPE)
     return Recording(source=str(runs_of(request).upload(user.name, file.filename or "", file.file)))

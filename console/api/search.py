@@ -52,15 +52,15 @@ class Found(BaseModel):
     size: tuple[int, int] | None = Field(default=None, description="width and height of the upright photo")
 
 
-class Wanted(BaseModel):
-    """How to search."""
+class SearchOptions(BaseModel):
+    """Number of hits, FPIR and filter of a search."""
 
     top: int
     fpir: float
     where: TrackFilter
 
 
-def wanted(
+def search_options(
     user: Reviewer,
     top: Annotated[int, Query(ge=1, le=500, description="largest number of hits")] = 50,
     fpir: Annotated[float, Query(ge=1e-6, le=0.5, description="false alarms allowed per search, over all tracks")] = 0.01,
@@ -68,46 +68,46 @@ def wanted(
     since: Annotated[str | None, Query(description="such as 2026-11-01T18:30, Unix seconds, or PTS seconds")] = None,
     until: str | None = None,
     min_px: Annotated[float | None, Query(ge=0, le=1e6)] = None,
-) -> Wanted:
-    """Dependency: how a request wants to search, within what the user may see."""
+) -> SearchOptions:
+    """Dependency: the options in the query of a request, restricted to the cameras that the user may see. Raises Problem 422."""
     first, last = allowed(lambda: parse_time_range(since or None, until or None, prefix=""))
     where = TrackFilter(source or None, first.pts_s, first.at, last.at, min_px, last.pts_s, sources=user.cameras)
-    return Wanted(top=top, fpir=fpir, where=where)
+    return SearchOptions(top=top, fpir=fpir, where=where)
 
 
-How = Annotated[Wanted, Depends(wanted)]
+Options = Annotated[SearchOptions, Depends(search_options)]
 
 
 @router.post("/photo")
 def by_photo(
     request: Request,
     user: Reviewer,
-    how: How,
+    options: Options,
     photo: UploadFile,
     face: Annotated[int | None, Form(ge=1, le=10_000, description="number of the face, if there are several")] = None,
 ) -> Found:
     """Search for the person in a photo."""
     desk = desk_of(request)
-    kept = desk.add(user.name, photo.filename or "", read_photo(photo))
-    number = kept.chosen if face is None else face
-    if number is None or not 1 <= number <= len(kept.faces):
-        refused = kept.fault or ("no_such_face" if face is not None else "several_faces")
-        return Found(refused=refused, faces=described(kept), size=(kept.width, kept.height))
-    return search(request, user, how, desk.vector(user.name, kept.token, number)[None], "photo")
+    uploaded = desk.add(user.name, photo.filename or "", read_photo(photo))
+    number = uploaded.chosen if face is None else face
+    if number is None or not 1 <= number <= len(uploaded.faces):
+        refused = uploaded.fault or ("no_such_face" if face is not None else "several_faces")
+        return Found(refused=refused, faces=described(uploaded), size=(uploaded.width, uploaded.height))
+    return search(request, user, options, desk.vector(user.name, uploaded.token, number)[None], "photo")
 
 
 @router.post("/track/{source}/{track}")
-def by_track(request: Request, user: Reviewer, how: How, source: str, track: str) -> Found:
+def by_track(request: Request, user: Reviewer, options: Options, source: str, track: str) -> Found:
     """Search for the person of another track, by its template."""
     require_track(request, user, source, track)
     vector = console_of(request).reader().template_of(source, track)
     if vector is None:
         raise Problem(422, "No embedding", "no shot of this track was good enough to compare; search by a photo")
-    return search(request, user, how, vector[None], "track")
+    return search(request, user, options, vector[None], "track")
 
 
 @router.post("/person/{identity}")
-def by_person(request: Request, user: Reviewer, how: How, identity: int) -> Found:
+def by_person(request: Request, user: Reviewer, options: Options, identity: int) -> Found:
     """Search for a person on the list, by all their photos."""
     store = console_of(request).reader()
     if not 0 < identity <= MAX_ID or store.name_of(identity) is None:
@@ -115,12 +115,12 @@ def by_person(request: Request, user: Reviewer, how: How, identity: int) -> Foun
     photos = store.enrolments(identity)
     if not photos:
         raise Problem(422, "No photo", "this person has no enrolled photo; search by a photo")
-    return search(request, user, how, np.stack([photo.vector for photo in photos]), f"person {identity}")
+    return search(request, user, options, np.stack([photo.vector for photo in photos]), f"person {identity}")
 
 
-def search(request: Request, user: User, how: Wanted, vectors: NDArray[np.float32], by: str) -> Found:
+def search(request: Request, user: User, options: SearchOptions, vectors: NDArray[np.float32], by: str) -> Found:
     """Search past tracks; every search is in the audit log. Raises Problem."""
-    hits, compared = desk_of(request).search(vectors, how.top, how.fpir, how.where, user.name, by)
+    hits, compared = desk_of(request).search(vectors, options.top, options.fpir, options.where, user.name, by)
     return Found(hits=[_hit(hit) for hit in hits], compared=compared)
 
 

@@ -91,7 +91,7 @@ def feed(
         seen = where.sources is None or source in where.sources
         last = store.feed_row(source, track) if seen else None
         if last is None:
-            raise not_found(f"after {after}: no such track (any more); it is SOURCE/TRACK, the last of the page before")
+            raise not_found(f"after {after}: no such track; give SOURCE/TRACK of the last track of the page before")
         place = (last["at"], last["number"])
     rows = store.feed(where, limit, place)
     following = f"{rows[-1]['source']}/{rows[-1]['track']}" if len(rows) == limit else None

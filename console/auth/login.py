@@ -18,9 +18,9 @@ MAX_NAME = 200  # characters
 def client_address(request: Request) -> str:
     """IP address of the client; behind a proxy the last one in ``X-Forwarded-For``."""
     if console_of(request).options.behind_proxy:
-        told = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
-        if told:
-            return told[:100]
+        forwarded = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+        if forwarded:
+            return forwarded[:100]
     return request.client.host if request.client else ""
 
 

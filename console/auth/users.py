@@ -113,13 +113,13 @@ def require_all_cameras(user: User, what: str) -> None:
 
     Args:
         user: of the request.
-        what: subject and verb of the message, such as ``the report shows``.
+        what: subject and verb of the message, such as ``the report covers``.
 
     Raises:
         Problem: 403.
     """
     if user.cameras is not None:
-        raise Problem(403, "Not allowed", f"{what} all cameras, and you may see some")
+        raise Problem(403, "Not allowed", f"{what} all cameras, and your account may see only some")
 
 
 def require(role: Role) -> Callable[[Request], Awaitable[User]]:

@@ -27,14 +27,14 @@ def cameras(request: Request, user: Viewer) -> HTMLResponse:
     console = console_of(request)
     status, file = read_status(console.out), _file(console)
     running = bool(status.get("running")) and status.get("command") == "live"
-    told = {s["name"]: s for s in status.get("sources", []) if isinstance(s, dict)} if status.get("command") == "live" else {}
-    listed = {camera["name"]: camera for camera in file.shown()} if file is not None else {}
-    shown = []
-    for name in dict.fromkeys([*listed, *told]):
+    reported = {s["name"]: s for s in status.get("sources", []) if isinstance(s, dict)} if status.get("command") == "live" else {}
+    listed = {camera["name"]: camera for camera in file.redacted()} if file is not None else {}
+    visible = []
+    for name in dict.fromkeys([*listed, *reported]):
         if user.sees(name):
-            shown.append(_shown(console, name, listed.get(name), told.get(name), running))
+            visible.append(_card(console, name, listed.get(name), reported.get(name), running))
     named = None if file is None else str(file.path) if user.may("admin") else file.path.name
-    context: dict[str, Any] = {"cameras": shown, "running": running, "at": status.get("at"), "file": named}
+    context: dict[str, Any] = {"cameras": visible, "running": running, "at": status.get("at"), "file": named}
     if wants_part(request):
         return part(request, "cameras_now.html", **context)
     return show(request, user, "cameras.html", "cameras", "Cameras", **context)
@@ -53,7 +53,7 @@ def still(request: Request, user: Viewer, name: str) -> FileResponse:
 def edit(request: Request, user: Admin, name: str = "") -> HTMLResponse:
     """Show the form for a camera, without its password. Empty ``name``: a new camera."""
     file = _required_file(console_of(request))
-    camera = next((known for known in file.shown() if known["name"] == name), None)
+    camera = next((known for known in file.redacted() if known["name"] == name), None)
     if name and camera is None:
         raise not_found(f"{name}: no such camera")
     return show(request, user, "camera_edit.html", "cameras", "Camera", camera=camera, file=str(file.path))
@@ -111,8 +111,8 @@ def _address(file: CameraSettingsFile, url: str, before: str) -> str:
     known = file.find(before) if before else None
     entered = url.strip()
     if known is not None and (not entered or "***" in entered):
-        shown = next(camera["url"] for camera in file.shown() if camera["name"] == before)
-        if entered and entered != shown:
+        redacted = next(camera["url"] for camera in file.redacted() if camera["name"] == before)
+        if entered and entered != redacted:
             raise Problem(422, "The password is missing", "enter the whole address, or leave it empty to keep the present one")
         return str(known["url"])
     if not entered:
@@ -144,20 +144,20 @@ def _still(console: Console, name: str) -> Path | None:
         return None
 
 
-def _shown(
-    console: Console, name: str, camera: dict[str, Any] | None, told: dict[str, Any] | None, running: bool
+def _card(
+    console: Console, name: str, camera: dict[str, Any] | None, reported: dict[str, Any] | None, running: bool
 ) -> dict[str, Any]:
-    path, counts = _still(console, name), (told or {}).get("counts") or {}
+    path, counts = _still(console, name), (reported or {}).get("counts") or {}
     fresh = path is not None and time.time() - path.stat().st_mtime < STALE_S
-    state = str(told.get("state") or "starting") if told is not None and running else "not running"
+    state = str(reported.get("state") or "starting") if reported is not None and running else "not running"
     return {
         "name": name,
-        "url": (camera or {}).get("url") or redact_url(str((told or {}).get("url", ""))),
+        "url": (camera or {}).get("url") or redact_url(str((reported or {}).get("url", ""))),
         "state": state,
         "kind": {"streaming": "ok", "not running": ""}.get(state, "waiting"),
-        "reason": (told or {}).get("reason", "") if running else "",
-        "per_s": (told or {}).get("per_s"),
-        "delay_s": (told or {}).get("delay_s"),
+        "reason": (reported or {}).get("reason", "") if running else "",
+        "per_s": (reported or {}).get("per_s"),
+        "delay_s": (reported or {}).get("delay_s"),
         "searched": counts.get("frames_searched", 0),
         "skipped": counts.get("dropped_for_newer", 0),
         "reconnects": counts.get("reconnects", 0),

@@ -138,7 +138,10 @@ def change(
         "save": (lambda store: store.change_case(number, name=name, note=note), "Saved"),
         "close": (lambda store: store.change_case(number, closed=True), "The case is closed"),
         "open": (lambda store: store.change_case(number, closed=False), "The case is open again"),
-        "remove": (lambda store: store.remove_from_case(number, source, member), "The track was taken out; it is not deleted"),
+        "remove": (
+            lambda store: store.remove_from_case(number, source, member),
+            "The track was removed from the case; it is not deleted",
+        ),
         "track-note": (lambda store: store.set_track_note(number, source, member, note), "Note saved"),
         "delete": (lambda store: store.remove_case(number), "The case was deleted; its tracks are still there"),
     }
@@ -147,9 +150,9 @@ def change(
     _case(console_of(request), user, number)
     if action == "delete":
         check_deletion(console_of(request), user, number)
-    what, told = changes[action]
+    what, message = changes[action]
     _changed(request, user, what)
-    return done("/cases" if action == "delete" else f"/cases/{number}", told)
+    return done("/cases" if action == "delete" else f"/cases/{number}", message)
 
 
 def _changed(request: Request, user: User, change: Any) -> Any:
@@ -164,7 +167,7 @@ def _changed(request: Request, user: User, change: Any) -> Any:
 def check_deletion(console: Console, user: User, number: int) -> None:
     """Raise Problem 403 if a case holds tracks that the user may not see."""
     if not all(user.sees(member.source) for member in console.reader().case_tracks(number)):
-        raise Problem(403, "Not allowed", "it holds tracks of cameras that you may not see; somebody who sees them may delete it")
+        raise Problem(403, "Not allowed", "it holds tracks of cameras that you may not see; ask somebody who may see them")
 
 
 def _case(console: Console, user: User, number: int) -> Case:
@@ -177,10 +180,10 @@ def _case(console: Console, user: User, number: int) -> Case:
 def _members(console: Console, user: User, number: int) -> tuple[list[dict[str, Any]], int]:
     """The tracks of a case that the user may see, as cards with notes, and the number of those that are no longer stored."""
     store = console.reader()
-    kept = [member for member in store.case_tracks(number) if user.sees(member.source)]
-    shown = []
-    for member in kept:
+    members = [member for member in store.case_tracks(number) if user.sees(member.source)]
+    listed = []
+    for member in members:
         row = store.feed_row(member.source, member.track)
         if row is not None:
-            shown.append(card(row) | {"note": member.note, "added_by": member.user, "added_at": member.at})
-    return shown, len(kept) - len(shown)
+            listed.append(card(row) | {"note": member.note, "added_by": member.user, "added_at": member.at})
+    return listed, len(members) - len(listed)

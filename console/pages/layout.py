@@ -64,7 +64,7 @@ NAVIGATION = (
     Entry("users", "Users", "/users", role="admin"),
 )
 MAX_ID = 2**63 - 1  # largest integer of SQLite
-OF_ALL_CAMERAS = ("runs", "report")
+ALL_CAMERAS_ONLY = ("runs", "report")  # pages for users who may see all cameras
 MAIN_TABS = tuple(entry.name for entry in NAVIGATION[:4])
 
 
@@ -92,7 +92,7 @@ def show(
         title=title,
         notice=notice or request.query_params.get("done", "")[:300],
         notice_kind="good" if not notice else "",
-        navigation=[e for e in NAVIGATION if user.may(e.role) and (user.cameras is None or e.name not in OF_ALL_CAMERAS)],
+        navigation=[e for e in NAVIGATION if user.may(e.role) and (user.cameras is None or e.name not in ALL_CAMERAS_ONLY)],
         main_tabs=MAIN_TABS,
         language=reader.preference("language", ""),
         zone=reader.preference("time_zone", ""),
@@ -192,7 +192,7 @@ def entered_number(text: str, what: str, least: float = 0.0, most: float = 1e9) 
 def entered_id(text: str, what: str) -> int:
     """Parse a field for an ID, an integer from 1. Raises Problem 422 with the field's name ``what``."""
     if not re.fullmatch(r"[1-9][0-9]{0,17}", text):
-        raise Problem(422, "Not allowed", f"{what} {text[:40]}: must be the number of one")
+        raise Problem(422, "Not allowed", f"{what} {text[:40]}: must be a whole number from 1")
     return int(text)
 
 
@@ -263,11 +263,11 @@ REASONS = {
     "no_face": "no face was found",
     "several_faces": "several faces: choose one",
     "no_such_face": "there is no such face",
-    "not_upright": "it cannot be told which way up the photo is",
+    "not_upright": "it is not clear which way up the photo is",
     "too_small": "the face is too small",
     "blurred": "the face is blurred",
     "extreme_pose": "the face is turned too far away",
-    "low_quality": "too little can be seen of the face",
+    "low_quality": "too little of the face is visible",
     "unlike_other_photos": "does not look like this person's other photos",
     "looks_like": "looks like somebody else on the list",
     "ambiguous_name": "several people have this name: give the external ID",

@@ -222,7 +222,7 @@ def change(
     left: list[str] | None = []
     with console.writer(user.name) as store:
         if origin := store.copied_from():
-            raise Problem(409, "This list is a copy", f"of {origin}, which would undo the change: change it there")
+            raise Problem(409, "This list is a copy", f"its original {origin} would undo the change: change that list")
         if action == "save" and version != store.identity_version(identity):
             raise Problem(409, "Changed meanwhile", "somebody else has changed this person; load the page again and repeat yours")
         try:
@@ -237,19 +237,19 @@ def change(
             elif action == "remove-photo":
                 left = remove_photo(store, identity, photo)
             else:
-                raise Problem(422, "Not allowed", f"action {action[:40]}: is none")
+                raise Problem(422, "Not allowed", f"action {action[:40]}: is unknown")
         except StoreError as error:
             raise Problem(409, "Not changed", str(error)) from None
-    told = {
+    message = {
         "save": "Saved",
-        "enable": "Looked for again",
-        "disable": "No longer looked for",
+        "enable": "Enabled: looked for again",
+        "disable": "Disabled: no longer looked for",
         "remove": f"{person.name} was removed; photos, embeddings and name are deleted",
         "remove-photo": "The photo was deleted",
     }[action]
     if left:
-        told += f"; {', '.join(left)} may still hold what was deleted, because a program uses it: run purge when it has ended"
-    return done("/people" if action == "remove" else f"/people/{identity}", told)
+        message += f"; another program uses {', '.join(left)}, which may still hold deleted data: purge again when it has ended"
+    return done("/people" if action == "remove" else f"/people/{identity}", message)
 
 
 def entered_details(given: dict[str, str], empty: bool = False) -> dict[str, str]:

@@ -29,7 +29,7 @@ Viewer = Annotated[User, Depends(require("viewer"))]
 
 
 @router.get("/", response_class=HTMLResponse)
-def entrance(request: Request, user: Viewer) -> Response:
+def home(request: Request, user: Viewer) -> Response:
     """Redirect signed-in users to the sightings; show the report in a console without accounts."""
     return report(request, user) if user.is_anonymous else RedirectResponse("/sightings", 303)
 
@@ -37,7 +37,7 @@ def entrance(request: Request, user: Viewer) -> Response:
 @router.get("/report", response_class=HTMLResponse)
 def report(request: Request, user: Viewer) -> HTMLResponse:
     """Show the report of the run."""
-    require_all_cameras(user, "the report shows")
+    require_all_cameras(user, "the report covers")
     cached: CachedReport = request.app.state.report
     return HTMLResponse(cached.html())
 
@@ -145,7 +145,7 @@ def track_page(
             raise LookupError
         return store.page(where, limit, last_seen)
     except LookupError:
-        raise not_found(f"after {after}: no such track (any more); it is SOURCE/TRACK, the last of the page before") from None
+        raise not_found(f"after {after}: no such track; give SOURCE/TRACK of the last track of the page before") from None
 
 
 def track_name(row: dict[str, Any]) -> str:

@@ -38,8 +38,8 @@ def review(request: Request, user: Viewer, queue: str = "open", track: str = "",
     console = console_of(request)
     store = console.reader()
     rows = _queue(store, user, queue)
-    wanted = visible_row(console, user, *source_and_track(track)) if track else rows[0] if rows else None
-    context = _panel(store, wanted) | {"queue": queue}
+    current = visible_row(console, user, *source_and_track(track)) if track else rows[0] if rows else None
+    context = _panel(store, current) | {"queue": queue}
     if wants_part(request):
         return part(request, "review_panel.html", **context)
     counts = store.review_counts() if user.cameras is None else {}
@@ -65,21 +65,21 @@ def judge(
         try:
             state = review_track(store, source, track, verdict, note.strip(), persons_needed(store))
         except StoreError as error:
-            raise Problem(422, "Not kept", str(error)) from None
+            raise Problem(422, "Not saved", str(error)) from None
     what = "Confirmed; a second person has to confirm it, too" if state == "second" else DONE[verdict]
     if not wants_part(request):
         return done(back if back.startswith("/track?") else f"/review?{urlencode({'queue': queue or 'open'})}", what)
     reader = console.reader()
     rows = _queue(reader, user, queue if queue in QUEUES else "open")
     names = [(row["source"], row["track"]) for row in rows]
-    wanted = next((row for row, name in zip(rows, names, strict=True) if name == source_and_track(following)), None)
-    if wanted is None:
-        wanted = next((row for row, name in zip(rows, names, strict=True) if name != (source, track)), rows[0] if rows else None)
-    context = _panel(reader, wanted) | {"queue": queue, "rows": cards(rows), "with_queue": True, "queues": QUEUES}
+    current = next((row for row, name in zip(rows, names, strict=True) if name == source_and_track(following)), None)
+    if current is None:
+        current = next((row for row, name in zip(rows, names, strict=True) if name != (source, track)), rows[0] if rows else None)
+    context = _panel(reader, current) | {"queue": queue, "rows": cards(rows), "with_queue": True, "queues": QUEUES}
     context |= {"counts": reader.review_counts() if user.cameras is None else {}}
     answer = part(request, "review_panel.html", toast=what, **context)
     answer.headers["hx-push-url"] = (
-        f"/review?{urlencode({'queue': queue} | ({'track': context['row']['key']} if wanted else {}))}"
+        f"/review?{urlencode({'queue': queue} | ({'track': context['row']['key']} if current else {}))}"
     )
     answer.headers["hx-trigger"] = json.dumps({"farsight:judged": {"track": quote(f"{source}/{track}")}})
     return answer
@@ -87,8 +87,8 @@ def judge(
 
 def persons_needed(store: Store) -> int:
     """Number of people who have to confirm a match, 1 or 2: the preference ``review: {persons: 2}``."""
-    asked = store.preference("review", {})
-    return 2 if isinstance(asked, dict) and asked.get("persons") == 2 else 1
+    setting = store.preference("review", {})
+    return 2 if isinstance(setting, dict) and setting.get("persons") == 2 else 1
 
 
 def _queue(store: Store, user: User, queue: str) -> list[dict[str, Any]]:
@@ -101,8 +101,7 @@ def _panel(store: Store, row: dict[str, Any] | None) -> dict[str, Any]:
     """Context of the template for a track: its card, reviews, the matched or rejected person, and their photos."""
     if row is None:
         return {"row": None, "reviews": [], "judged": None, "photos": []}
-    shown = card(row)
     identity = row["identity"] if row["identity"] is not None else row["judged"]
     person = None if identity is None else store.identity(identity)
     photos = [] if person is None else [f"/people/{identity}/photos/{photo}" for photo in store.photo_ids(identity)[:6]]
-    return {"row": shown, "reviews": store.reviews(row["source"], row["track"]), "judged": person, "photos": photos}
+    return {"row": card(row), "reviews": store.reviews(row["source"], row["track"]), "judged": person, "photos": photos}

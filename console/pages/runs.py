@@ -17,15 +17,15 @@ from console.report import read_run
 from pipeline.errors import redact_url
 
 router = APIRouter(include_in_schema=False)
-TELL = "runs tell of"
+SCOPE = "runs cover"
 
 
 @router.get("/runs")
 def runs(request: Request, user: Viewer) -> HTMLResponse:
     """Show the current run, the runs started from the console, and earlier runs from ``run.json``."""
-    require_all_cameras(user, TELL)
+    require_all_cameras(user, SCOPE)
     console, jobs = console_of(request), runs_of(request)
-    context: dict[str, Any] = {"progress": jobs.progress(), "busy": jobs.busy(), "runs": [_shown(run) for run in jobs.list()]}
+    context: dict[str, Any] = {"progress": jobs.progress(), "busy": jobs.busy(), "runs": [_card(run) for run in jobs.list()]}
     if wants_part(request):
         return part(request, "runs_now.html", **context)
     record, fault = read_run(console.out)
@@ -48,7 +48,7 @@ def start(
     video: Annotated[str, Form()] = "",
 ) -> Response:
     """Start a run over a path on this server, or over an uploaded recording."""
-    require_all_cameras(user, TELL)
+    require_all_cameras(user, SCOPE)
     jobs = runs_of(request)
     rate = entered_number(fpir, "false-alarm rate", 1e-6, 0.5) or 0.01
     if upload is not None and upload.filename:
@@ -62,11 +62,11 @@ def start(
 @router.get("/runs/{token}")
 def run_page(request: Request, user: Viewer, token: str) -> HTMLResponse:
     """Show one run with the end of its log."""
-    require_all_cameras(user, TELL)
+    require_all_cameras(user, SCOPE)
     jobs = runs_of(request)
     run = jobs.find(token)
     context: dict[str, Any] = {
-        "run": _shown(run),
+        "run": _card(run),
         "log": jobs.log(run),
         "progress": jobs.progress() if run.state == "running" else {},
     }
@@ -78,18 +78,18 @@ def run_page(request: Request, user: Viewer, token: str) -> HTMLResponse:
 @router.post("/runs/{token}")
 def change(request: Request, user: Operator, token: str, action: Annotated[str, Form()]) -> Response:
     """Stop or resume a run."""
-    require_all_cameras(user, TELL)
+    require_all_cameras(user, SCOPE)
     jobs = runs_of(request)
     if action == "stop":
         jobs.stop(user.name, jobs.find(token).token)
-        return done(f"/runs/{token}", "The run is being stopped; what is done is kept")
+        return done(f"/runs/{token}", "The run is stopping; its results so far are kept")
     if action == "resume":
         run = jobs.resume(user.name, token)
-        return done(f"/runs/{run.token}", "The run goes on: finished files are skipped")
+        return done(f"/runs/{run.token}", "The run was resumed: finished files are skipped")
     raise Problem(422, "Not allowed", f"action {action[:40]}: must be stop or resume")
 
 
-def _shown(run: Any) -> dict[str, Any]:
+def _card(run: Any) -> dict[str, Any]:
     source = next((word.partition("=")[2] for word in run.options if word.startswith("--source=")), "")
     fields: dict[str, Any] = dict(vars(run))
     return fields | {"source": redact_url(source), "short": Path(source).name if "://" not in source else redact_url(source)}

@@ -73,10 +73,10 @@ def search(
     probe = _probe(request, user, photo, face, track, identity)
     hits, compared = ([], 0) if probe.get("vectors") is None else _searched(request, user, probe, top, fpir, where)
     undated = store.count_undated(user.cameras) if compared is not None and (since or until) else 0
-    asked = {"source": source, "since": since, "until": until, "least_px": least_px, "fpir": fpir, "top": top}
+    fields = {"source": source, "since": since, "until": until, "least_px": least_px, "fpir": fpir, "top": top}
     return show(
         request, user, "search.html", "search", "Search by photo",
-        probe=probe, hits=[_hit(hit) for hit in hits], compared=compared, undated=undated, asked=asked, rates=RATES, tops=TOPS,
+        probe=probe, hits=[_hit(hit) for hit in hits], compared=compared, undated=undated, fields=fields, rates=RATES, tops=TOPS,
         sources=visible_sources(console, user), cases=[case for case in store.cases(50) if case.closed is None],
         photos=[probe["photo"]] if probe.get("photo") else [], face=probe.get("face") or 0, searching=True,
     )  # fmt: skip
@@ -116,10 +116,10 @@ def _probe(request: Request, user: User, photo: str, face: str, track: str, iden
     """
     console, store = console_of(request), console_of(request).reader()
     if photo:
-        shown = desk_of(request).photo(user.name, photo)
+        uploaded = desk_of(request).photo(user.name, photo)
         number = entered_id(face, "face") if face else 0
         vectors = desk_of(request).vector(user.name, photo, number)[None] if number else None
-        return {"photo": shown, "face": number, "vectors": vectors, "query": {"photo": photo, "face": face}}
+        return {"photo": uploaded, "face": number, "vectors": vectors, "query": {"photo": photo, "face": face}}
     if track:
         row = visible_row(console, user, *source_and_track(track))
         vector = store.template_of(row["source"], row["track"])

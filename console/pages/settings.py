@@ -24,7 +24,7 @@ from watchlist.row_checks import OUTCOMES
 router = APIRouter(include_in_schema=False)
 DAY_S = 86_400.0
 RATES = (0.05, 0.01, 0.005, 0.001, 0.0005, 0.0001)
-KEPT = (*OUTCOMES, "pictures")
+RETAINED = (*OUTCOMES, "pictures")
 _purging = threading.Lock()
 
 
@@ -50,7 +50,7 @@ def settings(request: Request, user: Viewer) -> HTMLResponse:
         persons=2 if (store.preference("review", {}) or {}).get("persons") == 2 else 1,
         days=days if isinstance(days, dict) else {},
         preview=_preview(console, user, days if isinstance(days, dict) else {}),
-        kept=KEPT,
+        retained=RETAINED,
         languages=LANGUAGES,
         zones=zone_names(),
         calibration=store.calibration_made(),
@@ -76,7 +76,7 @@ def save(
 ) -> Response:
     """Save one part of the settings: ``rate``, ``review``, ``dates`` or ``retention``."""
     console = console_of(request)
-    told = "Saved"
+    message = "Saved"
     if part == "rate":
         rate = entered_number(fpir, "false-alarm rate", 1e-6, 0.5)
         if rate is None:
@@ -85,24 +85,24 @@ def save(
             store.set_preferences({"fpir": rate})
         if again == "on":
             changed = redecide(console, user.name, rate)
-            told = f"Saved; {changed} earlier decision{'' if changed == 1 else 's'} changed"
+            message = f"Saved; {changed} earlier decision{'' if changed == 1 else 's'} changed"
     elif part == "review":
         with console.writer(user.name) as store:
             store.set_preferences({"review": {"persons": 2 if persons == "2" else 1}})
     elif part == "dates":
         if language not in LANGUAGES or (time_zone and time_zone not in zone_names()):
-            raise Problem(422, "Not allowed", "language and time zone must be ones of the lists")
+            raise Problem(422, "Not allowed", "choose language and time zone from the lists")
         with console.writer(user.name) as store:
             store.set_preferences({"language": language, "time_zone": time_zone})
     elif part == "retention":
-        given = zip(KEPT, (match, no_match, not_assessable, pictures), strict=True)
+        given = zip(RETAINED, (match, no_match, not_assessable, pictures), strict=True)
         days = {key: entered_number(text, f"days of {key.replace('_', ' ')}", 0, 100_000) for key, text in given}
         with console.writer(user.name) as store:
             store.set_preferences({"retention": days})
-        told = "Saved. Nothing is deleted before you purge, or `live` does by its own settings"
+        message = "Saved. Data is deleted only when you purge, or by `live` according to its own settings"
     else:
-        raise Problem(422, "Not allowed", f"part {part[:40]}: is none")
-    return done(f"/settings#{part}" if part != "rate" else "/settings", told)
+        raise Problem(422, "Not allowed", f"part {part[:40]}: is unknown")
+    return done(f"/settings#{part}" if part != "rate" else "/settings", message)
 
 
 @router.post("/settings/purge")
@@ -110,8 +110,8 @@ def purge_now(request: Request, user: Admin) -> Response:
     """Delete results that are older than the retention allows, and verify that they are gone."""
     console = console_of(request)
     days = console.reader().preference("retention", {})
-    if not isinstance(days, dict) or all(days.get(key) is None for key in KEPT):
-        raise Problem(422, "Nothing to purge", "say first how many days things are kept")
+    if not isinstance(days, dict) or all(days.get(key) is None for key in RETAINED):
+        raise Problem(422, "Nothing to purge", "set how many days results are kept first")
     if not _purging.acquire(blocking=False):
         raise Problem(409, "A purge is running", "wait until it has ended")
     try:
@@ -121,12 +121,13 @@ def purge_now(request: Request, user: Admin) -> Response:
         raise Problem(409, "Not purged", str(error)) from None
     finally:
         _purging.release()
-    told = f"{report.tracks} tracks and {report.pictures} pictures were deleted; looked for them in {len(report.looked_in)} files"
+    message = f"{report.tracks} tracks and {report.pictures} pictures were deleted"
+    message += f"; {len(report.looked_in)} files were checked for remains"
     if report.left:
-        told += f"; traces are left in {', '.join(report.left)}"
+        message += f"; remains are left in {', '.join(report.left)}"
     if not report.compacted:
-        told += "; the database is in use, and deleted content may still be in its file: purge again later"
-    return done("/settings", told)
+        message += "; the database is in use, and deleted content may still be in its file: purge again later"
+    return done("/settings", message)
 
 
 @router.post("/settings/calibrate")
@@ -141,7 +142,7 @@ def calibrate(
     if action == "reset":
         return done("/settings", reset_calibration(console_of(request), user.name))
     if source not in visible_sources(console_of(request), user) or sure != "on":
-        raise Problem(422, "Not calibrated", "choose footage that shows nobody on the list, and say that it does not")
+        raise Problem(422, "Not calibrated", "choose footage that shows nobody on the list, and tick the box that says so")
     return done("/settings", fit(console_of(request), user.name, source))
 
 
@@ -153,7 +154,7 @@ def _preview(console: Console, user: User, days: dict[str, Any]) -> dict[str, in
     """Number of tracks that the next purge would change, by outcome and for ``pictures``, of sources that the user may see."""
     store, now = console.reader(), time.time()
     found = {}
-    for key in KEPT:
+    for key in RETAINED:
         if isinstance(days.get(key), (int, float)):
             ended = store.ended_before(now - days[key] * DAY_S, None if key == "pictures" else key)
             found[key] = sum(user.sees(source) for source, _ in ended)

@@ -37,7 +37,7 @@ MAX_SAME_NAME = 50  # people that the filter finds by a part of a name
 
 
 @dataclass(frozen=True)
-class Asked:
+class FilterFields:
     """The fields of the filter bar, as text; see `FeedFilter`. ``person`` is ``#ID``, an ID, or part of a name or external id."""
 
     outcome: str = ""
@@ -75,7 +75,7 @@ class Asked:
         )
 
 
-def asked_filter(
+def filter_fields(
     outcome: str = "",
     source: str = "",
     person: str = "",
@@ -84,22 +84,22 @@ def asked_filter(
     least_px: str = "",
     most_px: str = "",
     review: str = "",
-) -> Asked:
+) -> FilterFields:
     """Dependency: the filter bar's fields in the query of a request."""
-    return Asked(outcome, source, person, since, until, least_px, most_px, review)
+    return FilterFields(outcome, source, person, since, until, least_px, most_px, review)
 
 
-Filters = Annotated[Asked, Depends(asked_filter)]
+Filters = Annotated[FilterFields, Depends(filter_fields)]
 
 
 @router.get("/sightings")
-def sightings(request: Request, user: Viewer, asked: Filters, after: str = "") -> HTMLResponse:
+def sightings(request: Request, user: Viewer, fields: Filters, after: str = "") -> HTMLResponse:
     """Show the feed, or with htmx its next page."""
     console = console_of(request)
     store = console.reader()
-    where = replace(asked.feed_filter(store), sources=user.cameras)
+    where = replace(fields.feed_filter(store), sources=user.cameras)
     rows = store.feed(where, PAGE, _place(after))
-    context: dict[str, Any] = {"cards": cards(rows), "following": _following(asked, rows), "asked": asked}
+    context: dict[str, Any] = {"cards": cards(rows), "following": _following(fields, rows), "fields": fields}
     if wants_part(request):
         return part(request, "feed_page.html", **context)
     return show(
@@ -117,13 +117,13 @@ def sightings(request: Request, user: Viewer, asked: Filters, after: str = "") -
 
 @router.get("/sightings/named")
 def named(
-    request: Request, user: Viewer, asked: Filters, track: Annotated[list[str], Query(max_length=MAX_NAMED)]
+    request: Request, user: Viewer, fields: Filters, track: Annotated[list[str], Query(max_length=MAX_NAMED)]
 ) -> HTMLResponse:
     """Cards of the named tracks (SOURCE/TRACK) that pass the filter, which the page requests after an event of the feed."""
     store = console_of(request).reader()
-    where = replace(asked.feed_filter(store), sources=user.cameras)
+    where = replace(fields.feed_filter(store), sources=user.cameras)
     rows = store.feed_named([source_and_track(text) for text in track], where)
-    return part(request, "feed_page.html", cards=[card | {"fresh": True} for card in cards(rows)], following=None, asked=asked)
+    return part(request, "feed_page.html", cards=[card | {"fresh": True} for card in cards(rows)], following=None, fields=fields)
 
 
 def _people(store: Store, text: str) -> list[int]:
@@ -147,9 +147,9 @@ def _place(after: str) -> tuple[float, int] | None:
         raise Problem(422, "Not allowed", "after: must be what the address of the next page holds") from None
 
 
-def _following(asked: Asked, rows: list[dict[str, Any]]) -> str | None:
+def _following(fields: FilterFields, rows: list[dict[str, Any]]) -> str | None:
     """Address of the next page; None after the last one."""
     if len(rows) < PAGE:
         return None
     at, number = rows[-1]["at"], rows[-1]["number"]
-    return f"/sightings?{asked.query(after=f'{at!r},{number}')}"
+    return f"/sightings?{fields.query(after=f'{at!r},{number}')}"

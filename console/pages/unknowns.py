@@ -68,9 +68,9 @@ def groups_of(request: Request) -> Groups:
 def unknowns(request: Request, user: Viewer, ignored: bool = False) -> HTMLResponse:
     """Show the groups, if grouping is switched on."""
     store = console_of(request).reader()
-    wanted = store.preference("unknowns", False) is True
-    groups = [group for group in groups_of(request).find(user) if group.ignored == ignored] if wanted else []
-    shown = [
+    enabled = store.preference("unknowns", False) is True
+    groups = [group for group in groups_of(request).find(user) if group.ignored == ignored] if enabled else []
+    listed = [
         {
             "cards": cards(store.feed_named(list(group.tracks[:MEMBERS]))),
             "count": len(group.tracks),
@@ -85,7 +85,7 @@ def unknowns(request: Request, user: Viewer, ignored: bool = False) -> HTMLRespo
     ]
     return show(
         request, user, "unknowns.html", "unknowns", "Unknowns",
-        wanted=wanted, groups=shown, more=max(0, len(groups) - SHOWN), ignored=ignored,
+        enabled=enabled, groups=listed, more=max(0, len(groups) - SHOWN), ignored=ignored,
     )  # fmt: skip
 
 
@@ -95,7 +95,7 @@ def switch(request: Request, user: Admin, on: Annotated[str, Form()] = "") -> Re
     with console_of(request).writer(user.name) as store:
         store.set_preferences({"unknowns": on == "on"})
     groups_of(request).forget()
-    return done("/unknowns", "Grouping is on" if on == "on" else "Grouping is off; nothing of it is kept")
+    return done("/unknowns", "Grouping is on" if on == "on" else "Grouping is off; the groups were discarded")
 
 
 @router.post("/unknowns/ignore")
@@ -112,4 +112,4 @@ def ignore(
     groups_of(request).forget()
     if action == "heed":
         return done("/unknowns?ignored=true", "Suggested again")
-    return done("/unknowns", "Ignored: not suggested again while these tracks are kept")
+    return done("/unknowns", "Ignored: these tracks are not suggested again")

@@ -81,7 +81,7 @@ def change_password(request: Request, user: Viewer, old: Annotated[str, Form()],
     console = console_of(request)
     assert user.id is not None  # the anonymous user may not write
     if check_password(request, user.name, old) is None:
-        raise Problem(422, "Wrong password", "the present password is another one")
+        raise Problem(422, "Wrong password", "the present password is not correct")
     hashed = _hashed(password)
     with console.writer(user.name) as store:
         store.set_password(user.id, hashed)
@@ -112,18 +112,18 @@ def change(
             elif action == "remove":
                 store.remove_account(number)
             elif action == "token":
-                secret, kept = make_token()
-                store.add_token(number, label.strip()[:100] or "token", kept)
+                secret, digest = make_token()
+                store.add_token(number, label.strip()[:100] or "token", digest)
             elif action == "remove-token":
                 store.remove_token(token, number)
             else:
-                raise Problem(422, "Not allowed", f"action {action[:40]}: is none")
+                raise Problem(422, "Not allowed", f"action {action[:40]}: is unknown")
         except StoreError as error:
             raise Problem(409, "Not changed", str(error)) from None
     if secret:  # shown once, never in an address
         return show(request, user, "token.html", "users", "API token", secret=secret)
-    told = {"save": "Saved", "password": "The password was changed; the user is signed out everywhere", "remove": "Removed"}
-    return done("/users", told.get(action, "The token was removed"))
+    messages = {"save": "Saved", "password": "The password was changed; the user is signed out everywhere", "remove": "Removed"}
+    return done("/users", messages.get(action, "The token was removed"))
 
 
 def _hashed(password: str) -> str:

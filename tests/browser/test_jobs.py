@@ -287,6 +287,6 @@ def test_signing_in_and_out_by_the_form(opened: Opener) -> None:
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url(re.compile("/people$"))
-    assert page.get_by_text("may look").first.is_visible()  # instead of the forms
+    assert page.get_by_text("this needs the role").first.is_visible()  # instead of the forms
     page.get_by_role("button", name="Sign out").click()
     page.wait_for_url(re.compile("/login"))

@@ -21,9 +21,10 @@ from console.auth.lockout import subjects
 from console.auth.users import User
 from console.camera_test import try_camera
 from console.context import Console
+from console.desk_photo import DeskPhoto
 from console.jobs import LOG_TAIL, Run, Runs
 from console.photo_desk import MAX_OF_ONE as MAX_OF_ONE_DESK
-from console.photo_desk import DeskPhoto, PhotoDesk, _Kept
+from console.photo_desk import PhotoDesk, _Upload
 from tests.console.conftest import PASSWORD, Clients
 from watchlist.audit_chain import login_name
 from watchlist.sqlite_connection import StoreError
@@ -265,12 +266,12 @@ def test_one_user_with_many_photos_pushes_out_no_photo_of_another(console_out: P
     desk = PhotoDesk(Console(console_out / "farsight.db"))
 
     def kept(owner: str) -> list[str]:
-        return [token for token, one in desk._kept.items() if one.owner == owner]
+        return [token for token, one in desk._uploads.items() if one.owner == owner]
 
     for owner, count in (("ann", 3), ("eve", 150)):
         for number in range(count):
             with desk._desk:
                 desk._forget()
                 desk._forget_oldest_of(owner)
-                desk._kept[f"{owner}{number}"] = _Kept(DeskPhoto(f"{owner}{number}", "p"), owner, time.monotonic())
+                desk._uploads[f"{owner}{number}"] = _Upload(DeskPhoto(f"{owner}{number}", "p"), owner, time.monotonic())
     assert len(kept("ann")) == 3 and len(kept("eve")) == MAX_OF_ONE_DESK and kept("eve")[-1] == "eve149"
