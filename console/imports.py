@@ -151,7 +151,7 @@ def _unpacked(files: Sequence[tuple[str, BinaryIO]], folder: Path) -> Path:
                 raise Problem(413, "Too large", f"the files have more than {MAX_BYTES // 1_000_000} MB; import them in parts")
     lists = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".csv" and "__macosx" not in str(path).lower())
     if len(lists) > 1:
-        raise Problem(422, "Several lists", f"{', '.join(path.name for path in lists[:5])}: one CSV at a time")
+        raise Problem(422, "Several lists", f"{', '.join(path.name for path in lists[:5])}: import one CSV at a time")
     if lists:
         return lists[0]
     if len(files) > 1 or not files[0][0].lower().endswith(".zip"):
@@ -180,14 +180,16 @@ def _unzip(content: BinaryIO, folder: Path) -> None:
         for member in members:
             parts = PurePosixPath(member.filename.replace("\\", "/")).parts
             if not parts or member.filename.startswith("/") or ".." in parts or ":" in parts[0] or "\0" in member.filename:
-                raise Problem(422, "Not a safe zip", f"{display_path(member.filename)[:100]}: leads out of the zip; pack it anew")
+                raise Problem(422, "Not a safe zip", f"{display_path(member.filename)[:100]}: leads out of the zip; zip it again")
             path = folder.joinpath(*parts)
             path.parent.mkdir(parents=True, exist_ok=True)
             with archive.open(member) as packed, path.open("xb") as file:
                 while block := packed.read(1 << 20):
                     left -= len(block)
                     if left < 0:
-                        raise Problem(413, "Too large", f"unpacked more than {MAX_BYTES // 1_000_000} MB; import it in parts")
+                        raise Problem(
+                            413, "Too large", f"the zip unpacks to more than {MAX_BYTES // 1_000_000} MB; import it in parts"
+                        )
                     file.write(block)
 
 

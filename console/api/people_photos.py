@@ -69,7 +69,7 @@ def read_photo(file: UploadFile) -> bytes:
     """Read an uploaded photo. Raises Problem 413 if it is larger than `MAX_PHOTO_BYTES`."""
     content = file.file.read(MAX_PHOTO_BYTES + 1)
     if len(content) > MAX_PHOTO_BYTES:
-        raise Problem(413, "Too large", f"a photo may have {MAX_PHOTO_BYTES // 1_000_000} MB; make it smaller")
+        raise Problem(413, "Too large", f"a photo may have at most {MAX_PHOTO_BYTES // 1_000_000} MB; make it smaller")
     return content
 
 

@@ -37,7 +37,11 @@ def unknowns(
     """The groups, largest first."""
     store = console_of(request).reader()
     if store.preference("unknowns", False) is not True:
-        raise Problem(403, "Switched off", "grouping of unknown people is off; an admin can switch it on in the settings")
+        raise Problem(
+            403,
+            "Switched off",
+            "grouping of unknown people is off; an admin can switch it on, on the page Unknowns or by PATCH /api/v1/settings",
+        )
     chosen = [group for group in groups_of(request).find(user) if group.ignored == ignored][:limit]
     return [
         Group(

@@ -57,7 +57,11 @@ def search(
     """
     track = track or request.query_params.get("from", "")
     if fpir not in RATES or top not in TOPS:
-        raise Problem(422, "Not allowed", f"fpir must be one of {', '.join(map(str, RATES))}, top of {', '.join(map(str, TOPS))}")
+        raise Problem(
+            422,
+            "Not allowed",
+            f"fpir must be one of {', '.join(map(str, RATES))}, top must be one of {', '.join(map(str, TOPS))}",
+        )
     console = console_of(request)
     store = console.reader()
     zone = zone_of(store)

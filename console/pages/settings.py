@@ -111,7 +111,7 @@ def purge_now(request: Request, user: Admin) -> Response:
     console = console_of(request)
     days = console.reader().preference("retention", {})
     if not isinstance(days, dict) or all(days.get(key) is None for key in RETAINED):
-        raise Problem(422, "Nothing to purge", "set how many days results are kept first")
+        raise Problem(422, "Nothing to purge", "first set how many days results are kept")
     if not _purging.acquire(blocking=False):
         raise Problem(409, "A purge is running", "wait until it has ended")
     try:

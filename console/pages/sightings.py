@@ -144,7 +144,7 @@ def _place(after: str) -> tuple[float, int] | None:
             raise ValueError
         return place
     except ValueError:
-        raise Problem(422, "Not allowed", "after: must be what the address of the next page holds") from None
+        raise Problem(422, "Not allowed", "after: must be TIME,NUMBER, as in the address of the next page") from None
 
 
 def _following(fields: FilterFields, rows: list[dict[str, Any]]) -> str | None:

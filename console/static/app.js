@@ -1,15 +1,15 @@
-// What every page needs: the colour theme, dates in the reader's zone, toasts, dialogs, and the CSRF token of each request.
+// Shared by all pages: colour theme, dates in the reader's time zone, toasts, dialogs, and the CSRF token of each request.
 "use strict";
 
 const root = document.documentElement;
 const csrf = () => document.querySelector('meta[name="csrf"]')?.content || "";
 
-/* ---------- theme: the system's unless one was chosen ---------- */
+/* ---------- theme: the chosen one, else the system's ---------- */
 document.addEventListener("click", (event) => {
   if (!event.target.closest("[data-theme-switch]")) return;
   const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   root.dataset.theme = dark ? "light" : "dark";
-  try { localStorage.setItem("theme", root.dataset.theme); } catch { /* private windows keep nothing */ }
+  try { localStorage.setItem("theme", root.dataset.theme); } catch { /* private windows may have no storage */ }
 });
 
 /* ---------- dates: <time datetime> in the chosen language and zone ---------- */
@@ -52,12 +52,12 @@ function toast(text, bad = false) {
 }
 window.toast = toast;
 
-/* ---------- htmx: token, errors, what has come ---------- */
+/* ---------- htmx: CSRF token, errors, toasts, dates ---------- */
 document.addEventListener("htmx:configRequest", (event) => { event.detail.headers["X-CSRF-Token"] = csrf(); });
 document.addEventListener("htmx:responseError", (event) => {
   const answer = event.detail.xhr;
   let text = `The server answered ${answer.status}.`;
-  try { const told = JSON.parse(answer.responseText); text = told.detail || told.title || text; } catch {
+  try { const problem = JSON.parse(answer.responseText); text = problem.detail || problem.title || text; } catch {
     const found = /<p[^>]*data-error[^>]*>([^<]+)/.exec(answer.responseText || "");
     if (found) text = new DOMParser().parseFromString(found[1], "text/html").body.textContent;
   }
@@ -65,8 +65,8 @@ document.addEventListener("htmx:responseError", (event) => {
 });
 document.addEventListener("htmx:sendError", () => toast("The server does not answer; try again.", true));
 document.addEventListener("htmx:afterRequest", (event) => {
-  const told = event.detail.xhr?.getResponseHeader("X-Toast");
-  if (told) toast(decodeURIComponent(told));
+  const text = event.detail.xhr?.getResponseHeader("X-Toast");
+  if (text) toast(decodeURIComponent(text));
 });
 document.addEventListener("htmx:load", (event) => showTimes(event.detail.elt.parentElement || document));
 
@@ -79,7 +79,7 @@ document.addEventListener("click", (event) => {
   if (event.target.closest("[data-back]")) history.back();
 });
 
-/* ---------- a form that is sent once, and asks before it deletes ---------- */
+/* ---------- forms with data-ask: confirm before sending ---------- */
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (form.dataset.ask && !form.dataset.asked) {
@@ -118,7 +118,7 @@ function ask(text, yes) {
   });
 }
 
-/* ---------- places to drop files: data-drop around an input of files ---------- */
+/* ---------- data-drop: drop files onto an area with a file input ---------- */
 function armDrops() {
   for (const place of document.querySelectorAll("[data-drop]:not([data-armed])")) {
     place.dataset.armed = "";
@@ -140,7 +140,7 @@ document.addEventListener("htmx:load", armDrops);
 document.addEventListener("DOMContentLoaded", () => {
   showTimes(document);
   armDrops();
-  // A menu that is open closes with Escape and when something else is touched.
+  // An open menu closes with Escape, or with a click elsewhere.
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     for (const menu of document.querySelectorAll("details.menu[open]")) { menu.open = false; menu.querySelector("summary").focus(); }
@@ -148,6 +148,6 @@ document.addEventListener("DOMContentLoaded", () => {
   document.addEventListener("click", (event) => {
     for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
   });
-  const told = document.querySelector("[data-toast]");
-  if (told) toast(told.dataset.toast);
+  const notice = document.querySelector("[data-toast]");
+  if (notice) toast(notice.dataset.toast);
 });

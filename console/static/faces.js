@@ -1,4 +1,4 @@
-// A photo with several faces: a click on a box chooses its face, as the list beside it does.
+// A photo with several faces: a click on a box chooses its face, like the list next to it.
 "use strict";
 document.addEventListener("click", (event) => {
   const box = event.target.closest("[data-chooser] rect[data-face]");

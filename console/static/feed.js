@@ -1,4 +1,4 @@
-// The feed grows by itself: the server tells which tracks were written, and their cards are fetched, replaced or put on top.
+// Live updates of the feed: an event names a new or changed track; its card is then fetched, and replaces the old one or goes on top.
 "use strict";
 (() => {
   const feed = document.getElementById("feed");
@@ -35,10 +35,10 @@
   }
   const events = new EventSource("/api/v1/events");
   events.addEventListener("open", () => say(true, "live"));
-  events.addEventListener("error", () => say(false, "connecting again"));
+  events.addEventListener("error", () => say(false, "reconnecting"));
   events.addEventListener("track", (event) => {
-    const told = JSON.parse(event.data);
-    waiting.add(`${told.source}/${told.track}`);
+    const sighting = JSON.parse(event.data);
+    waiting.add(`${sighting.source}/${sighting.track}`);
     if (!timer) timer = setTimeout(fetchCards, 150);
   });
   addEventListener("pagehide", () => events.close());

@@ -1,4 +1,4 @@
-// Keys of the review page: j and k go through the queue, y, n and u judge, e writes a note.
+// Keys of the review page: j and k move through the queue, y confirms, n rejects, u leaves open, e goes to the note.
 "use strict";
 (() => {
   const items = () => [...document.querySelectorAll("#queue a[data-key]")];

@@ -1,10 +1,10 @@
-// Draws the track's box over the video, at the time the video shows.
+// Draws the track's box over the current frame of the video.
 "use strict";
 (() => {
   const video = document.getElementById("video");
   const over = document.getElementById("over");
   if (!video || !over) return;
-  const GAP_S = 0.6; // a box is drawn between detections that are no further apart
+  const GAP_S = 0.6; // seconds; in a gap of more than twice this, the box is only drawn within this time of a detection
   let boxes = [];
   fetch(video.dataset.path).then((answer) => (answer.ok ? answer.json() : { boxes: [] })).then((found) => { boxes = found.boxes; draw(video.currentTime); });
 
