@@ -32,7 +32,7 @@ class CameraSettingsFile:
         self.path = path
 
     def cameras(self) -> list[dict[str, Any]]:
-        """The cameras as in the file, with passwords. They must not leave the server.
+        """The cameras as in the file, with passwords, which must not leave the server. Entries without name or url are left out.
 
         Raises:
             Problem: 409 if the file cannot be read.
