@@ -129,7 +129,7 @@ def probes_of(filming: Filming, seed: int, looks: Float) -> Probes:
     weights = quality**2 / np.maximum((quality**2).sum(1, keepdims=True), 1e-9)
     alike = (np.einsum("pd,pkd->pk", templates, visit.shots) * weights).sum(1)
     inputs = np.stack([np.log(visit.face_px), np.log(shots), (quality * weights).sum(1), alike], 1).astype(np.float32)
-    photos = np.concatenate([filming.photos()[enrolled_rows(people.person)][:, None], looks], 1)
+    photos = np.concatenate([filming.photos[enrolled_rows(people.person)][:, None], looks], 1)
     return Probes(templates, photos, people.family, inputs).part(np.flatnonzero(~people.child))
 
 
@@ -181,7 +181,7 @@ def main() -> None:
     args = parser.parse_args()
     cv2.setNumThreads(1)
     filming = Filming(args.data, None, args.cache)
-    looks = filming.kept("looks", lambda: {"looks": camera_looks(filming)})["looks"]
+    looks = filming.as_elsewhere(filming.kept("looks", lambda: {"looks": camera_looks(filming)})["looks"])
     rows = measure([probes_of(filming, seed, looks) for seed in range(args.visits)])
     for row in rows:
         print(f"{row['trial']:55} FNIR {row['fnir']:5.1f} %  gain {row['gain']:+5.1f} ± {row['deviation']:.1f}")

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.other_collections import Others
 from evaluation.stage_templates import aggregated
 from evaluation.visits import Filming, Visits
 from models import weights_path
@@ -31,6 +32,7 @@ BINS = ((10, 13), (13, 17), (17, 24), (24, 36), (36, 55), (55, 81))  # face widt
 SHOTS = (1, 3, 5)
 REFERENCE_PX = 20.0
 RESAMPLES = 100
+LEAST_LISTED = 20  # photos that a passer-by of another collection is compared with
 ERROR_AT = 0.01, 100  # FPIR and watchlist size for which a card holds the standard error
 
 
@@ -65,7 +67,7 @@ def strangers_of(
     templates = np.concatenate([aggregated(v.shots[who, :shots], v.quality[who, :shots], power=2.0) for v in visits])
     family = np.tile(people.family[who], len(visits))
     return Strangers(
-        templates @ filming.photos()[photos].T,
+        templates @ filming.photos[photos].T,
         family[:, None] != people.family[people.person[photos]],
         np.concatenate([v.face_px[who] for v in visits]),
         family,
@@ -170,6 +172,28 @@ def rates_by_age(filming: Filming, filmed: list[Visits], impostors: list[dict[st
     return rows
 
 
+def rates_elsewhere(others: Others, impostors: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """FPIR of people of other collections at the thresholds for `ERROR_AT`: over lists of other collections, and of their own."""
+    thresholds, (rate, size) = Thresholds(impostors), ERROR_AT
+    needed = np.array([thresholds.cosine(rate, size, float(w), max(SHOTS)) for w in others.face_px], np.float32)
+    over = aggregated(others.shots, others.quality, power=2.0) @ others.photos.T - needed[:, None]
+    same, rows = others.filmed_from[:, None] == others.enrolled_from, []
+    for name, compared in (("of other collections", ~same), ("of the same collection", same)):
+        enough = compared.sum(1) >= LEAST_LISTED
+        highest = HighestScores(over[enough], compared[enough])
+        rows.append(
+            {
+                "passers_by": "adults of other collections",
+                "list": name,
+                "people": [int(enough.sum()), int(compared[enough].any(0).sum())],
+                "list_size": size,
+                "asked": rate,
+                "fpir": round(float(np.interp(0.0, highest.cosines, highest.rates(size))), 4),
+            }
+        )
+    return rows
+
+
 def show(found: list[dict[str, Any]]) -> None:
     """Print thresholds for some FPIRs and watchlist sizes, by face width and shots."""
     thresholds = Thresholds(found)
@@ -193,6 +217,7 @@ def main() -> None:
     found = impostor_scores(None, args.data, args.cache, args.visits)
     filming = Filming(args.data, None, args.cache)
     groups = rates_by_age(filming, [filming.visits(seed) for seed in range(args.visits)], found)
+    groups += rates_elsewhere(filming.others, found)
     update_card(weights_path(None, "recognizer"), impostors=found, groups=groups)
     show(found)
     for row in groups:

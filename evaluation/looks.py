@@ -88,6 +88,7 @@ def best_margins(stays: dict[str, Float], photos: Float, needed: Callable[[float
 def measure(filming: Filming, count: int, impostors: list[dict[str, Any]]) -> dict[int, float]:
     """Measure the false-alarm factor by watchlist size."""
     stays = filming.kept(f"stays-{count}", lambda: film_stays(filming, count))
+    stays["shots"] = filming.as_elsewhere(stays["shots"])
     people, thresholds = filming.people, Thresholds(impostors)
     enrolled = np.unique(people.person, return_index=True)[1]
     strange = people.family[:count, None] != people.family
@@ -96,7 +97,7 @@ def measure(filming: Filming, count: int, impostors: list[dict[str, Any]]) -> di
 
         def alarms(factor: float, looks: range, size: int = size) -> float:
             margins = best_margins(
-                stays, filming.photos()[enrolled], lambda w, n: thresholds.cosine(RATE / factor, size, w, n), looks
+                stays, filming.photos[enrolled], lambda w, n: thresholds.cosine(RATE / factor, size, w, n), looks
             )
             over = HighestScores(margins, strange)
             return float(np.interp(0.0, over.cosines, over.rates(size)))

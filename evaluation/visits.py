@@ -5,7 +5,7 @@ No network trains on these people. Relatives look alike, so only people of diffe
 The photos are cropped tightly: a third of the recogniser's input lies outside the photo, where edge replication makes streaks.
 The streaks raise the median cosine between strangers to 0.11, which no real camera would. The outside is therefore filled from
 photos of other people, which lowers it to 0.03. Complete chips of other collections have 0.02, and 0.03 after the same cropping
-and filling.
+and filling. `evaluation.other_collections` removes what remains.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from evaluation.lfw import FACE_SHARE, at_level
+from evaluation.other_collections import Others, dev_rows, exchanged
 from evaluation.stage_templates import StageTemplates
 from models import load_recognizer, weights_path
 from models.chip import CHIP
@@ -180,18 +182,53 @@ class Filming:
         self._key = "-".join(d[:12] for d in (*made_by, digest(data / "calibration" / "index.csv")))
 
     def visits(self, seed: int) -> Visits:
-        """Simulate one visit of each person; ``seed`` determines cameras, widths and photos."""
-        return Visits(**self.kept(f"visit-{seed}", lambda: self._film(seed)))
+        """Simulate one visit of each person; ``seed`` determines cameras, widths and photos. Embeddings are `as_elsewhere`."""
+        found = self._visits(seed)
+        return Visits(self.as_elsewhere(found.shots), found.quality, found.face_px)
 
+    @cached_property
     def photos(self) -> NDArray[np.float32]:
-        """Embeddings float32 (N, D) of all sharp chips, as enrolment makes them."""
-        return self.kept("photos", lambda: {"photos": load_recognizer(self._recognizer).embed(self.people.chips)})["photos"]
+        """Embeddings float32 (N, D) of all sharp chips, as enrolment makes them, with the common mode of `others`."""
+        found = self.kept("photos", lambda: {"photos": load_recognizer(self._recognizer).embed(self.people.chips)})["photos"]
+        adults = ~self.people.child[self.people.person]
+        return exchanged(found, found[adults].mean(0), self.others.photos.mean(0))
 
-    def _film(self, seed: int) -> dict[str, NDArray[np.float32]]:
-        visits, widths = film_everybody(self.people, np.random.default_rng(seed))
+    def as_elsewhere(self, shots: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Embeddings (..., D) of shots of the calibration's people, with the common mode of `others`."""
+        return exchanged(shots, self._visit_mode, self.others.shots.mean((0, 1)))
+
+    @cached_property
+    def others(self) -> Others:
+        """People of other collections; every second one is enrolled, the rest are filmed from the same photo."""
+        return Others(**self.kept("others", self._film_others))
+
+    def _film_others(self) -> dict[str, Any]:
+        folder, rng = self._data / "chips", np.random.default_rng(0)
+        rows = dev_rows(folder)
+        chips = np.zeros((len(rows), CHIP, CHIP, 3), np.uint8)
+        for shard in {row["shard"] for row in rows}:
+            own = [k for k, row in enumerate(rows) if row["shard"] == shard]
+            chips[own] = read_chips(folder / shard, [rows[k]["file"] for k in own])
+        widths = np.exp(rng.uniform(*np.log(WIDTHS), len(chips[1::2])))
+        visits = [film_visit([chip], float(width), rng) for chip, width in zip(chips[1::2], widths, strict=True)]
+        names = np.array([row["source"] for row in rows])
+        photos = load_recognizer(self._recognizer).embed(chips[::2])
+        return {"photos": photos, "enrolled_from": names[::2], "filmed_from": names[1::2], **self._embedded(visits, widths)}
+
+    @cached_property
+    def _visit_mode(self) -> NDArray[np.float32]:
+        return np.asarray(self._visits(0).shots[~self.people.child].mean((0, 1)))
+
+    def _visits(self, seed: int) -> Visits:
+        def film() -> dict[str, NDArray[np.float32]]:
+            return self._embedded(*film_everybody(self.people, np.random.default_rng(seed)))
+
+        return Visits(**self.kept(f"visit-{seed}", film))
+
+    def _embedded(self, visits: list[list[Chip]], widths: NDArray[np.floating]) -> dict[str, NDArray[np.float32]]:
         tracks = self._stages.embedded(visits)
         shots, quality = np.stack([t.embeddings for t in tracks]), np.stack([t.quality for t in tracks])
-        return {"shots": shots, "quality": quality, "face_px": widths}
+        return {"shots": shots, "quality": quality, "face_px": widths.astype(np.float32)}
 
     @cached_property
     def people(self) -> People:
@@ -201,7 +238,8 @@ class Filming:
     def _stages(self) -> StageTemplates:
         return StageTemplates(self._recognizer)
 
-    def kept(self, name: str, make: Callable[[], dict[str, NDArray[np.float32]]]) -> dict[str, NDArray[np.float32]]:
+    def kept(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Arrays from the cache, or else made and cached."""
         path = self._cache / f"{name}-{VERSION}-{self._key}.npz"
         if not path.exists():
             made = make()

@@ -6,6 +6,7 @@ runs only the stages that make templates.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from dataclasses import dataclass
@@ -22,8 +23,9 @@ from cli.settings import load_settings
 from configs import CONFIGS
 from evaluation.stage_templates import StageTemplates, embeddings_of
 from evaluation.visits import SHOTS, film_visit
-from models import recognizer_card
+from models import weights_path
 from models.networks.facegen import Look
+from models.weights_io import digest
 from pipeline.engine import Job
 from pipeline.inline import InlineEngine
 from pipeline.protocol import SourceSpec
@@ -108,9 +110,15 @@ def watch(scene: Corridor, seconds: float, folder: Path, console: Console) -> tu
             _, truth = write_clip(scene, clip, seconds, lambda share: bar.update(task, completed=share))
         kept.write_text(json.dumps([truth.boxes for truth in truth]))
     truth = [Truth(w, boxes) for w, boxes in zip(scene.walkers, json.loads(kept.read_text()), strict=True)]
-    own = recognizer_card()["sha256"][:12]
-    run_pipeline(clip, seconds, folder / own, console)
-    return truth, observed_tracks(folder / own, truth)
+    own = folder / networks_key()
+    run_pipeline(clip, seconds, own, console)
+    return truth, observed_tracks(own, truth)
+
+
+def networks_key() -> str:
+    """A name that changes with any of the shipped networks, for what they make."""
+    weights = sorted(weights_path(None, "recognizer").parent.glob("*.safetensors"))
+    return hashlib.sha256("".join(digest(path) for path in weights).encode()).hexdigest()[:12]
 
 
 def run_pipeline(clip: Path, seconds: float, out: Path, console: Console) -> None:

@@ -34,7 +34,17 @@ from rich.table import Table
 from evaluation.identification import split
 from evaluation.lfw import load_lfw
 from evaluation.metrics import threshold_at_rate
-from evaluation.walkers import FPS, WIDTH, ObservedTrack, PhotoRenderer, background_of, schedule_walkers, snap, watch
+from evaluation.walkers import (
+    FPS,
+    WIDTH,
+    ObservedTrack,
+    PhotoRenderer,
+    background_of,
+    networks_key,
+    schedule_walkers,
+    snap,
+    watch,
+)
 from models import load_recognizer, recognizer_card
 from synthetic.corridor import Corridor, Truth
 from watchlist.thresholds import Thresholds
@@ -238,7 +248,7 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if args.quick:
             truth = [Truth(w, []) for w in walkers]
-            own = f"snapped-{len(walkers)}-{recognizer_card()['sha256'][:12]}.npz"
+            own = f"snapped-{len(walkers)}-{networks_key()}.npz"
             seen = snap([chips[w.name] for w in walkers], folder / own, rng)
         else:
             scene = Corridor(walkers, PhotoRenderer(chips), WIDTH, FPS, 1, background_of(args.data / "videos" / args.clip))

@@ -43,7 +43,7 @@ def people(count: int, photos: int) -> People:
 
 def test_only_people_of_two_families_are_strangers() -> None:
     vectors = np.eye(8, dtype=np.float32)
-    filming = SimpleNamespace(people=people(4, 2), photos=lambda: vectors)
+    filming = SimpleNamespace(people=people(4, 2), photos=vectors)
     filmed = Visits(np.repeat(vectors[::2, None], SHOTS, 1), np.ones((4, SHOTS), np.float32), np.full(4, 20, np.float32))
     everybody = np.ones(4, bool)
     found = strangers_of(filming, [filmed, filmed], 3, everybody, everybody)
