@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.activity import with_activity
 from cli.common import CONFIGS, console, context_of, make_engine
 from cli.engine_choice import choose_engine
 from cli.output import finish, make_output_folder, prepare_output
@@ -42,6 +43,12 @@ def command(
     config: Annotated[Path, typer.Option(help="settings file")] = CONFIGS / "recording.yaml",
     engine: Annotated[str | None, typer.Option(help=Settings.model_fields["engine"].description)] = None,
     fpir: Annotated[float | None, typer.Option(help=Settings.model_fields["fpir"].description)] = None,
+    activity: Annotated[
+        str | None,
+        typer.Option(
+            help="off: decode everything; safe: skip the parts in which nothing happens; fast: skip more, and miss a few people"
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="skip finished files, continue interrupted ones, and read again those that have grown"),
@@ -65,7 +72,7 @@ def command(
     """Find the people of a watchlist in recordings."""
     from stages.video.probe import not_video_reason
 
-    settings = load_settings(config, engine=engine, fpir=fpir)
+    settings = with_activity(load_settings(config, engine=engine, fpir=fpir), activity)
     start_options = StartOptions.of(start, start_from_name, zone)
     found = find_all(source, not_video_reason)
     print_skipped(found.left_out)

@@ -28,6 +28,7 @@ class Frame:
         image: uint8 (H, W, 3) RGB, or planar yuv420p (3H/2, W) where `Decode` was asked for it.
         captured: Unix time at which a live frame arrived; None in recordings.
         damaged: whether the decoder lost data of the frame, so that it may show artefacts.
+        after_skip: whether frames right before it were not decoded, because nothing happens in them.
     """
 
     source: str
@@ -36,6 +37,7 @@ class Frame:
     image: Image
     captured: float | None = None
     damaged: bool = False
+    after_skip: bool = False
 
 
 class _OfFrame:

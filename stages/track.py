@@ -59,16 +59,16 @@ class Track:
             if self._cut(item.frame.image):
                 self._cuts += 1
                 self._end_tracks()
-            numbers = self._numbers_of(item.faces, item.frame.pts_s)
+            numbers = self._numbers_of(item.faces, item.frame.pts_s, item.frame.after_skip)
             self._previous_s = item.frame.pts_s
             self._without_track += int((numbers < 0).sum())
             tracked.append(TrackedFrame(item.frame, item.faces, numbers))
         return tracked
 
-    def _numbers_of(self, faces: Faces, now: float) -> NDArray[np.int64]:
+    def _numbers_of(self, faces: Faces, now: float, after_skip: bool = False) -> NDArray[np.int64]:
         """Return the track number of each face of a frame; -1 for a face without a track."""
         numbers = np.full(len(faces), -1, np.int64)
-        limit_s = self._lost_budget.limit_s(now, self._lost_s) + TICK_S
+        limit_s = self._lost_budget.limit_s(now, self._lost_s, after_skip) + TICK_S
         if self._tracker is None:
             if not (faces.scores >= self._start_score).any():  # no track goes on and none starts
                 return numbers

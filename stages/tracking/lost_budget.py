@@ -21,7 +21,7 @@ class LostTrackBudget:
         self._previous_s: float | None = None
         self._gaps: deque[float] = deque(maxlen=4)
 
-    def limit_s(self, pts_s: float, lost_s: float) -> float:
+    def limit_s(self, pts_s: float, lost_s: float, after_skip: bool = False) -> float:
         """Return the seconds without a detection after which a track ends. Call it once per searched frame.
 
         The budget follows the second longest of the last four intervals, so that one gap of a camera that reconnected does not
@@ -30,8 +30,9 @@ class LostTrackBudget:
         Args:
             pts_s: time of the frame in seconds.
             lost_s: the configured budget in seconds.
+            after_skip: the interval before this frame was skipped on purpose; it tells nothing about the pace.
         """
-        if self._previous_s is not None and pts_s != self._previous_s:
+        if self._previous_s is not None and pts_s != self._previous_s and not after_skip:
             self._gaps.append(pts_s - self._previous_s)
         self._previous_s = pts_s
         gap = sorted(self._gaps)[-2:][0] if self._gaps else 0.0

@@ -135,7 +135,13 @@ class FrameDecoder:
         self.last_byte = 0
 
     def __iter__(self) -> Iterator[Any]:
+        for packet in self._packets():
+            yield from self._decode(packet)
+
+    def _packets(self) -> Iterator[Any]:
+        """The packets of the stream until its readable end."""
         packets = self._container.demux() if self._all_tracks else self._container.demux(self._stream)
+        index = self._stream.index
         while True:
             try:
                 packet = next(packets)
@@ -146,27 +152,31 @@ class FrameDecoder:
                 return
             if packet.pos is not None and packet.pos >= 0:
                 self.last_byte = max(self.last_byte, packet.pos + packet.size)
-            if packet.stream.index != self._stream.index:
+            if packet.stream.index != index:
                 if packet.pts is not None and packet.time_base and packet.stream.type in ("video", "audio"):
                     end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
                     self.all_tracks_end_s = max(self.all_tracks_end_s, end)
                 continue
             self.corrupt_packets += packet.is_corrupt
-            try:
-                frames = packet.decode()
-            except av.error.ArgumentError:  # what a decoder says to a frame above the limit
+            yield packet
+
+    def _decode(self, packet: Any | None) -> Iterator[Any]:
+        """The frames that the decoder gives for a packet; None: those it still holds."""
+        try:
+            frames = self._stream.codec_context.decode(None) if packet is None else packet.decode()
+        except av.error.ArgumentError:  # what a decoder says to a frame above the limit
+            self.oversized += 1
+            return
+        except av.error.EOFError:
+            return
+        except av.error.FFmpegError:
+            self.undecodable += 1
+            return
+        for frame in frames:
+            if is_too_large(frame.width, frame.height):
                 self.oversized += 1
-                continue
-            except av.error.EOFError:
-                continue
-            except av.error.FFmpegError:
-                self.undecodable += 1
-                continue
-            for frame in frames:
-                if is_too_large(frame.width, frame.height):
-                    self.oversized += 1
-                else:
-                    yield frame
+            else:
+                yield frame
 
 
 def check_detect_every(detect_every: object) -> None:

@@ -10,6 +10,8 @@ import av.error
 import av.filter
 from av.video.frame import VideoFrame
 
+from stages.video.quiet_decoder import SkippedFrame
+
 Mode = Literal["auto", "off", "on"]
 
 
@@ -40,6 +42,11 @@ class Deinterlacer:
         """Deinterlace the frame in the first place of each item; the rest of the item stays with its frame."""
         for item in items:
             picture = item[0]
+            if isinstance(picture, SkippedFrame):  # the frames on both sides of it are no neighbours
+                if self._graph is not None:
+                    yield from self._end()
+                yield item
+                continue
             wanted = self._mode == "on" or (self._mode == "auto" and picture.interlaced_frame)
             kind = (picture.width, picture.height, picture.format.name)
             if self._graph is not None and kind != self._kind:

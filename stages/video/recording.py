@@ -13,6 +13,7 @@ import av.error
 from pipeline.errors import SourceError
 from pipeline.protocol import Batch, SourceSpec
 from stages.records import Frame
+from stages.video.activity import activity_of
 from stages.video.clock import Clock, frame_rate_of, has_plain_timestamps, start_time_of
 from stages.video.container import (
     FrameDecoder,
@@ -29,11 +30,13 @@ from stages.video.deinterlace import Deinterlacer, mode_of
 from stages.video.integrity import DecodeSummary, duration_of, lists_frame_times, loss_counts, loss_reasons
 from stages.video.pixels import to_pixels
 from stages.video.probe import recording_start, reject_still_image
+from stages.video.quiet_decoder import QuietDecoder, SkippedFrame
 from stages.video.source import VideoSource
 from stages.video.special_files import refusal_reason
 
 PREFETCH = 3  # decoded frames that may wait for detection
 PREFETCH_BYTES = 100_000_000  # fewer, if the frames are larger
+TOLD_EVERY_S = 10.0  # of a quiet part, between two notes of the position
 INDEXED = ("mp4", "matroska", "avi")
 END = object()
 
@@ -49,6 +52,11 @@ class Decode(VideoSource):
         picture: pixel format of the frames: ``rgb24``, or ``yuv420p`` for drawing.
         deinterlace: ``auto`` deinterlaces frames that are flagged as interlaced, ``on`` all (for recorders that flag none),
             ``off`` none.
+        activity: ``safe`` decodes a group of pictures only if its packet sizes or its key frames show that something happens, and
+            the groups next to it. ``fast`` compares key frames every ten seconds only, so it may miss people who hardly change
+            the packet sizes. ``off`` decodes everything.
+        full_search_s: with ``activity``, interval in seconds at which a group of pictures is decoded and searched whatever it
+            shows. Raising it is faster and finds people who sit still later.
 
     Raises:
         ValueError: an argument is not allowed.
@@ -59,9 +67,14 @@ class Decode(VideoSource):
         detect_every: int | Literal["auto"] = "auto",
         picture: Literal["rgb24", "yuv420p"] = "rgb24",
         deinterlace: Literal["auto", "off", "on"] | bool = "auto",
+        activity: Literal["off", "safe", "fast"] | bool = "off",
+        full_search_s: float = 300.0,
     ) -> None:
         super().__init__()
         check_detect_every(detect_every)
+        if not full_search_s > 0:
+            raise ValueError(f"full_search_s = {full_search_s!r}: must be above 0")
+        self._activity, self._full_search_s = activity_of(activity), full_search_s
         self._deinterlace = mode_of(deinterlace)
         self._detect_every, self._picture = detect_every, picture
         self._every = 1
@@ -79,7 +92,8 @@ class Decode(VideoSource):
         self._thread.start()
 
     def read(self) -> Batch | None:
-        item = self._frames.get()
+        while isinstance(item := self._frames.get(), float):  # nothing happens up to this PTS
+            self._report.position_s = item
         if item is END:
             return None
         if isinstance(item, BaseException):
@@ -136,8 +150,8 @@ class Decode(VideoSource):
 
     def _decode_recording(self, container: Any) -> None:
         stream = video_tracks(container)[self._track]
-        resumed = bool(self._after) and self._seek(container, stream)
-        if self._after and not resumed:
+        resumed = bool(self._after) and self._activity == "off" and self._seek(container, stream)
+        if self._after and not resumed and self._activity == "off":
             container.close()
             container = self._open()
             stream = video_tracks(container)[self._track]
@@ -146,30 +160,43 @@ class Decode(VideoSource):
         if length is None and "matroska" in container.format.name:
             self._report.choices["length"] = "not told by the file: if it is still being recorded, read the rest with --resume"
         packets, damage, deinterlacer = (
-            FrameDecoder(container, stream, all_tracks=True),
+            self._frame_decoder(container, stream),
             DamageDetector(),
             Deinterlacer(self._deinterlace),
         )
         slot = clock.slot(self._after, self._every) if self._after is not None else -1
-        index = 0
+        index, skipped, told_s = 0, False, 0.0
 
         def with_damage() -> Iterator[tuple[Any, float, bool]]:
             for picture, pts in clock.timestamped(packets):
-                yield picture, pts, damage(picture, pts, clock.gap and not lists_frame_times(container))
+                lost = clock.gap and not lists_frame_times(container)
+                yield picture, pts, not isinstance(picture, SkippedFrame) and damage(picture, pts, lost)
 
         for picture, pts, damaged in deinterlacer(with_damage()):
             if self._stop.is_set():
                 break
-            index += 1
+            is_skipped = isinstance(picture, SkippedFrame)
+            index += not is_skipped
             self._report.counts["frames_decoded"] = index
             if self._after is not None and pts <= self._after + 1e-6:
                 continue
-            # By time instead of a count, so that a resumed run searches the same frames as an uninterrupted one.
+            # By time instead of a count, so that a resumed run, or one with `activity`, searches the same frames.
             due = clock.slot(pts, self._every)
-            if self._every == 1 or due != slot:
-                slot = due
+            searched, slot = self._every == 1 or due != slot, due
+            if is_skipped:
+                skipped = True
+                if pts >= told_s + TOLD_EVERY_S:
+                    told_s = pts
+                    self._put(pts)
+            elif searched:
                 pixels = to_pixels(picture, self._picture, shape)
-                self._put(Frame(self._spec.name, round(pts * clock.rate), pts, pixels, damaged=damaged))
+                self._put(Frame(self._spec.name, round(pts * clock.rate), pts, pixels, damaged=damaged, after_skip=skipped))
+                skipped = False
+        if skipped and clock.last is not None and not self._stop.is_set():
+            self._put(clock.last)
+        if isinstance(packets, QuietDecoder):
+            self._report.choices["activity"] = packets.describe()
+            self._report.counts |= packets.counts()
         read = DecodeSummary(index, packets, damage, clock, length)
         faults = loss_reasons(read, container, stream)
         container.close()
@@ -179,6 +206,11 @@ class Decode(VideoSource):
         self._report.counts |= loss_counts(read)
         if not self._stop.is_set() and faults:
             self._report.status, self._report.reason = ("incomplete" if index else "failed"), "; ".join(faults)
+
+    def _frame_decoder(self, container: Any, stream: Any) -> FrameDecoder:
+        if self._activity == "off":
+            return FrameDecoder(container, stream, all_tracks=True)
+        return QuietDecoder(container, stream, self._activity, self._full_search_s, self._after)
 
     def _seek(self, container: Any, stream: Any) -> bool:
         """Seek to a key frame at or before the position to resume from. Returns False if the file must be read from its start.
