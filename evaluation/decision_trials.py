@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +40,19 @@ class Probes:
         photos: float32 (P, L, D): the sharp enrolled photo of each person, then its degraded templates.
         family: int (P,), family of each person.
         inputs: float32 (P, C), properties of each template: width, shots, quality, agreement.
+        parts: float32 (P, 2, D), templates of a visit of five shots that is cut into two tracks, by turns.
+        whole: float32 (P, D), templates of all five shots.
     """
 
     templates: Float
     photos: Float
     family: NDArray[np.intp]
     inputs: Float
+    parts: Float
+    whole: Float
 
     def part(self, rows: NDArray[np.intp]) -> Probes:
-        return Probes(self.templates[rows], self.photos[rows], self.family[rows], self.inputs[rows])
+        return Probes(*(getattr(self, field.name)[rows] for field in fields(Probes)))
 
 
 Trial = Callable[[Probes, Probes], Float]  # fits to the first half; returns scores minus thresholds (P, P) of the second
@@ -103,6 +107,16 @@ def less_common(share: float) -> Trial:
     return trial
 
 
+def two_tracks(_: Probes, test: Probes) -> Float:
+    """Trial: a visit is two tracks, and a match of either counts."""
+    return np.einsum("pkd,gd->pgk", test.parts, test.photos[:, 0]).max(2)
+
+
+def joined(_: Probes, test: Probes) -> Float:
+    """Trial: the two tracks are one, without any error of joining."""
+    return test.whole @ test.photos[:, 0].T
+
+
 def _with_one(inputs: Float) -> Float:
     return np.hstack([np.ones((len(inputs), 1), np.float32), inputs])
 
@@ -117,6 +131,8 @@ TRIALS: dict[str, Trial] = {
     "(b) threshold by width, shots, quality and agreement": by_inputs([0, 1, 2, 3]),
     "(c) half of the common mode removed": less_common(0.5),
     "(c) all of the common mode removed": less_common(1.0),
+    "(d) two tracks of a visit, each decided": two_tracks,
+    "(d) two tracks of a visit, joined before deciding": joined,
 }
 
 
@@ -130,7 +146,9 @@ def probes_of(filming: Filming, seed: int, looks: Float) -> Probes:
     alike = (np.einsum("pd,pkd->pk", templates, visit.shots) * weights).sum(1)
     inputs = np.stack([np.log(visit.face_px), np.log(shots), (quality * weights).sum(1), alike], 1).astype(np.float32)
     photos = np.concatenate([filming.photos[enrolled_rows(people.person)][:, None], looks], 1)
-    return Probes(templates, photos, people.family, inputs).part(np.flatnonzero(~people.child))
+    parts = np.stack([aggregated(visit.shots[:, k::2], visit.quality[:, k::2], power=2.0) for k in (0, 1)], 1)
+    whole = aggregated(visit.shots, visit.quality, power=2.0)
+    return Probes(templates, photos, people.family, inputs, parts, whole).part(np.flatnonzero(~people.child))
 
 
 def enrolled_rows(person: NDArray[np.intp]) -> NDArray[np.intp]:

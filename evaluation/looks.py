@@ -1,16 +1,24 @@
 """False-alarm factor of repeated decisions: a live track decided after every shot, against one decided once.
 
-    python -m evaluation.looks --data DATA [--people 200] [--cache .cache]      # writes into the recogniser's card
+    python -m evaluation.looks --data DATA [--people 100] [--cache .cache]      # writes into the recogniser's card
+    python -m evaluation.looks --data DATA --check [--people 60] [--cameras 2] [--json FILE]
 
-Half of the people of ``DATA/calibration`` approach a simulated camera, half stand still; each has a random camera. The track is
-decided at three shots and after each further shot, on the best five so far, as `stages.select` keeps them. A stranger raises a
-false alarm if any decision is above its threshold. The factor divides the FPIR of each decision, so that all decisions together
-raise no more false alarms than the last one alone. The card holds the largest factor over lists of `LISTS` people.
+Half of the people of ``DATA/calibration`` approach a simulated camera, half stand still, for a minute at three looks a
+second; each has a random camera. The track is decided at three shots and after each further shot, on the best five so far, as
+`stages.select` keeps them. Only shots that are ever among the best are embedded. A stranger raises a false alarm if any
+decision is above its threshold. The factor divides the FPIR of each decision, so that all decisions of a stay together raise
+no more false alarms than one decision about a short visit of the same people (`evaluation.visits`), which thresholds are made
+of. The card holds the largest factor over lists of `LISTS` people.
+
+With ``--check``, strangers of ``DATA/lfw-dev`` (never trained or calibrated on) stay at several cameras, over lists of all
+its other people. `passage` is the FPIR of a stay at one camera, for which thresholds are made, `passer_by` that of a person
+at any of the cameras. `once` is that of a single decision at the end of a stay, at the thresholds of recordings.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,25 +26,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.lfw import FACE_SHARE, at_level
+from evaluation.identification import split
+from evaluation.lfw import FACE_SHARE, at_level, load_lfw
 from evaluation.stage_templates import StageTemplates, aggregated
 from evaluation.visits import MISALIGNED, Filming
-from models import recognizer_card, weights_path
+from models import load_recognizer, recognizer_card, weights_path
 from models.chip import CHIP, sharpness_of
 from models.weights_io import update_card
 from training.common.degradations import cctv_camera, jitter
 from watchlist.highest_scores import HighestScores
 from watchlist.thresholds import Thresholds
 
-SHOTS, FIRST, BEST = 16, 3, 5  # shots of a track; at the first decision; in a template
+STAY_S, LOOKS_A_SECOND = 60, 3
+SHOTS, FIRST, BEST = STAY_S * LOOKS_A_SECOND, 3, 5  # shots of a track; at the first decision; in a template
 RATE, LISTS = 0.01, (10, 100, 1000)
-FACTORS = np.geomspace(1, 12, 6)
+EVERY_LOOK, LAST_LOOK = range(FIRST, SHOTS + 1), range(SHOTS, SHOTS + 1)
+FACTORS = np.geomspace(1, 30, 8)
+VISITS = 2
+Chip = NDArray[np.uint8]
 Float = NDArray[np.float32]
 
 
-def film_stay(
-    chips: list[NDArray[np.uint8]], rng: np.random.Generator
-) -> tuple[list[NDArray[np.uint8]], list[float], list[float]]:
+def film_stay(chip: Chip, rng: np.random.Generator) -> tuple[list[Chip], list[float], list[float]]:
     """Simulate a track: its shots by time, face widths in pixels, and ranks by size and sharpness as in
     `stages.select`."""
     camera, near = cctv_camera(rng), float(np.exp(rng.uniform(np.log(14), np.log(62))))
@@ -44,77 +55,163 @@ def film_stay(
     widths = (1 / np.linspace(1 / far, 1 / near, SHOTS)).tolist()
     shots, ranks = [], []
     for width in widths:
-        moved = jitter(chips[rng.integers(len(chips))], min(1.0, MISALIGNED / width), rng)
+        moved = jitter(chip, min(1.0, MISALIGNED / width), rng)
         shots.append(at_level(camera(moved, min(CHIP, round(width / FACE_SHARE)), rng)))
         ranks.append(min(1.0, width / 64) ** 0.7 * min(1.0, sharpness_of(shots[-1]) / 20) ** 0.3)
     return shots, widths, ranks
 
 
-def film_stays(filming: Filming, count: int) -> dict[str, Float]:
-    """Embeddings (P, K, D), qualities, widths and ranks (P, K) of ``count`` people's shots."""
-    people, rng = filming.people, np.random.default_rng(0)
-    filmed = []
+def ever_best(ranks: Float) -> NDArray[np.bool_]:
+    """Which shots (K,) are among the `BEST` so far at any decision; ``ranks`` (K,) by time."""
+    kept = np.zeros(len(ranks), bool)
+    for shots in range(FIRST, len(ranks) + 1):
+        kept[best_shots(ranks[None], shots)] = True
+    return kept
+
+
+def best_shots(ranks: Float, shots: int) -> NDArray[np.intp]:
+    """The best of the first ``shots`` shots of each track (P, up to `BEST`); ``ranks`` (P, K)."""
+    return np.argsort(-ranks[:, :shots], axis=1, kind="stable")[:, :BEST]
+
+
+def film_stays(chips: list[Chip], rng: np.random.Generator) -> dict[str, Float]:
+    """Embeddings (P, K, D), qualities, widths and ranks (P, K) of the shots of one stay for each chip.
+
+    Embeddings and qualities are zero where a shot is never among the best.
+    """
+    shots, widths, ranks = zip(*(film_stay(chip, rng) for chip in chips), strict=True)
+    kept = [ever_best(np.array(own, np.float32)) for own in ranks]
+    tracks = StageTemplates().embedded([[own[k] for k in np.flatnonzero(best)] for own, best in zip(shots, kept, strict=True)])
+    embeddings = np.zeros((len(chips), SHOTS, tracks[0].embeddings.shape[1]), np.float32)
+    quality = np.zeros((len(chips), SHOTS), np.float32)
+    for row, (track, best) in enumerate(zip(tracks, kept, strict=True)):
+        embeddings[row, best], quality[row, best] = track.embeddings, track.quality
+    return {"shots": embeddings, "quality": quality, "widths": np.array(widths, np.float32), "ranks": np.array(ranks, np.float32)}
+
+
+def calibration_stays(filming: Filming, count: int) -> dict[str, Float]:
+    """One stay of the first ``count`` people, from another photo than the enrolled one."""
+    people, rng, chips = filming.people, np.random.default_rng(0), []
     for person in range(count):
         own = np.flatnonzero(people.person == person)
-        filmed.append(film_stay([people.chips[rng.choice(own[1:] if len(own) > 1 else own)]], rng))
-    tracks = StageTemplates().embedded([shots for shots, _, _ in filmed])
-    return {
-        "shots": np.stack([t.embeddings for t in tracks]),
-        "quality": np.stack([t.quality for t in tracks]),
-        "widths": np.array([widths for _, widths, _ in filmed], np.float32),
-        "ranks": np.array([ranks for _, _, ranks in filmed], np.float32),
-    }
+        chips.append(people.chips[rng.choice(own[1:] if len(own) > 1 else own)])
+    return film_stays(chips, rng)
 
 
-def look_templates(stays: dict[str, Float], shots: int) -> tuple[Float, Float, NDArray[np.intp]]:
-    """Templates (P, D) after ``shots`` shots, face width of the best shot (P,), and shots per template (P,)."""
-    best = np.argsort(-stays["ranks"][:, :shots], axis=1)[:, :BEST]
-    rows = np.arange(len(best))[:, None]
-    templates = aggregated(stays["shots"][rows, best], stays["quality"][rows, best], power=2.0)
-    return templates, stays["widths"][rows[:, 0], best[:, 0]], np.full(len(best), best.shape[1])
+def look_templates(
+    stays: dict[str, Float], best: NDArray[np.intp], rows: NDArray[np.intp]
+) -> tuple[Float, Float, NDArray[np.intp]]:
+    """Templates (R, D) of the stays ``rows`` from their ``best`` shots (R, up to `BEST`), face width of the best shot (R,), and
+    shots per template (R,)."""
+    templates = aggregated(stays["shots"][rows[:, None], best], stays["quality"][rows[:, None], best], power=2.0)
+    return templates, stays["widths"][rows, best[:, 0]], np.full(len(best), best.shape[1])
 
 
 def best_margins(stays: dict[str, Float], photos: Float, needed: Callable[[float, int], float], looks: range) -> Float:
     """Largest margin (P, G) above the threshold over decisions after ``looks`` shots; ``needed`` gives the threshold by width
-    and shots."""
+    and shots. A decision with the same shots as the one before is the same decision."""
     highest = np.full((len(stays["shots"]), len(photos)), -np.inf, np.float32)
+    before = np.full((len(highest), BEST), -1)
     for shots in looks:
-        templates, widths, count = look_templates(stays, shots)
-        limits = np.array([needed(float(w), int(n)) for w, n in zip(widths, count, strict=True)], np.float32)
-        highest = np.maximum(highest, templates @ photos.T - limits[:, None])
+        best = best_shots(stays["ranks"], shots)
+        rows = np.flatnonzero((best != before[:, : best.shape[1]]).any(1) | (shots <= BEST))
+        if len(rows):
+            templates, widths, count = look_templates(stays, best[rows], rows)
+            limits = np.array([needed(float(w), int(n)) for w, n in zip(widths, count, strict=True)], np.float32)
+            highest[rows] = np.maximum(highest[rows], templates @ photos.T - limits[:, None])
+        before[:, : best.shape[1]] = best
     return highest
+
+
+def rate_over(margins: Float, strange: NDArray[np.bool_], size: int) -> float:
+    """FPIR over a list of ``size`` people, from the margins (P, G) above the threshold."""
+    over = HighestScores(margins, strange)
+    return float(np.interp(0.0, over.cosines, over.rates(size)))
 
 
 def measure(filming: Filming, count: int, impostors: list[dict[str, Any]]) -> dict[int, float]:
     """Measure the false-alarm factor by watchlist size."""
-    stays = filming.kept(f"stays-{count}", lambda: film_stays(filming, count))
+    stays = filming.kept(f"minutes-{count}", lambda: calibration_stays(filming, count))
     stays["shots"] = filming.as_elsewhere(stays["shots"])
     people, thresholds = filming.people, Thresholds(impostors)
-    enrolled = np.unique(people.person, return_index=True)[1]
+    photos = filming.photos[np.unique(people.person, return_index=True)[1]]
     strange = people.family[:count, None] != people.family
     found = {}
+    visits = [filming.visits(seed) for seed in range(VISITS)]
+    short = np.concatenate([aggregated(v.shots[:count], v.quality[:count], power=2.0) for v in visits])
+    widths = np.concatenate([v.face_px[:count] for v in visits])
     for size in LISTS:
 
-        def alarms(factor: float, looks: range, size: int = size) -> float:
-            margins = best_margins(
-                stays, filming.photos[enrolled], lambda w, n: thresholds.cosine(RATE / factor, size, w, n), looks
-            )
-            over = HighestScores(margins, strange)
-            return float(np.interp(0.0, over.cosines, over.rates(size)))
+        def alarms(factor: float, size: int = size) -> float:
+            margins = best_margins(stays, photos, lambda px, n: thresholds.cosine(RATE / factor, size, px, n), EVERY_LOOK)
+            return rate_over(margins, strange, size)
 
-        rates = [alarms(factor, range(FIRST, SHOTS + 1)) for factor in FACTORS]
-        found[size] = float(np.interp(-np.log(alarms(1.0, range(SHOTS, SHOTS + 1))), -np.log(rates), FACTORS))
+        once = np.array([thresholds.cosine(RATE, size, float(width), visits[0].shots.shape[1]) for width in widths], np.float32)
+        wanted = rate_over(short @ photos.T - once[:, None], np.tile(strange, (VISITS, 1)), size)
+        found[size] = float(np.interp(-np.log(wanted), -np.log([alarms(factor) for factor in FACTORS]), FACTORS))
     return found
+
+
+def check(filming: Filming, data: Path, count: int, cameras: int, impostors: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """FPIR of strangers of ``DATA/lfw-dev`` at the live thresholds for `RATE`, each staying at several cameras.
+
+    Args:
+        filming: keeps the embeddings.
+        data: the data folder.
+        count: number of strangers.
+        cameras: number of cameras that each stays at, one after the other.
+        impostors: of the recogniser's card.
+    """
+    lfw = load_lfw(data)
+    people, first = np.unique(lfw.names, return_index=True)
+    passing = np.random.default_rng(0).permutation(split(lfw)[2])[:count]
+    stays = filming.kept(
+        f"lfw-minutes-{count}-{cameras}",
+        lambda: film_stays([lfw.chips[row] for row in passing for _ in range(cameras)], np.random.default_rng(0)),
+    )
+    photos = filming.kept("lfw-photos", lambda: {"photos": load_recognizer().embed(lfw.chips[first])})["photos"]
+    strange, thresholds, rows = lfw.names[passing][:, None] != people, Thresholds(impostors), []
+    for size in LISTS:
+        live = best_margins(stays, photos, lambda w, n, size=size: thresholds.cosine(RATE, size, w, n, live=True), EVERY_LOOK)
+        once = best_margins(stays, photos, lambda w, n, size=size: thresholds.cosine(RATE, size, w, n), LAST_LOOK)
+        passages = np.repeat(strange, cameras, axis=0)
+        rows.append(
+            {
+                "list_size": size,
+                "asked": RATE,
+                "strangers": count,
+                "cameras": cameras,
+                "once": round(rate_over(once, passages, size), 4),
+                "passage": round(rate_over(live, passages, size), 4),
+                "passer_by": round(rate_over(live.reshape(count, cameras, -1).max(1), strange, size), 4),
+                "error": round(2 * float(np.sqrt(RATE * (1 - RATE) / count)), 4),
+            }
+        )
+    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
-    parser.add_argument("--people", type=int, default=200)
+    parser.add_argument("--people", type=int)
+    parser.add_argument("--check", action="store_true", help="measure the rate of live tracks on other people; writes no card")
+    parser.add_argument("--cameras", type=int, default=2)
+    parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    impostors = recognizer_card()["impostors"]
-    found = measure(Filming(args.data, None, args.cache), args.people, impostors)
+    impostors, filming = recognizer_card()["impostors"], Filming(args.data, None, args.cache)
+    if args.check:
+        rows = check(filming, args.data, args.people or 60, args.cameras, impostors)
+        for row in rows:
+            print(
+                f"list of {row['list_size']}: asked {row['asked']:g}, decided once {row['once']:.4f}, "
+                f"live for {STAY_S} s at one camera {row['passage']:.4f}, "
+                f"a passer-by of {row['cameras']} cameras {row['passer_by']:.4f} ± {row['error']:.4f}"
+            )
+        if args.json:
+            args.json.write_text(json.dumps(rows, indent=2) + "\n")
+        return
+    found = measure(filming, args.people or 100, impostors)
     for size, factor in found.items():
         print(f"list of {size}: {factor:.2f} times the false alarms of the last look")
     factor = round(max(found.values()), 2)
