@@ -90,6 +90,14 @@ class HighestScores:
         with np.errstate(divide="ignore"):
             return np.asarray(-np.expm1(list_size * np.log1p(-np.minimum(self._over, 1))).mean(0))
 
+    def alarms(self, cosine: float, list_size: float) -> NDArray[np.float64]:
+        """Probability (M,) that each stranger's highest score over a list of so many people exceeds a cosine."""
+        place = np.clip(np.interp(cosine, self.cosines, np.arange(len(self.cosines))), 0, len(self.cosines) - 1)
+        low, high = int(np.floor(place)), int(np.ceil(place))
+        over = np.minimum(self._over[:, [low, high]], 1 - 1e-12)
+        alarm = -np.expm1(list_size * np.log1p(-over))
+        return np.asarray(alarm[:, 0] + (place - low) * (alarm[:, 1] - alarm[:, 0]))
+
     def cosine(self, rate: float, list_size: float) -> float:
         """The cosine that a share ``rate`` of the strangers exceeds with the highest score over such a list."""
         return float(self._cosines((rate,), list_size)[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from evaluation import looks as module
-from evaluation.looks import BEST, FIRST, best_margins, ever_best, film_stay, rate_over
+from evaluation.looks import BEST, FIRST, alarms, best_margins, ever_best, film_stay
 
 
 def stays(people: int, shots: int) -> dict[str, np.ndarray]:
@@ -46,7 +46,7 @@ def test_every_look_is_decided_on_the_best_five_shots_so_far() -> None:
 def test_more_looks_bring_more_false_alarms_at_the_same_threshold() -> None:
     several, photos, strange = stays(60, 40), np.eye(16, dtype=np.float32), np.ones((60, 16), bool)
     once, often = (
-        rate_over(best_margins(several, photos, lambda width, shots: 0.6, looks), strange, 10)
+        alarms(best_margins(several, photos, lambda width, shots: 0.6, looks), strange, 10).mean()
         for looks in (range(40, 41), range(FIRST, 41))
     )
     assert 0 < once < often

@@ -68,3 +68,13 @@ def test_a_bootstrap_draws_whole_families() -> None:
     rows = resampled(family, np.random.default_rng(3))
     counts = np.bincount(rows, minlength=6)
     assert counts[0] == counts[1] and counts[3] == counts[4] == counts[5] and len(rows) >= 3
+
+
+def test_the_rate_is_the_mean_over_strangers_of_their_own_rates() -> None:
+    scores = np.random.default_rng(3).standard_normal((40, 300)) * 0.1
+    highest = HighestScores(scores)
+    for cosine, size in ((0.12, 10), (0.311, 100)):
+        own = highest.alarms(cosine, size)
+        assert own.shape == (40,) and (own >= 0).all() and (own <= 1).all()
+        assert abs(own.mean() - np.interp(cosine, highest.cosines, highest.rates(size))) < 1e-9
+    assert highest.alarms(5.0, 100).max() < 1e-6
