@@ -10,7 +10,7 @@ from typing import Any
 
 LISTS = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)  # numbers of people on the list
 RATES = (0.5, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)  # FPIR
-LOOKS = 3.0  # default for cards without it: false alarms of a live track, divided by those of a single look
+LOOKS = 4.0  # default for cards without it: false alarms of a live track, divided by those of a single look
 
 
 @dataclass(frozen=True)
