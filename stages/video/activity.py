@@ -28,7 +28,9 @@ MIN_KEY_RATIO = 2.0  # a key frame below this multiple of the others is no whole
 HELD_BYTES = 24_000_000  # of a group that may wait for a decision
 LONGEST_S = 30.0  # of a group that may wait for a decision
 QUARTERS = 4  # parts of a group whose packets are compared with the same part of other groups
-SIGMA_SHARE, SIGMA_BYTES = 0.03, 8.0  # least spread of a quiet stream: share of its level, bytes a frame
+SIGMA_SHARE = np.array([0.04, *QUARTERS * [0.08]])  # least spread of a quiet stream, of its level: whole groups, quarters
+SIGMA_BYTES = 8.0  # and in bytes a frame
+QUARTER_FACTOR = 1.5  # quarters have fewer frames, and there are four of them: so many more spreads are needed
 
 NO_TIMES = "the file has no plain time stamps"
 TOO_LONG = "too long without a key frame"
@@ -162,7 +164,8 @@ class QuietLevel:
             ordered = np.sort(np.array([seen for _, seen in self._seen]), axis=0)
             quarter, low = ordered[len(ordered) // 4], ordered[len(ordered) // 20]
             sigma = np.maximum((quarter - low) / 0.97, np.maximum(SIGMA_SHARE * quarter, SIGMA_BYTES))
-            above = bool((parts > quarter + (0.67 + self._sigmas) * sigma).any())
+            sigmas = self._sigmas * np.array([1.0, *QUARTERS * [QUARTER_FACTOR]])
+            above = bool((parts > quarter + (0.67 + sigmas) * sigma).any())
         self._seen.append((group.start_s, parts))
         while len(self._seen) > WARM_UP and self._seen[0][0] < group.start_s - WINDOW_S:
             self._seen.popleft()
