@@ -27,12 +27,12 @@ import cv2
 import numpy as np
 from rich.console import Console
 
-from evaluation.quiet_clips import corridor_clips, quiet_around
+from evaluation.quiet_clips import corridor_clips, join_copies, quiet_around
 from evaluation.results import table
 from evaluation.timed_command import farsight_command, machine, run_timed
 from models.faces import pairwise_iou
 from stages.annotate import interpolate_box
-from synthetic.corridor import GeneratedFaces, portrait, repeat_clip
+from synthetic.corridor import GeneratedFaces, portrait
 from watchlist.store import Store
 
 MODES = ("off", "safe", "fast")
@@ -132,7 +132,7 @@ def measure(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
             if name.startswith("corridor"):
                 many = None
                 if mode != "off" and args.copies > 1:
-                    many = run_mode(repeat_clip(clip, work / "long.mp4", args.copies), mode, work, args.engine)
+                    many = run_mode(join_copies(clip, work / "long.mp4", args.copies), mode, work, args.engine)
                 times.append(time_row(name, mode, one, many))
                 console.print(*times[-1], soft_wrap=True)
     note = f"Found: a track of this mode overlaps it in time, with an IoU of at least {MIN_IOU}."

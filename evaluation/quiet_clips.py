@@ -61,6 +61,33 @@ def corridor_clips(folder: Path, seconds: float, share: float, width: int, fps: 
     return paths
 
 
+def join_copies(clip: Path, path: Path, copies: int) -> Path:
+    """Join copies of a clip without re-encoding.
+
+    From the second copy on the first group of pictures is left out: an encoder that has just begun makes other packet sizes.
+    """
+    with av.open(str(path), "w") as output:
+        stream: Any = None
+        last = -1
+        for copy in range(copies):
+            with av.open(str(clip)) as container:
+                source = container.streams.video[0]
+                stream = stream or output.add_stream_from_template(source)
+                groups, shift, step = 0, 0, 1
+                for packet in container.demux(source):
+                    if packet.pts is None or packet.dts is None:
+                        continue
+                    groups += packet.is_keyframe
+                    if copy and groups < 2:
+                        continue
+                    step = packet.duration or step
+                    shift = shift or last + step - packet.pts if copy else 0
+                    packet.pts, packet.dts, packet.stream = packet.pts + shift, packet.dts + shift, stream
+                    output.mux(packet)
+                last = shift + round(source.duration) - step
+    return path
+
+
 def quiet_around(clip: Path, path: Path, quiet_s: float) -> Path:
     """Write a clip with its first and last frame held, with noise, for ``quiet_s`` seconds before and after it."""
     with av.open(str(clip)) as container:

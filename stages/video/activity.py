@@ -97,14 +97,14 @@ class Group:
     number: int = 0
     has_others: bool = False
 
-    def add(self, packet: Any) -> None:
+    def add(self, packet: Any, at: float | None) -> None:
+        """Add a packet, with its time stamp in seconds."""
         self.packets.append(packet)
         self.nbytes += packet.size
         self.has_others |= not packet.is_keyframe
-        if packet.pts is None:
+        if at is None:
             self.fault = NO_TIMES
             return
-        at = float(packet.pts * packet.time_base)
         self.start_s, self.end_s = min(self.start_s, at), max(self.end_s, at)
         if packet.is_corrupt:
             self.fault = "a packet is damaged"
@@ -117,16 +117,17 @@ class Group:
         return np.array([mean, *(part.mean() if part.size else mean for part in quarters)])
 
 
-def grouped(packets: Iterator[Any]) -> Iterator[Group]:
+def grouped(packets: Iterator[Any], time_base: float) -> Iterator[Group]:
     """Join packets to groups of at least `MIN_GROUP_S`, or of `MIN_KEYS_S` if all are key frames.
 
-    A group that grows above the limits is handed out in pieces.
+    A group that grows above the limits is handed out in pieces. ``time_base``: seconds of a unit of the time stamps.
     """
     group = Group([])
     for packet in packets:
         if not packet.size:  # the end
             continue
-        elapsed_s = math.inf if packet.pts is None else float(packet.pts * packet.time_base) - group.start_s
+        at = None if packet.pts is None else packet.pts * time_base
+        elapsed_s = math.inf if at is None else at - group.start_s
         if group.packets and packet.is_keyframe and not 0 <= elapsed_s < (MIN_GROUP_S if group.has_others else MIN_KEYS_S):
             yield group
             group = Group([])
@@ -136,7 +137,7 @@ def grouped(packets: Iterator[Any]) -> Iterator[Group]:
             group = Group([])
         if not group.packets and not packet.is_keyframe:
             group.fault = TOO_LONG
-        group.add(packet)
+        group.add(packet, at)
     if group.packets:
         group.final = True
         yield group

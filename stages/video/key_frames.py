@@ -86,7 +86,7 @@ class KeyFrameLook:
         if one is None or other is None or one.shape != other.shape:
             return None
         difference = other - one
-        return np.asarray(np.abs(difference - np.median(difference)) > MIN_DIFFERENCE)
+        return np.asarray(np.abs(difference - np.median(difference[::4, ::4])) > MIN_DIFFERENCE)
 
     def _cells(self, group: Group) -> NDArray[np.float32] | None:
         """Mean grey level of each cell of a key frame, float32 (rows, columns); None if it cannot be decoded."""

@@ -23,7 +23,7 @@ class SkippedFrame:
 
     pts: int | None
     dts: int | None
-    time_base: Any
+    time_base: float
     width: int
     height: int
 
@@ -49,6 +49,7 @@ class QuietDecoder(FrameDecoder):
         self._look = KeyFrameLook(stream, MAX_PIXELS)
         self._scan = ActivityScan(mode, full_every_s, self._look, container.format.name)
         self._after_s = None if after_s is None else after_s + start_time_of(container, stream) - ROUNDING_S
+        self._time_base = float(stream.time_base or 1 / 90_000)
         self._decoding = False  # whether the decoder has the group before
         self.frames_skipped, self.seconds_skipped, self.seconds_judged = 0, 0.0, 0.0
 
@@ -93,7 +94,7 @@ class QuietDecoder(FrameDecoder):
 
     def _groups(self) -> Iterator[Group | None]:
         """Every group, and None at the end."""
-        for group in grouped(self._packets()):
+        for group in grouped(self._packets(), self._time_base):
             self._scan.enter(group)
             yield group
         yield None
@@ -151,7 +152,7 @@ class QuietDecoder(FrameDecoder):
         self._decoding = False
 
     def _stand_ins(self, packets: list[Any]) -> Iterator[SkippedFrame]:
-        stream = self._stream
+        width, height = self._stream.width, self._stream.height
         for packet in sorted(packets, key=lambda p: p.pts):
             if not packet.is_discard:
-                yield SkippedFrame(packet.pts, packet.dts, packet.time_base, stream.width, stream.height)
+                yield SkippedFrame(packet.pts, packet.dts, self._time_base, width, height)
