@@ -2,7 +2,7 @@
 
     loss += 10 * fade * feature distance + 0.1 * L1 to the teacher's image
 
-``fade`` falls from 1 to 0 over the first four fifths of the run, after which both terms are dropped and the teacher is not evaluated.
+``fade`` falls from 1 to 0 over the first four fifths of the run. Then both terms are dropped and the teacher is not evaluated.
 The feature distance is L1 (KDFSRNet) or cosine (F-SKD, arXiv 2303.04681).
 """
 
