@@ -15,13 +15,19 @@ Every function raises `FarsightError` with one line: what is wrong, and what to 
 from __future__ import annotations
 
 import json
+import sqlite3
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import FarsightError, SettingsError
+from pipeline.errors import FarsightError, SettingsError, redact
 from watchlist.api_types import Hit, Person, Sighting, Verdict
+
+if TYPE_CHECKING:
+    from watchlist.store import Store
 
 __all__ = [
     "FarsightError",
@@ -84,12 +90,11 @@ class Watchlist:
         Raises:
             FarsightError: the list of photos cannot be read, or the database cannot be changed.
         """
-        from cli.api_calls import one_line_errors, photo_entries
         from cli.common import PREVIEWS, open_gate, open_own_list
         from watchlist import enrolment
 
-        with one_line_errors():
-            entries = photo_entries(photos, name, face, external_id)
+        with _one_line_errors():
+            entries = _entries(photos, name, face, external_id)
             previews = self.path.parent / PREVIEWS
             gate, digest = open_gate("auto", None, self.recognizer, allow_lookalike, previews)
             store = open_own_list(self.path, must_exist=False)
@@ -105,9 +110,7 @@ class Watchlist:
         Raises:
             FarsightError: there is no such database, or it is damaged.
         """
-        from cli.api_calls import one_line_errors, opened
-
-        with one_line_errors(), opened(self.path) as store:
+        with _one_line_errors(), _opened(self.path) as store:
             return [
                 Person(p.id, p.name, p.photos, p.set_aside is None, p.external_id, p.purpose, p.authority, p.expires)
                 for p in store.identities()
@@ -129,11 +132,10 @@ class Watchlist:
         Warns:
             UserWarning: for each annotated video that may still show the name.
         """
-        from cli.api_calls import one_line_errors
         from cli.common import open_own_list
         from watchlist.removal import remove_person, videos_of_person
 
-        with one_line_errors():
+        with _one_line_errors():
             store = open_own_list(self.path)
             try:
                 left = remove_person(store, identity)
@@ -186,7 +188,6 @@ def process(
         SourceWarning: for each source that failed or was incomplete.
     """
     from cli import common
-    from cli.api_calls import one_line_errors
     from cli.run import RecordingRun, run_recordings
     from cli.settings import load_settings
     from pipeline.sources.find import find_sources
@@ -196,7 +197,7 @@ def process(
     out = Path(out)
     quiet, common.console.quiet = common.console.quiet, not verbose
     try:
-        with one_line_errors():
+        with _one_line_errors():
             settings = load_settings(Path(config) if config else common.CONFIGS / "recording.yaml", engine=engine, fpir=fpir)
             run_recordings(RecordingRun(settings, find_sources([str(source) for source in named]), people, out, resume, video))
             reports = json.loads((out / "run.json").read_text())["sources"]
@@ -217,12 +218,24 @@ def sightings(out: str | Path) -> Iterator[Sighting]:
     Raises:
         FarsightError: there is no such database, or it is damaged.
     """
-    from cli.api_calls import iter_sightings, one_line_errors
     from cli.common import database_path, open_store
 
-    with one_line_errors():
+    with _one_line_errors():
         store = open_store(database_path(Path(out)), must_exist=True)
-    return iter_sightings(store)
+    return _sightings(store)
+
+
+def _sightings(store: Store) -> Iterator[Sighting]:
+    from watchlist.output_folder import OutputFolder
+
+    folder = OutputFolder(store.path.parent)
+    try:
+        with _one_line_errors():
+            for row in store.iter_final():
+                fields = {name: row[name] for name in Sighting.__dataclass_fields__ if name not in ("crop", "reasons")}
+                yield Sighting(**fields, crop=folder.picture_path(row["crop"]), reasons=tuple(row["reasons"]))
+    finally:
+        store.close()
 
 
 def search(
@@ -257,7 +270,6 @@ def search(
     Raises:
         FarsightError: bad arguments, no usable face in the photo, or no such database.
     """
-    from cli.api_calls import hit_of, one_line_errors, opened, time_text
     from cli.common import PREVIEWS, card_of, database_path, open_gate
     from watchlist.output_folder import OutputFolder
     from watchlist.search_back import DatabaseTracks, TrackSearch
@@ -268,9 +280,9 @@ def search(
         raise SettingsError(f"top {top}: must be 1 or more")
     if not 0 < fpir <= 0.5:
         raise SettingsError(f"fpir {fpir}: must be above 0 and at most 0.5")
-    with one_line_errors(), opened(database_path(Path(db))) as store:
+    with _one_line_errors(), _opened(database_path(Path(db))) as store:
         try:
-            first, last = parse_time_range(time_text(since), time_text(until), "")
+            first, last = parse_time_range(_time_text(since), _time_text(until), "")
             if camera is not None:
                 require_one_of("camera", camera, store.sources())
         except ValueError as error:
@@ -283,4 +295,77 @@ def search(
         past = TrackSearch(DatabaseTracks(store, digest), store.thresholds(card_of(recognizer)))
         found, _ = past.search(verdict.vector[None], top, fpir, where)
         folder = OutputFolder(store.path.parent)
-        return [hit_of(hit, folder) for hit in found]
+        return [
+            Hit(
+                hit.row["source"],
+                hit.row["track"],
+                hit.row["start_s"],
+                hit.row["end_s"],
+                hit.outcome,
+                hit.score,
+                hit.threshold,
+                hit.fpir,
+                folder.picture_path(hit.row["crop"]),
+            )
+            for hit in found
+        ]
+
+
+def _entries(photos: str | Path | Sequence[str | Path], name: str | None, face: int | None, external_id: str | None) -> list[Any]:
+    """What to enrol, one entry a photo. Raises SettingsError, PhotoError."""
+    from watchlist.names import UNSAFE_CHARACTERS, normalised_name
+    from watchlist.photo_list import read_photo_list
+    from watchlist.photos import PhotoEntry
+
+    several = [photos] if isinstance(photos, str | Path) else list(photos)
+    if not several:
+        raise SettingsError("photos: is empty; name at least one photo")
+    if face is not None and (face < 1 or name is None or len(several) != 1):
+        raise SettingsError(f"face {face}: must be 1 or more, and goes with the name and the one photo of one person")
+    if external_id is not None and UNSAFE_CHARACTERS.search(external_id):
+        raise SettingsError("external_id: holds a control character; remove it")
+    if name is None:
+        if external_id is not None:
+            raise SettingsError("external_id: goes with a name; a CSV has a column for it")
+        if len(several) != 1:
+            raise SettingsError("name: is missing; name the person of these photos, or give one folder or CSV")
+        path = Path(several[0])
+        if not path.exists():
+            raise SettingsError(f"{path}: no such file or folder; name a folder NAME/*.jpg or a CSV")
+        return read_photo_list(path).entries
+    try:
+        name = normalised_name(name)
+    except ValueError as error:
+        raise SettingsError(f"name {name!r}: {error}; give another") from None
+    details = {"external_id": external_id.strip()} if external_id and external_id.strip() else {}
+    return [PhotoEntry(name, Path(photo), details, face) for photo in several]
+
+
+def _time_text(value: str | datetime | None) -> str | None:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Store]:
+    from cli.common import open_store
+
+    store = open_store(path, must_exist=True)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """Turn what is wrong with files and databases into a FarsightError of one line. Errors of the program itself pass."""
+    from watchlist.photos import PhotoError
+    from watchlist.sqlite_connection import StoreError
+
+    try:
+        yield
+    except (PhotoError, StoreError) as error:
+        raise FarsightError(redact(" ".join(str(error).split()))) from None
+    except (OSError, sqlite3.Error) as error:
+        where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+        raise FarsightError(f"{where}{getattr(error, 'strerror', None) or error}; what was written is kept") from None
