@@ -1,1 +1,1 @@
-"""The watchlist and the past: enrolment, matching thresholds, and every track that was seen."""
+"""The watchlist and the past: enrolment, matching thresholds, and the templates of all tracks."""

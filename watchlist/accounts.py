@@ -1,4 +1,4 @@
-"""Accounts of the console: users, sessions, API tokens and failed sign-ins. Secrets are kept as hashes that others make."""
+"""Accounts of the console: users, sessions, API tokens and failed sign-ins. Callers pass secrets as hashes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from watchlist.database import Database, StoreError
 from watchlist.names import normalised_name
 
-ROLES = ("viewer", "reviewer", "operator", "admin")  # each may do what those before it may
+ROLES = ("viewer", "reviewer", "operator", "admin")  # each role includes the rights of the roles before it
 MAX_CAMERA = 1000  # characters of a camera's or recording's name
 FAILURE_MEMORY_S = 86_400.0  # failed sign-ins are forgotten after a day
 
@@ -21,9 +21,12 @@ class Account:
     """A user of the console.
 
     Attributes:
+        id: never reused.
+        name: in Unicode form NFC.
         role: one of `ROLES`.
-        cameras: names of the only sources this user sees; None: all.
+        cameras: names of the only sources that this user may see; None: all.
         password: argon2 hash.
+        created: Unix time.
     """
 
     id: int
@@ -36,7 +39,13 @@ class Account:
 
 @dataclass(frozen=True)
 class Session:
-    """A signed-in browser: ``csrf`` is the token that its writes must carry; times are Unix seconds."""
+    """A signed-in browser.
+
+    Attributes:
+        account: the user.
+        csrf: token that requests which change something must carry.
+        created, seen, expires: Unix times of the sign-in, of the last request, and of the expiry.
+    """
 
     account: Account
     csrf: str
@@ -47,7 +56,15 @@ class Session:
 
 @dataclass(frozen=True)
 class ApiToken:
-    """An API token without its secret; ``expires`` is Unix time, None for never."""
+    """An API token, without its secret.
+
+    Attributes:
+        id: of the token.
+        user: id of its user.
+        label: free text.
+        created: Unix time.
+        expires: Unix time; None: never.
+    """
 
     id: int
     user: int
@@ -57,10 +74,23 @@ class ApiToken:
 
 
 class Accounts(Database):
-    """The tables of the accounts. User ids are never used again."""
+    """The tables of the accounts. User ids are never reused."""
 
     def add_account(self, name: str, role: str, password: str, cameras: list[str] | None = None) -> int:
-        """Make a user. Raises StoreError for a name that is taken or unusable, and for an unknown role."""
+        """Add a user.
+
+        Args:
+            name: normalised to Unicode form NFC.
+            role: one of `ROLES`.
+            password: argon2 hash.
+            cameras: names of the only sources that the user may see; None: all.
+
+        Returns:
+            The user's id.
+
+        Raises:
+            StoreError: the name is taken or unusable, the role is unknown, or a camera name is unusable.
+        """
         try:
             name = normalised_name(name)
         except ValueError as error:
@@ -83,7 +113,7 @@ class Accounts(Database):
             raise StoreError(f"role {role}: must be one of {', '.join(ROLES)}")
 
     def find_account(self, name: str) -> Account | None:
-        """The user of a name, however its letters with accents were typed."""
+        """Find a user by name, in any Unicode form; None if there is none."""
         kept = unicodedata.normalize("NFC", name)
         row = self._db.execute("SELECT * FROM users WHERE name = ? AND removed IS NULL", (kept,)).fetchone()
         return None if row is None else _account(row)
@@ -100,19 +130,27 @@ class Accounts(Database):
         return self._db.execute("SELECT 1 FROM users WHERE removed IS NULL LIMIT 1").fetchone() is not None
 
     def set_password(self, identity: int, password: str) -> None:
-        """Replace a user's password hash; the user is signed out everywhere."""
+        """Replace a user's password hash, and end all sessions of the user."""
         with self.transaction():
             self._db.execute("UPDATE users SET password = ? WHERE id = ?", (password, identity))
             self._db.execute("DELETE FROM sessions WHERE user = ?", (identity,))
             self.log_audit("user password", account=identity)
 
     def rehash_password(self, identity: int, password: str) -> None:
-        """Replace the hash of an unchanged password by one with today's parameters."""
+        """Store a new hash of an unchanged password, after the hash parameters have changed. Sessions stay."""
         self._db.execute("UPDATE users SET password = ? WHERE id = ?", (password, identity))
 
     def change_account(self, identity: int, role: str | None = None, cameras: list[str] | bool | None = False) -> None:
-        """Change a user's role, or the cameras the user sees (None: all; False: unchanged). Raises StoreError where that would
-        leave no admin."""
+        """Change a user's role or cameras.
+
+        Args:
+            identity: id of the user.
+            role: one of `ROLES`; None: unchanged.
+            cameras: names of the only sources that the user may see; None: all; False: unchanged.
+
+        Raises:
+            StoreError: no such user, an unknown role, an unusable camera name, or no admin would be left.
+        """
         with self.transaction():
             account = self._existing(identity)
             if role is not None:
@@ -128,7 +166,11 @@ class Accounts(Database):
             self.log_audit("user changed", account=identity, role=now.role, cameras=now.cameras)
 
     def remove_account(self, identity: int) -> None:
-        """Remove a user with sessions and tokens. Raises StoreError for the last admin while there are other users."""
+        """Remove a user with sessions and tokens.
+
+        Raises:
+            StoreError: no such user, or it is the last admin and there are other users.
+        """
         with self.transaction():
             account = self._existing(identity)
             if len(self.accounts()) > 1:
@@ -149,14 +191,21 @@ class Accounts(Database):
             raise StoreError(f"user {leaving.name}: is the only admin; make another one first")
 
     def open_session(self, user: int, token: bytes, csrf: str, expires: float) -> None:
-        """Keep a session by the SHA-256 of its token, and forget those that have expired."""
+        """Store a session, and delete expired ones.
+
+        Args:
+            user: id of the user.
+            token: SHA-256 of the session token.
+            csrf: token that requests which change something must carry.
+            expires: Unix time.
+        """
         now = time.time()
         with self.transaction():
             self._db.execute("DELETE FROM sessions WHERE expires < ?", (now,))
             self._db.execute("INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?)", (token, user, csrf, now, now, expires))
 
     def session(self, token: bytes) -> Session | None:
-        """The session of a token's SHA-256, whether or not it has expired."""
+        """Find a session by the SHA-256 of its token, expired or not; None if there is none."""
         row = self._db.execute(
             "SELECT u.*, s.csrf, s.created AS opened, s.seen, s.expires FROM sessions s JOIN users u ON u.id = s.user "
             "WHERE s.token = ? AND u.removed IS NULL",
@@ -171,7 +220,20 @@ class Accounts(Database):
         self._db.execute("DELETE FROM sessions WHERE token = ?", (token,))
 
     def add_token(self, user: int, label: str, token: bytes, expires: float | None = None) -> int:
-        """Keep an API token by the SHA-256 of its secret."""
+        """Store an API token.
+
+        Args:
+            user: id of the user.
+            label: free text.
+            token: SHA-256 of the secret.
+            expires: Unix time; None: never.
+
+        Returns:
+            The token's id.
+
+        Raises:
+            StoreError: no such user.
+        """
         with self.transaction():
             self._existing(user)
             made = self._db.execute(
@@ -189,7 +251,7 @@ class Accounts(Database):
         return [ApiToken(*row) for row in rows]
 
     def token_account(self, token: bytes) -> Account | None:
-        """Whose API token has this SHA-256, unless it has expired."""
+        """The user whose API token has this SHA-256; None if there is none or it has expired."""
         row = self._db.execute(
             "SELECT u.* FROM tokens t JOIN users u ON u.id = t.user "
             "WHERE t.token = ? AND u.removed IS NULL AND (t.expires IS NULL OR t.expires > ?)",
@@ -198,7 +260,7 @@ class Accounts(Database):
         return None if row is None else _account(row)
 
     def remove_token(self, identity: int, user: int | None = None) -> bool:
-        """Delete an API token, with ``user`` only one of theirs. Returns whether there was one."""
+        """Delete an API token; with ``user`` only if it is that user's. Returns whether a token was deleted."""
         with self.transaction():
             done = self._db.execute("DELETE FROM tokens WHERE id = ?1 AND (?2 IS NULL OR user = ?2)", (identity, user))
             if done.rowcount:
@@ -206,7 +268,7 @@ class Accounts(Database):
         return bool(done.rowcount)
 
     def failures(self, subject: str) -> tuple[int, float]:
-        """How many sign-ins of a subject (a name or an address) failed in a row, and when the last one did (Unix time)."""
+        """Number of failed sign-ins in a row, and Unix time of the last one, for a subject: a user name or an address."""
         row = self._db.execute("SELECT failures, last FROM login_failures WHERE subject = ?", (subject,)).fetchone()
         return (0, 0.0) if row is None or row[1] < time.time() - FAILURE_MEMORY_S else (int(row[0]), float(row[1]))
 
@@ -225,7 +287,7 @@ class Accounts(Database):
 
 
 def _require_text(cameras: list[str]) -> None:
-    """Raises StoreError for names that no camera can have."""
+    """Raise StoreError for names that no camera can have."""
     for name in cameras:
         if not name or len(name) > MAX_CAMERA or not name.isprintable():
             raise StoreError(f"camera {name[:40]!r}: is no name of a camera or recording")

@@ -1,4 +1,4 @@
-"""The tables of alerts: those that were raised, and which sinks have not received them yet."""
+"""The tables of alerts, and of the sinks that have not received them yet."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ class Alert:
         key: the same for every delivery attempt, so that receivers can drop duplicates.
         kind: ``match`` or ``withdrawn``.
         at: Unix time at which it was raised.
-        source, track, identity: the track that matched, and whom.
+        source, track: the track that matched.
+        identity: id of the matched person.
         content: the JSON that sinks send.
     """
 
@@ -60,7 +61,13 @@ class Alerts(Database):
         return [(int(row[0]), Alert(**{key: row[key] for key in Alert.__annotations__})) for row in rows]
 
     def last_alert(self, source: str, *, track: str | None = None, identity: int | None = None) -> Alert | None:
-        """The newest alert of a track; with ``identity`` that person's newest match at the source that was not withdrawn."""
+        """Find the newest alert of a source.
+
+        Args:
+            source: name of the camera.
+            track: only alerts of this track.
+            identity: only match alerts of this person that were not withdrawn; ignored if ``track`` is given.
+        """
         not_withdrawn = (
             "identity = ? AND kind = 'match' AND NOT EXISTS (SELECT 1 FROM alerts w WHERE w.source = a.source AND "
             "w.track = a.track AND w.identity = a.identity AND w.kind = 'withdrawn' AND w.rowid > a.rowid)"

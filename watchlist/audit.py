@@ -13,8 +13,14 @@ from watchlist.database import Database
 
 @dataclass(frozen=True)
 class AuditCheck:
-    """What `AuditLog.verify_audit` found: ``rows`` checked, ``head`` the last hash (hex), ``broken`` the first broken row's id
-    and ``fault`` what is wrong with it ("": nothing)."""
+    """Result of `AuditLog.verify_audit`.
+
+    Attributes:
+        rows: number of intact rows before the first fault, or of all rows.
+        head: hash of the last of these rows, as hexadecimal digits.
+        broken: id of the first faulty row; None if the chain is intact.
+        fault: what is wrong with it; "" if the chain is intact.
+    """
 
     rows: int
     head: str
@@ -23,15 +29,18 @@ class AuditCheck:
 
 
 class AuditLog(Database):
-    """The audit log's table; `Database.log_audit` writes it."""
+    """Reads the table of the audit log, which `Database.log_audit` writes."""
 
     def audit_rows(self, limit: int = 100, before: int | None = None, what: str | None = None) -> list[dict[str, Any]]:
-        """Rows, the newest first: ``id``, ``at`` (Unix time), ``user``, ``what`` and ``detail``.
+        """Read rows of the log, newest first.
 
         Args:
-            limit: how many at most.
-            before: only rows with a smaller id: the next page.
-            what: only rows of this kind.
+            limit: largest number of rows.
+            before: only rows with a smaller id, for the next page; None: the newest rows.
+            what: only actions of this kind; None: all.
+
+        Returns:
+            Dictionaries with ``id``, ``at`` (Unix time), ``user``, ``what`` and ``detail`` (decoded from JSON).
         """
         rows = self._db.execute(
             "SELECT id, at, user, what, detail FROM audit WHERE (?1 IS NULL OR id < ?1) AND (?2 IS NULL OR what = ?2) "
@@ -41,10 +50,10 @@ class AuditLog(Database):
         return [dict(row) | {"detail": _decoded(row["detail"])} for row in rows]
 
     def verify_audit(self, head: str | None = None) -> AuditCheck:
-        """Check the chain from its first row to its last, in one moment of the database.
+        """Verify the hash chain from its first row to its last, on a snapshot of the database.
 
         Args:
-            head: a hash (hex) that was the last one at an earlier check, and must still be in the chain.
+            head: `AuditCheck.head` of an earlier check, which the chain must still contain; None: not checked.
         """
         before, number, seen = START, 0, head is None
         with self.snapshot():

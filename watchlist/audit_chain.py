@@ -8,16 +8,24 @@ import os
 import pwd
 from typing import Any
 
-START = hashlib.sha256(b"farsight audit").digest()  # stands before the first row
+START = hashlib.sha256(b"farsight audit").digest()  # takes the place of the hash before the first row
 
 
 def row_hash(before: bytes, row: tuple[int, float, str, str, str | None]) -> bytes:
-    """SHA-256 of the hash ``before`` and a row: id, time, what, detail, user."""
+    """Hash a row.
+
+    Args:
+        before: hash of the row before, 32 bytes; `START` for the first row.
+        row: id, Unix time, kind of action, detail (JSON), user.
+
+    Returns:
+        SHA-256 of both, 32 bytes.
+    """
     return hashlib.sha256(before + json.dumps(row).encode()).digest()
 
 
 def append(db: Any, at: float, what: str, detail: str, user: str | None) -> None:
-    """Add a row at the end of the chain. The caller holds the write lock: two writers would make two ends."""
+    """Append a row to the chain. The caller must hold the write lock: two writers at once would fork the chain."""
     last = db.execute("SELECT hash FROM audit ORDER BY id DESC LIMIT 1").fetchone()
     made = db.execute("INSERT INTO audit (at, what, detail, user) VALUES (?, ?, ?, ?)", (at, what, detail, user))
     number = int(made.lastrowid)
@@ -26,7 +34,7 @@ def append(db: Any, at: float, what: str, detail: str, user: str | None) -> None
 
 
 def chain_existing(db: Any) -> None:
-    """Chain the rows that an earlier version has written without hashes."""
+    """Add hashes to rows that an earlier version wrote without them."""
     before = START
     for row in db.execute("SELECT id, at, what, detail, user FROM audit ORDER BY id").fetchall():
         before = row_hash(before, tuple(row))
@@ -34,7 +42,7 @@ def chain_existing(db: Any) -> None:
 
 
 def login_name() -> str:
-    """Who runs this process, for the audit log: the name of the system's user, whatever the environment says."""
+    """Name of the user who runs this process, for the audit log. It comes from the operating system, not from the environment."""
     try:
         return f"{pwd.getpwuid(os.getuid()).pw_name} (command line)"
     except (OSError, KeyError):  # a container's user without a name

@@ -1,4 +1,4 @@
-"""Fit a recogniser's thresholds to a user's own cameras: by the people in the footage, not by comparisons."""
+"""Fit a recogniser's thresholds to the user's own cameras. The samples are people in the footage, not single comparisons."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from scipy.cluster.hierarchy import fcluster, linkage
 
 from watchlist.thresholds import Measured, Thresholds
 
-MIN_STRANGERS = 30  # of one face width, for their scores to move the card's
-MIN_FOR_SPREAD = 150  # for the spread of their scores to do so as well
+MIN_STRANGERS = 30  # fewest people of one face width from which the median of the scores is fitted
+MIN_FOR_SPREAD = 150  # fewest people from which the spread is fitted as well
 SPREAD_LIMITS = 0.5, 2.0
-SAME_PERSON_RATE = 1e-3  # how seldom two strangers' tracks may be taken for one person's
+SAME_PERSON_RATE = 1e-3  # rate at which tracks of two strangers may be grouped as one person
 CERTAIN = 2.0  # standard errors by which the footage must differ from the card
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What the footage says of faces of one width.
+    """The fit for one range of face widths.
 
     Attributes:
-        from_px, to_px: widths of the faces in pixels.
-        strangers: different people in the footage.
-        shift: how much higher their highest scores are than the card's strangers'.
-        error: standard error of ``shift``.
-        spread: how much wider they lie than the card's; 1 where there are too few to tell.
-        kept: why the card's thresholds stay; "" where they are replaced.
+        from_px, to_px: range of face widths in pixels.
+        strangers: number of different people in the footage.
+        shift: median difference of their highest scores from the card's median, in cosine.
+        error: standard error of ``shift``; infinite if there are too few people.
+        spread: ratio of the spread of their scores to the card's; 1 if there are too few people to estimate it.
+        kept: why the card's thresholds stay; "" if they are replaced.
     """
 
     from_px: float
@@ -41,7 +41,7 @@ class Fit:
     kept: str
 
     def text(self) -> str:
-        """One line for the user."""
+        """The fit as one line for the user."""
         line = f"faces of {self.from_px:g} to {self.to_px:g} px: {self.strangers} strangers"
         if math.isfinite(self.error):
             side = "above" if self.shift > 0 else "below"
@@ -50,15 +50,15 @@ class Fit:
 
 
 def group_people(vectors: NDArray[np.float32], face_px: NDArray[np.float32], thresholds: Thresholds) -> NDArray[np.intp]:
-    """Which tracks show one person: those that are alike on average.
+    """Group tracks by person, by average linkage of the cosine distances of their templates.
 
     Args:
         vectors: templates float32 (M, D), unit length.
         face_px: float32 (M,), width of each track's face in pixels.
-        thresholds: of the recogniser.
+        thresholds: of the recogniser. Tracks are grouped at the threshold of `SAME_PERSON_RATE` for the median face width.
 
     Returns:
-        The number of each track's person, int (M,).
+        int (M,), a number from 0 on for the person of each track.
     """
     if len(vectors) < 2:
         return np.zeros(len(vectors), np.intp)
@@ -75,21 +75,21 @@ def fit_to_footage(
     person: NDArray[np.intp],
     list_size: float,
 ) -> tuple[list[dict[str, Any]], list[Fit]]:
-    """A recogniser's ``impostors``, moved to where the strangers of a user's footage lie.
+    """Fit the impostor scores of a recogniser's card to the strangers of a user's footage.
 
-    A few dozen people tell where the middle of the highest scores lies, and hundreds how far they spread. Nobody's footage has
-    enough people for the rarest scores, so the tail stays the card's.
+    A few dozen people determine the median of the highest scores, and some hundred determine their spread. No footage has enough
+    people for the rarest scores, so the shape of the tail is taken from the card.
 
     Args:
-        impostors: of the recogniser's card.
-        highest: float32 (M,), highest cosine of each track to anybody on the list; no track shows anybody on it.
-        face_px: float32 (M,), width of each track's face in pixels.
-        shots: int (M,), shots of each track.
-        person: int (M,), whom each track shows (`group_people`). A person's tracks count once.
-        list_size: people on the list.
+        impostors: entry ``impostors`` of the recogniser's card.
+        highest: float32 (M,), highest cosine of each track to anybody on the list. No track may show anybody on the list.
+        face_px: float32 (M,), face width of each track in pixels.
+        shots: int (M,), number of shots of each track.
+        person: int (M,), person of each track (`group_people`). The mean over a person's tracks is one sample.
+        list_size: number of people on the list.
 
     Returns:
-        The entries, and what became of each width.
+        The fitted entries in the format of a card, and one fit for each range of face widths.
     """
     thresholds = Thresholds(impostors)
     entries = thresholds.entries()
@@ -139,7 +139,7 @@ def _fit(
 
 
 def _move(entry: Measured, fit: Fit, list_size: float) -> dict[str, Any]:
-    """The card's entry with its middle moved and its spread widened."""
+    """The card's entry with its median shifted and its spread scaled."""
     middle = entry.cosine(0.5, list_size)
     cosines = [[round(middle + fit.shift + fit.spread * (value - middle), 4) for value in row] for row in entry.cosines]
     return entry.as_entry() | {"cosines": cosines, "people": fit.strangers, "shift": round(fit.shift, 4)}

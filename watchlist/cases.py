@@ -1,4 +1,4 @@
-"""Cases: tracks of several people and sources that belong together, with notes."""
+"""Cases: collections of tracks of any people and sources, with notes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from watchlist.database import Database, StoreError
 from watchlist.names import normalised_name
 
-MAX_NOTE = 20_000
-MAX_TRACKS = 10_000
+MAX_NOTE = 20_000  # characters
+MAX_TRACKS = 10_000  # per case
 COUNT = (
     "(SELECT COUNT(*) FROM case_tracks m WHERE m.case_id = c.id AND "
     "(:sources IS NULL OR m.source IN (SELECT value FROM json_each(:sources))))"
@@ -20,7 +20,16 @@ COUNT = (
 
 @dataclass(frozen=True)
 class Case:
-    """A case; ``tracks`` is how many it holds, ``closed`` since when nothing is added to it (Unix time)."""
+    """A case.
+
+    Attributes:
+        id: never reused.
+        name, note: free text.
+        created: Unix time.
+        user: who opened it.
+        closed: Unix time since which the case accepts no changes of its tracks; None: open.
+        tracks: number of tracks in it.
+    """
 
     id: int
     name: str
@@ -33,7 +42,14 @@ class Case:
 
 @dataclass(frozen=True)
 class CaseTrack:
-    """A track of a case, the note on it, and who added it when."""
+    """A track of a case.
+
+    Attributes:
+        source, track: the track.
+        note: free text on the track.
+        user: who added it.
+        at: Unix time at which it was added.
+    """
 
     source: str
     track: str
@@ -43,10 +59,17 @@ class CaseTrack:
 
 
 class Cases(Database):
-    """The tables of the cases. Ids are never used again."""
+    """The tables of the cases. Ids are never reused."""
 
     def add_case(self, name: str, note: str = "") -> int:
-        """Open a case. Raises StoreError for an unusable name or too long a note."""
+        """Open a case.
+
+        Returns:
+            Its id.
+
+        Raises:
+            StoreError: the name is unusable, or the note has more than `MAX_NOTE` characters.
+        """
         name, note = _name(name), _note(note)
         with self.transaction():
             made = self._db.execute(
@@ -57,8 +80,13 @@ class Cases(Database):
         return number
 
     def cases(self, limit: int = -1, before: int | None = None, sources: tuple[str, ...] | None = None) -> list[Case]:
-        """Cases, the newest first; up to ``limit`` of those with an id below ``before``. Counted are tracks of all sources, or of
-        ``sources`` alone."""
+        """List cases, newest first.
+
+        Args:
+            limit: largest number of cases; -1: all.
+            before: only ids below this one, for the next page; None: from the newest on.
+            sources: count only tracks of these sources; None: of all.
+        """
         rows = self._db.execute(
             f"SELECT c.*, {COUNT} AS tracks FROM cases c WHERE :before IS NULL OR c.id < :before ORDER BY c.id DESC LIMIT :most",
             {"before": before, "most": limit, "sources": None if sources is None else json.dumps(sources)},
@@ -66,7 +94,7 @@ class Cases(Database):
         return [_case(row) for row in rows]
 
     def case(self, number: int, sources: tuple[str, ...] | None = None) -> Case | None:
-        """A case. Counted are tracks of all sources, or of ``sources`` alone."""
+        """One case by id, None if there is none. With ``sources`` only tracks of these sources are counted."""
         row = self._db.execute(
             f"SELECT c.*, {COUNT} AS tracks FROM cases c WHERE c.id = :number",
             {"number": number, "sources": None if sources is None else json.dumps(sources)},
@@ -81,7 +109,7 @@ class Cases(Database):
         return [CaseTrack(*row) for row in rows]
 
     def cases_of_track(self, source: str, track: str) -> list[Case]:
-        """The cases that hold a track."""
+        """The cases that contain a track, newest first. Their ``tracks`` are not counted (0)."""
         rows = self._db.execute(
             "SELECT c.*, 0 AS tracks FROM cases c JOIN case_tracks m ON m.case_id = c.id WHERE m.source = ? AND m.track = ? "
             "ORDER BY c.id DESC",
@@ -90,7 +118,19 @@ class Cases(Database):
         return [_case(row) for row in rows]
 
     def add_to_case(self, number: int, tracks: list[tuple[str, str]], note: str = "") -> int:
-        """Add tracks, by source and name. Returns how many were new. Raises StoreError: no such open case, or too many tracks."""
+        """Add tracks to an open case. Unknown tracks and tracks already in it are left out.
+
+        Args:
+            number: id of the case.
+            tracks: source and name of each track.
+            note: free text, stored with each new track.
+
+        Returns:
+            Number of new tracks.
+
+        Raises:
+            StoreError: no such case, the case is closed, it would exceed `MAX_TRACKS`, or the note is too long.
+        """
         note = _note(note)
         with self.transaction():
             case = self._open_case(number)
@@ -108,7 +148,7 @@ class Cases(Database):
         return new
 
     def remove_from_case(self, number: int, source: str, track: str) -> bool:
-        """Take a track out of a case. Returns whether it was in it."""
+        """Remove a track from an open case. Returns whether the case contained it. Raises StoreError as `add_to_case`."""
         with self.transaction():
             self._open_case(number)
             done = self._db.execute(
@@ -119,7 +159,7 @@ class Cases(Database):
         return bool(done.rowcount)
 
     def set_track_note(self, number: int, source: str, track: str, note: str) -> None:
-        """Replace the note on a track of a case."""
+        """Replace the note on a track of an open case. Raises StoreError as `add_to_case`."""
         with self.transaction():
             self._open_case(number)
             self._db.execute(
@@ -129,7 +169,16 @@ class Cases(Database):
             self.log_audit("case note changed", case=number)
 
     def change_case(self, number: int, name: str | None = None, note: str | None = None, closed: bool | None = None) -> None:
-        """Change name or note, close a case or open it again. Raises StoreError."""
+        """Change a case.
+
+        Args:
+            number: id of the case.
+            name, note: new texts; None: unchanged.
+            closed: True closes the case, False opens it again; None: unchanged.
+
+        Raises:
+            StoreError: no such case, an unusable name, or too long a note.
+        """
         with self.transaction():
             if self.case(number) is None:
                 raise StoreError(f"case {number}: there is none")
@@ -142,7 +191,7 @@ class Cases(Database):
             self.log_audit("case changed", case=number, closed=closed)
 
     def remove_case(self, number: int) -> bool:
-        """Delete a case with its notes; the tracks stay. Returns whether there was one."""
+        """Delete a case with its notes. The tracks themselves stay. Returns whether there was such a case."""
         with self.transaction():
             self._db.execute("DELETE FROM case_tracks WHERE case_id = ?", (number,))
             done = self._db.execute("DELETE FROM cases WHERE id = ?", (number,))

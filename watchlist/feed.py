@@ -1,4 +1,4 @@
-"""The console's feed: all tracks, newest first, filtered, a page at a time."""
+"""The console's feed: filtered tracks, newest first, page by page."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ from watchlist.database import Database
 from watchlist.row_checks import checked_track
 from watchlist.tracks import SUMMARY_COLUMNS
 
-AT = "COALESCE(t.started_at, t.start_s)"  # Unix time; a track whose hour is not known is older than any that is
-COUNT_MOST = 1000  # counts of filtered tracks stop there
+# Unix time, or PTS seconds if the time of day is not known. Such tracks are sorted after all others.
+AT = "COALESCE(t.started_at, t.start_s)"
+COUNT_MOST = 1000  # filtered tracks are counted up to this number
 
 
 @dataclass(frozen=True)
 class FeedFilter:
-    """Which tracks the feed shows. None: any.
+    """Selects the tracks of the feed. A field that is None selects all.
 
     Attributes:
         outcome: ``match``, ``no_match`` or ``not_assessable``.
-        source: name of a recording or camera; ``sources`` limits to several (what a user may see).
+        source: name of the recording or camera.
+        sources: names of the only sources that a user may see.
         identities: ids of the matched people.
-        since_at, until_at: Unix times; with one of them tracks whose hour is not known are left out.
-        least_px, most_px: face width in pixels.
+        since_at, until_at: Unix times between which the track began. Tracks without a time of day are then left out.
+        least_px, most_px: smallest and largest face width in pixels.
         review: ``open``, ``confirmed``, ``rejected`` or ``second``; see `watchlist.reviews`.
     """
 
@@ -39,7 +41,7 @@ class FeedFilter:
     review: str | None = None
 
     def conditions(self) -> tuple[list[str], dict[str, Any]]:
-        """As SQL over the tables ``t`` (tracks) and ``r`` (review states), and its values."""
+        """SQL conditions over the tables ``t`` (tracks) and ``r`` (review states), and their parameters."""
         texts = {
             "outcome": "t.outcome = :outcome",
             "source": "t.source = :source",
@@ -67,7 +69,7 @@ class FeedFilter:
 
 
 class Feed(Database):
-    """Reads the tracks' table newest first. Rows hold vectors, so filters read indexes, and only shown rows are read."""
+    """Reads tracks newest first. Filters use indexes, because rows contain embeddings and are slow to read."""
 
     def feed(
         self, where: FeedFilter = FeedFilter(), limit: int = 60, after: tuple[float, int] | None = None
@@ -75,15 +77,17 @@ class Feed(Database):
         """Up to ``limit`` tracks, finished or still in view, newest first.
 
         Args:
-            where: which of them.
-            after: ``at`` and ``number`` of the last row of the page before; None for the first page.
+            where: selects the tracks.
+            limit: largest number of tracks.
+            after: ``at`` and ``number`` of the last row of the previous page; None: the first page.
 
         Returns:
-            Rows as `Tracks.page` gives them, with ``number`` (ascending in the order they were first written), ``at`` (Unix time,
-            or PTS seconds where the hour is not known) and ``review`` (None while nobody has judged).
+            Rows as those of `Tracks.page`, with ``number`` (ascending in the order in which tracks were first written), ``at``
+            (Unix time, or PTS seconds if the time of day is not known), ``review`` (the state, see `watchlist.reviews`; None if
+            there is none) and ``judged`` (id of the person whom the review is about).
 
         Raises:
-            StoreError: a damaged row.
+            StoreError: a row is damaged.
         """
         conditions, given = where.conditions()
         if after is not None:
@@ -92,7 +96,7 @@ class Feed(Database):
         return self._feed_rows(where, conditions, given, f"ORDER BY {AT} DESC, t.rowid DESC LIMIT :most", limit)
 
     def feed_named(self, names: Sequence[tuple[str, str]], where: FeedFilter = FeedFilter()) -> list[dict[str, Any]]:
-        """Those of the named tracks (source and name) that a filter shows, as `feed` gives them."""
+        """Those of the named tracks (source and name) that pass a filter, as rows of `feed`."""
         found = []
         for source, track in names:
             conditions, given = where.conditions()
@@ -102,23 +106,23 @@ class Feed(Database):
         return found
 
     def feed_count(self, where: FeedFilter) -> int:
-        """How many tracks a filter shows; counts no further than `COUNT_MOST`."""
+        """Number of tracks that pass a filter, at most `COUNT_MOST`."""
         conditions, given = where.conditions()
         query = f"SELECT COUNT(*) FROM (SELECT 1 {self._from(where)} {_where(conditions)} LIMIT :most)"
         return int(self._db.execute(query, given | {"most": COUNT_MOST}).fetchone()[0])
 
     def feed_row(self, source: str, track: str) -> dict[str, Any] | None:
-        """One track, as `feed` gives it."""
+        """One track as a row of `feed`; None if there is none."""
         found = self.feed_named([(source, track)])
         return found[0] if found else None
 
     def track_path(self, source: str, track: str) -> bytes | None:
-        """The stored path of a track: float32 (M, 5), PTS seconds and box of each detection."""
+        """The stored path of a track: float32 (M, 5), PTS seconds and box of each detection; None if missing or damaged."""
         row = self._db.execute("SELECT path FROM tracks WHERE source = ? AND track = ?", (source, track)).fetchone()
         return None if row is None or not isinstance(row[0], bytes) or len(row[0]) % 20 else row[0]
 
     def _from(self, where: FeedFilter | None) -> str:
-        """The tables, and the index that fits a filter."""
+        """The FROM clause, with the index that suits the filter."""
         join = "LEFT JOIN review_states r ON r.source = t.source AND r.track = t.track"
         if where is None or where.identities is not None:
             return f"FROM tracks t {join}"

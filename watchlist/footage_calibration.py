@@ -25,9 +25,9 @@ class FootageFit:
 
     Attributes:
         bins: entries for `watchlist.store.Store.put_calibration`.
-        fits: one for each face width: what changed, and on how many strangers it rests.
-        tracks: tracks that were compared.
-        people: people they show, as far as their embeddings tell.
+        fits: one for each range of face widths.
+        tracks: number of tracks compared.
+        people: number of people in them, estimated from their embeddings.
     """
 
     bins: list[dict[str, Any]]
@@ -42,7 +42,7 @@ class FootageFit:
 
 
 def usable_tracks(rows: Sequence[dict[str, Any]], recognizer: str) -> list[dict[str, Any]]:
-    """The assessable tracks with a template of this recogniser, at most about `MAX_TRACKS`, evenly chosen."""
+    """The assessable tracks with a template of this recogniser, at most `MAX_TRACKS`, evenly spaced."""
     tracks = [
         row
         for row in rows

@@ -1,12 +1,13 @@
-"""How high a stranger's highest score over a list of N people is: the statistic on which thresholds rest.
+"""Distribution of a stranger's highest score over a list of N people. The thresholds are computed from it.
 
-A passer-by is compared with everybody on the list, and one passer-by may look like many people, another like none. So comparisons
-of one passer-by are not independent, and neither is their error. For each stranger the share p(t) of other people to whom the
-score exceeds t is measured; over a random list of N people the stranger raises an alarm with the probability 1 - (1 - p(t))^N,
-and FPIR(t, N) is its mean over strangers. Beyond a stranger's own highest scores p(t) follows a generalised Pareto distribution
-(peaks over threshold: Coles, An Introduction to Statistical Modeling of Extreme Values, chapter 4), whose threshold is the
-stranger's own. Its shape is everybody's; its scale follows the stranger's threshold and median, because who looks like many
-people also looks more like some of them.
+A passer-by is compared with everybody on the list. Some passers-by look like many people and others like none, so the comparisons
+of one passer-by are not independent. For each stranger, p(t) is the share of other people to whom the score exceeds t. Over a
+random list of N people, the stranger raises a false alarm with the probability 1 - (1 - p(t))^N. FPIR(t, N) is the mean of this
+probability over the strangers.
+
+A generalised Pareto distribution replaces the highest scores of each stranger (peaks over threshold: Coles, An Introduction to
+Statistical Modeling of Extreme Values, chapter 4). Its threshold is the stranger's own, and its shape is common to all. Its scale
+is a linear function of the stranger's threshold and median score: a stranger who looks like many people also has higher excesses.
 """
 
 from __future__ import annotations
@@ -19,27 +20,32 @@ from numpy.typing import NDArray
 
 from watchlist.thresholds import LISTS, RATES
 
-TAIL_SHARE = 0.03  # of a stranger's scores: the tail's distribution is fitted to what lies above
-STEP = 0.005  # of the cosines at which rates are computed
-LEAST_TAIL = 5  # scores of one stranger
+TAIL_SHARE = 0.03  # share of a stranger's scores to which the tail is fitted: the highest ones
+STEP = 0.005  # step of the cosines at which rates are computed
+LEAST_TAIL = 5  # fewest scores in a stranger's tail
 
 
 @dataclass(frozen=True)
 class Tail:
-    """A generalised Pareto distribution of excesses: ``shape`` below 0 has an end, 0 is exponential."""
+    """A generalised Pareto distribution of excesses.
+
+    Attributes:
+        shape: below 0 the distribution has an upper end; 0 is the exponential distribution.
+        scale: above 0, in the unit of the excesses.
+    """
 
     shape: float
     scale: float
 
     def exceeded(self, excess: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The probability of a larger excess, at excesses of 0 and above."""
+        """Probability of a larger excess, for each of ``excess`` (0 or above)."""
         if abs(self.shape) < 1e-6:
             return np.exp(-excess / self.scale)
         return np.asarray(np.maximum(1 + self.shape * excess / self.scale, 0) ** (-1 / self.shape))
 
 
 def fit_tail(excesses: NDArray[np.floating]) -> Tail:
-    """Fit by probability-weighted moments (Hosking and Wallis 1987), which need no search and few samples."""
+    """Fit by probability-weighted moments (Hosking and Wallis 1987): no optimisation, and few samples suffice."""
     ordered = np.sort(np.asarray(excesses, np.float64))
     count = len(ordered)
     mean = float(ordered.mean())
@@ -51,14 +57,14 @@ def fit_tail(excesses: NDArray[np.floating]) -> Tail:
 
 
 class HighestScores:
-    """FPIR by cosine and length of the list.
+    """FPIR as a function of cosine and list size.
 
     Args:
         scores: float (M, G), cosines of M strangers' templates to the photos of G people.
-        strange: bool (M, G), whether they are two strangers; other pairs are left out. None: all are.
+        strange: bool (M, G), True for pairs of two different people. Other pairs are left out. None: all pairs are used.
 
     Raises:
-        ValueError: a stranger has too few scores.
+        ValueError: a stranger has at most `LEAST_TAIL` scores.
     """
 
     def __init__(self, scores: NDArray[np.floating], strange: NDArray[np.bool_] | None = None) -> None:
@@ -86,12 +92,12 @@ class HighestScores:
         self._over: NDArray[np.float64] = np.where(self.cosines >= self.limits[:, None], beyond, over / valid[:, None])
 
     def rates(self, list_size: float) -> NDArray[np.float64]:
-        """FPIR (T,) over a list of so many people at each of `cosines`."""
+        """FPIR (T,) at each of `cosines`, for a list of ``list_size`` people."""
         with np.errstate(divide="ignore"):
             return np.asarray(-np.expm1(list_size * np.log1p(-np.minimum(self._over, 1))).mean(0))
 
     def alarms(self, cosine: float, list_size: float) -> NDArray[np.float64]:
-        """Probability (M,) that each stranger's highest score over a list of so many people exceeds a cosine."""
+        """Probability (M,) that a stranger's highest score over ``list_size`` people exceeds ``cosine``, for each stranger."""
         place = np.clip(np.interp(cosine, self.cosines, np.arange(len(self.cosines))), 0, len(self.cosines) - 1)
         low, high = int(np.floor(place)), int(np.ceil(place))
         over = np.minimum(self._over[:, [low, high]], 1 - 1e-12)
@@ -99,15 +105,22 @@ class HighestScores:
         return np.asarray(alarm[:, 0] + (place - low) * (alarm[:, 1] - alarm[:, 0]))
 
     def cosine(self, rate: float, list_size: float) -> float:
-        """The cosine that a share ``rate`` of the strangers exceeds with the highest score over such a list."""
+        """The cosine that the highest scores of a share ``rate`` of the strangers exceed, over ``list_size`` people."""
         return float(self._cosines((rate,), list_size)[0])
 
     def table(self) -> NDArray[np.float64]:
-        """`cosine` for each of `LISTS` and `RATES`, (lists, rates)."""
+        """`cosine` for each list size in `LISTS` and each rate in `RATES`: float (lists, rates)."""
         return np.stack([self._cosines(RATES, size) for size in LISTS])
 
     def error(self, rate: float, list_size: float, family: NDArray[np.intp], samples: int) -> float:
-        """Standard error of `cosine`, over bootstrap samples of whole families; ``family`` (M,) of each stranger."""
+        """Standard error of `cosine`, by bootstrap over families.
+
+        Args:
+            rate: FPIR.
+            list_size: number of people on the list.
+            family: int (M,), family of each stranger; a family is drawn as a whole.
+            samples: number of bootstrap samples.
+        """
         rng = np.random.default_rng(0)
         alarms = -np.expm1(list_size * np.log1p(-np.minimum(self._over, 1 - 1e-12)))
         found = []
@@ -122,7 +135,15 @@ class HighestScores:
 
 
 def resampled(family: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
-    """Rows of a bootstrap sample of families with all their members (P,) -> (about P,)."""
+    """Draw a bootstrap sample of families with all their members.
+
+    Args:
+        family: int (M,), family of each row.
+        rng: random generator.
+
+    Returns:
+        int (about M,), the drawn rows.
+    """
     names = np.unique(family)
     drawn = rng.choice(names, len(names))
     by_family = {name: np.flatnonzero(family == name) for name in names}

@@ -1,4 +1,4 @@
-"""Figures that the settings are explained with."""
+"""Figures for the console's settings page: traffic, and the date of the calibration."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ from typing import Any
 from watchlist.database import Database
 
 DAY_S = 86_400.0
-DAYS = 7
+DAYS = 7  # length of the period over which traffic is counted
 
 
 class Overview(Database):
-    """Reads sums of the tracks' table."""
+    """Reads counts from the tables of tracks and calibrations."""
 
     def traffic(self, now: float, sources: tuple[str, ...] | None = None) -> dict[str, Any]:
-        """How many passers-by were compared with the list; with ``sources`` those of these alone.
+        """Count the finished assessable tracks of the last `DAYS` days. Tracks without a time of day are left out.
+
+        Args:
+            now: Unix time.
+            sources: only these sources; None: all.
 
         Returns:
-            ``per_day``: finished assessable tracks a day, over the last `DAYS` days with any (0 where no hour is known);
-            ``tracks``: how many these were; ``days``: over how long.
+            ``tracks``: their number; ``days``: days since the first of them began, at least one hour (0.0 if there are none);
+            ``per_day``: tracks per day.
         """
         row = self._db.execute(
             "SELECT COUNT(*), MIN(started_at) FROM tracks WHERE final = 1 AND outcome <> 'not_assessable' "
@@ -31,6 +35,6 @@ class Overview(Database):
         return {"per_day": tracks / days if tracks else 0.0, "tracks": tracks, "days": days}
 
     def calibration_made(self) -> dict[str, Any] | None:
-        """When thresholds were fitted to own footage (``made``, Unix time), and on how many ``tracks``; None: never."""
+        """The newest calibration on the user's own footage: ``made`` (Unix time) and number of ``tracks``; None: never."""
         row = self._db.execute("SELECT made, tracks FROM calibrations ORDER BY made DESC LIMIT 1").fetchone()
         return None if row is None else dict(row)

@@ -1,4 +1,4 @@
-"""Find people on the list by a part of a name, and what a page shows beside each."""
+"""Search the list by name, and read what the console shows about each person."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from unicodedata import normalize
 from watchlist.database import Database
 
 STATES = ("looked for", "disabled", "expired", "no photo")
-NAMING = ("looks_like", "ambiguous_name")  # reasons that name other people
+NAMING = ("looks_like", "ambiguous_name")  # refusal reasons that contain names of other people
 PHOTOS = "(SELECT COUNT(*) FROM enrolments e WHERE e.identity = i.id AND e.set_aside IS NULL)"
 STATE = (
     "CASE WHEN i.set_aside IS NOT NULL THEN 'disabled' WHEN i.expires < date('now', 'localtime') THEN 'expired' "
@@ -21,7 +21,16 @@ STATE = (
 
 @dataclass(frozen=True)
 class ListedPerson:
-    """A person as lists show them; ``photos`` counts those looked for, ``state`` is one of `STATES`."""
+    """A row of the console's list of people.
+
+    Attributes:
+        id: of the person.
+        name: in Unicode form NFC.
+        external_id: free text; None if not given.
+        expires: last ISO date on which the person is matched; None: never expires.
+        photos: number of enabled photos.
+        state: one of `STATES`.
+    """
 
     id: int
     name: str
@@ -33,7 +42,13 @@ class ListedPerson:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A photo of a person that was refused, why and when (Unix time)."""
+    """A refused photo.
+
+    Attributes:
+        photo: file name.
+        reason: of the enrolment gate, without names of other people.
+        at: Unix time.
+    """
 
     photo: str
     reason: str
@@ -41,10 +56,20 @@ class Refusal:
 
 
 class PeopleSearch(Database):
-    """Reads the list a page at a time, and keeps why photos were refused."""
+    """Reads the list page by page, and stores the reasons of refused photos."""
 
     def find_people(self, text: str = "", limit: int = 60, after: int = 0, state: str | None = None) -> list[ListedPerson]:
-        """Up to ``limit`` people behind the id ``after`` whose name or external id holds ``text``, in whatever case; by id."""
+        """Find people whose name or external id contains a text, regardless of case.
+
+        Args:
+            text: the text; "": everybody.
+            limit: largest number of people.
+            after: only ids above this one.
+            state: only people in this one of `STATES`; None: all.
+
+        Returns:
+            The people, by id.
+        """
         self._db.create_function("casefold", 1, _casefold, deterministic=True)
         holds = "" if not text else "AND (instr(casefold(i.name), :text) OR instr(casefold(i.external_id), :text))"
         like = "" if state is None else f"AND {STATE} = :state"
@@ -56,17 +81,21 @@ class PeopleSearch(Database):
         return [ListedPerson(*row) for row in rows]
 
     def count_people(self) -> int:
-        """How many people are on the list, in whatever state."""
+        """Number of people on the list, active or not."""
         return int(self._db.execute("SELECT COUNT(*) FROM identities WHERE removed IS NULL").fetchone()[0])
 
     def identity_version(self, identity: int) -> int:
-        """Grows with every change of a person's entry, so that of two who change it at a time the second is told."""
+        """A number that grows with every change of a person's entry, to detect conflicting edits; 0: no such person."""
         row = self._db.execute("SELECT version FROM identities WHERE id = ?", (identity,)).fetchone()
         return 0 if row is None else int(row[0])
 
     def put_refusals(self, identity: int, judged: list[tuple[str, str]]) -> None:
-        """Keep why photos of a person were refused; "" for one that was enrolled, which forgets an earlier refusal. A reason that
-        names another person loses the name."""
+        """Store the reasons of a person's refused photos. Names of other people are cut off.
+
+        Args:
+            identity: id of the person.
+            judged: file name and reason of each photo. The reason "" (enrolled) deletes an earlier refusal of the same file.
+        """
         with self.transaction():
             for photo, reason in judged:
                 self._db.execute("DELETE FROM refusals WHERE identity = ? AND photo = ?", (identity, photo))
@@ -77,23 +106,33 @@ class PeopleSearch(Database):
                     )
 
     def refusals(self, identity: int) -> list[Refusal]:
-        """Photos of a person that were refused, the newest first."""
+        """Refused photos of a person, newest first."""
         rows = self._db.execute("SELECT photo, reason, at FROM refusals WHERE identity = ? ORDER BY at DESC", (identity,))
         return [Refusal(*row) for row in rows]
 
     def photo_ids(self, identity: int) -> list[int]:
-        """Ids of a person's enrolled photos, those that are looked for first."""
+        """Ids of a person's enrolled photos, enabled ones first."""
         rows = self._db.execute("SELECT id FROM enrolments WHERE identity = ? ORDER BY set_aside IS NOT NULL, id", (identity,))
         return [int(row[0]) for row in rows]
 
     def photo_chip(self, identity: int, photo: int) -> bytes | None:
-        """The chip (PNG) of one photo of a person."""
+        """The chip of one photo of a person, as PNG; None if there is none."""
         row = self._db.execute("SELECT chip FROM enrolments WHERE identity = ? AND id = ?", (identity, photo)).fetchone()
         return row[0] if row is not None and isinstance(row[0], bytes) else None
 
     def person_days(self, identity: int, step_s: float, sources: tuple[str, ...] | None = None) -> list[dict[str, Any]]:
-        """When a person was seen, for a timeline: for each source and step of Unix time how many matched tracks (``tracks``), and
-        from when to when (``first``, ``last``). Tracks whose hour is not known are left out."""
+        """Group the tracks that matched a person by source and time step, for a timeline.
+
+        Tracks without a time of day are left out.
+
+        Args:
+            identity: id of the person.
+            step_s: length of a time step in seconds.
+            sources: only these sources; None: all.
+
+        Returns:
+            Dictionaries with ``source``, ``tracks`` (their number), ``first`` and ``last`` (Unix times), by source and time.
+        """
         seen = "" if sources is None else "AND source IN (SELECT value FROM json_each(:sources))"
         rows = self._db.execute(
             "SELECT source, COUNT(*) AS tracks, MIN(started_at) AS first, MAX(ended_at) AS last FROM tracks "

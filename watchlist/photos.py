@@ -24,7 +24,7 @@ class PhotoEntry:
         details: any of external_id, purpose, authority and expires.
         face: which face to take if the photo shows several, 1 for the largest.
         identity: id of a person who is on the list already; None: the external id or the name decides.
-        shown: how the photo is called, where it was uploaded; "": by its path.
+        shown: name to show for an uploaded photo; "": the path's.
     """
 
     name: str

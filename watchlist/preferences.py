@@ -1,4 +1,4 @@
-"""What the console keeps of its settings, in the database."""
+"""The console's settings that are stored in the database."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Preferences(Database):
             return default
 
     def set_preferences(self, values: dict[str, Any]) -> None:
-        """Replace settings, and log which."""
+        """Store settings, and write them to the audit log."""
         with self.transaction():
             self._db.executemany(
                 "INSERT INTO preferences VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",

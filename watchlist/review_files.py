@@ -1,4 +1,4 @@
-"""Review a track, and make the files beside the database fit: its line in ``sightings.jsonl``, and the report."""
+"""Review a track, and update the files next to the database: its line in ``sightings.jsonl``, and the report."""
 
 from __future__ import annotations
 
@@ -15,12 +15,21 @@ from watchlist.store import Store
 def review_track(
     store: Store, source: str, track: str, verdict: str, note: str, persons: int = 1, last_review: int | None = None
 ) -> str | None:
-    """As `Store.put_review`; a decision that changes by it changes in the files too. The report goes as a whole and is made anew
-    when it is asked for.
+    """Store a verdict with `Store.put_review`. If it changes the track's decision, update the files as well.
+
+    The track's line in ``sightings.jsonl`` is changed. ``report.html`` is deleted, and made again on demand.
+
+    Args:
+        store: the run's database.
+        source, track: the track.
+        verdict, note, persons, last_review: see `Store.put_review`.
+
+    Returns:
+        The state of the track, see `Store.put_review`.
 
     Raises:
         StoreError: see `Store.put_review`.
-        OSError: a file cannot be changed; asked again, it is.
+        OSError: a file cannot be changed. The verdict is stored; the files still show the former decision.
     """
     before = store.decision_of(source, track)
     state = store.put_review(source, track, verdict, note, persons, last_review)
@@ -33,11 +42,21 @@ def review_track(
 
 
 def change_line(path: Path, source: str, track: str, changes: dict[str, Any]) -> bool:
-    """Put other values into a track's line of a file. The line is written in its place, filled up with spaces, so that a file of
-    years is not written anew, unless the line became longer or a backup shares the file.
+    """Change fields in the last line of a track in a JSONL file.
+
+    The line is overwritten in place and padded with spaces, so that a large file is not rewritten. The file is rewritten only if
+    the new line is longer, or if other hard links (such as those of a backup) share the file.
+
+    Args:
+        path: the file; it may be missing.
+        source, track: the track.
+        changes: new values by field.
 
     Returns:
-        False if there is no such line (yet).
+        False if there is no such line.
+
+    Raises:
+        OSError: the file cannot be changed.
     """
     if not path.is_file() or not path.stat().st_size:
         return False
@@ -72,7 +91,7 @@ def _changed(line: bytes, source: str, track: str, changes: dict[str, Any]) -> b
         found = json.loads(line)
         if (found["source"], found["track"]) != (source, track):
             return None
-        # Shorter than it was, so that it fits; the field is written as those who look for it expect it.
+        # Compact separators, so that the line fits in place. The track field keeps its space: searches look for it so written.
         return json.dumps(found | changes, separators=(",", ":")).replace('"track":"', '"track": "', 1).encode()
     except (ValueError, KeyError, TypeError, RecursionError):
         return None

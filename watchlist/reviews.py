@@ -1,4 +1,4 @@
-"""What people decided of tracks: confirmed, rejected, or left open, by whom and when."""
+"""Reviews of tracks by users: confirmed, rejected or open."""
 
 from __future__ import annotations
 
@@ -14,18 +14,28 @@ from watchlist.static_tracks import STATIC_SQL
 from watchlist.tracks import SUMMARY_COLUMNS
 
 VERDICTS = ("confirmed", "rejected", "open")
-REJECTED = "rejected in review"  # a reason of a track
-MAX_NOTE = 2000
-WORTH_PX = 20.0  # width from which a person may still recognise a face that the recogniser could not assess
+REJECTED = "rejected in review"  # in the reasons of a track
+MAX_NOTE = 2000  # characters
+WORTH_PX = 20.0  # smallest face width in pixels at which a human may recognise a face that the recogniser could not assess
 
 
 class StaleReview(StoreError):
-    """Somebody else has reviewed the track since it was read."""
+    """Another user has reviewed the track since it was read."""
 
 
 @dataclass(frozen=True)
 class Review:
-    """One person's verdict on a track; ``identity`` is the person it was about, None for a track without a match."""
+    """One user's verdict on a track.
+
+    Attributes:
+        id: grows with every review.
+        source, track: the track.
+        identity: id of the matched person that the verdict is about; None for a track without a match.
+        verdict: one of `VERDICTS`.
+        note: free text.
+        user: who gave the verdict.
+        at: Unix time.
+    """
 
     id: int
     source: str
@@ -38,30 +48,36 @@ class Review:
 
 
 class Reviews(Database):
-    """The tables of the reviews: every verdict, and the state that follows of them.
+    """The tables of the reviews: all verdicts, and the state of each track that results from them.
 
-    A track's state is ``rejected`` if its newest verdict is, ``confirmed`` if enough people confirm it, ``second`` if one more is
-    needed; none while nobody has judged, or the newest verdict is ``open``. While a match is rejected, the track is no match of
-    that person for everybody who reads the database, whatever the pipeline writes later (trigger ``tracks_rejected``).
+    The states are:
+        ``rejected``: the newest verdict is ``rejected``.
+        ``confirmed``: the newest verdict is ``confirmed``, and enough users confirm the match.
+        ``second``: the newest verdict is ``confirmed``, and more users have to confirm.
+        None: there is no verdict, or the newest one is ``open``.
+
+    While a match is rejected, the track's outcome is ``no_match``, even if the pipeline writes the track again (trigger
+    ``tracks_rejected``).
     """
 
     def put_review(
         self, source: str, track: str, verdict: str, note: str = "", persons: int = 1, last_review: int | None = None
     ) -> str | None:
-        """Keep a verdict by ``self.user``, and write it to the audit log.
+        """Store a verdict of ``self.user``, and write it to the audit log.
 
         Args:
+            source, track: the track.
             verdict: one of `VERDICTS`.
             note: free text, at most `MAX_NOTE` characters.
-            persons: how many people have to confirm.
+            persons: number of users who have to confirm a match.
             last_review: id of the newest review that the user has seen, 0 for none; None: not checked.
 
         Returns:
-            The state of the track, see above.
+            The new state of the track, see `Reviews`.
 
         Raises:
-            StaleReview: there is a newer review than ``last_review``.
-            StoreError: no such finished track, an unknown verdict or too long a note.
+            StaleReview: the newest review is another one than ``last_review``.
+            StoreError: no such track, an unknown verdict, or too long a note.
         """
         if verdict not in VERDICTS:
             raise StoreError(f"verdict {verdict}: must be one of {', '.join(VERDICTS)}")
@@ -94,7 +110,7 @@ class Reviews(Database):
         return [Review(**dict(row)) for row in rows]
 
     def review_counts(self) -> dict[str, int]:
-        """How many tracks are in each state; ``open`` counts the finished matches nobody has judged."""
+        """Number of tracks in each state. ``open`` counts finished matches without a state."""
         rows = self._db.execute("SELECT state, COUNT(*) FROM review_states GROUP BY state")
         found = {str(row[0]): int(row[1]) for row in rows}
         found["open"] = int(
@@ -106,8 +122,17 @@ class Reviews(Database):
         return found
 
     def worth_a_look(self, limit: int = 60, after: tuple[float, int] | None = None) -> list[dict[str, Any]]:
-        """Tracks that are not assessable, with a crop, faces from `WORTH_PX` on, that nobody has judged; newest first, as
-        `Feed.feed` gives them."""
+        """Find tracks that are not assessable, but that a human may recognise.
+
+        These are finished tracks with a crop and a face of at least `WORTH_PX`, without a review state, and not static.
+
+        Args:
+            limit: largest number of tracks.
+            after: ``at`` and ``number`` of the last row of the previous page; None: the first page.
+
+        Returns:
+            Rows as those of `Feed.feed`, newest first.
+        """
         at = "COALESCE(t.started_at, t.start_s)"
         columns = ", ".join(f"t.{column}" for column in SUMMARY_COLUMNS)
         before = "" if after is None else f"AND ({at}, t.rowid) < (:at, :number)"
@@ -122,13 +147,13 @@ class Reviews(Database):
         return [checked_track(row, self.path) for row in rows]
 
     def decision_of(self, source: str, track: str) -> dict[str, Any] | None:
-        """``outcome``, ``identity``, ``name`` and ``reasons`` (JSON) of a track as they are now."""
+        """Current ``outcome``, ``identity``, ``name`` and ``reasons`` (JSON) of a track; None if there is no such track."""
         query = "SELECT outcome, identity, name, reasons FROM tracks WHERE source = ? AND track = ?"
         row = self._db.execute(query, (source, track)).fetchone()
         return None if row is None else dict(row)
 
     def _state(self, source: str, track: str, identity: int | None, persons: int) -> str | None:
-        """What follows of the verdicts on a track that are about one person: everybody's newest counts."""
+        """The state that results from the verdicts about one matched person. Only the newest verdict of each user counts."""
         latest: dict[str, str] = {}
         for row in self._db.execute(
             "SELECT user, verdict FROM reviews WHERE source = ? AND track = ? AND identity IS ? ORDER BY id",
@@ -144,11 +169,11 @@ class Reviews(Database):
         return "confirmed" if sum(verdict == "confirmed" for verdict in latest.values()) >= persons else "second"
 
     def _set_state(self, row: sqlite3.Row, state: str | None, identity: int | None) -> None:
-        """Write the state; a rejected match becomes no match, one that is taken back a match again."""
+        """Write the state. A rejected match becomes ``no_match``; when the rejection is withdrawn, it becomes a match again."""
         key = row["source"], row["track"]
         if row["state"] == "rejected" and state != "rejected" and identity is not None:
             name = self._db.execute("SELECT name FROM identities WHERE id = ? AND removed IS NULL", (identity,)).fetchone()
-            self._db.execute("DELETE FROM review_states WHERE source = ? AND track = ?", key)  # or the trigger undoes it
+            self._db.execute("DELETE FROM review_states WHERE source = ? AND track = ?", key)  # else the trigger undoes it
             reasons = [reason for reason in json.loads(row["reasons"]) if reason != REJECTED]
             if name is not None:
                 self._db.execute(
@@ -164,10 +189,10 @@ class Reviews(Database):
             (*key, state, identity, time.time()),
         )
         if state == "rejected" and row["outcome"] == "match":
-            self._db.execute("UPDATE tracks SET outcome = outcome WHERE source = ? AND track = ?", key)  # the trigger acts
+            self._db.execute("UPDATE tracks SET outcome = outcome WHERE source = ? AND track = ?", key)  # fires the trigger
 
     def _audit(self, row: sqlite3.Row, verdict: str, state: str | None, identity: int | None) -> None:
-        """No names, which the audit log would outlive: the track's row, the person's id and what was compared."""
+        """Write the verdict to the audit log: ids and scores, but no names, because the log is never erased."""
         self.log_audit(
             "review",
             track=self._db.execute(

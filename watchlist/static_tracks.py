@@ -1,4 +1,4 @@
-"""Tracks of things that never moved: they carry the reason ``static``, and are not assessable unless they match."""
+"""Static tracks: things that never moved, such as posters. They have the reason ``static``; unless matched, not assessable."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ UNUSABLE = "no_usable_shot", "low_quality"  # reasons for which there is nothing
 
 
 def outcome_of(outcome: str, reasons: Sequence[str]) -> str:
-    """The outcome of a track that was compared: a static one that matches nobody is not assessable."""
+    """The final outcome of a compared track: ``no_match`` of a static track becomes ``not_assessable``."""
     return "not_assessable" if outcome == "no_match" and STATIC in reasons else outcome
 
 
 def is_comparable(row: dict[str, Any]) -> bool:
-    """Whether a track's template may be compared: it is assessable, or nothing but static."""
+    """Whether a track's template may be compared: the track is assessable, or not assessable only because it is static."""
     if row["outcome"] != "not_assessable":
         return True
     return STATIC in row["reasons"] and not any(reason.startswith(UNUSABLE) for reason in row["reasons"])

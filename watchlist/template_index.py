@@ -1,4 +1,4 @@
-"""The FAISS index over track templates: files beside the database that can be rebuilt at any time."""
+"""The FAISS index over track templates, stored in files next to the database. It can be rebuilt at any time."""
 
 from __future__ import annotations
 

@@ -36,12 +36,12 @@ class Tracks(TrackPages, TrackTemplates, TrackDeletion):
             )
 
     def decided_by(self) -> str | None:
-        """By which list, rate and thresholds the finished tracks were decided (`watchlist.decision.decision_digest`)."""
+        """Digest of the list, FPIR and thresholds that decided the finished tracks (`watchlist.decision`); None: unknown."""
         found = self._db.execute("SELECT decided FROM generation").fetchone()[0]
         return None if found is None else str(found)
 
     def put_decided_by(self, digest: str) -> None:
-        """Remember that; those decided from now on are decided so."""
+        """Store the digest that `decided_by` returns."""
         self._db.execute("UPDATE generation SET decided = ?", (digest,))
 
     def put_decisions(self, rows: list[dict[str, Any]]) -> None:

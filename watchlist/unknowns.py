@@ -1,4 +1,4 @@
-"""People who were seen on several tracks and are on no list, grouped by likeness. A group is a suggestion, never a sighting."""
+"""Group tracks of people who are not on the list by similarity of templates. A group is a suggestion, not a sighting."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from watchlist.thresholds import Thresholds
 if TYPE_CHECKING:
     from watchlist.store import Store
 
-MAX_TRACKS = 20_000  # the newest ones that are compared
-PAIR_FPIR = 1e-3  # how seldom a track may join a group of strangers
-NEIGHBOURS = 30
-MIN_QUALITY = 0.4
-MIN_PX = 16.0
+MAX_TRACKS = 20_000  # the newest tracks are compared
+PAIR_FPIR = 1e-3  # rate at which a track may be joined to tracks of strangers
+NEIGHBOURS = 30  # nearest templates considered for each track
+MIN_QUALITY = 0.4  # lowest quality of a track, 0 to 1
+MIN_PX = 16.0  # smallest face width in pixels
 
 
 @dataclass(frozen=True)
 class UnknownGroup:
-    """Tracks that look like one person who is on no list, the newest first.
+    """Tracks that probably show one person who is not on the list, newest first.
 
     Attributes:
-        tracks: source and name of each.
-        first, last: Unix times of the first and the last; None where no hour is known.
-        likeness: the least cosine by which a track belongs to the group.
-        ignored: whether somebody has put one of the tracks on the ignore list.
+        tracks: source and name of each track.
+        first, last: Unix times at which the first and the last track began; None if no time of day is known.
+        likeness: lowest cosine of a track to the mean of the group.
+        ignored: whether any of the tracks is on the ignore list.
     """
 
     tracks: tuple[tuple[str, str], ...]
@@ -42,10 +42,10 @@ class UnknownGroup:
 
 
 class Ignored(Database):
-    """The ignore list: tracks of unknown people who are not to be suggested again. It ends with the tracks."""
+    """The ignore list: tracks of unknown people that are no longer suggested. An entry is deleted with its track."""
 
     def ignore_tracks(self, tracks: list[tuple[str, str]]) -> None:
-        """Ignore a group, by its tracks."""
+        """Put tracks on the ignore list."""
         with self.transaction():
             self._db.executemany(
                 "INSERT OR IGNORE INTO ignored (source, track, user, at) VALUES (?, ?, ?, ?)",
@@ -54,7 +54,7 @@ class Ignored(Database):
             self.log_audit("unknown ignored", tracks=len(tracks))
 
     def heed_tracks(self, tracks: list[tuple[str, str]]) -> None:
-        """Take tracks off the ignore list."""
+        """Remove tracks from the ignore list."""
         with self.transaction():
             self._db.executemany("DELETE FROM ignored WHERE source = ? AND track = ?", tracks)
             self.log_audit("unknown heeded", tracks=len(tracks))
@@ -65,8 +65,15 @@ class Ignored(Database):
     def unmatched_templates(
         self, limit: int, sources: tuple[str, ...] | None = None
     ) -> list[tuple[str, str, bytes, float, float | None, str]]:
-        """The newest finished tracks without a match that are good enough to compare: source, name, template, face width, Unix
-        time (None where it is not known) and recogniser."""
+        """Read the newest finished tracks without a match whose quality and face width suffice for comparison.
+
+        Args:
+            limit: largest number of tracks.
+            sources: only these sources; None: all.
+
+        Returns:
+            Source, name, template (float16 bytes), face width in pixels, start as Unix time (None if unknown) and recogniser.
+        """
         seen = "" if sources is None else "AND t.source IN (SELECT value FROM json_each(:sources))"
         rows = self._db.execute(
             "SELECT t.source, t.track, t.template, t.face_px, t.started_at, t.recognizer FROM templates p "
@@ -85,19 +92,20 @@ class Ignored(Database):
 def group_unknowns(
     store: Store, thresholds: Thresholds, digest: str, sources: tuple[str, ...] | None = None, least: int = 2
 ) -> list[UnknownGroup]:
-    """Group the tracks of people on no list.
+    """Group the tracks of people who are not on the list.
 
-    Two tracks are of one group if their cosine passes the threshold that holds a search among as many tracks to `PAIR_FPIR`. A
-    group grows by average linkage: a track joins where it is that near to the mean of the group, so that no chain of likenesses
-    leads from one person to another.
+    Two groups are joined if a pair of their tracks, and the means of the groups, pass the threshold for `PAIR_FPIR` in a search
+    over all compared tracks. The condition on the means prevents chains of similar faces from one person to another.
 
     Args:
+        store: the database.
         thresholds: of the recogniser ``digest``.
-        sources: only tracks of these.
-        least: how many tracks make a group.
+        digest: digest of the recogniser; templates of others are left out.
+        sources: only these sources; None: all.
+        least: smallest number of tracks in a group.
 
     Returns:
-        Groups, those with the most tracks first.
+        The groups, largest first.
     """
     rows = [row for row in store.unmatched_templates(MAX_TRACKS, sources) if row[5] == digest]
     if len(rows) < least:
@@ -115,7 +123,7 @@ def group_unknowns(
 
 
 def _linked(vectors: NDArray[np.float32], needs: NDArray[np.float32]) -> list[int]:
-    """A label for each vector (N, D): pairs are joined, the likest first, where their groups' means are like enough."""
+    """Label each vector (N, D) with its group: join pairs, highest cosine first, if the means of their groups are similar."""
     import faiss
 
     index = faiss.IndexFlatIP(vectors.shape[1])
