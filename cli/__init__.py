@@ -27,7 +27,7 @@ def _version(asked: bool) -> None:
 
 
 class Commands(LazyGroup):
-    """The commands in the order of the help, each with its line."""
+    """The commands in the order of the help, each with its line of help."""
 
     lazy: ClassVar[dict[str, tuple[str, str]]] = {
         "run": ("cli.run:command", "Find the people of a watchlist in recordings."),

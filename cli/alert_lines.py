@@ -1,4 +1,4 @@
-"""Prints each alert on the console as it is raised."""
+"""Print each alert on the terminal when it is raised."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class AlertPrinter:
-    """Prints the alerts that come into a database from now on; call `print_new` again and again."""
+    """Prints alerts that are stored after it was created. Call `print_new` at intervals."""
 
     def __init__(self, store: Store, console: Console) -> None:
         self._store, self._console = store, console
@@ -23,7 +23,7 @@ class AlertPrinter:
     def print_new(self) -> None:
         """Print new alerts. If the database cannot be read at the moment, the next call prints them."""
         try:
-            self._last = min(self._last, self._store.last_alert_number())  # after a purge numbers begin anew
+            self._last = min(self._last, self._store.last_alert_number())  # a purge may lower the numbers
             fresh = self._store.alerts_after(self._last)
         except sqlite3.Error:
             return

@@ -1,4 +1,4 @@
-"""``audit``: what was done, by whom, and whether the log is whole."""
+"""``audit``: list and verify the audit log."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def verify(
 @app.command("list")
 def list_rows(
     db: Db,
-    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="rows, the newest")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="number of rows, newest first")] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON, with all details")] = False,
 ) -> None:
     """List the newest rows."""

@@ -23,7 +23,7 @@ def command(
     """Measure decoding alone, each stage, and both engines on the same recording."""
     from synthetic.throughput import measure
 
-    if json_file and not json_file.absolute().parent.is_dir():  # told now, not after minutes
+    if json_file and not json_file.absolute().parent.is_dir():  # reported at once, not after minutes
         raise SettingsError(f"--json {json_file}: no such folder; make it first")
     with tempfile.TemporaryDirectory() as folder:
         settings = load_settings(CONFIGS / "recording.yaml")

@@ -1,4 +1,4 @@
-"""``watchlist calibrate``: fit the thresholds to a user's own cameras."""
+"""``watchlist calibrate``: fit the thresholds to the user's own cameras."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from cli.common import Recognizer, card_of, console, database_path, open_own_list, open_store
+from cli.enrolment import Db
 from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ TABLE_SHOTS = 3
 
 
 def command(
-    db: Annotated[Path, typer.Option(help="database file, or the folder that holds it")],
+    db: Db,
     strangers: Annotated[
         Path | None,
         typer.Option(help="output folder of a run over footage that shows nobody on the list: fit the thresholds to it"),
@@ -55,7 +56,7 @@ def command(
 
 
 def _fit(store: Store, card: dict[str, Any], strangers: Path, camera: str | None) -> None:
-    """Keep thresholds fitted to the people of other footage, where these tell more than the card."""
+    """Fit the thresholds to footage of strangers, and store them. Raises SettingsError if no face width gets new thresholds."""
     from watchlist.database import StoreError
     from watchlist.footage_calibration import fit_to_tracks, usable_tracks
 

@@ -15,7 +15,7 @@ from pipeline.errors import SettingsError
 from pipeline.protocol import SourceSpec
 from pipeline.settings import CameraSettings
 
-RELOADED_KEYS = {"cameras"}  # keys that take effect while it runs; others need a restart
+RELOADED_KEYS = {"cameras"}  # keys that take effect during a run; changes of others need a restart
 
 
 class CameraFile:
@@ -98,8 +98,17 @@ def reader_options(camera: CameraSettings) -> tuple[tuple[str, str], ...]:
 
 
 def camera_url(url: str, key: str) -> str:
-    """The address of a camera, with variables filled in and credentials encoded. A file gets its absolute path, because cameras
-    are read in another folder."""
+    """Expand variables in a camera's address and percent-encode its credentials.
+
+    The path of a video file becomes absolute, because readers run in another folder.
+
+    Args:
+        url: as in the settings file.
+        key: name of the setting, for errors.
+
+    Raises:
+        SettingsError: see `pipeline.addresses.expand_url`.
+    """
     filled = expand_url(url, key)
     if "://" in filled:
         return filled
@@ -108,5 +117,5 @@ def camera_url(url: str, key: str) -> str:
 
 
 def expand_path(text: str, key: str) -> str:
-    """A path with ${VARIABLE} and a leading ``~`` replaced."""
+    """Replace ${VARIABLE} and a leading ``~`` in a path. Raises SettingsError, which names the setting ``key``."""
     return os.path.expanduser(expand_variables(text, key))  # noqa: PTH111  (pathlib raises for a user that is not known)

@@ -1,4 +1,4 @@
-"""Prints tables on the terminal, quickly also for a hundred thousand rows."""
+"""Print tables on the terminal, fast enough for a hundred thousand rows."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len
 
-WIDEST = 40  # characters of a column that others are aligned to
+WIDEST = 40  # characters; longer cells are printed in full, out of alignment
 
 
 def print_columns(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print rows below their heads, columns aligned; control characters are shown as question marks."""
+    """Print rows in aligned columns below their heads. Control characters are printed as question marks."""
     table = [tuple(heads), *(tuple(map(_shown, row)) for row in rows)]
     widths = [min(WIDEST, max(map(cell_len, column))) for column in zip(*table, strict=True)]
     lines = (

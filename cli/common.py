@@ -1,4 +1,4 @@
-"""What several commands use, from the modules that hold it: console, databases, models, engines."""
+"""Names that several commands use, re-exported: console, databases, models, engines."""
 
 from __future__ import annotations
 

@@ -15,12 +15,20 @@ DATABASE = "farsight.db"
 
 
 def database_path(named: Path) -> Path:
-    """The database file, named itself or by its folder."""
+    """The database file for a path that names the file or its folder."""
     return named / DATABASE if named.is_dir() or not named.suffix else named
 
 
 def open_store(path: Path, must_exist: bool = False) -> Store:
-    """Open a database, and close it to other users. Raises SettingsError."""
+    """Open a database, and remove other users' permissions from its files.
+
+    Args:
+        path: the database file.
+        must_exist: False: create a missing file.
+
+    Raises:
+        SettingsError: it cannot be opened.
+    """
     from watchlist.database import StoreError
     from watchlist.store import Store
 

@@ -19,7 +19,7 @@ from pipeline.folder_lock import LOCK, locked_folder
 from pipeline.sources.find import find_sources
 
 MARKER = "truth.json"
-SEED = 3  # of a cast whose faces look no more alike than people do: computer-made ones often do
+SEED = 3  # its ten faces are as different as those of real people; faces of other seeds may be more alike
 
 
 def command(
@@ -38,7 +38,7 @@ def command(
     _clear(out)
     clip_folder = out / "clip"
     clip_folder.mkdir(parents=True, exist_ok=True)
-    (clip_folder / MARKER).touch()  # first: a demo that is interrupted is still known as one
+    (clip_folder / MARKER).touch()  # first, so that an interrupted demo is recognised as one
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("rendering the clip", total=1.0)
         clip = render_clip(clip_folder, seconds, seed=SEED, on_progress=lambda share: bar.update(task, completed=share))

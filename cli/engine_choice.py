@@ -1,4 +1,4 @@
-"""Chooses the engine for ``engine: auto``."""
+"""Choose the engine for ``engine: auto``."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from watchlist.photos import PhotoEntry
     from watchlist.store import Store
 
-MAX_TRACKS = 1000  # tracks of one person that looking back names
+MAX_TRACKS = 1000  # tracks of one person that --look-back prints at most
 
 Db = Annotated[Path, typer.Option(help="database file, or the folder that holds it")]
 AllowLookalike = Annotated[
@@ -98,9 +98,18 @@ def import_people(
 
 
 def enrol_list(store: Store, people: Path, settings: Settings) -> dict[str, Any]:
-    """Enrol a folder or CSV for a run, and tell what was refused or left out; returns the same for ``run.json``.
+    """Enrol a folder or CSV for a run, and print which photos were refused or left out.
 
-    Raises SettingsError if nobody of it can be looked for.
+    Args:
+        store: the run's database.
+        people: the folder or CSV.
+        settings: of the run.
+
+    Returns:
+        The key ``watchlist`` of ``run.json``.
+
+    Raises:
+        SettingsError: the list cannot be read, or all photos were refused.
     """
     from watchlist.database import StoreError
     from watchlist.enrolment import enrol
@@ -144,7 +153,7 @@ def enrol_list(store: Store, people: Path, settings: Settings) -> dict[str, Any]
 
 
 def print_listing(listing: PhotoList) -> None:
-    """Say what of a folder or CSV is left out, and what may be meant otherwise."""
+    """Print which files of a folder or CSV were left out, and its warnings."""
     for path, reason in listing.skipped:
         console.print(f"left out {path}: {reason}", markup=False, soft_wrap=True)
     for warning in listing.warnings:
@@ -156,7 +165,7 @@ def print_warning(text: str) -> None:
 
 
 def not_enrolled(verdicts: list[Verdict]) -> list[str]:
-    """Who has no photo on the list after enrolling, because all of theirs were refused."""
+    """People who have no photo on the list after enrolment, because all their photos were refused."""
     return list(dict.fromkeys(v.who for v in verdicts if v.identity is None))
 
 
@@ -210,7 +219,7 @@ def _enrol(
 
 
 def progress() -> Progress:
-    """A bar with how many of how many, and the time left."""
+    """A progress bar with counts and the remaining time."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
@@ -232,7 +241,7 @@ def _row(v: Verdict) -> dict[str, Any]:
 
 
 def _look_back(store: Store, card: dict[str, Any], people: dict[int, str]) -> None:
-    """Say where people who were just enrolled had been seen before."""
+    """Print the past tracks that match the people who were just enrolled."""
     import numpy as np
 
     from watchlist.database import StoreError

@@ -1,4 +1,4 @@
-"""A group of commands whose modules are imported when they are called: ``--version`` and ``--help`` import none of them."""
+"""A group of commands whose modules are imported only when called, so that ``--version`` and ``--help`` are fast."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class LazyGroup(TyperGroup):
     """Commands by name, each imported when it is called or completed.
 
     Attributes:
-        lazy: name: where the command is (``module:function`` or, for a group, ``module:app``) and its line of help. The line
-            must be the first paragraph of the command's docstring.
+        lazy: for each command name its location (``module:function``, or ``module:app`` for a group) and its line of help. The
+            line must be the first paragraph of the command's docstring.
     """
 
     lazy: ClassVar[dict[str, tuple[str, str]]]
@@ -35,7 +35,7 @@ def load_command(name: str, target: str) -> Any:
     """Import a command.
 
     Args:
-        name: what it is called on the command line.
+        name: its name on the command line.
         target: ``module:function`` or ``module:app``.
     """
     module, _, attribute = target.partition(":")

@@ -28,7 +28,7 @@ from pipeline.monitoring.status_file import StatusFile
 from pipeline.settings import MetricsSettings
 from stages.video.boot import boot_id
 
-REPORTED_S = 86_400.0  # limits of the report at the end: the last day, and as many tracks as can be shown in a second
+REPORTED_S = 86_400.0  # the report at the end covers the last day, and at most as many tracks as can be shown in a second
 REPORTED_TRACKS = 500
 
 
@@ -55,7 +55,7 @@ def command(
 
 
 def _watch(cameras: CameraFile, out: Path, alerts: dict[str, Any], duration: float | None, monitor: Any) -> int:
-    """Do everything that `live` does; returns the exit code."""
+    """Run `live` until it is stopped. Returns the exit code."""
     from watchlist.traffic import CameraTraffic
 
     settings = cameras.settings
@@ -92,7 +92,7 @@ def _watch(cameras: CameraFile, out: Path, alerts: dict[str, Any], duration: flo
                     monitor.update(status)
 
             status = engine.run(job, watch)
-    except KeyboardInterrupt:  # a second time: at once
+    except KeyboardInterrupt:  # the second signal: end at once
         status = Status()
     finally:
         engine.close()
@@ -100,7 +100,7 @@ def _watch(cameras: CameraFile, out: Path, alerts: dict[str, Any], duration: flo
         file.close()
         if alert_printer:
             alert_printer.print_new()
-    begun = min(epoch, time.time() - (time.monotonic() - started))  # by the clock of now as well, which may have been set
+    begun = min(epoch, time.time() - (time.monotonic() - started))  # the system clock may have been set during the run
     since = max(begun, time.time() - REPORTED_S, store.start_of_newest(REPORTED_TRACKS) or 0.0)
     return finish(settings, job, status, store, out, {"all": time.monotonic() - started}, since, begun, people)
 
@@ -126,12 +126,12 @@ def _monitor(metrics: MetricsSettings) -> Any:
 
 
 def _leave(*_: object) -> None:
-    """Exit at once: nothing is being watched yet."""
+    """Signal handler until the cameras are read: exit at once."""
     raise SystemExit(0)
 
 
 def _once(stop: Callable[[], None]) -> Callable[..., None]:
-    """A signal handler: the first signal ends orderly, the second at once."""
+    """Make a signal handler: the first signal calls ``stop``, further ones raise KeyboardInterrupt."""
     asked = False
 
     def handle(*_: object) -> None:
@@ -145,7 +145,7 @@ def _once(stop: Callable[[], None]) -> Callable[..., None]:
 
 
 def _alerts(settings: AlertSettings) -> dict[str, Any]:
-    """The keywords of the alert stage, with variables filled in. Addresses are checked here, where the user sees the error."""
+    """The keywords of the alert stage, with variables expanded. Addresses are checked here, so that errors reach the user."""
     from stages.alerts.configured_sinks import build_sinks
 
     given = settings.model_dump()
@@ -161,7 +161,7 @@ def _alerts(settings: AlertSettings) -> dict[str, Any]:
 
 
 def _defaults(config: Path) -> dict[str, Any]:
-    """The graph of the shipped ``live.yaml`` for a file that only names cameras, watchlist and out."""
+    """The graph of the shipped ``live.yaml``, for a settings file without a graph of its own."""
     from pipeline.yaml_file import YamlFile
 
     given = YamlFile(config).data

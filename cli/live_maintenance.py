@@ -15,11 +15,11 @@ from cli.common import DATABASE, ROOT, database_path
 from cli.settings import RetentionSettings
 from pipeline.clock_steps import ClockStepDetector
 
-LOOK_S = 0.3
-TIDY_S = 60.0
-PURGE_S = 3600.0
-CLOCK_STEP_S, CLOCK_TRUSTED_S = 3600.0, 86_400.0
-ABANDONED_S = 900.0  # no open track goes so long without a report
+LOOK_S = 0.3  # interval at which the watchlist is checked for changes
+TIDY_S = 60.0  # interval at which abandoned tracks are finished
+PURGE_S = 3600.0  # interval at which old results are purged
+CLOCK_STEP_S, CLOCK_TRUSTED_S = 3600.0, 86_400.0  # see `ClockStepDetector`
+ABANDONED_S = 900.0  # an unfinished track without a report for this long has lost its reader
 
 
 class LiveMaintenance:
@@ -77,7 +77,7 @@ class LiveMaintenance:
         file = self._watchlist.stat()
         other = Store(self._watchlist, must_exist=True)
         try:
-            state = file.st_dev, file.st_ino, other.list_version()  # a new file counts from the beginning
+            state = file.st_dev, file.st_ino, other.list_version()  # the version of a replaced file starts anew
             if state != self._seen:
                 store = Store(self._out / DATABASE)
                 store.copy_watchlist(other)
@@ -106,7 +106,7 @@ class LiveMaintenance:
         step_s = self._clock.recent_step_s()
         if not days:
             return
-        if step_s is not None:  # with a wrong clock everything would be old
+        if step_s is not None:  # with a wrong clock all results may seem old
             raise RuntimeError(f"the clock was set by {step_s:+.0f} s; nothing is purged until it has run steadily for a day")
         options = [str(word) for pair in days.items() for word in pair]
         command = [sys.executable, str(ROOT / "run_pipeline.py"), "purge", "--db", str(self._out), *options]

@@ -1,4 +1,4 @@
-"""The output folder of a run: made before it, and filled with reports after it."""
+"""Prepare the output folder before a run, and write the reports after it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def make_output_folder(out: Path) -> None:
-    """Make the output folder. Raises SettingsError if that is not possible."""
+    """Create the output folder. Raises SettingsError if that is not possible."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
@@ -30,12 +30,12 @@ def make_output_folder(out: Path) -> None:
 
 
 def prepare_output(out: Path, resume: bool, sources: list[SourceSpec], settings_digest: str = "") -> Store:
-    """Make the output folder and its database. For a resumed run, delete the tracks that it will make again.
+    """Create the output folder and its database. For a resumed run, delete the tracks that it will write again.
 
     Args:
         out: the output folder.
         resume: whether the run continues an earlier one.
-        sources: what will be read.
+        sources: the recordings to read.
         settings_digest: the `fingerprint` that checkpoints must have; "": not checked.
 
     Raises:
@@ -124,7 +124,7 @@ def finish(
     more = {"watchlist": people or {}, "static_tracks": static} | (summary_keys or {}) | ({"annotated": fault} if fault else {})
     write_summary(out / "run.json", settings, choices, status, elapsed, outcomes, more, code)
     write_report(store, out, started_after)
-    store.log_audit(  # a period of use, as Article 12(3) of the EU AI Act asks: from when to when, against which database
+    store.log_audit(  # Article 12(3) of the EU AI Act: the period of each use, and the reference database
         "run",
         sources=[s.url for s in status.sources],
         fpir=settings.fpir,

@@ -1,4 +1,4 @@
-"""The recordings of an output folder over several runs: their names, their start times, and which were read before."""
+"""The recordings of an output folder over several runs: names, start times, and reports of earlier runs."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ MAX_PRINTED = 3  # names on the console; run.json has them all
 
 @dataclass(frozen=True)
 class StartOptions:
-    """The user's options about the start times of recordings.
+    """The command's options for the start times of recordings.
 
     Attributes:
-        given: times, or NAME=TIME.
-        pattern: finds times in file names.
-        zone: of times without an offset; None: this machine's.
+        given: times, or NAME=TIME if there are several sources.
+        pattern: finds times in file names; None: file names are not used.
+        zone: time zone of times without an offset; None: this machine's.
     """
 
     given: list[str] = field(default_factory=list)
@@ -37,7 +37,7 @@ class StartOptions:
 
     @classmethod
     def of(cls, given: list[str] | None, pattern: str | None, zone: str | None) -> StartOptions:
-        """Raises SettingsError."""
+        """Parse the options ``--start``, ``--start-from-name`` and ``--time-zone``. Raises SettingsError."""
         return cls(given or [], NamePattern(pattern) if pattern is not None else None, time_zone(zone))
 
 
@@ -49,7 +49,7 @@ def reuse_earlier_names(out: Path, sources: list[SourceSpec]) -> list[SourceSpec
     checkpoints = Checkpoints(out / DATABASE)
     try:
         earlier = {r.name: EarlierSource(r.name, r.address, r.stamp) for r in store.recordings()}
-        for name, url in checkpoints.urls().items():  # of versions that kept no list
+        for name, url in checkpoints.urls().items():  # written by versions that stored no list of recordings
             earlier.setdefault(name, EarlierSource(name, url))
         kept = reuse_names(sources, list(earlier.values()))
         for spec in kept:
@@ -68,7 +68,11 @@ def store_sources(store: Store, sources: list[SourceSpec]) -> None:
 
 
 def given_start_times(sources: list[SourceSpec], options: StartOptions) -> dict[str, StartTime]:
-    """The start times that the user gives. Prints the names that the pattern does not match. Raises SettingsError."""
+    """Resolve the start times that the user gives, by source name, and print the names that the pattern does not match.
+
+    Raises:
+        SettingsError: a time or a name is wrong.
+    """
     starts, unfit = resolve_start_times(sources, options.given, options.pattern, options.zone)
     if unfit and options.pattern:
         console.print(f"--start-from-name {options.pattern.pattern} does not fit {_few(unfit)}", markup=False, soft_wrap=True)
@@ -76,8 +80,16 @@ def given_start_times(sources: list[SourceSpec], options: StartOptions) -> dict[
 
 
 def date_tracks(store: Store, status: Status, starts: dict[str, StartTime], options: StartOptions) -> None:
-    """Store the time of day of each recording's tracks, where it is known. What the user gives, now or in an earlier run, has
-    priority over what the file says."""
+    """Store the start time of each recording, and with it the time of day of its tracks. Print the recordings without one.
+
+    Start times given by the user, in this run or an earlier one, have priority over those in the files.
+
+    Args:
+        store: the run's database.
+        status: status at the end of the run; its reports get the start times.
+        starts: start times that the user gives in this run, by source name.
+        options: for the time zone of the reports.
+    """
     read = {s.name for s in status.sources if s.started_at is not None}
     earlier = {
         r.name: StartTime(r.started_at, r.started_from)
@@ -94,7 +106,7 @@ def date_tracks(store: Store, status: Status, starts: dict[str, StartTime], opti
 
 
 def earlier_reports(store: Store, out: Path, sources: list[SourceSpec]) -> list[SourceReport]:
-    """Reports of the recordings that only earlier runs have read: their tracks are in the report, too."""
+    """Reports of the recordings that earlier runs have read and this one has not. The run's report includes their tracks."""
     now = {spec.name for spec in sources}
     reports = []
     checkpoints = Checkpoints(out / DATABASE)
@@ -115,7 +127,7 @@ def earlier_reports(store: Store, out: Path, sources: list[SourceSpec]) -> list[
 
 
 def print_skipped(left_out: SkippedFiles) -> None:
-    """Print what was left out."""
+    """Print which files were left out, and why."""
     reasons: dict[str, list[str]] = {}
     for path, reason in left_out.files:
         reasons.setdefault(reason, []).append(Path(path).name)

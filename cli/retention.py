@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cli.common import console, database_path, finite, open_store
+from cli.enrolment import AsJson
 from pipeline.errors import OutputError, SettingsError
 from pipeline.file_permissions import require_no_links
 
@@ -22,7 +23,7 @@ def purge(
     no_match: Annotated[float | None, Days] = None,
     not_assessable: Annotated[float | None, Days] = None,
     pictures: Annotated[float | None, Days] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Delete old tracks of live cameras, by outcome, and check that no trace of them is left."""
     from watchlist.retention import RetentionPolicy, purge

@@ -84,11 +84,11 @@ def command(
 
 @dataclass(frozen=True)
 class RecordingRun:
-    """What `run` is asked to do.
+    """The arguments of a run over recordings.
 
     Attributes:
-        settings: of the run.
-        sources: recordings.
+        settings: settings of the run.
+        sources: the recordings.
         watchlist: people to find: a database, a folder ``NAME/*.jpg`` or a CSV.
         out: folder for the results.
         resume: continue an earlier run in ``out``.
@@ -180,8 +180,20 @@ def _run(run: RecordingRun, summary_keys: dict[str, Any]) -> int:
 
 
 def draw_videos(engine: Engine, settings: Settings, sources: list[SourceSpec], status: Status, context: dict[str, Any]) -> str:
-    """Draw the annotated videos; returns what went wrong, because sightings and report do not depend on them. Faults that reading
-    had as well are known."""
+    """Draw the annotated videos.
+
+    Errors are returned, not raised, because sightings and report do not depend on the videos.
+
+    Args:
+        engine: runs the second graph.
+        settings: of the run; ``annotate`` is the graph.
+        sources: the recordings.
+        status: status at the end of the search. Sources that failed are left out, and their known faults are not repeated.
+        context: values for stage keywords, by name.
+
+    Returns:
+        What went wrong; "" if nothing did.
+    """
     from stages.video.special_files import is_pipe
 
     known = {report.name: report.reason for report in status.sources}
@@ -195,6 +207,6 @@ def draw_videos(engine: Engine, settings: Settings, sources: list[SourceSpec], s
     try:
         with ProgressView("drawing", console, len(draw)) as view:
             drawn = engine.run(Job(settings.annotate, draw, context, None, 1e9), view.update).sources
-    except Exception as error:  # of any kind: the sightings are to be reported all the same
+    except Exception as error:  # of any kind: the sightings are reported in any case
         return str(error) or type(error).__name__
     return "; ".join(f"{s.name}: {s.reason}" for s in drawn if s.status != "ok" and s.reason != known[s.name])

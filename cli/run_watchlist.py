@@ -1,4 +1,4 @@
-"""The watchlist of a run: brought into the run's own database, checked, and compared again on a resume."""
+"""The watchlist of a run: copy it into the run's database, check it, and update earlier decisions on a resume."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def require_watchlist(watchlist: Path) -> None:
-    """Raises SettingsError if the watchlist does not exist."""
+    """Raise SettingsError if the watchlist does not exist."""
     if not watchlist.exists():
         raise SettingsError(f"--watchlist {watchlist}: no such file or folder")
 
 
 def keep_review_rule(store: Store, settings: Settings) -> None:
-    """Keep ``review: {persons: N}`` of the settings file for the console, which reads it from the database."""
+    """Store ``review: {persons: N}`` of the settings file in the database, where the console reads it."""
     persons = settings.review.persons
     if persons is not None and store.preference("review") != {"persons": persons}:
         store.set_preferences({"review": {"persons": persons}})
@@ -30,11 +30,16 @@ def keep_review_rule(store: Store, settings: Settings) -> None:
 def load_watchlist(store: Store, watchlist: Path, settings: Settings) -> dict[str, Any]:
     """Copy a watchlist into the run's own database, or enrol the photos of a folder or CSV.
 
+    Args:
+        store: the run's database.
+        watchlist: a database, an output folder, a folder ``NAME/*.jpg`` or a CSV.
+        settings: of the run.
+
     Returns:
         The key ``watchlist`` of ``run.json``.
 
     Raises:
-        SettingsError: nobody can be looked for.
+        SettingsError: nobody on the list is active, or the list cannot be used.
     """
     if (watchlist.is_file() and watchlist.suffix.lower() != ".csv") or (watchlist.is_dir() and (watchlist / DATABASE).is_file()):
         path = database_path(watchlist)
@@ -54,8 +59,10 @@ def load_watchlist(store: Store, watchlist: Path, settings: Settings) -> dict[st
 
 
 def update_decisions(store: Store, settings: Settings) -> None:
-    """Decide the tracks of an earlier run again where list, thresholds or rate have changed, so that the report holds for one of
-    each."""
+    """Recompute the decisions of an earlier run's tracks if the list, the thresholds or the FPIR have changed.
+
+    All tracks of the report are then decided by the same list, thresholds and FPIR.
+    """
     from watchlist.database import StoreError
     from watchlist.decision import decision_digest, redecide_tracks
 
@@ -74,7 +81,7 @@ def update_decisions(store: Store, settings: Settings) -> None:
 
 
 def check_recognizer(store: Store, recognizer: str | None) -> None:
-    """Raises SettingsError if the list was enrolled with another recogniser."""
+    """Raise SettingsError if the list was enrolled with another recogniser."""
     from watchlist.gallery import Gallery
 
     try:
@@ -84,7 +91,7 @@ def check_recognizer(store: Store, recognizer: str | None) -> None:
 
 
 def require_active_people(store: Store) -> None:
-    """Print who on the list is not looked for. Raises SettingsError if that is everybody."""
+    """Print the names of inactive people. Raises SettingsError if nobody is active."""
     if not len(store.active_photos()[0]):
         raise SettingsError(f"{store.path}: nobody in it is looked for (none enrolled, or all disabled or expired)")
     absent = store.inactive_names()

@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from cli.common import PREVIEWS, Recognizer, card_of, console, database_path, finite, open_gate, open_store
-from cli.enrolment import Face
+from cli.enrolment import AsJson, Face
 from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def command(
     identity: Annotated[int | None, typer.Option(help="ID: search for this person of the watchlist")] = None,
     face: Face = None,
     recognizer: Recognizer = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Search all past tracks, matched or not, for a person."""
     from watchlist.database import StoreError
@@ -119,7 +119,7 @@ def command(
 
 @contextmanager
 def _past_of(stores: list[Store], digest: str) -> Iterator[SearchableTracks]:
-    """The past of one database here, or that of several, each in an actor of its own."""
+    """Context manager: the tracks of one database in this process, or of several databases in one actor each."""
     from watchlist.search_back import DatabaseTracks
 
     if len(stores) == 1:
@@ -143,7 +143,7 @@ def _vectors(
     recognizer: Path | None,
     digest: str,
 ) -> NDArray[np.float32]:
-    """What to search for, float32 (M, D). Raises SettingsError where there is nothing."""
+    """Probe embeddings float32 (M, D) of the photo, track or person. Raises SettingsError if there are none."""
     if photo is not None:
         gate, _ = open_gate("auto", recognizer=recognizer, previews=store.path.parent / PREVIEWS)
         verdict = gate.judge("", photo, face)

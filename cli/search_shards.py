@@ -1,4 +1,4 @@
-"""Searches several databases at once, each in an actor of its own, and keeps the best hits of all."""
+"""Search several databases in parallel, one actor each, and merge their hits."""
 
 from __future__ import annotations
 

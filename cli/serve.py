@@ -16,7 +16,7 @@ from cli.common import console, database_path, open_store
 from pipeline.errors import SettingsError
 
 LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
-COMMAND = (sys.executable, "-c", "from cli import main; main()")  # this program, to start jobs with
+COMMAND = (sys.executable, "-c", "from cli import main; main()")  # starts this program, for jobs
 
 
 def command(
@@ -65,7 +65,7 @@ def command(
 
 
 def _is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
+    """Whether an address can only be reached from this machine."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -73,7 +73,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _check_tls(cert: Path | None, key: Path | None) -> bool:
-    """Whether certificate files are given. Raises SettingsError where they cannot be used."""
+    """Whether TLS files are given. Raises SettingsError if they cannot be used."""
     if cert is None and key is None:
         return False
     if cert is None or key is None:
@@ -91,7 +91,7 @@ def _check_tls(cert: Path | None, key: Path | None) -> bool:
 
 
 def _require_protection(host: str, port: int, path: Path, accounts: bool, secure: bool, behind_proxy: bool) -> None:
-    """Raises SettingsError where others could reach the console without a password, or read one on the way."""
+    """Raise SettingsError if other machines could reach the console without a password, or passwords would travel without TLS."""
     option = "--behind-proxy" if behind_proxy else f"--host {host}"
     if not accounts:
         where = (
@@ -107,7 +107,7 @@ def _require_protection(host: str, port: int, path: Path, accounts: bool, secure
 
 
 def _own_addresses(host: str) -> list[str]:
-    """How browsers may call a server that listens on ``host``."""
+    """Host names and addresses by which browsers can reach a server that listens on ``host``."""
     if host in ("0.0.0.0", "::"):
         found = {socket.gethostname(), socket.getfqdn()}
         with suppress(OSError):
@@ -117,7 +117,7 @@ def _own_addresses(host: str) -> list[str]:
 
 
 def _require_free(host: str, port: int) -> None:
-    """Raises SettingsError where nothing can listen there."""
+    """Raise SettingsError if the port is in use or cannot be opened."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with closing(socket.socket(family, kind)) as probe:

@@ -1,4 +1,4 @@
-"""The settings of Farsight: those of the engine, and what is decided about the people it sees."""
+"""The settings of Farsight: those of the engine, and those of decisions, alerts, retention and review."""
 
 from __future__ import annotations
 

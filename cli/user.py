@@ -25,7 +25,7 @@ Cameras = Annotated[list[str] | None, typer.Option("--camera", help="the only so
 
 @app.command()
 def add(name: Name, role: RoleOption, db: Db, camera: Cameras = None) -> None:
-    """Make an account. The password is asked for, or read from standard input, where it is no terminal."""
+    """Make an account. The password is asked for on a terminal, otherwise read from standard input."""
     from watchlist.database import StoreError
 
     store = _open(db)
@@ -112,7 +112,7 @@ def token(
     remove: Annotated[int | None, typer.Option(help="delete the token of this ID instead")] = None,
     list_all: Annotated[bool, typer.Option("--list", help="list the user's tokens instead")] = False,
 ) -> None:
-    """Make an API token and print it, this once: the database keeps its hash alone."""
+    """Make an API token and print it once. The database stores only its hash."""
     from console.auth.sessions import make_token
 
     store = _open(db)
