@@ -1,4 +1,4 @@
-"""Farsight for programs: enrol people, process recordings, search past tracks, without a shell.
+"""The Python API of Farsight: enrol people, process recordings and search past tracks.
 
     import farsight
 
@@ -15,19 +15,13 @@ Every function raises `FarsightError` with one line: what is wrong, and what to 
 from __future__ import annotations
 
 import json
-import sqlite3
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import FarsightError, SettingsError, redact
+from pipeline.errors import FarsightError, SettingsError
 from watchlist.api_types import Hit, Person, Sighting, Verdict
-
-if TYPE_CHECKING:
-    from watchlist.store import Store
 
 __all__ = [
     "FarsightError",
@@ -44,11 +38,11 @@ __all__ = [
 
 
 class SourceWarning(UserWarning):
-    """A source failed or was incomplete; the sightings of all other sources are there."""
+    """A source failed or was incomplete. The sightings of all other sources are returned."""
 
 
 class Watchlist:
-    """The people to find, kept in a database file.
+    """The people to find, stored in a database file.
 
     Args:
         path: the database file, or the folder that holds ``farsight.db``. It is created by the first `enrol`.
@@ -75,26 +69,28 @@ class Watchlist:
         external_id: str | None = None,
         allow_lookalike: bool = False,
     ) -> list[Verdict]:
-        """Enrol photos. Each photo passes the enrolment gate or is refused with a reason; a refusal is no error.
+        """Enrol photos. The enrolment gate refuses unsuitable photos with a reason; a refusal is not an error.
 
         Args:
             photos: without ``name`` a folder ``NAME/*.jpg`` or a CSV of several people; with ``name`` one or more photo files.
-            name: whose photos they are.
+            name: name of the person in the photos.
             face: which face of the photo to take if it shows several: 1 is the largest. For a single photo.
-            external_id: tells people of the same name apart.
+            external_id: your own id of the person; distinguishes people of the same name.
             allow_lookalike: also enrol a person who looks like somebody else on the list, such as a twin.
 
         Returns:
-            A verdict for each photo, grouped by person.
+            One verdict per photo, grouped by person.
 
         Raises:
             FarsightError: the list of photos cannot be read, or the database cannot be changed.
         """
         from cli.common import PREVIEWS, open_gate, open_own_list
+        from cli.photo_arguments import photo_entries
+        from cli.program_store import one_line_errors
         from watchlist import enrolment
 
-        with _one_line_errors():
-            entries = _entries(photos, name, face, external_id)
+        with one_line_errors():
+            entries = photo_entries(photos, name, face, external_id)
             previews = self.path.parent / PREVIEWS
             gate, digest = open_gate("auto", None, self.recognizer, allow_lookalike, previews)
             store = open_own_list(self.path, must_exist=False)
@@ -105,12 +101,14 @@ class Watchlist:
         return [Verdict(v.name, v.photo, v.reason, v.identity, v.face_px, v.quality, 90 * v.turns, v.preview) for v in judged]
 
     def people(self) -> list[Person]:
-        """Everybody on the list, by id.
+        """All people on the list, ordered by id.
 
         Raises:
             FarsightError: there is no such database, or it is damaged.
         """
-        with _one_line_errors(), _opened(self.path) as store:
+        from cli.program_store import one_line_errors, opened
+
+        with one_line_errors(), opened(self.path) as store:
             return [
                 Person(p.id, p.name, p.photos, p.set_aside is None, p.external_id, p.purpose, p.authority, p.expires)
                 for p in store.identities()
@@ -133,9 +131,10 @@ class Watchlist:
             UserWarning: for each annotated video that may still show the name.
         """
         from cli.common import open_own_list
+        from cli.program_store import one_line_errors
         from watchlist.removal import remove_person, videos_of_person
 
-        with _one_line_errors():
+        with one_line_errors():
             store = open_own_list(self.path)
             try:
                 left = remove_person(store, identity)
@@ -165,7 +164,9 @@ def process(
     config: str | Path | None = None,
     verbose: bool = False,
 ) -> Iterator[Sighting]:
-    """Search recordings for the people of a watchlist. Returns when all is read; ``out`` holds all that the command `run` writes.
+    """Search recordings for the people of a watchlist, and write the same files to ``out`` as the command `run`.
+
+    Returns after all sources have been read.
 
     Args:
         sources: a video file, a folder of videos, a URL, or several of them.
@@ -179,7 +180,7 @@ def process(
         verbose: show progress on the terminal.
 
     Returns:
-        An iterator over all finished tracks, by source and time.
+        An iterator over all finished tracks, ordered by source and time.
 
     Raises:
         FarsightError: bad arguments, no readable source, or results that cannot be written.
@@ -188,6 +189,7 @@ def process(
         SourceWarning: for each source that failed or was incomplete.
     """
     from cli import common
+    from cli.program_store import one_line_errors
     from cli.run import RecordingRun, run_recordings
     from cli.settings import load_settings
     from pipeline.sources.find import find_sources
@@ -197,7 +199,7 @@ def process(
     out = Path(out)
     quiet, common.console.quiet = common.console.quiet, not verbose
     try:
-        with _one_line_errors():
+        with one_line_errors():
             settings = load_settings(Path(config) if config else common.CONFIGS / "recording.yaml", engine=engine, fpir=fpir)
             run_recordings(RecordingRun(settings, find_sources([str(source) for source in named]), people, out, resume, video))
             reports = json.loads((out / "run.json").read_text())["sources"]
@@ -210,7 +212,7 @@ def process(
 
 
 def sightings(out: str | Path) -> Iterator[Sighting]:
-    """The finished tracks of an output folder, by source and time. Reads one at a time, so years of them need little memory.
+    """Iterate over the finished tracks of an output folder, ordered by source and time. Rows are read one at a time.
 
     Args:
         out: output folder of `process`, `run` or `live`, or its database.
@@ -219,23 +221,11 @@ def sightings(out: str | Path) -> Iterator[Sighting]:
         FarsightError: there is no such database, or it is damaged.
     """
     from cli.common import database_path, open_store
+    from cli.program_store import final_sightings, one_line_errors
 
-    with _one_line_errors():
+    with one_line_errors():
         store = open_store(database_path(Path(out)), must_exist=True)
-    return _sightings(store)
-
-
-def _sightings(store: Store) -> Iterator[Sighting]:
-    from watchlist.output_folder import OutputFolder
-
-    folder = OutputFolder(store.path.parent)
-    try:
-        with _one_line_errors():
-            for row in store.iter_final():
-                fields = {name: row[name] for name in Sighting.__dataclass_fields__ if name not in ("crop", "reasons")}
-                yield Sighting(**fields, crop=folder.picture_path(row["crop"]), reasons=tuple(row["reasons"]))
-    finally:
-        store.close()
+    return final_sightings(store)
 
 
 def search(
@@ -256,8 +246,8 @@ def search(
     Args:
         photo: a photo of one person.
         db: output folder of `process`, `run` or `live`, or its database.
-        top: number of tracks to return at most, from 1 on.
-        fpir: false alarms allowed for the whole search, above 0, up to 0.5. Lower: a match needs a higher cosine.
+        top: maximum number of tracks to return, 1 or more.
+        fpir: false alarms allowed for the whole search, above 0 and at most 0.5. Lower: a match needs a higher cosine.
         since, until: a datetime, or a text as the command `search` takes it (``2026-11-01T18:30``, Unix or PTS seconds).
         camera: only tracks of this source.
         min_face_px: only faces at least this wide, in pixels.
@@ -271,6 +261,7 @@ def search(
         FarsightError: bad arguments, no usable face in the photo, or no such database.
     """
     from cli.common import PREVIEWS, card_of, database_path, open_gate
+    from cli.program_store import api_hit, one_line_errors, opened
     from watchlist.output_folder import OutputFolder
     from watchlist.search_back import DatabaseTracks, TrackSearch
     from watchlist.time_arguments import parse_time_range, require_one_of
@@ -280,7 +271,7 @@ def search(
         raise SettingsError(f"top {top}: must be 1 or more")
     if not 0 < fpir <= 0.5:
         raise SettingsError(f"fpir {fpir}: must be above 0 and at most 0.5")
-    with _one_line_errors(), _opened(database_path(Path(db))) as store:
+    with one_line_errors(), opened(database_path(Path(db))) as store:
         try:
             first, last = parse_time_range(_time_text(since), _time_text(until), "")
             if camera is not None:
@@ -295,77 +286,8 @@ def search(
         past = TrackSearch(DatabaseTracks(store, digest), store.thresholds(card_of(recognizer)))
         found, _ = past.search(verdict.vector[None], top, fpir, where)
         folder = OutputFolder(store.path.parent)
-        return [
-            Hit(
-                hit.row["source"],
-                hit.row["track"],
-                hit.row["start_s"],
-                hit.row["end_s"],
-                hit.outcome,
-                hit.score,
-                hit.threshold,
-                hit.fpir,
-                folder.picture_path(hit.row["crop"]),
-            )
-            for hit in found
-        ]
-
-
-def _entries(photos: str | Path | Sequence[str | Path], name: str | None, face: int | None, external_id: str | None) -> list[Any]:
-    """What to enrol, one entry a photo. Raises SettingsError, PhotoError."""
-    from watchlist.names import UNSAFE_CHARACTERS, normalised_name
-    from watchlist.photo_list import read_photo_list
-    from watchlist.photos import PhotoEntry
-
-    several = [photos] if isinstance(photos, str | Path) else list(photos)
-    if not several:
-        raise SettingsError("photos: is empty; name at least one photo")
-    if face is not None and (face < 1 or name is None or len(several) != 1):
-        raise SettingsError(f"face {face}: must be 1 or more, and goes with the name and the one photo of one person")
-    if external_id is not None and UNSAFE_CHARACTERS.search(external_id):
-        raise SettingsError("external_id: holds a control character; remove it")
-    if name is None:
-        if external_id is not None:
-            raise SettingsError("external_id: goes with a name; a CSV has a column for it")
-        if len(several) != 1:
-            raise SettingsError("name: is missing; name the person of these photos, or give one folder or CSV")
-        path = Path(several[0])
-        if not path.exists():
-            raise SettingsError(f"{path}: no such file or folder; name a folder NAME/*.jpg or a CSV")
-        return read_photo_list(path).entries
-    try:
-        name = normalised_name(name)
-    except ValueError as error:
-        raise SettingsError(f"name {name!r}: {error}; give another") from None
-    details = {"external_id": external_id.strip()} if external_id and external_id.strip() else {}
-    return [PhotoEntry(name, Path(photo), details, face) for photo in several]
+        return [api_hit(hit, folder) for hit in found]
 
 
 def _time_text(value: str | datetime | None) -> str | None:
     return value.isoformat() if isinstance(value, datetime) else value
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Store]:
-    from cli.common import open_store
-
-    store = open_store(path, must_exist=True)
-    try:
-        yield store
-    finally:
-        store.close()
-
-
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    """Turn what is wrong with files and databases into a FarsightError of one line. Errors of the program itself pass."""
-    from watchlist.photos import PhotoError
-    from watchlist.sqlite_connection import StoreError
-
-    try:
-        yield
-    except (PhotoError, StoreError) as error:
-        raise FarsightError(redact(" ".join(str(error).split()))) from None
-    except (OSError, sqlite3.Error) as error:
-        where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
-        raise FarsightError(f"{where}{getattr(error, 'strerror', None) or error}; what was written is kept") from None
