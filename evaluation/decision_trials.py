@@ -59,7 +59,12 @@ Trial = Callable[[Probes, Probes], Float]  # fits to the first half; returns sco
 
 
 def fnir(scores: Float, family: NDArray[np.intp]) -> float:
-    """FNIR at FPIR `RATE` over random lists of `LIST` people; ``scores`` (P, P), the mates on its diagonal."""
+    """FNIR at FPIR `RATE` over random lists of `LIST` people.
+
+    Args:
+        scores: (P, P), row i a probe of person i, with the score of the mate on the diagonal.
+        family: int (P,), family of each person.
+    """
     strange = family[:, None] != family
     own = np.diag(scores)
     limit = HighestScores(scores, strange).cosine(RATE, LIST)
@@ -108,12 +113,12 @@ def less_common(share: float) -> Trial:
 
 
 def two_tracks(_: Probes, test: Probes) -> Float:
-    """Trial: a visit is two tracks, and a match of either counts."""
+    """Trial: each visit is cut into two tracks, and a match of either track counts."""
     return np.einsum("pkd,gd->pgk", test.parts, test.photos[:, 0]).max(2)
 
 
 def joined(_: Probes, test: Probes) -> Float:
-    """Trial: the two tracks are one, without any error of joining."""
+    """Trial: the two tracks of a visit are joined without errors."""
     return test.whole @ test.photos[:, 0].T
 
 

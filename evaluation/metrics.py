@@ -36,7 +36,13 @@ def threshold_at_rate(share: float, scores: Float) -> float:
 
 
 def tar_at_far(scores: Float, same: NDArray[np.bool_], far: float) -> float:
-    """TAR 0..1: the share of genuine pairs above the threshold that at most a share ``far`` of impostor pairs exceeds."""
+    """True accept rate 0..1 at a false accept rate.
+
+    Args:
+        scores: similarity (P,) of each pair.
+        same: bool (P,), whether the pair shows one person.
+        far: share 0..1 of impostor pairs that may exceed the threshold. Lower: a higher threshold and a lower TAR.
+    """
     return float((scores[same] > threshold_at_rate(far, scores[~same])).mean())
 
 

@@ -2,7 +2,7 @@
 
     python -m evaluation.startup_time [--times 3] [--json docs/results/startup.json]
 
-Measures what a command costs before it does its work: version and help, a list of one person, one photo, and ten seconds of
+Measures the start-up cost of commands: version and help, a list of one person, one photo, and ten seconds of
 recording in which nobody is seen. Processor time is user and system time of the process and those it started, so it depends
 less on other load than wall time does. Every command runs ``--times`` times, and the lowest value counts. The first
 rows are what no command can go below: Python itself, and importing torch. ``--json`` writes a section of the results page, as

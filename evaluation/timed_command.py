@@ -37,7 +37,7 @@ def machine() -> str:
 
 
 def _processor() -> str:
-    """Name of the processor, such as ``AMD EPYC``; its architecture where the system does not tell."""
+    """Name of the processor, such as ``AMD EPYC``; its architecture if the name is unknown."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

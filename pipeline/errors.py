@@ -15,7 +15,7 @@ class FarsightError(Exception):
 
 
 class SettingsError(FarsightError):
-    """A wrong argument or setting: says which key, which value, what is allowed."""
+    """A wrong argument or setting. The text names the key, its value and what is allowed."""
 
     exit_code = 2
 
@@ -27,13 +27,13 @@ class NothingReadError(FarsightError):
 
 
 class SourceError(FarsightError):
-    """One source cannot be read (further); the others go on."""
+    """One source cannot be read, or not any further. The other sources continue."""
 
     exit_code = 4
 
 
 class OutputError(FarsightError):
-    """Results cannot be written (disk full, no permission); what was written before is kept."""
+    """Results cannot be written (disk full, no permission). What was written before is kept."""
 
     exit_code = 4
 
@@ -45,9 +45,11 @@ class Interrupted(FarsightError):
 
 
 def redact(text: str) -> str:
-    """Replace the credentials of every URL in ``text`` by ``***``: the user information before its last @, and secrets in its
-    path and
-    query. A URL ends at the first space; see `redact_url`."""
+    """Replace the credentials of every URL in a text by ``***``.
+
+    Credentials are the user information before the last @ of the URL, and secrets in its path and query. A URL ends at the first
+    space; see `redact_url` for passwords that contain spaces.
+    """
     text = re.sub(SCHEME + r"\S*@", r"\1***@", text, flags=re.IGNORECASE)
     # Some cameras take them as /user=..._password=..._channel=1.
     inside = rf"([?&/_;][^=&/;\s]*{SECRET}[^=&/;\s]*=)[^&\"]+?(?=[_;][a-z]+=|[&\"]|[',.:)\]]*$)"
@@ -56,7 +58,7 @@ def redact(text: str) -> str:
 
 
 def redact_url(url: str) -> str:
-    """`redact` for a text that is one URL, whose password may hold anything, or a path, whose bytes may be no text."""
+    """Redact a single URL, whose password may contain any character, or a path, whose bytes may not be UTF-8."""
     return redact(re.sub(SCHEME + ".*@", r"\1***@", as_text(url), flags=re.IGNORECASE | re.DOTALL))
 
 

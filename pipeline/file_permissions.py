@@ -17,7 +17,7 @@ OUTPUT_NAMES = (
     *("run*.json", "crops", "annotated", "clip", ".lines.lock", ".farsight.lock", "*.part", "*.zip", "several-faces"),
     *("status.json", "stills"),
 )
-# The beginnings of names that are written to.
+# Prefixes of file names that are written.
 WRITTEN = (
     *("farsight.db", "sightings.jsonl", "alerts.jsonl", "report.", "run.", "crops", "annotated", "several-faces"),
     *(".lines.lock", ".farsight", "status.json", "stills"),
@@ -30,13 +30,15 @@ def set_private_umask() -> None:
 
 
 def require_no_links(out: Path) -> None:
-    """Raises SettingsError where something of ours in an output folder is a link: a folder from elsewhere would have us write
-    over, or append to, any file of this user."""
+    """Raise SettingsError if one of our files in an output folder is a link.
+
+    A folder that somebody else prepared could otherwise make us overwrite or extend any file of this user.
+    """
     for folder in (out, out / "crops", out / "annotated", out / "stills"):
         try:
             with os.scandir(folder) as entries:
                 links = [e for e in entries if e.is_symlink() and (folder != out or e.name.startswith(WRITTEN))]
-        except OSError:  # not there yet, or not readable: writing will tell
+        except OSError:  # missing, or not readable: writing reports it
             continue
         if links:
             raise SettingsError(f"{links[0].path}: is a link, and what is written into it would land elsewhere; remove it")
@@ -55,13 +57,13 @@ def make_private(out: Path) -> None:
 
 
 def make_database_private(path: Path) -> None:
-    """Remove other users' permissions from a database and the files that SQLite and its index keep beside it."""
+    """Remove other users' permissions from a database, and from the files of SQLite and of the index next to it."""
     for end in ("", "-wal", "-shm", ".templates"):
         _close(path.with_name(path.name + end))
 
 
 def _close(path: Path) -> None:
-    """Close a file, or a folder and all below it. A folder that is closed already protects what is in it."""
+    """Remove other users' permissions from a file, or from a folder and its content. A private folder is left as it is."""
     with suppress(OSError):
         open_to_others = os.lstat(path).st_mode & UMASK
         if open_to_others and path.is_dir() and not path.is_symlink():

@@ -1,4 +1,4 @@
-"""Latencies as a histogram that can be sent between processes, merged, and asked for percentiles."""
+"""A histogram of latencies. It can be sent between processes and merged, and gives percentiles."""
 
 from __future__ import annotations
 

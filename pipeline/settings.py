@@ -89,7 +89,7 @@ class MetricsSettings(BaseModel):
 
 
 class EngineSettings(BaseModel):
-    """What every run of the engine has. A program subclasses it, adds its own keys and declares the class variables below.
+    """The settings of every run of the engine. A program subclasses it, adds its own keys and sets the class variables below.
 
     Attributes:
         graphs: the keys that hold a stage graph.

@@ -1,4 +1,4 @@
-"""From the stages of a settings file to objects: checks them, makes them, and digests what decides their results."""
+"""Check the stages of a settings file, build them, and compute a digest of the settings that affect their results."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from pipeline.stage_classes import allowed_class, keyword_types, stage_class
 
 LONGEST_SHOWN = 80  # characters of a wrong value
 KeyPath = tuple[int | str, ...]
-"""Where a key stands in a settings file: ``("groups", 0, "stages", 2, "use")``."""
+"""Position of a key in a settings file, such as ``("groups", 0, "stages", 2, "use")``."""
 ErrorAt = Callable[[KeyPath, str], SettingsError]
-"""Makes the error for a key: where it stands, and what is wrong."""
+"""Makes the error for a key, from its position and what is wrong."""
 
 
 def check_stages(settings: EngineSettings, error_at: ErrorAt) -> None:
@@ -103,8 +103,14 @@ def build_stage(settings: StageSettings, context: dict[str, Any]) -> Any:
 
 
 def fingerprint(groups: list[GroupSettings], context: dict[str, Any], ignored: frozenset[str]) -> str:
-    """SHA-256 of everything that decides the results of a graph: the classes of its stages and their keywords, also those that
-    come from defaults and from ``context``. Keywords in ``ignored`` and how the work is spread do not count."""
+    """SHA-256 of everything that affects the results of a graph.
+
+    Args:
+        groups: the graph. The classes of its stages and their keywords, including defaults, are hashed; replicas, batch sizes and
+            resources are not.
+        context: values for stage keywords, by name; those that stages use are hashed.
+        ignored: names of keywords that are left out.
+    """
     parts = []
     for stage in [s for group in groups for s in [*([group.source] if group.source else []), *group.stages]]:
         cls = stage_class(stage.use)

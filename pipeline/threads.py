@@ -8,8 +8,10 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 
 
 def set_passive_wait() -> None:
-    """Let OpenMP threads sleep while they wait for each other. Spinning threads halve the speed of a machine whose cores are
-    needed elsewhere. A value that the user has set stays."""
+    """Let OpenMP threads sleep while they wait for each other, unless the user has set the variable.
+
+    Spinning threads halve the speed of a machine whose cores are needed by other processes.
+    """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 

@@ -23,7 +23,7 @@ class _TooDeepError(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """Stops at too deeply nested brackets, on which the library would spend minutes."""
+    """Refuses deeply nested brackets, which would take the library minutes to parse."""
 
     def fetch_flow_collection_start(self, token: type[Any]) -> None:
         if self.flow_level >= MAX_DEPTH:

@@ -60,7 +60,13 @@ class DetectedFrame(_OfFrame):
 
 @dataclass(frozen=True)
 class TrackedFrame(_OfFrame):
-    """A frame, its faces, and ``tracks``: int64 (N,), the track number of each face, -1 for a face without a track."""
+    """A frame with tracked faces.
+
+    Attributes:
+        frame: the frame.
+        faces: the N faces detected in it.
+        tracks: int64 (N,), the track number of each face; -1 for a face without a track.
+    """
 
     frame: Frame
     faces: Faces
@@ -138,7 +144,12 @@ class _OfTrack:
 
 @dataclass(frozen=True)
 class RestoredTrack(_OfTrack):
-    """A track and, for each shot, its super-resolved chip uint8 (128, 128, 3), or None where none was requested."""
+    """A track with super-resolved chips.
+
+    Attributes:
+        track: the track.
+        restored: for each shot a uint8 (128, 128, 3) chip; None if none was requested.
+    """
 
     track: Track
     restored: tuple[Image | None, ...]

@@ -1,4 +1,4 @@
-"""Keeps each live camera's last picture with its boxes, for the console."""
+"""Writes the newest frame of each live camera, with boxes around the faces, for the console."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ COLOUR = (255, 210, 31)
 
 
 class Still:
-    """Passes frames on, and writes one of them now and then as ``stills/NAME.jpg``: one file a camera, the newest picture.
-    The file goes when the camera ends. Where the output folder is on another machine nothing is written.
+    """Passes all frames on unchanged, and writes the newest one of each camera as ``stills/NAME.jpg``.
+
+    The file is deleted when the camera ends. Nothing is written if the output folder is on another machine.
 
     Args:
         out: output folder.
-        every_s: seconds between two pictures of a camera. Lower: smoother to look at, more work for the disk.
-        width: of the picture in pixels; a wider frame is made smaller.
+        every_s: shortest time between two images of a camera in seconds. Lowering it writes to the disk more often.
+        width: largest width of the image in pixels; wider frames are reduced.
     """
 
     def __init__(self, out: Path, every_s: float = 1.0, width: int = 640) -> None:
@@ -44,7 +45,7 @@ class Still:
         for source, item in newest.items():
             if item.frame.captured is not None and now - self._written.get(source, -self._every_s) >= self._every_s:
                 self._written[source] = now
-                with suppress(OSError, cv2.error):  # a full disk: what is searched matters more
+                with suppress(OSError, cv2.error):  # such as a full disk, which must not stop the search
                     self._write(source, draw_boxes(item.frame.image, item.faces.boxes, self._width))
         return batch
 

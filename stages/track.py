@@ -20,7 +20,15 @@ SMOOTHING = 0.7  # weight of the previous speed in the moving average
 
 @dataclass
 class _LastSeen:
-    """Last detection of a track: ``centre`` and ``width`` in pixels, ``speed`` in pixels a second, None while unknown."""
+    """Last detection of a track.
+
+    Attributes:
+        number: the track number.
+        pts_s: time of the detection in seconds.
+        centre: (2,), centre of the box in pixels.
+        width: width of the box in pixels.
+        speed: (2,), in pixels per second; None while unknown.
+    """
 
     number: int
     pts_s: float

@@ -1,4 +1,4 @@
-"""Writes ``status.json``: how a run is doing at the moment, for other programs to show."""
+"""Write ``status.json``, the current status of a run, for other programs."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ EVERY_S = 1.0
 
 
 class StatusFile:
-    """Writes the status of a run at most every `EVERY_S`. A failure, such as a full disk, never stops the run.
+    """Writes the status of a run, at most once every `EVERY_S` seconds. Errors such as a full disk are ignored.
 
     Args:
         out: output folder.
-        about: what else the file tells, such as ``command``.
+        about: further keys of the file, such as ``command``.
     """
 
     def __init__(self, out: Path, **about: Any) -> None:
@@ -32,7 +32,7 @@ class StatusFile:
         self._last = Status()
 
     def update(self, status: Status) -> None:
-        """Write the status unless that was done a moment ago; the status callback of an engine."""
+        """Write the status, unless it was written less than `EVERY_S` seconds ago. The status callback of an engine."""
         now = time.monotonic()
         if now - self._written < EVERY_S:
             return
@@ -43,7 +43,7 @@ class StatusFile:
         self._write(status, running=True)
 
     def close(self) -> None:
-        """Say that the run has ended."""
+        """Write that the run has ended."""
         self._write(self._last, running=False)
 
     def _rate(self, name: str, count: int, now: float) -> float:
@@ -63,7 +63,7 @@ class StatusFile:
 
 
 def read_status(out: Path) -> dict[str, Any]:
-    """What the file tells; nothing where there is none or it is damaged. ``running`` is False where its process has died."""
+    """Read the file. Returns an empty dictionary if it is missing or damaged; ``running`` is False if the process has died."""
     try:
         found = json.loads((out / NAME).read_text())
     except (OSError, ValueError, RecursionError):

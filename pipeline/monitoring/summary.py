@@ -82,7 +82,7 @@ def begin_run(path: Path) -> None:
 
 
 def end_run(path: Path, error: BaseException) -> None:
-    """Say of this run, if it is on the list, why it ended before it was finished."""
+    """Record in the list of runs why this run ended early. Does nothing if this process has no run on the list."""
     summary = read_summary(path)
     runs = summary.get("runs", [])
     if not runs or not _is_mine(runs[-1]):
@@ -90,12 +90,12 @@ def end_run(path: Path, error: BaseException) -> None:
     stopped = isinstance(error, Interrupted | KeyboardInterrupt)
     code = getattr(error, "exit_code", 130 if stopped else 4)
     ended = {"status": "interrupted" if stopped else "failed", "reason": str(error), "ended_at": _now(), "exit_code": code}
-    with suppress(OSError):  # the error that is told is the one before
+    with suppress(OSError):  # the user sees the error that ended the run
         _write(path, summary | {"runs": [*runs[:-1], runs[-1] | ended]})
 
 
 def read_summary(path: Path) -> dict[str, Any]:
-    """What ``run.json`` holds; nothing where there is none. One that is damaged is kept under another name."""
+    """Read ``run.json``. Returns an empty dictionary if it is missing. A damaged file is kept under another name."""
     try:
         found = json.loads(path.read_text())
     except FileNotFoundError:
@@ -112,7 +112,7 @@ def _with_runs(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The summary of the last run, and the list of all runs."""
     former = read_summary(path)
     runs = former.pop("runs", [])
-    if not runs and former:  # of a version that kept no list
+    if not runs and former:  # written by a version without a list of runs
         runs = [{"status": "finished"} | former]
     return former, runs
 

@@ -22,7 +22,7 @@ FINISH_S = 4.0  # for what the later groups still hold
 MAX_CAMERAS = 64
 
 RequestedCameras = Callable[[], list[SourceSpec]]
-"""Returns the cameras that shall be read now."""
+"""Returns the cameras to read now."""
 
 
 class RayLiveEngine(RayEngine):
@@ -133,13 +133,13 @@ class _LiveRun(RayRun):
                 self._discard(actor)
 
     def _mend(self, camera: _Camera) -> None:
-        """A reader ended, which it never should: find out why, and schedule a new one."""
+        """A reader has ended or died: find out why, and schedule a new one."""
         try:
             report = ray.get(camera.reading)
             camera.why = report.reason or "reading ended"
         except RayTaskError as error:
             if isinstance(error.cause, FarsightError):
-                raise  # a wrong setting stays wrong
+                raise  # a new reader would fail on the same setting
             camera.why = f"{type(error.cause).__name__} in its stages"
         except RayError as error:  # dead, or killed for its memory
             camera.why = f"its actor died ({type(error).__name__})"
@@ -183,7 +183,7 @@ class _LiveRun(RayRun):
         return self.last
 
     def _end(self) -> None:
-        """Finish what is open, within a few seconds."""
+        """Finish open records, within a few seconds."""
         for camera in self._cameras.values():
             camera.actor.stop.remote()
         reading = [c.reading for c in self._cameras.values() if c.retry_at is None]

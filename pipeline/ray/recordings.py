@@ -98,7 +98,7 @@ class RayRun:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _check(self) -> None:
-        """Find wrong settings before an actor dies of them. Limit the readers to what fits into the cluster."""
+        """Check the settings before actors are started. Limit the number of readers to what fits into the cluster."""
         for group in self.job.groups:
             Chain.build(group, self.job.context)
         first, others = self.job.groups[0], self.job.groups[1:]

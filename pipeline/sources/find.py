@@ -141,7 +141,7 @@ def _plainly(spec: SourceSpec, known: EarlierSource) -> bool:
 
 
 def _moved(spec: SourceSpec, known: EarlierSource) -> bool:
-    """Whether the file of the earlier run is not there any more, and this is one of its name, size and time."""
+    """Whether the file of the earlier run is gone, and this file has its name, size and modification time."""
     stamp = known.stamp and file_stamp(spec.url)
     track = address_of(spec).removeprefix(redact_url(spec.url))
     gone = known.address.endswith(track) and not Path(known.address.removesuffix(track)).exists()
@@ -168,7 +168,7 @@ def _depth(video: str, above: str) -> int:
 
 
 def _once(addresses: list[Address], left_out: SkippedFiles) -> list[Address]:
-    """Each file and URL once, as it was first named."""
+    """Remove duplicates of files and URLs. The first mention is kept."""
     kept: dict[str, Address] = {}
     for address in addresses:
         key = address.url if "://" in address.url else os.path.realpath(address.url)
@@ -196,7 +196,7 @@ def _fault(url: str, left_out: SkippedFiles) -> str:
 
 
 def _empty(folder: str, left_out: SkippedFiles) -> str:
-    """What a folder without video holds instead."""
+    """Describe the content of a folder without videos."""
     inside = [
         (p, reason) for p, reason in left_out.files if p == as_text(folder) or p.startswith(as_text(folder).rstrip("/") + "/")
     ]

@@ -46,7 +46,7 @@ class SkippedFiles:
         self.files.append((as_text(str(path)), reason))
 
     def as_json(self) -> dict[str, Any]:
-        """As ``run.json`` has it."""
+        """The files in the format of ``run.json``."""
         return {"files": [{"path": path, "reason": reason} for path, reason in self.files], "counted": dict(self.counted)}
 
     def __bool__(self) -> bool:
@@ -93,7 +93,7 @@ def find_videos(folder: Path, look: VideoCheck, left_out: SkippedFiles, seen: se
 
 
 def _refusal(path: Path, look: VideoCheck) -> str:
-    """Why a file of a folder is not read; "" if it is."""
+    """Why a file in a folder is not read; "" if it is read."""
     try:
         found = path.stat()
     except OSError as error:
@@ -133,5 +133,5 @@ def _files_below(folder: Path) -> int:
 
 
 def _drawn(path: Path) -> bool:
-    """Whether it is an annotated video beside the database of a run."""
+    """Whether the file is an annotated video next to the database of a run."""
     return path.parent.name == "annotated" and (path.parent.parent / "farsight.db").is_file()

@@ -24,7 +24,12 @@ DATES = ({"Y", "y"}, {"m", "b", "B", "j"}, {"d", "j"})
 
 @dataclass(frozen=True)
 class StartTime:
-    """The Unix time of a recording's PTS 0 (``at``), and how it is known (``why``)."""
+    """Start time of a recording.
+
+    Attributes:
+        at: Unix time of PTS 0.
+        why: where it comes from.
+    """
 
     at: float
     why: str
@@ -51,8 +56,14 @@ def time_zone(name: str | None) -> tzinfo | None:
 
 
 class NamePattern:
-    """Finds a time in a file's name, or in the end of its path if the pattern has a `/`: `%Y%m%d_%H%M%S`,
-    `%Y-%m-%d/%H/*/%M.%S`. `*` stands for anything but `/`. Raises SettingsError for a pattern without a date."""
+    """Finds a time in a file's name, or in the end of its path if the pattern contains ``/``.
+
+    Args:
+        pattern: such as ``%Y%m%d_%H%M%S`` or ``%Y-%m-%d/%H/*/%M.%S``; ``*`` matches any characters except ``/``.
+
+    Raises:
+        SettingsError: the pattern has no date, or an unknown directive.
+    """
 
     def __init__(self, pattern: str) -> None:
         self.pattern = pattern

@@ -1,4 +1,4 @@
-"""Tells tracks of things that never move from tracks of people."""
+"""Detects tracks that never move in the scene, such as those of posters and statues."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SPREAD = (5, 95)  # percentiles between which the track's extent is measured
 
 
 def never_moved(path: Sequence[Sequence[float]], camera: Sequence[tuple[float, float] | None], least_s: float) -> bool:
-    """Return whether a track stayed where it was in the scene.
+    """Return whether a track stayed in one place of the scene.
 
     Args:
         path: for each detection PTS seconds and box x1 y1 x2 y2 in pixels.

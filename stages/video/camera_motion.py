@@ -1,4 +1,4 @@
-"""How far the camera has panned: the shift of the still part of the picture."""
+"""Estimates how far a camera has panned, from the shift of the still parts of the image."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pipeline.errors import SourceError
 
-FIRST_DATA_S = 10.0  # for somebody to begin writing into a pipe
-NEXT_DATA_S = 30.0  # for a writer that has begun to go on
+FIRST_DATA_S = 10.0  # longest wait for the first data in a pipe
+NEXT_DATA_S = 30.0  # longest wait for further data
 
 
 class Pipe(io.FileIO):
