@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+
+from pipeline.protocol import SourceReport, SourceSpec
+from stages.records import Frame
+from stages.video.recording import Decode
 
 MILLISECONDS = Fraction(1, 1000)
 
@@ -52,3 +57,15 @@ def write_sound(path: Path) -> Path:
         for packet in [*stream.encode(frame), *stream.encode()]:
             container.mux(packet)
     return path
+
+
+def read_frames(path: Path, after: float | None = None, **keywords: Any) -> tuple[list[Frame], SourceReport]:
+    """Read a recording from PTS ``after`` on, with `Decode` of these arguments. Returns its frames and its report."""
+    decode = Decode(**keywords)
+    decode.start(SourceSpec("clip", str(path)), after)
+    frames: list[Frame] = []
+    while (batch := decode.read()) is not None:
+        frames.extend(batch)
+    report = decode.report()
+    decode.close()
+    return frames, report

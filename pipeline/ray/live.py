@@ -124,7 +124,7 @@ class _LiveRun(RayRun):
             self._stopping.wait(timeout)
         for camera in self._cameras.values():
             if camera.reading in done:
-                self._mend(camera)
+                self._schedule_restart(camera)
             elif camera.retry_at is not None and time.monotonic() >= camera.retry_at:
                 self._begin_again(camera)
         for actor, ref, until in list(self._leaving):
@@ -132,7 +132,7 @@ class _LiveRun(RayRun):
                 self._leaving.remove((actor, ref, until))
                 self._discard(actor)
 
-    def _mend(self, camera: _Camera) -> None:
+    def _schedule_restart(self, camera: _Camera) -> None:
         """A reader has ended or died: find out why, and schedule a new one."""
         try:
             report = ray.get(camera.reading)

@@ -81,16 +81,16 @@ class QuietDecoder(FrameDecoder):
         if not groups:
             return f"{mode}: nothing left to read"
         share = self.seconds_skipped / self.seconds_judged if self.seconds_judged else 0.0
-        told = (
+        text = (
             f"{mode}: {self.seconds_skipped:.0f} of {self.seconds_judged:.0f} s ({share:.0%}) not decoded: nothing happens in "
             f"{counts['']} of {groups} groups of pictures"
         )
         if not counts[""]:
-            told = f"{mode}: everything was decoded, no time is gained"
+            text = f"{mode}: everything was decoded, no time is gained"
         reasons = ", ".join(f"{name} {count}" for name, count in counts.most_common() if name)
-        told += f"; groups decoded by reason: {reasons}" if reasons else ""
-        told += f"; key frames compared: {self._look.looks}"
-        return told + ("; the lines of a clock are left out" if self._look.clock_rows else "")
+        text += f"; groups decoded by reason: {reasons}" if reasons else ""
+        text += f"; key frames compared: {self._look.looks}"
+        return text + ("; the lines of a clock are left out" if self._look.clock_rows else "")
 
     def _groups(self) -> Iterator[Group | None]:
         """Every group, and None at the end."""

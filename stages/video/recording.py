@@ -36,7 +36,7 @@ from stages.video.special_files import refusal_reason
 
 PREFETCH = 3  # decoded frames that may wait for detection
 PREFETCH_BYTES = 100_000_000  # fewer, if the frames are larger
-TOLD_EVERY_S = 10.0  # of a quiet part, between two notes of the position
+REPORT_EVERY_S = 10.0  # of a quiet part, between two reports of the position
 INDEXED = ("mp4", "matroska", "avi")
 END = object()
 
@@ -165,7 +165,7 @@ class Decode(VideoSource):
             Deinterlacer(self._deinterlace),
         )
         slot = clock.slot(self._after, self._every) if self._after is not None else -1
-        index, skipped, told_s = 0, False, 0.0
+        index, skipped, reported_s = 0, False, 0.0
 
         def with_damage() -> Iterator[tuple[Any, float, bool]]:
             for picture, pts in clock.timestamped(packets):
@@ -185,8 +185,8 @@ class Decode(VideoSource):
             searched, slot = self._every == 1 or due != slot, due
             if is_skipped:
                 skipped = True
-                if pts >= told_s + TOLD_EVERY_S:
-                    told_s = pts
+                if pts >= reported_s + REPORT_EVERY_S:
+                    reported_s = pts
                     self._put(pts)
             elif searched:
                 pixels = to_pixels(picture, self._picture, shape)

@@ -239,7 +239,7 @@ def test_a_run_is_started_by_an_upload_stopped_and_resumed(opened: Opener, demo_
     page.wait_for_url(re.compile(r"/runs/\d"))
     page.get_by_role("button", name="Stop").click()
     page.get_by_role("button", name="Resume").click(timeout=180_000)
-    page.wait_for_url(lambda url: "goes" in url)
+    page.wait_for_url(lambda url: "resumed" in url)
     page.get_by_text("finished", exact=True).wait_for(timeout=400_000)
     assert "10 tracks" in page.locator("pre.log").inner_text() or "tracks in" in page.locator("pre.log").inner_text()
     page.goto("/sightings?source=again")

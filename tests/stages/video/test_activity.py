@@ -9,9 +9,10 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.protocol import SourceReport, SourceSpec
+from pipeline.protocol import SourceReport
 from stages.records import Frame
 from stages.video.recording import Decode
+from tests.clips import read_frames
 
 RATE, SECONDS = 10, 50
 VISIT = (30.0, 34.0)  # somebody crosses the picture
@@ -61,14 +62,7 @@ def blocks(rng: np.random.Generator) -> np.ndarray:
 
 
 def read(path: Path, after: float | None = None, **keywords: object) -> tuple[list[Frame], SourceReport]:
-    decode = Decode(**({"detect_every": 1} | keywords))
-    decode.start(SourceSpec("clip", str(path)), after)
-    frames = []
-    while (batch := decode.read()) is not None:
-        frames.extend(batch)
-    report = decode.report()
-    decode.close()
-    return frames, report
+    return read_frames(path, after, **({"detect_every": 1} | keywords))
 
 
 def same(some: list[Frame], others: list[Frame]) -> bool:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.protocol import SourceReport, SourceSpec
+from pipeline.protocol import SourceReport
 from stages.video import camera_reader
 from stages.video.camera_reader import FrameBuffer
-from stages.video.recording import Decode
+from tests.clips import read_frames
 from tests.films import copied, later, number_of, stamped, write_film
 
 B = {"bf": "3", "b_strategy": "0", "g": "12"}
@@ -54,14 +54,8 @@ def film(folder: Path, kind: str, **more: Any) -> Path:
 
 def read(path: Path, after: float | None = None, **keywords: Any) -> tuple[dict[int, float], SourceReport]:
     """The time of each frame, by the number it carries."""
-    decode = Decode(detect_every=1, **keywords)
-    decode.start(SourceSpec("film", str(path)), after)
-    times: dict[int, float] = {}
-    while (batch := decode.read()) is not None:
-        for frame in batch:
-            times[number_of(frame.image)] = frame.pts_s
-    report = decode.report()
-    decode.close()
+    frames, report = read_frames(path, after, detect_every=1, **keywords)
+    times = {number_of(frame.image): frame.pts_s for frame in frames}
     assert list(times.values()) == sorted(set(times.values()))
     return times, report
 

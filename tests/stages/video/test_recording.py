@@ -10,35 +10,21 @@ import numpy as np
 import pytest
 
 from pipeline.errors import SourceError
-from pipeline.protocol import SourceReport, SourceSpec
-from stages.records import Frame
 from stages.video.pixels import orient_planes
-from stages.video.recording import Decode
-from tests.clips import write_clip, write_sound
+from tests.clips import read_frames, write_clip, write_sound
 
 EVEN = [k / 10 for k in range(40)]
 
 
-def read(path: Path, after: float | None = None, **keywords: object) -> tuple[list[Frame], SourceReport]:
-    decode = Decode(**keywords)
-    decode.start(SourceSpec("clip", str(path)), after)
-    frames = []
-    while (batch := decode.read()) is not None:
-        frames.extend(batch)
-    report = decode.report()
-    decode.close()
-    return frames, report
-
-
 def test_every_frame_with_its_time(tmp_path: Path) -> None:
-    frames, report = read(write_clip(tmp_path / "a.mp4", EVEN), detect_every=1)
+    frames, report = read_frames(write_clip(tmp_path / "a.mp4", EVEN), detect_every=1)
     assert [round(f.pts_s, 3) for f in frames] == EVEN
     assert frames[0].image.shape == (48, 64, 3) and frames[0].image.dtype == np.uint8
     assert (report.status, report.reason, report.position_s) == ("ok", "", 3.9)
 
 
 def test_every_third_frame(tmp_path: Path) -> None:
-    frames, _ = read(write_clip(tmp_path / "a.mp4", EVEN), detect_every=3)
+    frames, _ = read_frames(write_clip(tmp_path / "a.mp4", EVEN), detect_every=3)
     assert [round(10 * f.pts_s) for f in frames] == list(range(0, 40, 3))
 
 
@@ -46,8 +32,8 @@ def test_every_third_frame(tmp_path: Path) -> None:
 @pytest.mark.parametrize("after", [0.0, 1.1, 2.9])
 def test_resuming_gives_the_frames_an_unbroken_run_would(tmp_path: Path, every: int, after: float) -> None:
     clip = write_clip(tmp_path / "a.mp4", EVEN)
-    whole, _ = read(clip, detect_every=every)
-    rest, _ = read(clip, after, detect_every=every)
+    whole, _ = read_frames(clip, detect_every=every)
+    rest, _ = read_frames(clip, after, detect_every=every)
     later = [f for f in whole if f.pts_s > after]
     assert [f.pts_s for f in rest] == [f.pts_s for f in later]
     assert all((a.image == b.image).all() for a, b in zip(rest, later, strict=True))
@@ -58,8 +44,8 @@ def test_resuming_is_exact_in_every_container(tmp_path: Path, suffix: str) -> No
     """MPEG streams have no index: FFmpeg enters them between keyframes and frames would be lost."""
     codec = {"mpg": "mpeg2video", "avi": "mpeg4"}.get(suffix, "libx264")
     clip = write_clip(tmp_path / f"a.{suffix}", EVEN, codec=codec, keyframes=25, rate=25 if suffix == "mpg" else 10)
-    whole, _ = read(clip, detect_every=1)
-    rest, report = read(clip, whole[29].pts_s, detect_every=1)
+    whole, _ = read_frames(clip, detect_every=1)
+    rest, report = read_frames(clip, whole[29].pts_s, detect_every=1)
     assert [f.pts_s for f in rest] == [f.pts_s for f in whole[30:]]
     assert all((a.image == b.image).all() for a, b in zip(rest, whole[30:], strict=True))
     assert report.position_s == whole[-1].pts_s
@@ -67,16 +53,16 @@ def test_resuming_is_exact_in_every_container(tmp_path: Path, suffix: str) -> No
 
 def test_variable_rate_keeps_its_own_times(tmp_path: Path) -> None:
     times = [0.0, 0.05, 0.1, 0.9, 1.0, 2.5, 2.6]
-    frames, _ = read(write_clip(tmp_path / "a.mkv", times), detect_every=1)
+    frames, _ = read_frames(write_clip(tmp_path / "a.mkv", times), detect_every=1)
     assert [round(f.pts_s, 2) for f in frames] == times
 
 
 def test_missing_pts_are_filled_in_and_grow(tmp_path: Path) -> None:
     # A raw H.264 stream carries no times at all.
-    frames, report = read(write_clip(tmp_path / "a.h264", EVEN), detect_every=1)
+    frames, report = read_frames(write_clip(tmp_path / "a.h264", EVEN), detect_every=1)
     times = [f.pts_s for f in frames]
     assert len(times) == 40 and all(b > a for a, b in itertools.pairwise(times))
-    rest, _ = read(tmp_path / "a.h264", times[20], detect_every=1)
+    rest, _ = read_frames(tmp_path / "a.h264", times[20], detect_every=1)
     assert len(rest) == 19 and report.status == "ok"
 
 
@@ -85,14 +71,14 @@ def test_a_cut_file_gives_what_can_be_read_and_says_what_is_lost(tmp_path: Path)
     cut = tmp_path / "cut.mkv"
     content = whole.read_bytes()
     cut.write_bytes(content[: len(content) * 6 // 10])
-    frames, report = read(cut, detect_every=1)
+    frames, report = read_frames(cut, detect_every=1)
     assert 0 < len(frames) < 40
     assert report.status == "incomplete" and re.search(r"of 4\.0 s", report.reason)
 
 
 @pytest.mark.parametrize("frames", [10, 40])
 def test_a_whole_time_lapse_is_complete(tmp_path: Path, frames: int) -> None:
-    found, report = read(write_clip(tmp_path / "a.mp4", [float(k) for k in range(frames)], rate=1), detect_every=1)
+    found, report = read_frames(write_clip(tmp_path / "a.mp4", [float(k) for k in range(frames)], rate=1), detect_every=1)
     assert (len(found), report.status, report.reason) == (frames, "ok", "")
 
 
@@ -103,7 +89,7 @@ def test_rubbish_in_the_middle_is_survived_and_counted(tmp_path: Path) -> None:
     middle = len(content) // 2
     content[middle : middle + 1500] = rng.integers(0, 256, 1500, np.uint8).tobytes()
     path.write_bytes(content)
-    frames, _ = read(path, detect_every=1)
+    frames, _ = read_frames(path, detect_every=1)
     assert len(frames) > 20
 
 
@@ -118,7 +104,7 @@ def test_rubbish_in_the_middle_is_survived_and_counted(tmp_path: Path) -> None:
 )
 def test_files_that_cannot_be_opened(tmp_path: Path, make, said: str) -> None:
     with pytest.raises(SourceError, match=said):
-        read(make(tmp_path / "a.mp4"))
+        read_frames(make(tmp_path / "a.mp4"))
 
 
 def test_a_file_without_frames(tmp_path: Path) -> None:
@@ -128,13 +114,13 @@ def test_a_file_without_frames(tmp_path: Path) -> None:
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         container.start_encoding()
     with pytest.raises(SourceError, match="cannot be read: End of file"):
-        read(path)
+        read_frames(path)
 
 
 def test_a_huge_frame_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stages.video.container.MAX_PIXELS", 1000)
     with pytest.raises(SourceError, match="64x48 is above the limit"):
-        read(write_clip(tmp_path / "a.mp4", EVEN[:3]))
+        read_frames(write_clip(tmp_path / "a.mp4", EVEN[:3]))
 
 
 def test_planes_are_turned_like_pictures() -> None:
@@ -151,7 +137,7 @@ def test_planes_are_turned_like_pictures() -> None:
 def test_pixels_that_are_not_square_are_made_so(
     tmp_path: Path, picture: str, pixel: tuple[int, int], shape: tuple[int, int]
 ) -> None:
-    frames, _ = read(write_clip(tmp_path / "a.mp4", EVEN[:5], pixel=Fraction(*pixel)), detect_every=1, picture=picture)
+    frames, _ = read_frames(write_clip(tmp_path / "a.mp4", EVEN[:5], pixel=Fraction(*pixel)), detect_every=1, picture=picture)
     height, width = shape
     assert frames[-1].image.shape == ((height, width, 3) if picture == "rgb24" else (height * 3 // 2, width // 2 * 2))
     level = frames[-1].image[: height // 2, : width // 4 - 3]
@@ -166,7 +152,7 @@ def test_rotation_metadata_is_obeyed(tmp_path: Path) -> None:
     quarter = b"".join((n & 0xFFFFFFFF).to_bytes(4, "big") for n in (0, 0x10000, 0, -0x10000, 0, 0, 0, 0, 0x40000000))
     place = content.rindex(straight)  # the last matrix is the track's, the first the movie's
     path.write_bytes(content[:place] + quarter + content[place + len(quarter) :])
-    frames, _ = read(path, detect_every=1)
+    frames, _ = read_frames(path, detect_every=1)
     picture = frames[1].image
     assert picture.shape == (64, 48, 3)
     assert picture[2:8].mean() > picture[-8:].mean() + 5  # what was left is now on top: turned clockwise, as a player shows it
