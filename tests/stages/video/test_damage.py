@@ -19,8 +19,8 @@ from stages.video import camera_reader
 from stages.video.camera_reader import FrameBuffer
 from stages.video.recording import Decode
 from stages.video.video_tracks import split_video_tracks
+from tests.clips import read_frames
 from tests.films import SIZE, number_of, numbered, write_film
-from tests.stages.video.test_recording import read
 
 
 def noisy(path: Path, count: int = 40, size: tuple[int, int] = (320, 180)) -> Path:
@@ -49,12 +49,12 @@ def flipped(path: Path, to: Path, bits: int, seed: int = 1) -> Path:
 
 def test_frames_that_bit_errors_smear_are_counted_and_marked(tmp_path: Path) -> None:
     whole = noisy(tmp_path / "a.mp4")
-    frames, report = read(flipped(whole, tmp_path / "b.mp4", 60), detect_every=1)
+    frames, report = read_frames(flipped(whole, tmp_path / "b.mp4", 60), detect_every=1)
     damaged = [f for f in frames if f.damaged]
     counts = report.counts
     assert report.status == "incomplete" and "frames are corrupt" in report.reason
     assert counts["corrupt_frames"] + counts.get("smeared_frames", 0) == len(damaged) > 3
-    clean, _ = read(whole, detect_every=1)
+    clean, _ = read_frames(whole, detect_every=1)
     known = {f.pts_s: f.image.astype(int) for f in clean}
     apart = {f.pts_s: np.abs(f.image - known[f.pts_s]).mean() for f in frames}
     assert all(apart[f.pts_s] < 3 for f in frames if not f.damaged)  # what is smeared is marked
@@ -64,7 +64,7 @@ def test_frames_that_bit_errors_smear_are_counted_and_marked(tmp_path: Path) -> 
 def test_a_third_cut_out_of_a_ts_is_reported_as_missing(tmp_path: Path) -> None:
     content = noisy(tmp_path / "a.ts").read_bytes()
     (tmp_path / "b.ts").write_bytes(content[: len(content) // 3] + content[len(content) * 2 // 3 :])
-    frames, report = read(tmp_path / "b.ts", detect_every=1)
+    frames, report = read_frames(tmp_path / "b.ts", detect_every=1)
     assert report.status == "incomplete" and "s are missing at 1." in report.reason
     assert report.counts["gaps_in_time"] == 1
     times = [f.pts_s for f in frames]
@@ -79,7 +79,7 @@ def test_a_third_cut_out_of_a_file_with_an_index_is_reported_as_missing(tmp_path
     cut = tmp_path / f"b.{suffix}"
     cut.write_bytes(content[: len(content) // 3] + content[len(content) * 2 // 3 :])
     try:
-        _, report = read(cut, detect_every=1)
+        _, report = read_frames(cut, detect_every=1)
     except SourceError:
         return
     assert report.status != "ok"
@@ -88,7 +88,7 @@ def test_a_third_cut_out_of_a_file_with_an_index_is_reported_as_missing(tmp_path
 def test_a_good_splice_is_ok(tmp_path: Path) -> None:
     parts = [noisy(tmp_path / f"{k}.ts", 20).read_bytes() for k in range(2)]
     (tmp_path / "joined.ts").write_bytes(b"".join(parts))
-    frames, report = read(tmp_path / "joined.ts", detect_every=1)
+    frames, report = read_frames(tmp_path / "joined.ts", detect_every=1)
     assert (report.status, report.reason, len(frames)) == ("ok", "", 40) and not any(f.damaged for f in frames)
 
 
@@ -119,8 +119,8 @@ def test_frames_that_grow_beyond_the_limit_are_refused_before_they_are_decoded(t
 
     clip = grown(tmp_path / "a.mjpeg", (16000, 16000))
     code = (
-        "import sys; from pathlib import Path; from tests.stages.video.test_recording import read; "
-        "f, r = read(Path(sys.argv[1]), detect_every=1); print(len(f), r.status, r.counts['frames_too_large'], r.reason, "
+        "import sys; from pathlib import Path; from tests.clips import read_frames; "
+        "f, r = read_frames(Path(sys.argv[1]), detect_every=1); print(len(f), r.status, r.counts['frames_too_large'], r.reason, "
         "Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0], sep='|')"
     )
     done = subprocess.run([sys.executable, "-c", code, str(clip)], capture_output=True, text=True, timeout=60)
@@ -138,7 +138,7 @@ def test_a_camera_whose_frames_exceed_the_limit_for_a_while_continues(tmp_path: 
 
 
 def test_a_recording_may_change_its_size(tmp_path: Path) -> None:
-    frames, report = read(grown(tmp_path / "a.mjpeg", (128, 96)), detect_every=1)
+    frames, report = read_frames(grown(tmp_path / "a.mjpeg", (128, 96)), detect_every=1)
     assert report.status == "ok" and [f.image.shape[1] for f in frames] == [64] * 10 + [128] * 2 + [64] * 10
     assert [f.pts_s for f in frames] == pytest.approx([k / 25 for k in range(22)])
 
@@ -177,7 +177,7 @@ def test_interlaced_video_is_deinterlaced_where_frames_say_so(
     tmp_path: Path, mode: Any, flagged: bool, clean: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip = combed(tmp_path / "a.ts", flagged)
-    frames, report = read(clip, detect_every=1, deinterlace=mode)
+    frames, report = read_frames(clip, detect_every=1, deinterlace=mode)
     assert len(frames) == 20 and [f.pts_s for f in frames] == pytest.approx([k / 25 for k in range(20)], abs=1e-3)
     assert (combs(frames[8].image) < 2) == clean
     assert ("deinterlace" in report.choices) == clean
@@ -251,6 +251,6 @@ def test_a_live_written_matroska_says_that_its_end_may_be_missing(tmp_path: Path
     path = write_film(tmp_path / "a.mkv", muxer={"live": "1"})
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    frames, report = read(path, detect_every=1)
+    frames, report = read_frames(path, detect_every=1)
     assert 0 < len(frames) < 40 and report.status == "ok"
     assert report.choices["length"] == "not told by the file: if it is still being recorded, read the rest with --resume"

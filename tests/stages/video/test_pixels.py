@@ -11,8 +11,8 @@ import pytest
 from stages.video import camera_reader
 from stages.video.camera_reader import FrameBuffer
 from stages.video.pixels import orientation_of, to_pixels
+from tests.clips import read_frames
 from tests.films import numbered, write_film
-from tests.stages.video.test_recording import read
 
 ONE = 65536
 # The display matrix's a b c d, and the picture as it is shown, from one as it is stored.
@@ -37,11 +37,11 @@ def grey(planes: np.ndarray) -> np.ndarray:
 def test_a_recording_and_its_drawn_video_are_shown_as_a_player_shows_them(tmp_path: Path, name: str) -> None:
     (a, b, c, d), shown = ORIENTATIONS[name]
     clip = write_film(tmp_path / "a.mp4", count=3, begin=37, matrix=[a * ONE, b * ONE, 0, c * ONE, d * ONE, 0, 0, 0, 1 << 30])
-    frames, report = read(clip, detect_every=1)
+    frames, report = read_frames(clip, detect_every=1)
     expected = shown(numbered(37)).astype(int)
     assert report.status == "ok" and frames[0].image.shape == expected.shape
     assert np.abs(frames[0].image - expected).mean() < 6
-    drawn, _ = read(clip, detect_every=1, picture="yuv420p")
+    drawn, _ = read_frames(clip, detect_every=1, picture="yuv420p")
     luma = (grey(drawn[0].image).astype(int) - 16) * 255 / 219
     assert luma.shape == expected.shape[:2] and np.abs(luma - expected[..., 0]).mean() < 6
 
